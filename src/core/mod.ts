@@ -1,0 +1,15 @@
+/**
+ * The words that every other folder speaks: errors, ids, tasks, plugins, usage, money, and the small interfaces (clock, log,
+ * metrics) through which the outside is passed in. Nothing here imports anything local; the only I/O is
+ * `runtime.ts`, which finds the program's own files.
+ */
+export * from "./clock.ts";
+export * from "./errors.ts";
+export * from "./ids.ts";
+export * from "./log.ts";
+export * from "./metrics.ts";
+export * from "./plugin.ts";
+export * from "./runtime.ts";
+export * from "./task.ts";
+export * from "./usage.ts";
+export * from "./wei.ts";

@@ -1,0 +1,67 @@
+import type { PluginEvent, TaskLimits } from "./task.ts";
+import type { Usage } from "./usage.ts";
+
+/** One function of a plugin. */
+export interface PluginFunction {
+  readonly name: string;
+  /** Empty means any. */
+  readonly inputContentType: string;
+  /** Empty means `application/octet-stream`. */
+  readonly outputContentType: string;
+  readonly description: string;
+}
+
+/** A plugin as its node lists it. */
+export interface PluginInfo {
+  readonly name: string;
+  readonly version: string;
+  /** Lower-case hex; empty for an external plugin. */
+  readonly sha256: string;
+  readonly runtime: "wasm" | "grpc";
+  readonly functions: readonly PluginFunction[];
+  readonly description: string;
+  readonly isDefault: boolean;
+  readonly enabled: boolean;
+  /** Whether it takes tasks now: enabled and, when external, healthy. */
+  readonly ready: boolean;
+  /** Why it is not ready, in words. */
+  readonly problem?: string;
+  /** Where an external plugin is dialled. */
+  readonly address?: string;
+  /** Size of a WASM module. */
+  readonly sizeBytes?: number;
+}
+
+/** One call of a plugin function. */
+export interface PluginCall {
+  /** As in TaskSpec: `name`, `name@version`, SHA-256 in hex, or empty for the default. */
+  readonly plugin: string;
+  /** Empty means the plugin's first function. */
+  readonly function: string;
+  /** The whole input, or a stream of it. A WASM plugin receives a stream whole, up to `maxInputBytes`. */
+  readonly input: Uint8Array | AsyncIterable<Uint8Array>;
+  readonly contentType: string;
+  readonly limits: TaskLimits;
+  /** Aborting stops the plugin, whatever it is doing. */
+  readonly signal: AbortSignal;
+  /** Called for each log line, progress report and, when `streamOutput`, piece of output, in order. */
+  readonly onEvent?: (event: PluginEvent) => void;
+  /** Deliver output as `chunk` events as it comes; the outcome's output is then empty. */
+  readonly streamOutput?: boolean;
+}
+
+/** What a successful call gave. */
+export interface PluginOutcome {
+  readonly output: Uint8Array;
+  readonly contentType: string;
+  readonly usage: Usage;
+}
+
+/** The plugin and function that a call would run. */
+export interface ResolvedFunction {
+  /** `name@version`. */
+  readonly plugin: string;
+  readonly sha256: string;
+  readonly function: string;
+  readonly outputContentType: string;
+}

@@ -1,0 +1,40 @@
+import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import process from "node:process";
+import { Worker } from "node:worker_threads";
+import type { WorkerOptions } from "node:worker_threads";
+
+interface SeaModule {
+  isSea(): boolean;
+  getRawAsset(key: string): ArrayBuffer;
+  getAsset(key: string, encoding: string): string;
+}
+
+/** Whether the source runs on Deno rather than on Node. */
+export const isDeno = "Deno" in globalThis;
+
+// Deno has no node:sea; a static import would not even load there.
+const sea = isDeno ? undefined : (process.getBuiltinModule("node:sea") as unknown as SeaModule | undefined);
+
+/** Whether this is the single executable, whose files are assets inside it. */
+export const isSingleExecutable = sea?.isSea() ?? false;
+
+/** The address of a file of the project, by its path from the project's root. Not to be called in the single executable. */
+function projectUrl(path: string): URL {
+  return new URL(`../../${path}`, import.meta.url);
+}
+
+/**
+ * Reads a file that belongs to the program, such as `wasm-plugins/demo/demo.wasm`: an asset of the single executable, else
+ * the file in the project. Throws when it is not there, which is a fault of the build.
+ */
+export function readAsset(path: string): Uint8Array {
+  if (isSingleExecutable) return new Uint8Array(sea!.getRawAsset(path));
+  return readFileSync(fileURLToPath(projectUrl(path)));
+}
+
+/** Starts a worker thread from a source file, such as `src/plugins/worker.ts`, wherever the program runs. */
+export function startWorker(path: string, options: WorkerOptions = {}): Worker {
+  if (isSingleExecutable) return new Worker(sea!.getAsset(path, "utf8"), { ...options, eval: true });
+  return new Worker(projectUrl(path), options);
+}

@@ -1,0 +1,9 @@
+/** What a task consumed; the quantities that a price multiplies. */
+export interface Usage {
+  /** Wall-clock time in the plugin, in microseconds. */
+  readonly wallMicros: number;
+  readonly inputBytes: number;
+  readonly outputBytes: number;
+  /** Metered instructions; 0 when the runtime does not meter. */
+  readonly instructions: number;
+}
