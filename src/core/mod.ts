@@ -8,6 +8,7 @@ export * from "./errors.ts";
 export * from "./ids.ts";
 export * from "./log.ts";
 export * from "./metrics.ts";
+export * from "./node-info.ts";
 export * from "./plugin.ts";
 export * from "./runtime.ts";
 export * from "./task.ts";
