@@ -1,0 +1,43 @@
+/** Writes generated code: `src/gen/` from `proto/`. With `--check`, writes nothing and fails when a file is not fresh. */
+import { spawnSync } from "node:child_process";
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+
+function buf(args: readonly string[]): void {
+  const run = spawnSync("buf", args, { stdio: "inherit" });
+  if (run.status !== 0) process.exit(run.status ?? 1);
+}
+
+/** The files below a folder with their texts. */
+function texts(folder: string): Map<string, string> {
+  const found = new Map<string, string>();
+  for (const entry of readdirSync(folder, { recursive: true, withFileTypes: true })) {
+    if (!entry.isFile()) continue;
+    const path = join(entry.parentPath, entry.name);
+    found.set(path.slice(folder.length), readFileSync(path, "utf8"));
+  }
+  return found;
+}
+
+const scratch = mkdtempSync(join(tmpdir(), "velas-sphere-gen-"));
+try {
+  buf(["generate", "--output", scratch]);
+  const fresh = join(scratch, "src", "gen");
+  if (process.argv.includes("--check")) {
+    const wanted = texts(fresh);
+    const present = texts("src/gen");
+    const stale = [...new Set([...wanted.keys(), ...present.keys()])].filter((name) =>
+      wanted.get(name) !== present.get(name)
+    );
+    for (const name of stale) console.error(`src/gen${name} is not what proto/ generates. Run: npm run gen`);
+    if (stale.length > 0) process.exitCode = 1;
+    else console.log(`${wanted.size} generated files are fresh.`);
+  } else {
+    rmSync("src/gen", { recursive: true, force: true });
+    cpSync(fresh, "src/gen", { recursive: true });
+  }
+} finally {
+  rmSync(scratch, { recursive: true, force: true });
+}
