@@ -1,0 +1,421 @@
+import { Buffer } from "node:buffer";
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
+import {
+  ANONYMOUS,
+  type ErrorCode,
+  isEnd,
+  type LogLevel,
+  NodeError,
+  type NodeId,
+  type NodeInfo,
+  type PluginFunction,
+  type PluginInfo,
+  type RequesterId,
+  type TaskEvent,
+  type TaskLimits,
+  type TaskPage,
+  type TaskQuery,
+  type TaskRecord,
+  type TaskResult,
+  type TaskSpec,
+  type TaskState,
+  type Usage,
+} from "../core/mod.ts";
+import * as nodePb from "../gen/velas/sphere/v1/node_pb.ts";
+import * as taskPb from "../gen/velas/sphere/v1/task_pb.ts";
+import { parseErrorCode } from "./errors.ts";
+
+/** The page size of a list request that names none. */
+const DEFAULT_PAGE_SIZE = 50;
+
+const STATES = {
+  queued: taskPb.TaskState.QUEUED,
+  running: taskPb.TaskState.RUNNING,
+  succeeded: taskPb.TaskState.SUCCEEDED,
+  failed: taskPb.TaskState.FAILED,
+  canceled: taskPb.TaskState.CANCELED,
+  expired: taskPb.TaskState.EXPIRED,
+} as const satisfies Record<TaskState, taskPb.TaskState>;
+
+const LEVELS = {
+  trace: taskPb.LogLevel.TRACE,
+  debug: taskPb.LogLevel.DEBUG,
+  info: taskPb.LogLevel.INFO,
+  warn: taskPb.LogLevel.WARN,
+  error: taskPb.LogLevel.ERROR,
+} as const satisfies Record<LogLevel, taskPb.LogLevel>;
+
+const STATE_OF: ReadonlyMap<number, TaskState> = new Map(
+  Object.entries(STATES).map(([state, number]) => [number, state as TaskState]),
+);
+const LEVEL_OF: ReadonlyMap<number, LogLevel> = new Map(
+  Object.entries(LEVELS).map(([level, number]) => [number, level as LogLevel]),
+);
+
+const NODE_ID = /^0x[0-9a-fA-F]{40}$/;
+
+/** Whether a text has the form of a node id; its checksum is not looked at. */
+export function isNodeId(text: string): text is NodeId {
+  return NODE_ID.test(text);
+}
+
+function misbehaved(what: string): NodeError {
+  return new NodeError("target_misbehaved", `The target's answer breaks the protocol: ${what}`);
+}
+
+const hexOf = (bytes: Uint8Array): string => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("hex");
+const bytesOf = (hex: string | undefined): Uint8Array<ArrayBuffer> => Uint8Array.from(Buffer.from(hex ?? "", "hex"));
+
+// --- limits and usage
+
+/** Limits of a request: zero means the node's default, so it becomes absence. */
+export function limitsFromProto(limits: taskPb.TaskLimits | undefined): Partial<TaskLimits> {
+  if (limits === undefined) return {};
+  const { timeoutMs, memoryBytes, outputBytes } = limits;
+  return {
+    ...(timeoutMs > 0n ? { timeoutMs: Number(timeoutMs) } : {}),
+    ...(memoryBytes > 0n ? { memoryBytes: Number(memoryBytes) } : {}),
+    ...(outputBytes > 0n ? { outputBytes: Number(outputBytes) } : {}),
+  };
+}
+
+export function limitsToProto(limits: Partial<TaskLimits>): taskPb.TaskLimits {
+  return create(taskPb.TaskLimitsSchema, {
+    timeoutMs: BigInt(limits.timeoutMs ?? 0),
+    memoryBytes: BigInt(limits.memoryBytes ?? 0),
+    outputBytes: BigInt(limits.outputBytes ?? 0),
+  });
+}
+
+export function usageFromProto(usage: taskPb.TaskUsage | undefined): Usage {
+  return {
+    wallMicros: Number(usage?.wallMicros ?? 0n),
+    inputBytes: Number(usage?.inputBytes ?? 0n),
+    outputBytes: Number(usage?.outputBytes ?? 0n),
+    instructions: Number(usage?.instructions ?? 0n),
+  };
+}
+
+export function usageToProto(usage: Usage): taskPb.TaskUsage {
+  return create(taskPb.TaskUsageSchema, {
+    wallMicros: BigInt(usage.wallMicros),
+    inputBytes: BigInt(usage.inputBytes),
+    outputBytes: BigInt(usage.outputBytes),
+    instructions: BigInt(usage.instructions),
+  });
+}
+
+// --- tasks
+
+export function specFromProto(spec: taskPb.TaskSpec): TaskSpec {
+  return {
+    id: spec.id,
+    plugin: spec.plugin,
+    function: spec.function,
+    input: spec.input,
+    contentType: spec.contentType,
+    limits: limitsFromProto(spec.limits),
+    priority: spec.priority,
+  };
+}
+
+export function specToProto(spec: TaskSpec): taskPb.TaskSpec {
+  return create(taskPb.TaskSpecSchema, {
+    id: spec.id,
+    plugin: spec.plugin,
+    function: spec.function,
+    input: spec.input as Uint8Array<ArrayBuffer>,
+    contentType: spec.contentType,
+    priority: spec.priority,
+    ...(Object.keys(spec.limits).length > 0 ? { limits: limitsToProto(spec.limits) } : {}),
+  });
+}
+
+export function resultFromProto(response: taskPb.RunTaskResponse): TaskResult {
+  return {
+    id: response.id,
+    output: response.output,
+    contentType: response.contentType,
+    usage: usageFromProto(response.usage),
+    replayed: response.replayed,
+  };
+}
+
+export function resultToProto(result: TaskResult): taskPb.RunTaskResponse {
+  return create(taskPb.RunTaskResponseSchema, {
+    id: result.id,
+    output: result.output as Uint8Array<ArrayBuffer>,
+    contentType: result.contentType,
+    usage: usageToProto(result.usage),
+    replayed: result.replayed,
+  });
+}
+
+export function recordToProto(record: TaskRecord): taskPb.Task {
+  const task = create(taskPb.TaskSchema, {
+    id: record.id,
+    requester: record.requester,
+    plugin: record.plugin,
+    resolvedPlugin: record.resolvedPlugin,
+    pluginSha256: record.pluginSha256,
+    function: record.function,
+    contentType: record.contentType,
+    limits: limitsToProto(record.limits),
+    priority: record.priority,
+    state: STATES[record.state],
+    reason: record.reason ?? "",
+    message: record.message ?? "",
+    createdAt: timestampFromMs(record.createdAt),
+    attempts: record.attempts,
+    outputContentType: record.outputContentType ?? "",
+    inputSha256: bytesOf(record.inputSha256),
+    outputSha256: bytesOf(record.outputSha256),
+  });
+  if (record.startedAt !== undefined) task.startedAt = timestampFromMs(record.startedAt);
+  if (record.finishedAt !== undefined) task.finishedAt = timestampFromMs(record.finishedAt);
+  if (record.expiresAt !== undefined) task.expiresAt = timestampFromMs(record.expiresAt);
+  if (record.usage !== undefined) task.usage = usageToProto(record.usage);
+  return task;
+}
+
+/**
+ * A record that a peer sent. `target` is added to it when given. Throws `target_misbehaved` when the record is absent or has no
+ * state that this version knows. A reason that it does not know becomes `target_failed`.
+ */
+export function recordFromProto(task: taskPb.Task | undefined, target?: string): TaskRecord {
+  if (task === undefined) throw misbehaved("the task's record is missing");
+  const state = STATE_OF.get(task.state);
+  if (state === undefined) throw misbehaved(`task ${task.id} has the unknown state ${task.state}`);
+  if (task.createdAt === undefined) throw misbehaved(`task ${task.id} has no time of creation`);
+  const reason: ErrorCode | undefined = task.reason === "" ? undefined : parseErrorCode(task.reason) ?? "target_failed";
+  return {
+    id: task.id,
+    requester: requesterFromText(task.requester),
+    ...(target === undefined ? {} : { target }),
+    plugin: task.plugin,
+    resolvedPlugin: task.resolvedPlugin,
+    pluginSha256: task.pluginSha256,
+    function: task.function,
+    contentType: task.contentType,
+    limits: {
+      timeoutMs: Number(task.limits?.timeoutMs ?? 0n),
+      memoryBytes: Number(task.limits?.memoryBytes ?? 0n),
+      outputBytes: Number(task.limits?.outputBytes ?? 0n),
+    },
+    priority: task.priority,
+    state,
+    ...(reason === undefined ? {} : { reason }),
+    ...(task.message === "" ? {} : { message: task.message }),
+    createdAt: timestampMs(task.createdAt),
+    ...(task.startedAt ? { startedAt: timestampMs(task.startedAt) } : {}),
+    ...(task.finishedAt ? { finishedAt: timestampMs(task.finishedAt) } : {}),
+    ...(task.expiresAt ? { expiresAt: timestampMs(task.expiresAt) } : {}),
+    attempts: task.attempts,
+    ...(task.usage ? { usage: usageFromProto(task.usage) } : {}),
+    ...(task.outputContentType === "" ? {} : { outputContentType: task.outputContentType }),
+    inputSha256: hexOf(task.inputSha256),
+    ...(task.outputSha256.length === 0 ? {} : { outputSha256: hexOf(task.outputSha256) }),
+  };
+}
+
+/** Who a text names: a node id, or nobody known. */
+export function requesterFromText(text: string | null | undefined): RequesterId {
+  return text != null && isNodeId(text) ? text : ANONYMOUS;
+}
+
+// --- events
+
+export function eventToProto(event: TaskEvent): taskPb.TaskEvent {
+  switch (event.type) {
+    case "chunk":
+      return create(taskPb.TaskEventSchema, {
+        event: { case: "chunk", value: event.bytes as Uint8Array<ArrayBuffer> },
+      });
+    case "state":
+      return create(taskPb.TaskEventSchema, { event: { case: "state", value: recordToProto(event.task) } });
+    case "log":
+      return create(taskPb.TaskEventSchema, {
+        event: {
+          case: "log",
+          value: { level: LEVELS[event.level], message: event.message, at: timestampFromMs(event.at) },
+        },
+      });
+    case "progress":
+      return create(taskPb.TaskEventSchema, {
+        event: {
+          case: "progress",
+          value: { fraction: event.fraction, message: event.message, at: timestampFromMs(event.at) },
+        },
+      });
+  }
+}
+
+/**
+ * An event that a peer sent; undefined for a kind that this version does not know, which is to be passed over. Throws
+ * `target_misbehaved` as {@link recordFromProto} does.
+ */
+export function eventFromProto(message: taskPb.TaskEvent | undefined, target?: string): TaskEvent | undefined {
+  const event = message?.event;
+  switch (event?.case) {
+    case "chunk":
+      return { type: "chunk", bytes: event.value };
+    case "state":
+      return { type: "state", task: recordFromProto(event.value, target) };
+    case "log":
+      return {
+        type: "log",
+        level: LEVEL_OF.get(event.value.level) ?? "info",
+        message: event.value.message,
+        at: event.value.at ? timestampMs(event.value.at) : 0,
+      };
+    case "progress":
+      return {
+        type: "progress",
+        fraction: event.value.fraction,
+        message: event.value.message,
+        at: event.value.at ? timestampMs(event.value.at) : 0,
+      };
+    default:
+      return undefined;
+  }
+}
+
+/** Whether an event is the last one of its stream. */
+export function isLastEvent(event: TaskEvent): boolean {
+  return event.type === "state" && isEnd(event.task.state);
+}
+
+// --- lists
+
+/** Throws `invalid_argument` when a state is TASK_STATE_UNSPECIFIED. */
+export function queryFromProto(request: taskPb.ListTasksRequest): TaskQuery {
+  return {
+    states: request.states.map((number) => {
+      const state = STATE_OF.get(number);
+      if (state === undefined) {
+        throw new NodeError("invalid_argument", `Cannot list tasks in the state ${number}: name one of 1 to 6`);
+      }
+      return state;
+    }),
+    pageSize: request.pageSize || DEFAULT_PAGE_SIZE,
+    pageToken: request.pageToken,
+  };
+}
+
+export function queryToProto(query: TaskQuery): taskPb.ListTasksRequest {
+  return create(taskPb.ListTasksRequestSchema, {
+    states: query.states.map((state) => STATES[state]),
+    pageSize: query.pageSize,
+    pageToken: query.pageToken,
+  });
+}
+
+export function pageToProto(page: TaskPage): taskPb.ListTasksResponse {
+  return create(taskPb.ListTasksResponseSchema, {
+    tasks: page.tasks.map(recordToProto),
+    nextPageToken: page.nextPageToken,
+  });
+}
+
+export function pageFromProto(response: taskPb.ListTasksResponse, target?: string): TaskPage {
+  return {
+    tasks: response.tasks.map((task) => recordFromProto(task, target)),
+    nextPageToken: response.nextPageToken,
+  };
+}
+
+// --- nodes and plugins
+
+export function functionToProto(fn: PluginFunction): nodePb.FunctionInfo {
+  return create(nodePb.FunctionInfoSchema, { ...fn });
+}
+
+export function functionFromProto(fn: nodePb.FunctionInfo): PluginFunction {
+  return {
+    name: fn.name,
+    inputContentType: fn.inputContentType,
+    outputContentType: fn.outputContentType,
+    description: fn.description,
+  };
+}
+
+export function pluginToProto(plugin: PluginInfo): nodePb.PluginInfo {
+  return create(nodePb.PluginInfoSchema, {
+    name: plugin.name,
+    version: plugin.version,
+    sha256: plugin.sha256,
+    runtime: plugin.runtime,
+    functions: plugin.functions.map(functionToProto),
+    description: plugin.description,
+    isDefault: plugin.isDefault,
+    ready: plugin.ready,
+  });
+}
+
+/** A plugin that a peer offers. Peers list only enabled ones, and say nothing of addresses and sizes. */
+export function pluginFromProto(plugin: nodePb.PluginInfo): PluginInfo {
+  return {
+    name: plugin.name,
+    version: plugin.version,
+    sha256: plugin.sha256,
+    runtime: plugin.runtime === "grpc" ? "grpc" : "wasm",
+    functions: plugin.functions.map(functionFromProto),
+    description: plugin.description,
+    isDefault: plugin.isDefault,
+    enabled: true,
+    ready: plugin.ready,
+  };
+}
+
+/** The bytes of a node's description, which it signs; the nonce is the caller's. Only enabled plugins are told to others. */
+export function encodeNodeInfo(info: NodeInfo, nonce: Uint8Array): Uint8Array<ArrayBuffer> {
+  const message = create(nodePb.NodeInfoSchema, {
+    nodeId: info.nodeId,
+    name: info.name,
+    version: info.version,
+    plugins: info.plugins.filter((plugin) => plugin.enabled).map(pluginToProto),
+    issuedAt: timestampFromMs(info.issuedAt),
+    nonce: nonce as Uint8Array<ArrayBuffer>,
+    limits: {
+      inputBytes: BigInt(info.limits.inputBytes),
+      outputBytes: BigInt(info.limits.outputBytes),
+      memoryBytes: BigInt(info.limits.memoryBytes),
+      timeoutMs: BigInt(info.limits.timeoutMs),
+    },
+  });
+  return toBinary(nodePb.NodeInfoSchema, message);
+}
+
+/** Reads the bytes of a peer's description. Throws `target_misbehaved` when they are none. The signature is not looked at. */
+export function decodeNodeInfo(bytes: Uint8Array): { readonly info: NodeInfo; readonly nonce: Uint8Array } {
+  let message: nodePb.NodeInfo;
+  try {
+    message = fromBinary(nodePb.NodeInfoSchema, bytes);
+  } catch (cause) {
+    throw new NodeError("target_misbehaved", "The target's description of itself cannot be read", { cause });
+  }
+  if (!isNodeId(message.nodeId)) throw misbehaved("its description has no node id");
+  const info: NodeInfo = {
+    nodeId: message.nodeId,
+    name: message.name,
+    version: message.version,
+    plugins: message.plugins.map(pluginFromProto),
+    issuedAt: message.issuedAt ? timestampMs(message.issuedAt) : 0,
+    limits: {
+      inputBytes: Number(message.limits?.inputBytes ?? 0n),
+      outputBytes: Number(message.limits?.outputBytes ?? 0n),
+      memoryBytes: Number(message.limits?.memoryBytes ?? 0n),
+      timeoutMs: Number(message.limits?.timeoutMs ?? 0n),
+    },
+  };
+  return { info, nonce: message.nonce };
+}
+
+/** What is signed in front of a description: it keeps the signature from meaning anything else. */
+export const NODE_INFO_PREFIX = "velas-sphere node info v1\n";
+
+/** The message that a node signs for a description: the prefix, then the bytes as sent. */
+export function nodeInfoMessage(info: Uint8Array): Uint8Array<ArrayBuffer> {
+  return Uint8Array.from(Buffer.concat([Buffer.from(NODE_INFO_PREFIX), info]));
+}
