@@ -13,4 +13,5 @@ export * from "./plugin.ts";
 export * from "./runtime.ts";
 export * from "./task.ts";
 export * from "./usage.ts";
+export * from "./version.ts";
 export * from "./wei.ts";
