@@ -72,9 +72,11 @@ async function bundle(entry: string, outfile: string): Promise<void> {
 }
 
 function run(command: string, args: readonly string[]): void {
-  const result = spawnSync(command, args, { stdio: ["ignore", "ignore", "inherit"] });
+  const result = spawnSync(command, args, { encoding: "utf8" });
   if (result.error) throw result.error;
-  if (result.status !== 0) throw new Error(`${command} ${args.join(" ")} ended with ${result.status}`);
+  if (result.status !== 0) {
+    throw new Error(`${command} ${args.join(" ")} ended with ${result.status}:\n${result.stdout}${result.stderr}`);
+  }
 }
 
 rmSync(BUILD, { recursive: true, force: true });
@@ -95,6 +97,8 @@ const config = {
   output: `${BUILD}/sea.blob`,
   disableExperimentalSEAWarning: true,
   useCodeCache: true,
+  execArgv: ["--disable-warning=ExperimentalWarning"],
+  execArgvExtension: "none",
   assets,
 };
 writeFileSync(`${BUILD}/sea.json`, JSON.stringify(config, null, 2));
