@@ -44,8 +44,11 @@ export interface PluginCall {
   readonly limits: TaskLimits;
   /** Aborting stops the plugin, whatever it is doing. */
   readonly signal: AbortSignal;
-  /** Called for each log line, progress report and, when `streamOutput`, piece of output, in order. */
-  readonly onEvent?: (event: PluginEvent) => void;
+  /**
+   * Called for each log line, progress report and, when `streamOutput`, piece of output, in order. When it returns a promise,
+   * the reader is behind: a host that can hold the plugin back waits for it before the next piece.
+   */
+  readonly onEvent?: (event: PluginEvent) => void | Promise<void>;
   /** Deliver output as `chunk` events as it comes; the outcome's output is then empty. */
   readonly streamOutput?: boolean;
 }
