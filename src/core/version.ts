@@ -1,4 +1,4 @@
-import { readAsset } from "./runtime.ts";
+import packageJson from "../../package.json" with { type: "json" };
 
-/** The version of this software, as package.json names it. */
-export const VERSION: string = JSON.parse(new TextDecoder().decode(readAsset("package.json"))).version;
+/** The software's version, as package.json has it. */
+export const VERSION: string = packageJson.version;
