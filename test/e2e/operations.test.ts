@@ -1,0 +1,188 @@
+import assert from "node:assert/strict";
+import { createServer } from "node:net";
+import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { get, post, run, scratch, startNode } from "./harness.ts";
+
+interface PluginJson {
+  readonly name: string;
+  readonly runtime: string;
+  readonly isDefault: boolean;
+  readonly ready: boolean;
+  readonly problem?: string;
+}
+
+test("SIGTERM drains the node and it exits with 0", async (t) => {
+  const node = await startNode(t, { dataDir: join(scratch(t), "data") });
+  assert.deepEqual(await node.stop("SIGTERM"), { code: 0, signal: null });
+});
+
+test("a second node on the same data directory is refused with a clear error", async (t) => {
+  const node = await startNode(t, { dataDir: join(scratch(t), "data") });
+  const second = await run([
+    "node",
+    "--node-data-dir",
+    node.dataDir,
+    "--rest-listen",
+    "127.0.0.1:0",
+    "--rpc-listen",
+    "127.0.0.1:0",
+  ]);
+  assert.notEqual(second.code, 0);
+  assert.match(second.stderr + second.stdout, new RegExp(node.dataDir));
+  assert.match(second.stderr + second.stdout, /another process/i);
+  assert.equal((await fetch(`${node.rest}/healthz`)).status, 200);
+});
+
+test("a port in use is named with the cure", async (t) => {
+  const taken = createServer();
+  await new Promise<void>((resolve) => taken.listen(0, "127.0.0.1", resolve));
+  t.after(() => new Promise((resolve) => taken.close(resolve)));
+  const { port } = taken.address() as { port: number };
+  const ended = await run([
+    "node",
+    "--node-data-dir",
+    join(scratch(t), "data"),
+    "--rest-listen",
+    `127.0.0.1:${port}`,
+    "--rpc-listen",
+    "127.0.0.1:0",
+  ]);
+  assert.notEqual(ended.code, 0);
+  assert.match(ended.stderr + ended.stdout, new RegExp(`${port}.*(in use|taken)|(in use|taken).*${port}`, "s"));
+});
+
+test("a data directory that is a file is refused with its path", async (t) => {
+  const file = join(scratch(t), "data");
+  writeFileSync(file, "");
+  const ended = await run([
+    "node",
+    "--node-data-dir",
+    file,
+    "--rest-listen",
+    "127.0.0.1:0",
+    "--rpc-listen",
+    "127.0.0.1:0",
+  ]);
+  assert.notEqual(ended.code, 0);
+  assert.match(ended.stderr + ended.stdout, new RegExp(file));
+});
+
+test("an unknown configuration key and a wrong type are refused by name", async (t) => {
+  const folder = scratch(t);
+  const file = join(folder, "config.json");
+  writeFileSync(file, JSON.stringify({ tasks: { maxQeued: 3 } }));
+  const unknown = await run(["config", "check", "--config", file]);
+  assert.notEqual(unknown.code, 0);
+  assert.match(unknown.stderr, /maxQeued/);
+  assert.match(unknown.stderr, /maxQueued/);
+  writeFileSync(file, JSON.stringify({ tasks: { maxQueued: "many" } }));
+  const wrong = await run(["config", "check", "--config", file]);
+  assert.notEqual(wrong.code, 0);
+  assert.match(wrong.stderr, /tasks\.maxQueued/);
+});
+
+test("a non-loopback listener without its safeguard is refused with the cure", async (t) => {
+  const dataDir = join(scratch(t), "data");
+  const rpc = await run([
+    "node",
+    "--node-data-dir",
+    dataDir,
+    "--rpc-listen",
+    "0.0.0.0:0",
+    "--rest-listen",
+    "127.0.0.1:0",
+  ]);
+  assert.notEqual(rpc.code, 0);
+  assert.match(rpc.stderr + rpc.stdout, /open/);
+  const rest = await run([
+    "node",
+    "--node-data-dir",
+    dataDir,
+    "--rpc-listen",
+    "127.0.0.1:0",
+    "--rest-listen",
+    "0.0.0.0:0",
+  ]);
+  assert.notEqual(rest.code, 0);
+  assert.match(rest.stderr + rest.stdout, /token/);
+});
+
+test("the original's config.json gives a node that runs tasks on that plugin", async (t) => {
+  const folder = scratch(t);
+  const plugin = await startPlugin(t);
+  const node = await startNode(t, { dataDir: join(folder, "data"), config: { node: { plugin_target: plugin } } });
+  assert.equal((await post(`${node.rest}/task`, { id: "7", input: "hello" })).text, '{"id":"7","output":"world"}');
+  const plugins = await (await fetch(`${node.rest}/v1/plugins`)).json();
+  assert.ok(
+    plugins.plugins.some((one: { runtime: string; isDefault: boolean }) => one.runtime === "grpc" && one.isDefault),
+  );
+});
+
+test("dev runs a task through two nodes", async () => {
+  const ended = await run(["dev", "--exit"]);
+  assert.equal(ended.code, 0, ended.stderr);
+  assert.match(ended.stdout, /world/);
+});
+
+test("health, readiness, metrics, information and documentation are served", async (t) => {
+  const node = await startNode(t, { dataDir: join(scratch(t), "data") });
+  for (const path of ["/healthz", "/readyz", "/metrics", "/info", "/v1/node", "/v1/openapi.json", "/v1/docs", "/"]) {
+    const answer = await fetch(node.rest + path);
+    assert.equal(answer.status, 200, path);
+    assert.notEqual((await answer.text()).length, 0, path);
+  }
+  const info = await get<{ nodeId: string }>(`${node.rest}/v1/node`);
+  assert.equal(info.nodeId, node.nodeId);
+});
+
+test("a node knows itself again after a restart, and its key file is for its owner only", async (t) => {
+  const dataDir = join(scratch(t), "data");
+  const first = await startNode(t, { dataDir });
+  await first.stop();
+  const second = await startNode(t, { dataDir });
+  assert.equal(second.nodeId, first.nodeId);
+  await second.stop();
+  chmodSync(join(dataDir, "node-key.json"), 0o644);
+  const ended = await run([
+    "node",
+    "--node-data-dir",
+    dataDir,
+    "--rest-listen",
+    "127.0.0.1:0",
+    "--rpc-listen",
+    "127.0.0.1:0",
+  ]);
+  assert.notEqual(ended.code, 0);
+  assert.match(ended.stderr + ended.stdout, /node-key\.json/);
+});
+
+test("a plugin file dropped into the folder is listed without a restart, and a damaged one says why it is not ready", async (t) => {
+  const dataDir = join(scratch(t), "data");
+  mkdirSync(join(dataDir, "plugins"), { recursive: true });
+  writeFileSync(join(dataDir, "plugins", "broken.wasm"), "not wasm");
+  const node = await startNode(t, { dataDir });
+  const { plugins } = await get<{ plugins: PluginJson[] }>(`${node.rest}/v1/plugins`);
+  const broken = plugins.find((one) => one.name === "broken");
+  assert.equal(broken?.ready, false);
+  assert.match(broken?.problem ?? "", /WASM|WebAssembly/i);
+});
+
+async function startPlugin(t: { after(f: () => unknown): void }): Promise<string> {
+  const { spawn } = await import("node:child_process");
+  const { createInterface } = await import("node:readline");
+  const { commandLine } = await import("./harness.ts");
+  const [command, args] = commandLine(["plugin", "--listen", "127.0.0.1:0"]);
+  const child = spawn(command, args, { stdio: ["ignore", "pipe", "pipe"] });
+  t.after(() => child.kill("SIGKILL"));
+  return await new Promise((resolve, reject) => {
+    for (const stream of [child.stdout, child.stderr]) {
+      createInterface({ input: stream }).on("line", (line) => {
+        const found = line.match(/127\.0\.0\.1:(\d+)/);
+        if (found !== null && found[1] !== "0") resolve(found[0]);
+      });
+    }
+    child.on("close", (code) => reject(new Error(`velas-sphere plugin ended with ${code}`)));
+  });
+}
