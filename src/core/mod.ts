@@ -12,6 +12,7 @@ export * from "./metrics.ts";
 export * from "./node-info.ts";
 export * from "./plugin.ts";
 export * from "./runtime.ts";
+export * from "./stored-request.ts";
 export * from "./stored-task.ts";
 export * from "./task-digest.ts";
 export * from "./task-position.ts";

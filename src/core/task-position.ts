@@ -19,9 +19,10 @@ export function taskPosition(task: { readonly createdAt: number; readonly id: st
 /** The id of the task at a position. Throws `invalid_argument` when the text is no position. */
 export function positionId(position: string): string {
   if (!POSITION.test(position)) {
+    const shown = JSON.stringify(position.slice(0, 200));
     throw new NodeError(
       "invalid_argument",
-      `The page token ${JSON.stringify(position.slice(0, 200))} is not one that this node gave: begin again without one`,
+      `The page token ${shown} is not one that this node gave: begin again without one`,
     );
   }
   return position.slice(TIME_DIGITS + 1);

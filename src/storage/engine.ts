@@ -1,0 +1,29 @@
+/** One change of one key. Keys are full ones, with the prefix of their sublevel. */
+export type WriteOp =
+  | { readonly type: "put"; readonly key: string; readonly value: string | Uint8Array }
+  | { readonly type: "del"; readonly key: string };
+
+/** A piece of the key space in order: from `gt` (exclusive) up to `lt` (exclusive). */
+export interface KeyRange {
+  readonly gt: string;
+  readonly lt: string;
+  readonly limit: number;
+  readonly reverse?: boolean;
+}
+
+/**
+ * An ordered key-value store with atomic batches: what the tables need of LevelDB, and what the memory store imitates.
+ * `write` is called by one caller at a time ({@link GroupCommit}). Everything throws NodeErrors.
+ */
+export interface Engine {
+  get(key: string): Promise<string | undefined>;
+  getMany(keys: readonly string[]): Promise<(string | undefined)[]>;
+  getBytes(key: string): Promise<Uint8Array | undefined>;
+  keys(range: KeyRange): Promise<string[]>;
+  entries(range: KeyRange): Promise<[string, string][]>;
+  /** Applies all changes or none. With `sync` it returns when they would survive a power cut. */
+  write(ops: readonly WriteOp[], sync: boolean): Promise<void>;
+  /** Called after the engine had to reopen its files, so that what was derived from them can be read again. */
+  onReopen?: () => Promise<void>;
+  close(): Promise<void>;
+}

@@ -1,0 +1,122 @@
+import { NodeError } from "../core/mod.ts";
+import type { Engine, WriteOp } from "./engine.ts";
+import { Sublevel } from "./sublevel.ts";
+
+/** Beyond this much, writes that wait together go into more than one batch. */
+const MAX_BATCH_BYTES = 8 << 20;
+const MAX_BATCH_OPS = 10_000;
+
+/** Changes of named totals, such as the bytes that stored outputs take. */
+export type AccountDeltas = Readonly<Record<string, number>>;
+
+export interface CommitOptions {
+  /** Whether somebody will be told that this is done, so that it must survive a power cut (where the store syncs at all). */
+  readonly durable: boolean;
+  readonly deltas?: AccountDeltas;
+}
+
+interface Waiting {
+  readonly ops: readonly WriteOp[];
+  readonly sizeBytes: number;
+  readonly options: CommitOptions;
+  resolve(): void;
+  reject(error: unknown): void;
+}
+
+/**
+ * Writes many small changes as few batches: what comes in one tick, or while a batch is under way, goes into the next one,
+ * in order of arrival. Each change is applied whole or not at all; with it, in the same batch, go the totals that it moves,
+ * so that data and accounts cannot disagree.
+ */
+export class GroupCommit {
+  readonly #engine: Engine;
+  readonly #accounts: Sublevel;
+  readonly #sync: boolean;
+  #waiting: Waiting[] = [];
+  #flushing: Promise<void> | undefined;
+  #totals = new Map<string, number>();
+  #closed = false;
+
+  constructor(engine: Engine, options: { readonly sync: boolean }) {
+    this.#engine = engine;
+    this.#accounts = new Sublevel(engine, "account");
+    this.#sync = options.sync;
+    // A batch that failed may yet be there after a reopening.
+    engine.onReopen = () => this.load();
+  }
+
+  /** Reads the totals from the store. */
+  async load(): Promise<void> {
+    const entries = await this.#accounts.entries({ limit: 1000 });
+    this.#totals = new Map(entries.map(([name, value]) => [name, Number(value)]));
+  }
+
+  /** A total as of the last batch that was written. */
+  total(name: string): number {
+    return this.#totals.get(name) ?? 0;
+  }
+
+  /** Applies `ops` in one batch. The bytes in them must not change until it returns. */
+  write(ops: readonly WriteOp[], options: CommitOptions): Promise<void> {
+    if (this.#closed) {
+      return Promise.reject(new NodeError("storage_failed", "The data directory is closed since the node is stopping"));
+    }
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ ops, sizeBytes: sizeOf(ops), options, resolve, reject });
+      this.#flushing ??= Promise.resolve().then(() => this.#flush());
+    });
+  }
+
+  /** Waits for what has been handed in, and takes nothing more. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    await this.#flushing;
+  }
+
+  async #flush(): Promise<void> {
+    while (this.#waiting.length > 0) {
+      const group = this.#takeGroup();
+      const ops = group.length === 1 ? group[0]!.ops.slice() : group.flatMap((one) => one.ops);
+      const totals = this.#moved(group, ops);
+      try {
+        await this.#engine.write(ops, this.#sync && group.some((one) => one.options.durable));
+        for (const [name, value] of totals) this.#totals.set(name, value);
+        for (const one of group) one.resolve();
+      } catch (error) {
+        for (const one of group) one.reject(error);
+      }
+    }
+    this.#flushing = undefined;
+  }
+
+  #takeGroup(): Waiting[] {
+    let count = 0;
+    let bytes = 0;
+    let ops = 0;
+    for (const one of this.#waiting) {
+      bytes += one.sizeBytes;
+      ops += one.ops.length;
+      if (count > 0 && (bytes > MAX_BATCH_BYTES || ops > MAX_BATCH_OPS)) break;
+      count++;
+    }
+    return this.#waiting.splice(0, count);
+  }
+
+  /** Appends the totals that a group moves to its changes, and returns them. */
+  #moved(group: readonly Waiting[], ops: WriteOp[]): Map<string, number> {
+    const totals = new Map<string, number>();
+    for (const { options } of group) {
+      for (const [name, delta] of Object.entries(options.deltas ?? {})) {
+        if (delta !== 0) totals.set(name, (totals.get(name) ?? this.total(name)) + delta);
+      }
+    }
+    for (const [name, value] of totals) ops.push(this.#accounts.put(name, String(value)));
+    return totals;
+  }
+}
+
+function sizeOf(ops: readonly WriteOp[]): number {
+  let size = 0;
+  for (const op of ops) size += op.key.length + (op.type === "put" ? op.value.length : 0);
+  return size;
+}

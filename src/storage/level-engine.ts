@@ -1,0 +1,164 @@
+import { statfs } from "node:fs/promises";
+import { Level } from "level";
+import { type Log, NodeError } from "../core/mod.ts";
+import type { Engine, KeyRange, WriteOp } from "./engine.ts";
+import { describe, storageError, storageFull } from "./storage-errors.ts";
+
+const WRITE_BUFFER_BYTES = 16 << 20;
+const CACHE_BYTES = 16 << 20;
+/** Reopening after a failure writes the log anew as a table, and must leave room to work in. */
+const REOPEN_FREE_BYTES = 8 << 20;
+const REOPEN_INTERVAL_MS = 1000;
+
+/** The options with which every LevelDB of the node is opened. */
+const LEVEL_OPTIONS = { writeBufferSize: WRITE_BUFFER_BYTES, cacheSize: CACHE_BYTES } as const;
+
+/** Opens the LevelDB in the directory `path`, or creates it. Throws what `abstract-level` throws. */
+export async function openLevel(path: string): Promise<Level<string, string>> {
+  const db = new Level<string, string>(path, LEVEL_OPTIONS);
+  await db.open();
+  return db;
+}
+
+/** LevelDB's own repair: keeps what can be read, and moves what cannot into the folder `lost`. The database must be closed. */
+export function repairLevel(path: string): Promise<void> {
+  // The typings of `level` leave out the static functions that its Node.js implementation has.
+  return (Level as unknown as { repair(location: string): Promise<void> }).repair(path);
+}
+
+/**
+ * An {@link Engine} on LevelDB.
+ *
+ * After a failed write LevelDB's log writer no longer knows where it stands in its file: what it appends later can be
+ * unreadable at the next start, although it was acknowledged. So after any failed write this engine refuses further ones
+ * until it has closed and opened the database again, which it tries at the next write, at most once a second, and for a
+ * full disk only once there is room. Reads go on meanwhile.
+ */
+export class LevelEngine implements Engine {
+  readonly #path: string;
+  readonly #log: Log;
+  #db: Level<string, string>;
+  #failure: NodeError | undefined;
+  #reopening: Promise<void> | undefined;
+  #lastAttemptAt = -Infinity;
+  #closed = false;
+  onReopen?: () => Promise<void>;
+
+  constructor(path: string, db: Level<string, string>, log: Log) {
+    this.#path = path;
+    this.#db = db;
+    this.#log = log;
+  }
+
+  get(key: string): Promise<string | undefined> {
+    return this.#read((db) => db.get(key));
+  }
+
+  getMany(keys: readonly string[]): Promise<(string | undefined)[]> {
+    return this.#read((db) => db.getMany(keys as string[]));
+  }
+
+  getBytes(key: string): Promise<Uint8Array | undefined> {
+    return this.#read((db) => db.get<string, Uint8Array>(key, { valueEncoding: "view", fillCache: false }));
+  }
+
+  keys(range: KeyRange): Promise<string[]> {
+    return this.#read((db) => db.keys(iteratorOptions(range)).all());
+  }
+
+  entries(range: KeyRange): Promise<[string, string][]> {
+    return this.#read((db) => db.iterator(iteratorOptions(range)).all());
+  }
+
+  async write(ops: readonly WriteOp[], sync: boolean): Promise<void> {
+    if (this.#closed) throw closedError(this.#path);
+    if (this.#failure !== undefined) await this.#reopen();
+    try {
+      await this.#db.batch(ops.map(toBatchOp), { sync });
+    } catch (error) {
+      this.#failure = storageError(this.#path, error);
+      this.#log.error("A write to the data directory failed; it will be reopened", {
+        path: this.#path,
+        error: describe(error),
+      });
+      throw this.#failure;
+    }
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    await this.#reopening?.catch(() => {});
+    try {
+      await this.#db.close();
+    } catch (error) {
+      throw storageError(this.#path, error);
+    }
+  }
+
+  async #read<T>(read: (db: Level<string, string>) => Promise<T>): Promise<T> {
+    if (this.#closed) throw closedError(this.#path);
+    if (this.#reopening !== undefined) await this.#reopening.catch(() => {});
+    // The database is closed only when an attempt to reopen it failed half-way.
+    if (this.#db.status !== "open") await this.#reopen();
+    try {
+      return await read(this.#db);
+    } catch (error) {
+      throw storageError(this.#path, error);
+    }
+  }
+
+  #reopen(): Promise<void> {
+    this.#reopening ??= this.#tryReopen().finally(() => this.#reopening = undefined);
+    return this.#reopening;
+  }
+
+  async #tryReopen(): Promise<void> {
+    const failure = this.#failure ?? closedError(this.#path);
+    const now = performance.now();
+    if (now - this.#lastAttemptAt < REOPEN_INTERVAL_MS) throw failure;
+    this.#lastAttemptAt = now;
+    if (failure.code === "storage_full" && await freeBytes(this.#path) < REOPEN_FREE_BYTES) {
+      throw storageFull(this.#path, failure.cause);
+    }
+    try {
+      await this.#db.close();
+      this.#db = await openLevel(this.#path);
+    } catch (error) {
+      this.#failure = storageError(this.#path, error);
+      throw this.#failure;
+    }
+    await this.onReopen?.();
+    this.#failure = undefined;
+    this.#log.info("The data directory was reopened after a failed write", { path: this.#path });
+  }
+}
+
+function iteratorOptions({ gt, lt, limit, reverse = false }: KeyRange) {
+  return { gt, lt, limit, reverse, highWaterMarkBytes: 1 << 18 };
+}
+
+function toBatchOp(op: WriteOp) {
+  if (op.type === "del") return op;
+  return { ...op, valueEncoding: typeof op.value === "string" ? "utf8" : "view" } as unknown as {
+    type: "put";
+    key: string;
+    value: string;
+  };
+}
+
+function closedError(path: string): NodeError {
+  return new NodeError("storage_failed", `The data directory ${path} is closed since the node is stopping`, {
+    data: { path },
+  });
+}
+
+async function freeBytes(path: string): Promise<number> {
+  try {
+    const { bavail, bsize } = await statfs(path);
+    return bavail * bsize;
+  } catch {
+    // Where the system does not tell, the attempt itself will.
+    return Infinity;
+  }
+}
