@@ -150,7 +150,7 @@ async function secretKeyOf(
   if (passphrase === undefined) {
     throw new NodeError(
       "config_invalid",
-      `The node key in ${path} is encrypted: give its passphrase in VELAS_SPHERE_KEY_PASSPHRASE, or the path of a file ` +
+      `The node key in ${path} is encrypted: give its passphrase in VELAS_SPHERE_NODE_KEY_PASSPHRASE, or the path of a file ` +
         "that holds it in node.keyPassphraseFile",
       { data: { path } },
     );

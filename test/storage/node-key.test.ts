@@ -68,7 +68,7 @@ test("a key made with a passphrase is sealed by it and opens with no other", () 
     const load = (passphrase?: string) => loadOrCreateNodeKey({ dataDir: dir, passphrase });
     await assert.rejects(load("correct horsf"), failsWith("permission_denied", /does not open/));
     await assert.rejects(load(""), failsWith("permission_denied", /does not open/));
-    await assert.rejects(load(), failsWith("config_invalid", /is encrypted.*VELAS_SPHERE_KEY_PASSPHRASE/));
+    await assert.rejects(load(), failsWith("config_invalid", /is encrypted.*VELAS_SPHERE_NODE_KEY_PASSPHRASE/));
     assert.equal(await readFile(made.path, "utf8"), text, "no failure writes to the file");
   }));
 

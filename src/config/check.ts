@@ -1,0 +1,80 @@
+import { isLoopback, parseAddress } from "./address.ts";
+import type { Config } from "./schema.ts";
+import { SETTING_BY_KEY } from "./settings.ts";
+import { showValue } from "./text-form.ts";
+
+/** Defaults that must not pass the maximum beside them. */
+const AT_MOST = [
+  ["tasks.defaultTimeoutMs", "tasks.maxTimeoutMs"],
+  ["tasks.defaultMemoryBytes", "tasks.maxMemoryBytes"],
+  ["tasks.defaultOutputBytes", "tasks.maxOutputBytes"],
+] as const;
+
+/** What is wrong with values that are each right: a sentence a fault, with the cure. */
+export function checkTogether(config: Config): string[] {
+  return [...checkExposure(config), ...checkPairs(config), ...checkPlugins(config)];
+}
+
+/** Nobody serves strangers, or hands out the node, by mistake. */
+function checkExposure({ node, rpc, rest }: Config): string[] {
+  const faults: string[] = [];
+  for (const listen of rpc.listen) {
+    if (node.open || isLoopback(parseAddress(listen)!.host)) continue;
+    faults.push(
+      `rpc.listen has ${listen}, which other machines reach, and the node would serve strangers for free: set node.open (--open) to ` +
+        "allow it, or listen on 127.0.0.1",
+    );
+  }
+  if (rest.token === undefined && !isLoopback(parseAddress(rest.listen)!.host)) {
+    faults.push(
+      `rest.listen is ${rest.listen}, which other machines reach, without a token: set VELAS_SPHERE_REST_TOKEN or rest.tokenFile, or ` +
+        "listen on 127.0.0.1",
+    );
+  }
+  return faults;
+}
+
+function checkPairs(config: Config): string[] {
+  const faults: string[] = [];
+  for (const [lowKey, highKey] of AT_MOST) {
+    const low = SETTING_BY_KEY.get(lowKey)!;
+    const high = SETTING_BY_KEY.get(highKey)!;
+    const lowValue = valueOf(config, lowKey) as number;
+    const highValue = valueOf(config, highKey) as number;
+    if (lowValue <= highValue) continue;
+    faults.push(
+      `${lowKey} is ${showValue(low, lowValue)}, above ${highKey} (${
+        showValue(high, highValue)
+      }): set the one lower or the other higher`,
+    );
+  }
+  const { tlsCertFile, tlsKeyFile, listen } = config.rpc;
+  if ((tlsCertFile === undefined) !== (tlsKeyFile === undefined)) {
+    faults.push(
+      `rpc.tls${tlsCertFile === undefined ? "Key" : "Cert"}File is set without rpc.tls${
+        tlsCertFile === undefined ? "Cert" : "Key"
+      }File: TLS needs both`,
+    );
+  }
+  const twice = repeated(listen.filter((each) => parseAddress(each)!.port !== 0));
+  if (twice !== undefined) faults.push(`rpc.listen has ${twice} twice`);
+  if (listen.includes(config.rest.listen) && parseAddress(config.rest.listen)!.port !== 0) {
+    faults.push(`rest.listen and rpc.listen both have ${config.rest.listen}: give them different ports`);
+  }
+  return faults;
+}
+
+function checkPlugins({ plugins }: Config): string[] {
+  const twice = repeated(plugins.external.map((plugin) => plugin.name));
+  return twice === undefined ? [] : [`plugins.external has two plugins named "${twice}": give each its own name`];
+}
+
+/** The value of a key such as `rpc.listen`. */
+export function valueOf(config: Config, key: string): unknown {
+  const { group, name } = SETTING_BY_KEY.get(key)!;
+  return (config[group] as Record<string, unknown>)[name];
+}
+
+function repeated(values: readonly string[]): string | undefined {
+  return values.find((value, index) => values.indexOf(value) !== index);
+}

@@ -1,0 +1,359 @@
+import * as z from "zod";
+import {
+  address,
+  addresses,
+  addressSchema,
+  choice,
+  duration,
+  externalPlugins,
+  integer,
+  optionalPath,
+  path,
+  secret,
+  size,
+  text,
+  texts,
+  toggle,
+} from "./setting.ts";
+
+/** A plugin that runs outside the node, in any language. */
+export const externalPluginSchema = z.strictObject({
+  name: z.string().regex(/^[a-z0-9][a-z0-9._-]{0,63}$/).meta({
+    description:
+      "The name that tasks give: a lower-case letter or digit, then up to 63 more, dots, hyphens, underscores",
+  }),
+  address: addressSchema.meta({ description: "Where the plugin listens, host:port" }),
+  protocol: z.enum(["auto", "velas", "original"]).default("auto").meta({
+    description:
+      "velas: velas.sphere.v1.PluginService; original: resources.Plugin of the 2020 node; auto: ask for the first, then the second",
+  }),
+});
+
+/** An external plugin in the configuration. */
+export type ExternalPlugin = z.infer<typeof externalPluginSchema>;
+
+const node = z.strictObject({
+  name: text({
+    default: "velas-sphere",
+    pattern: /^[^\p{Cc}]{1,64}$/u,
+    expectation: "a text of 1 to 64 characters without control characters",
+    description: "The name that the node tells others. It is public, so the machine's own name is not taken",
+    shortFlag: "name",
+  }),
+  dataDir: path({
+    default: "~/.velas-sphere",
+    description: "The folder for the node key, the database and the plugins. One process at a time can have it",
+    shortFlag: "data-dir",
+  }),
+  open: toggle({
+    default: false,
+    description:
+      "Serve strangers without pay on an address that other machines reach. Without it, rpc.listen must be loopback",
+    shortFlag: "open",
+  }),
+  keyPassphrase: secret({
+    minLength: 1,
+    description:
+      "Encrypts the node key when it is made, and opens it. Without one the key file is plain and only its owner may read it",
+  }),
+  keyPassphraseFile: optionalPath({ description: "A file that holds node.keyPassphrase, such as a mounted secret" }),
+});
+
+const rpc = z.strictObject({
+  listen: addresses({
+    min: 1,
+    default: ["127.0.0.1:8081", "127.0.0.1:8083"],
+    description:
+      "Where other nodes reach this one. Every service answers on each address; the original had tasks on 8081 and storage on 8083",
+  }),
+  tlsCertFile: optionalPath({
+    description: "The certificate chain (PEM) for rpc.listen; plaintext without one. Needs rpc.tlsKeyFile",
+  }),
+  tlsKeyFile: optionalPath({ description: "The private key (PEM) of rpc.tlsCertFile" }),
+  maxMessageBytes: size({
+    default: "4MiB",
+    min: 2 ** 10,
+    max: 2 ** 28,
+    description:
+      "The largest single message. Larger inputs are streamed, so this bounds what one message can make the node hold",
+  }),
+  maxConcurrentStreams: integer({
+    default: 256,
+    min: 1,
+    max: 100_000,
+    description:
+      "Calls at once on one connection. A peer's connection carries all its calls, so it is well above the tasks that run at once",
+  }),
+  maxHeaderBytes: size({
+    default: "16KiB",
+    min: 2 ** 10,
+    max: 2 ** 20,
+    description:
+      "The largest headers of one call. Calls of nodes have less than 1 KiB; tokens of a proxy may need more",
+  }),
+  maxConnections: integer({
+    default: 1024,
+    min: 1,
+    max: 1_000_000,
+    description: "Connections at once, over all addresses. Each costs some 50 KiB and a file descriptor",
+  }),
+  idleTimeoutMs: duration({
+    default: "5m",
+    min: 1000,
+    max: 86_400_000,
+    description:
+      "A connection without a call for this long is closed. Longer than requester.idleTimeoutMs, so that the caller closes first",
+  }),
+  requestTimeoutMs: duration({
+    default: "15m",
+    min: 100,
+    max: 86_400_000,
+    description:
+      "The longest call, whatever deadline it asks for. Room for waiting in the queue and for tasks.maxTimeoutMs",
+  }),
+  maxUnreadBytes: size({
+    default: "16MiB",
+    min: 2 ** 16,
+    max: 2 ** 30,
+    description:
+      "What one connection may leave unread of its answers before it is closed, so that a caller that never reads costs no more",
+  }),
+});
+
+const rest = z.strictObject({
+  listen: address({
+    default: "127.0.0.1:3000",
+    description: "Where the REST API listens. It can do everything, so an address beyond loopback needs rest.token",
+  }),
+  token: secret({
+    minLength: 16,
+    description: "What every REST request must bear (Authorization: Bearer …). Draw it at random: openssl rand -hex 32",
+  }),
+  tokenFile: optionalPath({ description: "A file that holds rest.token, such as a mounted secret" }),
+  allowedHosts: texts({
+    default: [],
+    expectation: "a list of host names",
+    description:
+      "Host names that requests may use beside the listening address and localhost. Others are refused, which stops DNS rebinding",
+  }),
+  maxBodyBytes: size({
+    default: "64MiB",
+    min: 2 ** 10,
+    max: 2 ** 40,
+    description: "The largest body of a request",
+  }),
+  maxHeaderBytes: size({
+    default: "16KiB",
+    min: 2 ** 10,
+    max: 2 ** 20,
+    description: "The largest headers of a request",
+  }),
+  requestTimeoutMs: duration({
+    default: "15m",
+    min: 100,
+    max: 86_400_000,
+    description: "The longest request. Streams of events are exempt",
+  }),
+  idleTimeoutMs: duration({
+    default: "65s",
+    min: 1000,
+    max: 86_400_000,
+    description:
+      "A connection without a request for this long is closed. Above the minute after which proxies close theirs, so that they do so first",
+  }),
+  maxEventStreams: integer({
+    default: 128,
+    min: 1,
+    max: 100_000,
+    description: "Streams of task events at once",
+  }),
+});
+
+const tasks = z.strictObject({
+  maxQueued: integer({
+    default: 4096,
+    min: 1,
+    max: 10_000_000,
+    description: "Tasks that may wait. One more is refused as overloaded, with a time to try again",
+  }),
+  maxQueuedBytes: size({
+    default: "128MiB",
+    min: 2 ** 10,
+    max: 2 ** 40,
+    description: "Inputs that may wait in memory, over all tasks. An eighth of a host with 1 GiB",
+  }),
+  maxRunning: integer({
+    default: 0,
+    min: 0,
+    max: 10_000,
+    description: "Tasks that run at once; 0 means as many as plugins.workers, and more for plugins outside the node",
+  }),
+  maxAttempts: integer({
+    default: 3,
+    min: 1,
+    max: 100,
+    description:
+      "How often a task may be begun when the node stops under it. After that it fails as interrupted, since it may be what stops the node",
+  }),
+  queueTimeoutMs: duration({
+    default: "10m",
+    min: 100,
+    max: 604_800_000,
+    description: "A task that waited this long expires, since whoever asked has likely given up",
+  }),
+  defaultTimeoutMs: duration({
+    default: "30s",
+    min: 1,
+    max: 86_400_000,
+    description: "How long a task may run in its plugin when it does not say",
+  }),
+  maxTimeoutMs: duration({
+    default: "10m",
+    min: 1,
+    max: 86_400_000,
+    description: "The longest run that a task may ask for",
+  }),
+  defaultMemoryBytes: size({
+    default: "64MiB",
+    min: 2 ** 16,
+    max: 2 ** 32,
+    description: "The memory of a task that does not say. A Go plugin needs 5 MiB to start, a Rust one 1 MiB",
+  }),
+  maxMemoryBytes: size({
+    default: "512MiB",
+    min: 2 ** 16,
+    max: 2 ** 32,
+    description: "The most memory that a task may ask for. WASM ends at 4 GiB",
+  }),
+  maxInputBytes: size({
+    default: "64MiB",
+    min: 1,
+    max: 2 ** 32,
+    description: "The largest input. A WASM plugin holds it whole",
+  }),
+  defaultOutputBytes: size({
+    default: "16MiB",
+    min: 1,
+    max: 2 ** 32,
+    description: "The largest output of a task that does not say",
+  }),
+  maxOutputBytes: size({
+    default: "64MiB",
+    min: 1,
+    max: 2 ** 32,
+    description: "The largest output that a task may ask for",
+  }),
+  retentionMs: duration({
+    default: "24h",
+    min: 1000,
+    max: 31_536_000_000,
+    description: "How long a finished task and its output are kept, and so how long its id is idempotent",
+  }),
+  maxStoredOutputBytes: size({
+    default: "1GiB",
+    min: 2 ** 20,
+    max: 2 ** 50,
+    description: "Outputs kept on disk, over all tasks. Beyond it the oldest go first",
+  }),
+});
+
+const plugins = z.strictObject({
+  default: text({
+    default: "demo",
+    description:
+      "The plugin of tasks that name none, as those of the original do; empty means that tasks must name one",
+  }),
+  workers: integer({
+    default: 0,
+    min: 0,
+    max: 1024,
+    description: "Threads that run WASM plugins; 0 means one a core",
+  }),
+  maxModuleBytes: size({
+    default: "32MiB",
+    min: 2 ** 10,
+    max: 2 ** 30,
+    description: "The largest WASM module. A Go plugin has 3 MiB",
+  }),
+  allowUrlInstall: toggle({
+    default: true,
+    description:
+      "Whether plugins may be installed from a URL. The node fetches it, and takes only what has the SHA-256 that was asked for",
+  }),
+  external: externalPlugins(z.array(externalPluginSchema).max(1000), {
+    default: [],
+    description: "Plugins that run outside the node as gRPC servers",
+  }),
+});
+
+const requester = z.strictObject({
+  dialTimeoutMs: duration({
+    default: "5s",
+    min: 10,
+    max: 600_000,
+    description: "How long connecting to another node may take",
+  }),
+  idleTimeoutMs: duration({
+    default: "2m",
+    min: 1000,
+    max: 86_400_000,
+    description: "A connection to another node is closed when no call used it for this long",
+  }),
+  maxPeers: integer({
+    default: 256,
+    min: 1,
+    max: 100_000,
+    description: "Other nodes that it stays connected to. Beyond it the one that was idle the longest is let go",
+  }),
+});
+
+const storage = z.strictObject({
+  sync: toggle({
+    default: true,
+    description:
+      "Whether an accepted task is on disk, and not only in the system's cache, before the answer leaves. Without it a power cut can lose the last ones; a crash of the node loses none",
+  }),
+});
+
+const log = z.strictObject({
+  level: choice(["debug", "info", "warn", "error", "silent"], {
+    default: "info",
+    description: "The least serious lines to write",
+  }),
+  format: choice(["auto", "json", "pretty"], {
+    default: "auto",
+    description: "JSON lines for programs, pretty lines for people; auto is pretty on a terminal",
+  }),
+});
+
+const shutdown = z.strictObject({
+  graceMs: duration({
+    default: "25s",
+    min: 0,
+    max: 3_600_000,
+    description:
+      "How long running tasks may take to finish after SIGTERM. Within the 30 s that Kubernetes gives; what does not finish is run again after the next start",
+  }),
+});
+
+/**
+ * The one schema of the configuration: two levels, `group.key`. Types, defaults, units, descriptions, flags, environment names,
+ * the reference page and the JSON Schema all come from it.
+ */
+export const configSchema = z.strictObject({ node, rpc, rest, tasks, plugins, requester, storage, log, shutdown });
+
+/** What the groups are about, for the reference and `--help`. */
+export const GROUP_TITLES: Readonly<Record<keyof Config, string>> = {
+  node: "The node itself",
+  rpc: "The RPC listener, for other nodes",
+  rest: "The REST listener, for people and programs",
+  tasks: "Tasks",
+  plugins: "Plugins",
+  requester: "Calls to other nodes",
+  storage: "The database",
+  log: "The log",
+  shutdown: "Shutdown",
+};
+
+/** The effective configuration: durations in milliseconds, sizes in bytes. */
+export type Config = z.infer<typeof configSchema>;
