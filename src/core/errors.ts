@@ -32,6 +32,8 @@ export type ErrorCode =
   | "storage_full" // the disk or the quota is full
   | "storage_failed" // the data directory cannot be read or written
   | "storage_locked" // another process has the data directory
+  | "data_corrupt" // stored or received bytes fail their cryptographic check
+  | "shards_missing" // fewer shards of a file can be read than it takes to decode it
   | "address_in_use" // the port is taken
   | "runtime_unsupported" // this Node or Deno version has a known fault
   | "internal"; // a fault of ours
@@ -55,6 +57,7 @@ const RETRYABLE: ReadonlySet<ErrorCode> = new Set([
   "plugin_unavailable",
   "interrupted",
   "storage_full",
+  "shards_missing",
 ]);
 
 /**

@@ -37,6 +37,8 @@ export const CONNECT_CODES = {
   storage_full: Code.ResourceExhausted,
   storage_failed: Code.Internal,
   storage_locked: Code.FailedPrecondition,
+  data_corrupt: Code.DataLoss,
+  shards_missing: Code.Unavailable,
   address_in_use: Code.FailedPrecondition,
   runtime_unsupported: Code.FailedPrecondition,
   internal: Code.Internal,
