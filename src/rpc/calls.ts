@@ -1,0 +1,196 @@
+import {
+  type CallContext,
+  type Clock,
+  type Counter,
+  type ErrorCode,
+  type Histogram,
+  type Log,
+  type Metrics,
+  NodeError,
+  type RequesterId,
+  toNodeError,
+} from "../core/mod.ts";
+import { randomBytes } from "node:crypto";
+import { requesterFromText } from "./convert.ts";
+import { Deadlines, type Expiring } from "./deadlines.ts";
+import type { Route } from "./route.ts";
+
+/** Metadata that names the requester of a call. */
+export const REQUESTER_HEADER = "velas-requester";
+/** Metadata that names a call across nodes. */
+export const REQUEST_ID_HEADER = "velas-request-id";
+
+/** What a request id may look like: it ends up in logs. */
+const REQUEST_ID = /^[A-Za-z0-9._~:-]{1,128}$/;
+
+const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
+
+/** What a call says of itself before its body is read. */
+export interface CallOpening {
+  readonly requester: string | undefined;
+  readonly requestId: string | undefined;
+  /** The caller's own limit, in milliseconds. */
+  readonly timeoutMs: number | undefined;
+  /** Told when the deadline passes or the server stops the call; it is told once. */
+  readonly onAbort?: (error: NodeError) => void;
+}
+
+export interface CallsOptions {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly metrics: Metrics;
+  /** The longest unary call, in milliseconds; streams have no limit of the server's own. */
+  readonly requestTimeoutMs: number;
+}
+
+/** One call that is being served. It is the {@link CallContext} that services see. */
+export class Call implements CallContext, Expiring {
+  readonly requester: RequesterId;
+  readonly requestId: string;
+  readonly signal: AbortSignal;
+  readonly deadlineAt?: number;
+  readonly route: Route;
+  readonly #startedAt = performance.now();
+  readonly #controller = new AbortController();
+  readonly #calls: Calls;
+  readonly #onAbort: ((error: NodeError) => void) | undefined;
+  readonly #tick: number;
+  #ended = false;
+
+  constructor(calls: Calls, route: Route, opening: CallOpening) {
+    this.#calls = calls;
+    this.route = route;
+    this.#onAbort = opening.onAbort;
+    this.requester = requesterFromText(opening.requester);
+    this.requestId = opening.requestId !== undefined && REQUEST_ID.test(opening.requestId)
+      ? opening.requestId
+      : calls.nextRequestId();
+    this.signal = this.#controller.signal;
+    const limitMs = route.kind === "unary" ? calls.requestTimeoutMs : Infinity;
+    const timeoutMs = Math.min(opening.timeoutMs ?? Infinity, limitMs);
+    if (timeoutMs !== Infinity) {
+      this.deadlineAt = calls.now() + timeoutMs;
+      this.#tick = calls.deadlines.add(this, timeoutMs);
+    } else {
+      this.#tick = -1;
+    }
+  }
+
+  /** The deadline has passed. */
+  expire(): void {
+    this.abort(new NodeError("deadline_exceeded", "The call took longer than its deadline allows"));
+  }
+
+  /** Stops the call: its signal aborts with the error, and whoever answers it is told. Does nothing on an ended call. */
+  abort(error: NodeError): void {
+    if (this.#ended || this.signal.aborted) return;
+    this.#controller.abort(error);
+    this.#onAbort?.(error);
+  }
+
+  /** Tells a service that still works on an ended call that nobody waits for it. */
+  stop(): void {
+    if (!this.signal.aborted) {
+      this.#controller.abort(new NodeError("canceled", "The caller went away before the answer"));
+    }
+  }
+
+  /** Takes the call off the books. Only the first time counts. */
+  end(code: ErrorCode | "ok"): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    if (this.#tick >= 0) this.#calls.deadlines.remove(this, this.#tick);
+    this.#calls.ended(this, code, (performance.now() - this.#startedAt) / 1000);
+  }
+
+  /**
+   * Turns what a service threw into the error to answer with, and logs it when it is the node's own fault. This is the one boundary
+   * where failed calls are logged.
+   */
+  failure(reason: unknown): NodeError {
+    // A service that only passes on the reason of the signal means that reason.
+    const error = toNodeError(reason);
+    if (error.code === "internal") {
+      this.#calls.log.error("A call failed for a fault of this node", {
+        method: this.route.path,
+        requestId: this.requestId,
+        error: error.cause ?? error,
+      });
+    }
+    return error;
+  }
+}
+
+/** The open calls of a server: their deadlines, their count, and the way to stop them all. */
+export class Calls {
+  readonly deadlines = new Deadlines();
+  readonly log: Log;
+  readonly requestTimeoutMs: number;
+  readonly #clock: Clock;
+  readonly #open = new Set<Call>();
+  readonly #requests: Counter;
+  readonly #seconds: Histogram;
+  readonly #idPrefix = randomBytes(9).toString("base64url");
+  #idCounter = 0;
+  #idle: (() => void) | undefined;
+
+  constructor(options: CallsOptions) {
+    this.#clock = options.clock;
+    this.log = options.log;
+    this.requestTimeoutMs = options.requestTimeoutMs;
+    this.#requests = options.metrics.counter("velas_rpc_requests_total", "RPC calls by method and outcome", [
+      "method",
+      "code",
+    ]);
+    this.#seconds = options.metrics.histogram("velas_rpc_request_seconds", "How long RPC calls took", SECONDS, [
+      "method",
+    ]);
+  }
+
+  /** Puts a call on the books. */
+  open(route: Route, opening: CallOpening): Call {
+    const call = new Call(this, route, opening);
+    this.#open.add(call);
+    return call;
+  }
+
+  now(): number {
+    return this.#clock.now();
+  }
+
+  /** A name for a call that brought none. Cheap on purpose: only logs of this process need it. */
+  nextRequestId(): string {
+    return `${this.#idPrefix}.${(this.#idCounter++).toString(36)}`;
+  }
+
+  /** Called by the call itself when it ends. */
+  ended(call: Call, code: string, seconds: number): void {
+    this.#open.delete(call);
+    this.#requests.add(1, { method: call.route.path, code });
+    this.#seconds.observe(seconds, call.route.labels);
+    if (this.#open.size === 0) this.#idle?.();
+  }
+
+  get openCount(): number {
+    return this.#open.size;
+  }
+
+  /** Aborts the open calls that `which` picks. */
+  abort(error: NodeError, which: (call: Call) => boolean = () => true): void {
+    for (const call of [...this.#open]) {
+      if (which(call)) call.abort(error);
+    }
+  }
+
+  /** Resolves with true when no call is open any more, or with false after the time. */
+  async idle(limitMs: number): Promise<boolean> {
+    if (this.#open.size === 0) return true;
+    return await new Promise<boolean>((resolve) => {
+      const timer = setTimeout(() => resolve(this.#open.size === 0), limitMs);
+      this.#idle = () => {
+        clearTimeout(timer);
+        resolve(true);
+      };
+    });
+  }
+}

@@ -1,0 +1,207 @@
+import type { IncomingMessage, RequestListener, ServerResponse } from "node:http";
+import type { Http2ServerRequest, OutgoingHttpHeaders } from "node:http2";
+import { Buffer } from "node:buffer";
+import { create, type DescMethod } from "@bufbuild/protobuf";
+import { Code, ConnectError, type ConnectRouter, createConnectRouter, type HandlerContext } from "@connectrpc/connect";
+import type { UniversalHandler, UniversalServerResponse } from "@connectrpc/connect/protocol";
+import { universalRequestFromNodeRequest } from "@connectrpc/connect-node";
+import { type ErrorCode, NodeError } from "../core/mod.ts";
+import { type Call, type Calls, REQUEST_ID_HEADER, REQUESTER_HEADER } from "./calls.ts";
+import { fromConnectError, toConnectError } from "./errors.ts";
+import { statusTrailers } from "./grpc-frame.ts";
+import type { Route, StreamRoute, UnaryRoute } from "./route.ts";
+import { type Response, writeBody } from "./write-body.ts";
+
+export interface ConnectHandlerOptions {
+  readonly calls: Calls;
+  readonly routes: readonly Route[];
+  readonly maxMessageBytes: number;
+  /** How much of a response may lie unread, in bytes. */
+  readonly maxUnreadBytes: number;
+  /** How long a response may make no way at all, in milliseconds. */
+  readonly stallTimeoutMs: number;
+  /** While it gives an error, calls are refused with it. */
+  readonly refusal: () => NodeError | undefined;
+  /** Serves the paths of no method. */
+  readonly fallback: RequestListener | undefined;
+}
+
+type Request = IncomingMessage | Http2ServerRequest;
+
+/** A listener for requests of node:http and of the compatibility layer of node:http2. */
+export type Handler = (request: Request, response: Response) => void;
+
+/**
+ * Serves routes over gRPC, gRPC-Web and Connect, by @connectrpc/connect. It stands in for `connectNodeAdapter`, which throws out of
+ * the request listener (and so ends the process) when a client names an authority that is none, and which writes to the console
+ * whenever a client leaves in the middle of a download.
+ */
+export function createConnectHandler(options: ConnectHandlerOptions): Handler {
+  const handlers = new Map<string, UniversalHandler>();
+  const router = createConnectRouter({
+    // Between nodes, compressing every answer costs much more than the bytes it saves.
+    acceptCompression: [],
+    readMaxBytes: options.maxMessageBytes,
+    requestGate: () => {
+      const refusal = options.refusal();
+      if (refusal !== undefined) throw toConnectError(refusal);
+    },
+  });
+  for (const route of options.routes) register(router, route, options.calls);
+  for (const handler of router.handlers) handlers.set(handler.requestPath, handler);
+
+  return (request, response) => {
+    const path = (request.url ?? "").split("?", 1)[0]!;
+    const handler = handlers.get(path);
+    if (handler === undefined) answerUnknown(request, response, path, options.fallback);
+    else void serve(handler, request, response, options);
+  };
+}
+
+function register(router: ConnectRouter, route: Route, calls: Calls): void {
+  // The types of the messages are lost in a list of routes; route.ts ties each method to a function of its types.
+  const rpc = router.rpc as (
+    method: DescMethod,
+    implementation: (request: never, context: HandlerContext) => unknown,
+  ) => unknown;
+  if (route.kind === "unary") {
+    rpc(route.method, (request, context) => answerUnary(route, request, new ConnectCall(calls, route, context)));
+  } else {
+    rpc(route.method, (request, context) => answerStream(route, request, new ConnectCall(calls, route, context)));
+  }
+}
+
+/** A call that came through Connect, and the way to stop waiting for its service as soon as the call is stopped. */
+class ConnectCall {
+  readonly call: Call;
+  /** Rejects what {@link wait} waits for now. */
+  #interrupt: ((error: NodeError) => void) | undefined;
+
+  constructor(calls: Calls, route: Route, context: HandlerContext) {
+    const { requestHeader, signal } = context;
+    this.call = calls.open(route, {
+      requester: requestHeader.get(REQUESTER_HEADER) ?? undefined,
+      requestId: requestHeader.get(REQUEST_ID_HEADER) ?? undefined,
+      timeoutMs: context.timeoutMs(),
+      onAbort: (error) => this.#interrupt?.(error),
+    });
+    const leave = () => this.call.abort(leaving(signal.reason));
+    if (signal.aborted) leave();
+    else signal.addEventListener("abort", leave, { once: true });
+  }
+
+  /** What the promise gives, or the error that stopped the call. (Promise.race would keep every promise of a long stream.) */
+  wait<T>(work: () => Promise<T>): Promise<T> {
+    return new Promise<T>((resolve, reject) => {
+      if (this.call.signal.aborted) {
+        reject(this.call.signal.reason);
+        return;
+      }
+      this.#interrupt = reject;
+      work().then(resolve, reject);
+    });
+  }
+}
+
+function leaving(reason: unknown): NodeError {
+  return ConnectError.from(reason).code === Code.DeadlineExceeded
+    ? new NodeError("deadline_exceeded", "The call took longer than its deadline allows")
+    : new NodeError("canceled", "The caller went away before the answer");
+}
+
+async function answerUnary(route: UnaryRoute, request: never, connect: ConnectCall) {
+  const { call } = connect;
+  try {
+    const response = await connect.wait(() => route.handle(request, call));
+    call.end("ok");
+    return create(route.method.output, response);
+  } catch (reason) {
+    const error = call.failure(reason);
+    call.end(error.code);
+    throw toConnectError(error);
+  }
+}
+
+async function* answerStream(route: StreamRoute, request: never, connect: ConnectCall) {
+  const { call } = connect;
+  const source = route.handle(request, call)[Symbol.asyncIterator]();
+  let code: ErrorCode | "ok" = "canceled";
+  try {
+    for (;;) {
+      const next = await connect.wait(() => source.next());
+      if (next.done === true) break;
+      yield create(route.method.output, next.value);
+    }
+    code = "ok";
+  } catch (reason) {
+    // What the caller's own messages broke arrives here as an error of Connect's, and stays one.
+    const error = reason instanceof ConnectError ? fromConnectError(reason) : call.failure(reason);
+    code = error.code;
+    throw reason instanceof ConnectError ? reason : toConnectError(error);
+  } finally {
+    if (code !== "ok") {
+      call.stop();
+      // Not awaited: a source that waits for something else would never let go. It has its signal.
+      source.return?.().catch(ignore);
+    }
+    call.end(code);
+  }
+}
+
+async function serve(
+  handler: UniversalHandler,
+  request: Request,
+  response: Response,
+  options: ConnectHandlerOptions,
+): Promise<void> {
+  response.on("error", ignore);
+  let answer: UniversalServerResponse;
+  try {
+    const universal = universalRequestFromNodeRequest(
+      request as IncomingMessage,
+      response as never,
+      undefined,
+      undefined,
+    );
+    answer = await handler(universal);
+  } catch {
+    // Connect words the failures of calls itself; here are requests that it cannot even make out.
+    answer = { status: 400 };
+  }
+  await writeBody(answer, request, response, options);
+}
+
+function ignore(): void {}
+
+/**
+ * Answers a path that is no method: gRPC and Connect get an error of their protocol, everything else goes to the fallback.
+ */
+function answerUnknown(
+  request: Request,
+  response: Response,
+  path: string,
+  fallback: RequestListener | undefined,
+): void {
+  const type = request.headers["content-type"] ?? "";
+  const error = new NodeError("unimplemented", `This node has no method ${path}; reflection lists those it has`);
+  if (/^application\/grpc(?:$|[+;])/.test(type)) {
+    request.resume();
+    respond(response, 200, { "content-type": type, ...statusTrailers(error) });
+  } else if (fallback !== undefined) {
+    fallback(request as IncomingMessage, response as unknown as ServerResponse);
+  } else {
+    request.resume();
+    const body = JSON.stringify({ code: "unimplemented", message: error.message });
+    respond(response, 404, { "content-type": "application/json" }, body);
+  }
+}
+
+function respond(response: Response, status: number, headers: OutgoingHttpHeaders, body = ""): void {
+  response.on("error", ignore);
+  try {
+    response.writeHead(status, { ...headers, "content-length": Buffer.byteLength(body) });
+    response.end(body);
+  } catch {
+    response.destroy();
+  }
+}

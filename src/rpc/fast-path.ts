@@ -1,0 +1,228 @@
+import { Buffer } from "node:buffer";
+import type { IncomingHttpHeaders, OutgoingHttpHeaders, ServerHttp2Stream } from "node:http2";
+import { constants } from "node:http2";
+import { Code } from "@connectrpc/connect";
+import { type ErrorCode, NodeError } from "../core/mod.ts";
+import { type Call, type Calls, REQUEST_ID_HEADER, REQUESTER_HEADER } from "./calls.ts";
+import { FRAME_HEADER_BYTES, FrameError, parseGrpcTimeout, statusTrailers } from "./grpc-frame.ts";
+import type { UnaryRoute } from "./route.ts";
+
+/*
+ * Unary gRPC over the stream API of node:http2, without the layers that Connect needs to serve three protocols: a frame is taken from
+ * the body, handed to the same function that Connect calls, and the answer goes out as headers, one data frame, and trailers.
+ *
+ * A peer may reset its stream at any moment, also between two lines here, and node:http2 then throws from respond() or sendTrailers().
+ * So each of these calls is guarded: a stream that is gone needs no answer.
+ */
+
+const { HTTP2_HEADER_CONTENT_TYPE, HTTP2_HEADER_METHOD, HTTP2_HEADER_PATH, NGHTTP2_NO_ERROR } = constants;
+
+const OK_HEADERS: OutgoingHttpHeaders = { ":status": 200, [HTTP2_HEADER_CONTENT_TYPE]: "application/grpc+proto" };
+const OK_TRAILERS: OutgoingHttpHeaders = { "grpc-status": "0" };
+const WAIT_FOR_TRAILERS = { waitForTrailers: true } as const;
+const END_STREAM = { endStream: true } as const;
+const NO_BYTES = Buffer.alloc(0);
+
+export interface FastPathOptions {
+  readonly calls: Calls;
+  readonly routes: Iterable<UnaryRoute>;
+  readonly maxMessageBytes: number;
+  /** While it gives an error, calls are refused with it. */
+  readonly refusal: () => NodeError | undefined;
+}
+
+/** Serves a stream if it is a unary gRPC call that needs nothing special; returns false, having touched nothing, if not. */
+export type FastPath = (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => boolean;
+
+/** Makes the fast path for some routes. */
+export function createFastPath(options: FastPathOptions): FastPath {
+  const routes = new Map<string, UnaryRoute>();
+  for (const route of options.routes) routes.set(route.path, route);
+  return (stream, headers) => {
+    const route = routes.get(headers[HTTP2_HEADER_PATH] as string);
+    if (route === undefined || headers[HTTP2_HEADER_METHOD] !== "POST") return false;
+    const type = headers[HTTP2_HEADER_CONTENT_TYPE];
+    if (type !== "application/grpc" && type !== "application/grpc+proto") return false;
+    // Compression, ill-formed timeouts and expectations are for those who know them.
+    const encoding = headers["grpc-encoding"];
+    if (encoding !== undefined && encoding !== "identity") return false;
+    if (headers.expect !== undefined) return false;
+    let timeoutMs: number | undefined;
+    const timeout = headers["grpc-timeout"];
+    if (timeout !== undefined) {
+      timeoutMs = typeof timeout === "string" ? parseGrpcTimeout(timeout) : undefined;
+      if (timeoutMs === undefined) return false;
+    }
+    new FastCall(stream, { route, headers, timeoutMs, options });
+    return true;
+  };
+}
+
+interface FastCallInit {
+  readonly route: UnaryRoute;
+  readonly headers: IncomingHttpHeaders;
+  readonly timeoutMs: number | undefined;
+  readonly options: FastPathOptions;
+}
+
+const text = (value: string | string[] | undefined): string | undefined =>
+  typeof value === "string" ? value : undefined;
+
+class FastCall {
+  readonly #stream: ServerHttp2Stream;
+  readonly #route: UnaryRoute;
+  readonly #call: Call;
+  readonly #maxMessageBytes: number;
+  /** What has come of the body; most often one chunk. */
+  #body: Buffer | undefined;
+  #more: Buffer[] | undefined;
+  #length = 0;
+  /** The frame's length as its header says; -1 until the header is there. */
+  #expected = -1;
+  #answered = false;
+
+  constructor(stream: ServerHttp2Stream, { route, headers, timeoutMs, options }: FastCallInit) {
+    this.#stream = stream;
+    this.#route = route;
+    this.#maxMessageBytes = options.maxMessageBytes;
+    this.#call = options.calls.open(route, {
+      requester: text(headers[REQUESTER_HEADER]),
+      requestId: text(headers[REQUEST_ID_HEADER]),
+      timeoutMs,
+      onAbort: (error) => this.#fail(error),
+    });
+    // An error on a stream is the peer's doing (a reset, a broken connection); `close` follows and ends the call.
+    stream.on("error", ignore);
+    stream.on("close", () => this.#closed());
+    const refusal = options.refusal();
+    if (refusal !== undefined) {
+      this.#fail(refusal);
+      return;
+    }
+    stream.on("data", (chunk: Buffer) => this.#read(chunk));
+    stream.on("end", () => this.#run());
+  }
+
+  #read(chunk: Buffer): void {
+    if (this.#answered) return;
+    if (this.#body === undefined) this.#body = chunk;
+    else (this.#more ??= [this.#body]).push(chunk);
+    this.#length += chunk.length;
+    if (this.#expected < 0 && this.#length >= FRAME_HEADER_BYTES) this.#readFrameHeader();
+    if (this.#expected >= 0 && this.#length > this.#expected + FRAME_HEADER_BYTES) {
+      this.#refuse(malformed(Code.Unimplemented, "protocol error: received extra input message for unary method"));
+    }
+  }
+
+  #readFrameHeader(): void {
+    const start = this.#whole();
+    this.#expected = start.readUInt32BE(1);
+    if ((start[0]! & 1) === 1) {
+      this.#refuse(malformed(Code.Internal, "received compressed envelope, but do not know how to decompress"));
+      return;
+    }
+    if (this.#expected > this.#maxMessageBytes) {
+      const message = `message size ${this.#expected} is larger than configured readMaxBytes ${this.#maxMessageBytes}`;
+      this.#fail(
+        new NodeError("input_too_large", message, {
+          data: { sizeBytes: this.#expected, limitBytes: this.#maxMessageBytes },
+        }),
+      );
+    }
+  }
+
+  /** The body so far, in one piece. */
+  #whole(): Buffer {
+    if (this.#more !== undefined) {
+      this.#body = Buffer.concat(this.#more);
+      this.#more = undefined;
+    }
+    return this.#body ?? NO_BYTES;
+  }
+
+  /** The client has sent everything: take the one message from the body, and answer it. */
+  #run(): void {
+    if (this.#answered) return;
+    let response: Promise<Uint8Array>;
+    try {
+      response = this.#route.handleBytes(this.#message(), this.#call);
+    } catch (reason) {
+      this.#refuse(reason);
+      return;
+    }
+    response.then((frame) => this.#succeed(frame), (reason) => this.#refuse(reason));
+  }
+
+  #message(): Buffer {
+    if (this.#length === 0) {
+      throw malformed(Code.Unimplemented, "protocol error: missing input message for unary method");
+    }
+    if (this.#expected < 0 || this.#length < this.#expected + FRAME_HEADER_BYTES) {
+      throw malformed(Code.InvalidArgument, "protocol error: incomplete envelope");
+    }
+    return this.#whole().subarray(FRAME_HEADER_BYTES);
+  }
+
+  #succeed(frame: Uint8Array): void {
+    if (this.#answered) return;
+    const stream = this.#stream;
+    this.#finish("ok");
+    if (stream.destroyed || stream.closed) return;
+    try {
+      stream.on("wantTrailers", sendOkTrailers);
+      stream.respond(OK_HEADERS, WAIT_FOR_TRAILERS);
+      stream.end(frame);
+    } catch {
+      stream.destroy();
+    }
+  }
+
+  #refuse(reason: unknown): void {
+    if (this.#answered) return;
+    if (reason instanceof FrameError) this.#fail(reason.error, reason.code);
+    else this.#fail(this.#call.failure(reason));
+  }
+
+  #fail(error: NodeError, code?: Code): void {
+    if (this.#answered) return;
+    const stream = this.#stream;
+    this.#finish(error.code);
+    if (stream.destroyed || stream.closed) return;
+    try {
+      stream.respond({ ...OK_HEADERS, ...statusTrailers(error, code) }, END_STREAM);
+      // The rest of a body that nobody wants would keep the stream open: a reset without an error says so (RFC 9113 §8.1).
+      if (stream.readableEnded) return;
+      stream.resume();
+      stream.close(NGHTTP2_NO_ERROR);
+    } catch {
+      stream.destroy();
+    }
+  }
+
+  #finish(code: ErrorCode | "ok"): void {
+    this.#answered = true;
+    this.#body = undefined;
+    this.#more = undefined;
+    this.#call.end(code);
+  }
+
+  /** The stream is gone, with or without an answer. */
+  #closed(): void {
+    if (this.#answered) return;
+    this.#call.abort(new NodeError("canceled", "The caller went away before the answer"));
+  }
+}
+
+function malformed(code: Code, message: string): FrameError {
+  return new FrameError(code, new NodeError("invalid_argument", message));
+}
+
+function ignore(): void {}
+
+function sendOkTrailers(this: ServerHttp2Stream): void {
+  try {
+    this.sendTrailers(OK_TRAILERS);
+  } catch {
+    this.destroy();
+  }
+}

@@ -1,0 +1,301 @@
+import { Buffer } from "node:buffer";
+import http from "node:http";
+import http2 from "node:http2";
+import net from "node:net";
+import tls from "node:tls";
+import { isDeno, type Log, NodeError } from "../core/mod.ts";
+import type { Handler } from "./connect-handler.ts";
+import type { FastPath } from "./fast-path.ts";
+
+/** Bounds of a listening server. */
+export interface ListenerLimits {
+  /** Streams that one HTTP/2 connection may have open. */
+  readonly maxConcurrentStreams: number;
+  /** The largest set of request headers, in bytes. */
+  readonly maxHeaderBytes: number;
+  /** How long a connection may be silent, in milliseconds. */
+  readonly idleTimeoutMs: number;
+  /** How long a request, or the first bytes of a connection, may take to arrive, in milliseconds. */
+  readonly requestTimeoutMs: number;
+  /** Connections at once; more are closed at once. */
+  readonly maxConnections: number;
+}
+
+export interface ListenerOptions {
+  readonly limits: ListenerLimits;
+  readonly log: Log;
+  /** Certificate chain and key in PEM; without them the server speaks plaintext. */
+  readonly tls: { readonly cert: string | Uint8Array; readonly key: string | Uint8Array } | undefined;
+  readonly fastPath: FastPath;
+  readonly handler: Handler;
+  /** Told how many connections there are when that changes. */
+  readonly onConnections: (count: number) => void;
+}
+
+/** Flow-control windows: large enough to keep a 1 Gbit/s link of 20 ms busy. */
+const STREAM_WINDOW_BYTES = 1 << 22; // 4 MiB
+const CONNECTION_WINDOW_BYTES = 1 << 24; // 16 MiB
+
+/** What every HTTP/2 connection begins with (RFC 9113 §3.4); its first three bytes tell it from all methods of HTTP/1.1. */
+const PREFACE = Buffer.from("PRI");
+
+/** The longest wait for first bytes and TLS handshakes, in milliseconds. */
+const MAX_GREETING_MS = 10_000;
+
+interface Address {
+  readonly host: string;
+  readonly port: number;
+}
+
+/**
+ * Ports that speak HTTP/2 and HTTP/1.1 both. In TLS the handshake says which; in plaintext the first bytes of the connection do.
+ * The socket then goes to one of two servers that do not listen themselves.
+ *
+ * On Deno an HTTP/1.1 server breaks when it is handed a socket (after one answer it never reads again), so there its connections are
+ * piped to a server on a loopback port of its own. HTTP/2 is handed over on both.
+ */
+export class Listener {
+  readonly #options: ListenerOptions;
+  readonly #h1: http.Server;
+  readonly #h2: http2.Http2Server;
+  readonly #ports = new Set<net.Server>();
+  readonly #sockets = new Set<net.Socket>();
+  readonly #sessions = new Set<http2.ServerHttp2Session>();
+  #loopback: Promise<number> | undefined;
+  #closing = false;
+
+  constructor(options: ListenerOptions) {
+    this.#options = options;
+    this.#h1 = this.#createHttp1();
+    this.#h2 = this.#createHttp2();
+  }
+
+  /** Opens a port. Throws `address_in_use`, or `invalid_argument` for an address that this machine does not have. */
+  async listen({ host, port }: Address): Promise<Address> {
+    const { tls: keys, limits } = this.#options;
+    const greetingMs = Math.min(limits.requestTimeoutMs, MAX_GREETING_MS);
+    const server = keys === undefined ? net.createServer({ noDelay: true }) : tls.createServer({
+      cert: keys.cert as string,
+      key: keys.key as string,
+      ALPNProtocols: ["h2", "http/1.1"],
+      handshakeTimeout: greetingMs,
+      noDelay: true,
+    });
+    if (keys === undefined) {
+      server.on("connection", (socket: net.Socket) => this.#track(socket) && this.#sniff(socket, greetingMs));
+    } else {
+      server.on("connection", (socket: net.Socket) => this.#track(socket));
+      server.on("secureConnection", (socket: tls.TLSSocket) => {
+        socket.on("error", ignore);
+        if (socket.alpnProtocol === "h2") this.#h2.emit("connection", socket);
+        else if (socket.alpnProtocol === "http/1.1") this.#adoptHttp1(socket);
+        else this.#sniff(socket, greetingMs);
+      });
+      server.on("tlsClientError", (_error: Error, socket: net.Socket) => socket.destroy());
+    }
+    await new Promise<void>((resolve, reject) => {
+      server.once("error", (cause: NodeJS.ErrnoException) => reject(listenError({ host, port }, cause)));
+      server.listen({ host, port }, () => {
+        server.removeAllListeners("error");
+        // Errors of a listening socket (no file descriptors left) are the moment's; the port stays open.
+        server.on("error", (error) => this.#options.log.warn("The RPC port has a problem", { host, port, error }));
+        resolve();
+      });
+    });
+    this.#ports.add(server);
+    const address = server.address() as net.AddressInfo;
+    return { host: address.address, port: address.port };
+  }
+
+  /** Closes the ports and asks clients to leave: GOAWAY on HTTP/2, `Connection: close` on HTTP/1.1. Calls go on. */
+  drain(): void {
+    this.#closing = true;
+    for (const port of this.#ports) port.close(ignore);
+    for (const session of this.#sessions) closeQuietly(session);
+    this.#h1.closeIdleConnections?.();
+  }
+
+  /** Resolves when every connection is gone, or after the time: what was answered last may still be on its way out. */
+  async flushed(limitMs: number): Promise<void> {
+    const until = performance.now() + limitMs;
+    while (this.#sockets.size > 0 && performance.now() < until) {
+      this.#h1.closeIdleConnections?.();
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+  }
+
+  /** Ends every connection, whatever it does, and resolves when the ports are closed. */
+  async destroy(): Promise<void> {
+    this.#closing = true;
+    const closed = [...this.#ports].map((port) =>
+      new Promise<void>((resolve) => {
+        if (port.listening) port.close(() => resolve());
+        else resolve();
+      })
+    );
+    this.#ports.clear();
+    for (const session of this.#sessions) session.destroy();
+    for (const socket of this.#sockets) socket.destroy();
+    if (this.#loopback !== undefined) {
+      await this.#loopback.catch(ignore);
+      closed.push(new Promise((resolve) => this.#h1.close(() => resolve())));
+    }
+    this.#h1.closeAllConnections?.();
+    await Promise.all(closed);
+  }
+
+  #track(socket: net.Socket): boolean {
+    if (this.#closing || this.#sockets.size >= this.#options.limits.maxConnections) {
+      socket.on("error", ignore);
+      socket.destroy();
+      return false;
+    }
+    this.#sockets.add(socket);
+    this.#options.onConnections(this.#sockets.size);
+    socket.on("error", ignore);
+    socket.on("close", () => {
+      this.#sockets.delete(socket);
+      this.#options.onConnections(this.#sockets.size);
+    });
+    return true;
+  }
+
+  /** Waits for enough bytes to know the protocol, and hands the socket on with all it has read put back. */
+  #sniff(socket: net.Socket, limitMs: number): void {
+    let head: Buffer = Buffer.alloc(0);
+    const timer = setTimeout(() => socket.destroy(), limitMs);
+    const forget = () => {
+      clearTimeout(timer);
+      socket.off("data", onData);
+      socket.off("close", forget);
+      socket.off("end", onEnd);
+    };
+    const onEnd = () => {
+      forget();
+      socket.destroy();
+    };
+    const onData = (chunk: Buffer) => {
+      head = head.length === 0 ? chunk : Buffer.concat([head, chunk]);
+      const known = Math.min(head.length, PREFACE.length);
+      const isHttp2 = head.compare(PREFACE, 0, known, 0, known) === 0;
+      if (isHttp2 && known < PREFACE.length) return;
+      forget();
+      socket.pause();
+      socket.unshift(head);
+      if (isHttp2) this.#h2.emit("connection", socket);
+      else this.#adoptHttp1(socket);
+    };
+    socket.on("data", onData);
+    socket.on("end", onEnd);
+    socket.on("close", forget);
+  }
+
+  #adoptHttp1(socket: net.Socket): void {
+    if (isDeno) {
+      void this.#pipeHttp1(socket);
+    } else {
+      this.#h1.emit("connection", socket);
+      socket.resume();
+    }
+  }
+
+  async #pipeHttp1(socket: net.Socket): Promise<void> {
+    this.#loopback ??= new Promise((resolve, reject) => {
+      this.#h1.once("error", reject);
+      this.#h1.listen(0, "127.0.0.1", () => resolve((this.#h1.address() as net.AddressInfo).port));
+    });
+    try {
+      const port = await this.#loopback;
+      if (socket.destroyed) return;
+      const inner = net.connect({ host: "127.0.0.1", port, noDelay: true });
+      inner.on("error", () => socket.destroy());
+      inner.on("close", () => socket.destroy());
+      socket.on("close", () => inner.destroy());
+      socket.pipe(inner);
+      inner.pipe(socket);
+    } catch (error) {
+      this.#options.log.error("HTTP/1.1 cannot be served: no loopback port to hand connections to", { error });
+      socket.destroy();
+    }
+  }
+
+  #createHttp1(): http.Server {
+    const { limits, handler } = this.#options;
+    const server = http.createServer({
+      maxHeaderSize: limits.maxHeaderBytes,
+      headersTimeout: Math.min(limits.requestTimeoutMs, MAX_GREETING_MS),
+      requestTimeout: limits.requestTimeoutMs,
+      keepAliveTimeout: limits.idleTimeoutMs,
+    }, (request, response) => {
+      if (this.#closing) response.setHeader("connection", "close");
+      handler(request, response);
+    });
+    server.on("clientError", (_error, socket) => socket.destroy());
+    return server;
+  }
+
+  #createHttp2(): http2.Http2Server {
+    const { limits, fastPath, handler } = this.#options;
+    const server = http2.createServer({
+      settings: {
+        initialWindowSize: STREAM_WINDOW_BYTES,
+        maxConcurrentStreams: limits.maxConcurrentStreams,
+        maxHeaderListSize: limits.maxHeaderBytes,
+        enablePush: false,
+      },
+    }, handler as unknown as Parameters<typeof http2.createServer>[1]);
+    // The listener that makes requests of streams was added for the handler. It is called for what the fast path does not take.
+    const [compat] = server.listeners("stream") as [(...args: unknown[]) => void];
+    server.removeAllListeners("stream");
+    server.on("stream", (stream, headers, ...rest) => {
+      if (!fastPath(stream, headers)) compat.call(server, stream, headers, ...rest);
+    });
+    server.on("session", (session) => this.#greet(session));
+    server.on("sessionError", ignore);
+    return server;
+  }
+
+  #greet(session: http2.ServerHttp2Session): void {
+    this.#sessions.add(session);
+    session.on("error", ignore);
+    session.on("close", () => this.#sessions.delete(session));
+    session.setLocalWindowSize(CONNECTION_WINDOW_BYTES);
+    let open = 0;
+    session.on("stream", (stream) => {
+      open++;
+      stream.on("close", () => open--);
+    });
+    // A connection that says nothing is closed when nothing is asked of it; otherwise a ping tells whether the peer still lives.
+    session.setTimeout(this.#options.limits.idleTimeoutMs, () => {
+      if (open === 0) {
+        closeQuietly(session);
+        return;
+      }
+      const dead = setTimeout(() => session.destroy(), MAX_GREETING_MS);
+      const answered = session.ping(() => clearTimeout(dead));
+      if (!answered) clearTimeout(dead);
+    });
+    if (this.#closing) closeQuietly(session);
+  }
+}
+
+function ignore(): void {}
+
+/** Sends GOAWAY and lets the open streams end. */
+function closeQuietly(session: http2.ServerHttp2Session): void {
+  if (!session.closed && !session.destroyed) session.close();
+}
+
+function listenError({ host, port }: Address, cause: NodeJS.ErrnoException): NodeError {
+  if (cause.code === "EADDRINUSE") {
+    return new NodeError(
+      "address_in_use",
+      `Cannot listen on ${host}:${port}: another program has the port. Stop it, or choose another port`,
+      { cause, data: { host, port } },
+    );
+  }
+  return new NodeError("invalid_argument", `Cannot listen on ${host}:${port}: ${cause.message}`, {
+    cause,
+    data: { host, port },
+  });
+}

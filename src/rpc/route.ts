@@ -1,0 +1,135 @@
+import {
+  create,
+  type DescMessage,
+  type DescMethodBiDiStreaming,
+  type DescMethodServerStreaming,
+  type DescMethodUnary,
+  fromBinary,
+  type MessageInitShape,
+  type MessageShape,
+  toBinary,
+} from "@bufbuild/protobuf";
+import { Code } from "@connectrpc/connect";
+import { type CallContext, NodeError } from "../core/mod.ts";
+import { FrameError, frameOf } from "./grpc-frame.ts";
+import { validate } from "./validation.ts";
+
+interface RouteBase {
+  /** `/package.Service/Method`. */
+  readonly path: string;
+  /** The metric labels of its calls, made once. */
+  readonly labels: { readonly method: string };
+}
+
+/** A unary method and the function behind it. */
+export interface UnaryRoute extends RouteBase {
+  readonly kind: "unary";
+  readonly method: DescMethodUnary;
+  /** Validates the request and answers it. */
+  handle(request: MessageShape<DescMessage>, ctx: CallContext): Promise<MessageInitShape<DescMessage>>;
+  /** The same from bytes to bytes: a serialized request in, a gRPC frame with the response out. May throw at once. */
+  handleBytes(request: Uint8Array, ctx: CallContext): Promise<Uint8Array>;
+}
+
+/** A method that answers with a stream, and the function behind it. */
+export interface StreamRoute extends RouteBase {
+  readonly kind: "server_streaming" | "bidi_streaming";
+  readonly method: DescMethodServerStreaming | DescMethodBiDiStreaming;
+  /** Whether its calls are stopped as soon as the server drains, because they last as long as the caller likes. */
+  readonly endsOnDrain: boolean;
+  /** Validates each message and answers. Takes one message, or a stream of them, as the method's kind says. */
+  handle(
+    request: MessageShape<DescMessage> | AsyncIterable<MessageShape<DescMessage>>,
+    ctx: CallContext,
+  ): AsyncIterable<MessageInitShape<DescMessage>>;
+}
+
+/** A method that the server answers, over all protocols. */
+export type Route = UnaryRoute | StreamRoute;
+
+function base(method: DescMethodUnary | DescMethodServerStreaming | DescMethodBiDiStreaming): RouteBase {
+  const path = `/${method.parent.typeName}/${method.name}`;
+  return { path, labels: { method: path } };
+}
+
+/** Reads a request. Bytes that are no such message throw a FrameError with the code and the words that Connect has for it. */
+export function parseRequest<D extends DescMessage>(schema: D, bytes: Uint8Array): MessageShape<D> {
+  try {
+    return fromBinary(schema, bytes);
+  } catch (cause) {
+    const message = cause instanceof Error ? cause.message : String(cause);
+    throw new FrameError(Code.Internal, new NodeError("invalid_argument", `parse binary: ${message}`, { cause }));
+  }
+}
+
+/** Ways to answer a unary method from bytes that are faster than the general one. */
+export interface ByteHandlers {
+  /** Answers, or returns undefined to leave this request to the general way. May throw at once. */
+  tryBytes(request: Uint8Array, ctx: CallContext): Promise<Uint8Array> | undefined;
+}
+
+/** Binds a unary method to its function. The function gets valid requests only. */
+export function unary<I extends DescMessage, O extends DescMessage>(
+  method: DescMethodUnary<I, O>,
+  fn: (request: MessageShape<I>, ctx: CallContext) => Promise<MessageInitShape<O>>,
+  bytes?: ByteHandlers,
+): UnaryRoute {
+  const handle = async (request: MessageShape<I>, ctx: CallContext): Promise<MessageInitShape<O>> => {
+    validate(method.input, request);
+    return await fn(request, ctx);
+  };
+  const general = async (request: Uint8Array, ctx: CallContext): Promise<Uint8Array> => {
+    const response = await handle(parseRequest(method.input, request), ctx);
+    return frameOf(toBinary(method.output, create(method.output, response)));
+  };
+  return {
+    ...base(method),
+    kind: "unary",
+    method,
+    handle: handle as UnaryRoute["handle"],
+    handleBytes: bytes === undefined
+      ? general
+      : (request, ctx) => bytes.tryBytes(request, ctx) ?? general(request, ctx),
+  };
+}
+
+/** Binds a server-streaming method to its function. */
+export function serverStream<I extends DescMessage, O extends DescMessage>(
+  method: DescMethodServerStreaming<I, O>,
+  fn: (request: MessageShape<I>, ctx: CallContext) => AsyncIterable<MessageInitShape<O>>,
+  options: { readonly endsOnDrain: boolean },
+): StreamRoute {
+  async function* handle(request: MessageShape<I>, ctx: CallContext): AsyncGenerator<MessageInitShape<O>> {
+    validate(method.input, request);
+    yield* fn(request, ctx);
+  }
+  return {
+    ...base(method),
+    kind: "server_streaming",
+    method,
+    endsOnDrain: options.endsOnDrain,
+    handle: handle as StreamRoute["handle"],
+  };
+}
+
+/** Binds a method with streams both ways to its function. */
+export function bidiStream<I extends DescMessage, O extends DescMessage>(
+  method: DescMethodBiDiStreaming<I, O>,
+  fn: (requests: AsyncIterable<MessageShape<I>>, ctx: CallContext) => AsyncIterable<MessageInitShape<O>>,
+  options: { readonly endsOnDrain: boolean },
+): StreamRoute {
+  async function* validated(requests: AsyncIterable<MessageShape<I>>): AsyncGenerator<MessageShape<I>> {
+    for await (const request of requests) {
+      validate(method.input, request);
+      yield request;
+    }
+  }
+  const handle = (requests: AsyncIterable<MessageShape<I>>, ctx: CallContext) => fn(validated(requests), ctx);
+  return {
+    ...base(method),
+    kind: "bidi_streaming",
+    method,
+    endsOnDrain: options.endsOnDrain,
+    handle: handle as StreamRoute["handle"],
+  };
+}

@@ -1,0 +1,139 @@
+import type { RequestListener } from "node:http";
+import type { DescService } from "@bufbuild/protobuf";
+import { type Clock, type Log, type Metrics, type NodeDescriber, NodeError, type TaskService } from "../core/mod.ts";
+import { Calls } from "./calls.ts";
+import { createConnectHandler } from "./connect-handler.ts";
+import { createFastPath } from "./fast-path.ts";
+import { Listener, type ListenerLimits } from "./listener.ts";
+import type { Route, UnaryRoute } from "./route.ts";
+import { assertRuntimeSupported } from "./runtime-check.ts";
+import { healthRoutes, type HealthSource } from "./services/health.ts";
+import { legacyRoutes } from "./services/legacy.ts";
+import { nodeRoutes } from "./services/node.ts";
+import { reflectionRoutes } from "./services/reflection.ts";
+import { taskRoutes } from "./services/tasks.ts";
+
+/** Bounds of a server. */
+export interface RpcLimits extends ListenerLimits {
+  /** The largest message, in bytes. */
+  readonly maxMessageBytes: number;
+  /** How much of one response stream may wait for its client to read it, in bytes. Deno only: Node knows it by itself. */
+  readonly maxUnreadBytes: number;
+}
+
+/** Bounds for a node on an ordinary machine. */
+export const DEFAULT_RPC_LIMITS: RpcLimits = {
+  maxMessageBytes: 16 << 20, // 16 MiB
+  maxConcurrentStreams: 256,
+  maxHeaderBytes: 16 << 10, // 16 KiB
+  idleTimeoutMs: 300_000,
+  requestTimeoutMs: 120_000,
+  maxConnections: 4096,
+  maxUnreadBytes: 4 << 20, // 4 MiB
+};
+
+/** What every server of routes needs. */
+export interface RouteServerOptions {
+  readonly health: HealthSource;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly metrics: Metrics;
+  readonly limits: RpcLimits;
+  /** Certificate chain and key in PEM. With them the ports speak TLS only. */
+  readonly tls?: { readonly cert: string | Uint8Array; readonly key: string | Uint8Array };
+  /** Serves HTTP paths that are no RPC method, over HTTP/1.1 and HTTP/2. */
+  readonly fallback?: RequestListener;
+}
+
+export interface RpcServerOptions extends RouteServerOptions {
+  readonly tasks: TaskService;
+  readonly node: NodeDescriber;
+}
+
+/** A server of RPC methods. */
+export interface RpcServer {
+  /**
+   * Opens a port; may be called for several. Port 0 lets the system choose. Throws `address_in_use`, or `invalid_argument` for an
+   * address that this machine does not have.
+   */
+  listen(address: { readonly host: string; readonly port: number }): Promise<{ host: string; port: number }>;
+  /**
+   * Stops: closes the ports, tells clients to leave (GOAWAY), refuses new calls with `shutting_down`, ends watches at once, waits up to
+   * `graceMs` for the other calls, aborts those that are left, and ends all connections. Never throws; a second call waits for the first.
+   */
+  close(options: { readonly graceMs: number }): Promise<void>;
+}
+
+/** How long answers to aborted calls may take to leave, in milliseconds. */
+const FLUSH_MS = 250;
+
+/**
+ * Makes the server of a node: tasks, node description, the original's services, health and reflection, over gRPC, gRPC-Web and Connect,
+ * HTTP/2 and HTTP/1.1 on each port. Throws `runtime_unsupported` where a peer could crash it.
+ */
+export function createRpcServer(options: RpcServerOptions): RpcServer {
+  const routes = [...taskRoutes(options.tasks), ...nodeRoutes(options.node), ...legacyRoutes(options.tasks)];
+  return createRouteServer(routes, options);
+}
+
+/** Serves the given routes, and health and reflection for them. */
+export function createRouteServer(routes: readonly Route[], options: RouteServerOptions): RpcServer {
+  assertRuntimeSupported();
+  const { limits, log } = options;
+  const calls = new Calls({ ...options, requestTimeoutMs: limits.requestTimeoutMs });
+  const connections = options.metrics.gauge("velas_rpc_connections", "Open connections to the RPC ports");
+  let draining = false;
+  const refusal = () =>
+    draining
+      ? new NodeError("shutting_down", "This node is shutting down: send the call to another, or again later")
+      : undefined;
+
+  let services: readonly DescService[] = [];
+  const all = [
+    ...routes,
+    ...healthRoutes(options.health, () => services.map(({ typeName }) => typeName)),
+    ...reflectionRoutes(() => services),
+  ];
+  services = [...new Set(all.map((route) => route.method.parent))];
+
+  const listener = new Listener({
+    limits,
+    log,
+    tls: options.tls,
+    fastPath: createFastPath({
+      calls,
+      routes: all.filter((route): route is UnaryRoute => route.kind === "unary"),
+      maxMessageBytes: limits.maxMessageBytes,
+      refusal,
+    }),
+    handler: createConnectHandler({
+      calls,
+      routes: all,
+      maxMessageBytes: limits.maxMessageBytes,
+      maxUnreadBytes: limits.maxUnreadBytes,
+      stallTimeoutMs: limits.idleTimeoutMs,
+      refusal,
+      fallback: options.fallback,
+    }),
+    onConnections: (count) => connections.set(count),
+  });
+
+  let closing: Promise<void> | undefined;
+  const close = async (graceMs: number) => {
+    draining = true;
+    const stopped = refusal()!;
+    listener.drain();
+    calls.abort(stopped, ({ route }) => route.kind !== "unary" && route.endsOnDrain);
+    if (!await calls.idle(graceMs)) {
+      calls.abort(stopped);
+      await calls.idle(FLUSH_MS);
+    }
+    await listener.flushed(FLUSH_MS);
+    await listener.destroy();
+    calls.deadlines.clear();
+  };
+  return {
+    listen: (address) => listener.listen(address),
+    close: ({ graceMs }) => closing ??= close(graceMs),
+  };
+}

@@ -1,0 +1,86 @@
+import type { ServerHttp2Session } from "node:http2";
+import { isDeno } from "../core/mod.ts";
+import type { Response } from "./write-body.ts";
+
+/** How often a closed gate looks whether the client has read on, in milliseconds. */
+const POLL_MS = 10;
+
+/**
+ * What every stream may be given whatever the others of its session have unread, in bytes: the account is the session's, and a client
+ * that reads one stream after the other must not wait for ever.
+ */
+const FREE_BYTES = 1 << 18; // 256 KiB
+
+/**
+ * Write backpressure for HTTP/2 on Deno, whose node:http2 takes everything that is written to a stream and holds it until the client
+ * makes room. What it holds cannot be asked, but the socket counts the bytes it has sent: what the streams of a session were given less
+ * what its socket sent since is at most what lies unread, give or take frame headers.
+ */
+export interface UnreadGate {
+  /** Whether more may be written. */
+  readonly open: boolean;
+  wrote(bytes: number): void;
+  /** Resolves with true when the gate is open, with false when the client is gone or nothing moved for the time. */
+  opened(stallMs: number): Promise<boolean>;
+  /** The stream is over: what it still had unread goes with it. */
+  close(): void;
+}
+
+/** What a session's streams were given and its socket sent. */
+interface Account {
+  unread: number;
+  sent: number;
+}
+
+const accounts = new WeakMap<ServerHttp2Session, Account>();
+
+/** The gate of a response; undefined where the runtime has backpressure of its own. */
+export function unreadGate(response: Response, limitBytes: number, forced = isDeno): UnreadGate | undefined {
+  const { stream } = response;
+  const session = stream?.session as ServerHttp2Session | undefined;
+  if (!forced || stream === undefined || session === undefined) return undefined;
+  const { socket } = session;
+  let account = accounts.get(session);
+  if (account === undefined) accounts.set(session, account = { unread: 0, sent: socket.bytesWritten });
+  const shared = account;
+  let given = 0;
+  const settle = () => {
+    const sent = socket.bytesWritten;
+    shared.unread = Math.max(0, shared.unread - (sent - shared.sent));
+    shared.sent = sent;
+    return shared.unread <= limitBytes || given <= FREE_BYTES;
+  };
+  return {
+    get open() {
+      return settle();
+    },
+    wrote(bytes) {
+      settle();
+      given += bytes;
+      shared.unread += bytes;
+    },
+    opened: (stallMs) =>
+      new Promise((resolve) => {
+        let movedAt = performance.now();
+        let last = shared.sent;
+        const timer = setInterval(() => {
+          const now = performance.now();
+          const open = settle();
+          if (shared.sent !== last) {
+            last = shared.sent;
+            movedAt = now;
+          }
+          const gone = stream.destroyed || now - movedAt > stallMs;
+          if (!open && !gone) return;
+          clearInterval(timer);
+          resolve(open && !stream.destroyed);
+        }, POLL_MS);
+      }),
+    close() {
+      settle();
+      // A stream that ended well has its rest unread for now; one that broke off took it along. The second is assumed: erring to
+      // the other side would leave bytes on the books that nobody can ever send.
+      if (stream.destroyed) shared.unread = Math.max(0, shared.unread - given);
+    },
+  };
+}

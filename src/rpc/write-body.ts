@@ -1,0 +1,91 @@
+import type { IncomingMessage } from "node:http";
+import type { Http2ServerRequest, OutgoingHttpHeaders, ServerHttp2Stream } from "node:http2";
+import type { Writable } from "node:stream";
+import type { UniversalServerResponse } from "@connectrpc/connect/protocol";
+import { unreadGate } from "./unread-gate.ts";
+
+/** What ServerResponse and Http2ServerResponse have in common, which their types do not say. */
+export interface Response extends Writable {
+  writeHead(status: number, headers: OutgoingHttpHeaders): unknown;
+  addTrailers(trailers: OutgoingHttpHeaders): void;
+  /** Over HTTP/2. */
+  readonly stream?: ServerHttp2Stream;
+}
+
+export interface WriteBodyOptions {
+  readonly maxUnreadBytes: number;
+  readonly stallTimeoutMs: number;
+}
+
+/**
+ * Writes a response as its body comes, no faster than the client reads. Never throws: a client that goes away, or that reads nothing
+ * for the stall timeout, ends the body's iterator, which stops the call behind it.
+ */
+export async function writeBody(
+  answer: UniversalServerResponse,
+  request: IncomingMessage | Http2ServerRequest,
+  response: Response,
+  options: WriteBodyOptions,
+): Promise<void> {
+  const body = answer.body?.[Symbol.asyncIterator]();
+  const gate = unreadGate(response, options.maxUnreadBytes);
+  try {
+    let chunk = await body?.next();
+    if (isGone(response)) return;
+    // Only now: until its first message a service may still set headers.
+    response.writeHead(answer.status, toNodeHeaders(answer.header));
+    for (; chunk !== undefined && chunk.done !== true; chunk = await body!.next()) {
+      if (isGone(response)) return;
+      const flushed = response.write(chunk.value);
+      gate?.wrote(chunk.value.length);
+      const waits = [];
+      if (!flushed) waits.push(drained(response, options.stallTimeoutMs));
+      if (gate !== undefined && !gate.open) waits.push(gate.opened(options.stallTimeoutMs));
+      if (waits.length > 0 && (await Promise.all(waits)).includes(false)) {
+        response.destroy();
+        return;
+      }
+    }
+    if (isGone(response)) return;
+    if (answer.trailer !== undefined) response.addTrailers(toNodeHeaders(answer.trailer));
+    response.end();
+    // A body that the service did not want to the end is read and dropped, or the connection could not be used again.
+    request.resume();
+  } catch {
+    response.destroy();
+  } finally {
+    gate?.close();
+    body?.return?.().catch(() => {});
+  }
+}
+
+function isGone(response: Response): boolean {
+  return response.destroyed || response.writableEnded || (response.stream?.destroyed === true);
+}
+
+/** Resolves with true when the response takes more, with false when it is gone or has not taken anything for the time. */
+function drained(response: Response, limitMs: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const done = (result: boolean) => {
+      clearTimeout(timer);
+      response.off("drain", onDrain);
+      response.off("close", onClose);
+      resolve(result);
+    };
+    const onDrain = () => done(true);
+    const onClose = () => done(false);
+    const timer = setTimeout(onClose, limitMs);
+    response.on("drain", onDrain);
+    response.on("close", onClose);
+  });
+}
+
+function toNodeHeaders(headers: UniversalServerResponse["header"]): OutgoingHttpHeaders {
+  const result: OutgoingHttpHeaders = {};
+  if (headers === undefined) return result;
+  const all = new Headers(headers);
+  all.forEach((value, key) => {
+    result[key] = key === "set-cookie" ? all.getSetCookie() : value;
+  });
+  return result;
+}
