@@ -134,7 +134,18 @@ const rest = z.strictObject({
     default: [],
     expectation: "a list of host names",
     description:
-      "Host names that requests may use beside the listening address and localhost. Others are refused, which stops DNS rebinding",
+      "Names, with or without a port, that requests may use for this node beside the listening address and localhost. Others are refused, which stops DNS rebinding",
+  }),
+  allowedOrigins: texts({
+    default: [],
+    expectation: 'a list of origins such as "https://ui.example"',
+    description: "Sites whose pages may call the API from a browser, beside the node's own pages",
+  }),
+  maxConnections: integer({
+    default: 4096,
+    min: 1,
+    max: 1_000_000,
+    description: "Connections at once; further ones are closed at once",
   }),
   maxBodyBytes: size({
     default: "64MiB",
@@ -146,26 +157,27 @@ const rest = z.strictObject({
     default: "16KiB",
     min: 2 ** 10,
     max: 2 ** 20,
-    description: "The largest headers of a request",
+    description: "The largest request line and headers together",
   }),
   requestTimeoutMs: duration({
-    default: "15m",
+    default: "1m",
     min: 100,
     max: 86_400_000,
-    description: "The longest request. Streams of events are exempt",
+    description:
+      "The longest time that a request's headers, or a body that is read whole, may take to arrive. Running its task is not counted",
   }),
   idleTimeoutMs: duration({
     default: "65s",
     min: 1000,
     max: 86_400_000,
     description:
-      "A connection without a request for this long is closed. Above the minute after which proxies close theirs, so that they do so first",
+      "The longest pause in a body, between requests of a connection, and of a reader. Above the minute after which proxies close theirs, so that they do so first",
   }),
   maxEventStreams: integer({
-    default: 128,
+    default: 256,
     min: 1,
     max: 100_000,
-    description: "Streams of task events at once",
+    description: "Streams of task events open at once",
   }),
 });
 
@@ -250,10 +262,10 @@ const tasks = z.strictObject({
     description: "How long a finished task and its output are kept, and so how long its id is idempotent",
   }),
   maxStoredOutputBytes: size({
-    default: "1GiB",
-    min: 2 ** 20,
-    max: 2 ** 50,
-    description: "Outputs kept on disk, over all tasks. Beyond it the oldest go first",
+    default: "16MiB",
+    min: 0,
+    max: 2 ** 32,
+    description: "The largest output that is kept. A larger one goes to the callers that wait for it, and is not kept",
   }),
 });
 
