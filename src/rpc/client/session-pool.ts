@@ -1,0 +1,74 @@
+import { NodeError } from "../../core/mod.ts";
+import { Deadlines } from "../deadlines.ts";
+import { PeerSession, type SessionOptions } from "./session.ts";
+import type { PeerAddress } from "./target.ts";
+
+export interface SessionPoolOptions extends SessionOptions {
+  /** The most peers connected to at once. */
+  readonly maxSessions: number;
+}
+
+/**
+ * The connections to all peers, one for each target. When there are too many, those without a call are closed, the
+ * longest unused first.
+ */
+export class SessionPool {
+  /** The deadlines of the calls on all sessions. */
+  readonly deadlines = new Deadlines();
+  readonly #options: SessionPoolOptions;
+  readonly #sessions = new Map<string, PeerSession>();
+  #closed = false;
+
+  constructor(options: SessionPoolOptions) {
+    this.#options = options;
+  }
+
+  /** How many targets have a session. */
+  get size(): number {
+    return this.#sessions.size;
+  }
+
+  /**
+   * The session of a target; it connects when it is used. Throws `overloaded` when as many peers as allowed have calls open, and
+   * `shutting_down` after close().
+   */
+  session(address: PeerAddress): PeerSession {
+    const known = this.#sessions.get(address.name);
+    if (known !== undefined) return known;
+    if (this.#closed) throw closing();
+    if (this.#sessions.size >= this.#options.maxSessions) this.#evict(address);
+    const session = new PeerSession(address, this.#options);
+    this.#sessions.set(address.name, session);
+    return session;
+  }
+
+  /** Ends all connections; open calls fail with `shutting_down`. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    await Promise.all([...this.#sessions.values()].map((session) => session.close(closing())));
+    this.#sessions.clear();
+    this.deadlines.clear();
+  }
+
+  #evict(wanted: PeerAddress): void {
+    let victim: PeerSession | undefined;
+    for (const session of this.#sessions.values()) {
+      if (session.openStreams > 0) continue;
+      if (victim === undefined || session.lastUsedAt < victim.lastUsedAt) victim = session;
+    }
+    const { maxSessions } = this.#options;
+    if (victim === undefined) {
+      throw new NodeError(
+        "overloaded",
+        `Cannot connect to ${wanted.name}: calls to ${maxSessions} peers are open, which is the limit; wait for one to end`,
+        { data: { target: wanted.name, maxSessions } },
+      );
+    }
+    this.#sessions.delete(victim.address.name);
+    victim.retire();
+  }
+}
+
+function closing(): NodeError {
+  return new NodeError("shutting_down", "This node is shutting down and makes no further calls to peers");
+}

@@ -1,0 +1,47 @@
+import { NodeError } from "../../core/mod.ts";
+
+/** Where a peer is dialled. */
+export interface PeerAddress {
+  /** A name or an IP address, without brackets. */
+  readonly host: string;
+  /** 1 to 65535. */
+  readonly port: number;
+  /** `host:port`, lower case, with brackets around an IPv6 address: the same for every spelling of one target. */
+  readonly name: string;
+}
+
+const FORMS = "host:port, [IPv6 address]:port or dns:///host:port";
+const HOST = /^[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,251}[A-Za-z0-9_.])?$/;
+const IPV6 = /^[0-9A-Fa-f:.]{2,45}(?:%[A-Za-z0-9._-]{1,32})?$/;
+
+/**
+ * Reads a target: `host:port`, `[v6]:port`, or either behind `dns:///`, as gRPC's name syntax writes it. Throws
+ * `invalid_argument` for anything else; the port is never guessed.
+ */
+export function parseTarget(target: string): PeerAddress {
+  const rest = target.startsWith("dns:///") ? target.slice("dns:///".length) : target;
+  if (rest.includes("/")) throw malformed(target, `a target is ${FORMS}, without a scheme or path`);
+  const colon = rest.lastIndexOf(":");
+  const bracketed = rest.startsWith("[");
+  if (colon < 0 || rest.endsWith("]")) throw malformed(target, `it has no port; write ${FORMS}`);
+  const host = bracketed ? rest.slice(1, colon - 1) : rest.slice(0, colon);
+  if (bracketed ? rest[colon - 1] !== "]" || !isIpv6(host) : !HOST.test(host)) {
+    throw malformed(target, `"${host}" is no host; write ${FORMS}`);
+  }
+  const digits = rest.slice(colon + 1);
+  const port = /^\d{1,5}$/.test(digits) ? Number(digits) : 0;
+  if (port < 1 || port > 65535) throw malformed(target, `"${digits}" is no port from 1 to 65535`);
+  const lower = host.toLowerCase();
+  return { host: lower, port, name: bracketed ? `[${lower}]:${port}` : `${lower}:${port}` };
+}
+
+function isIpv6(host: string): boolean {
+  return IPV6.test(host) && host.includes(":");
+}
+
+function malformed(target: string, problem: string): NodeError {
+  const shown = target.length > 80 ? `${target.slice(0, 80)}…` : target;
+  return new NodeError("invalid_argument", `Cannot read the target "${shown}": ${problem}`, {
+    data: { target: shown },
+  });
+}

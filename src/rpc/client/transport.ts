@@ -1,0 +1,234 @@
+import type { OutgoingHttpHeaders } from "node:http2";
+import {
+  create,
+  type DescMessage,
+  type DescMethodUnary,
+  fromBinary,
+  isMessage,
+  type MessageInitShape,
+  type MessageShape,
+  toBinary,
+} from "@bufbuild/protobuf";
+import { Code, type Transport, type UnaryResponse } from "@connectrpc/connect";
+import type { Compression } from "@connectrpc/connect/protocol";
+import { createGrpcTransport } from "@connectrpc/connect-node";
+import { NodeError } from "../../core/mod.ts";
+import { failed, misbehaved } from "./failures.ts";
+import type { SessionPool } from "./session-pool.ts";
+import type { PeerAddress } from "./target.ts";
+import { callUnary, toHeaders, type UnaryAnswer } from "./unary-call.ts";
+
+/** Metadata of a call as plain properties; the fast way to give it. */
+export type Metadata = Readonly<Record<string, string>>;
+
+export interface PeerTransportOptions {
+  readonly pool: SessionPool;
+  /** The largest message of an answer, in bytes. */
+  readonly readMaxBytes: number;
+  /** The largest message of a request, in bytes. */
+  readonly writeMaxBytes: number;
+  /** What the calls name as `user-agent`. */
+  readonly userAgent: string;
+  /** Compresses requests. Between nodes nothing is compressed: tasks are mostly small, and gzip costs most of the bandwidth. */
+  readonly sendCompression?: Compression;
+  /** What peers may compress answers with; none by default. */
+  readonly acceptCompression?: readonly Compression[];
+}
+
+/** What a unary call on bytes may have. */
+export interface BytesCallOptions {
+  readonly signal: AbortSignal | undefined;
+  readonly timeoutMs: number | undefined;
+  readonly metadata: Metadata;
+}
+
+/** A Connect transport that can also call with messages that the caller serializes. */
+export interface PeerTransport extends Transport {
+  /** Calls a unary method by its path. Throws the ConnectErrors that unary() throws. */
+  unaryBytes(path: string, message: Uint8Array, options: BytesCallOptions): Promise<Uint8Array>;
+}
+
+/**
+ * A Connect transport for gRPC to one peer. Unary calls go over a stream of `node:http2` with as little as possible between (see
+ * `unary-call.ts`); streaming calls go through connect-node's gRPC transport. Both share the connections of the pool.
+ *
+ * Failures are ConnectErrors with the codes that gRPC gives to the cases; the cause of those that were not sent by the peer is a
+ * NodeError.
+ */
+export function createPeerTransport(address: PeerAddress, options: PeerTransportOptions): PeerTransport {
+  const { pool, readMaxBytes, writeMaxBytes, userAgent, sendCompression, acceptCompression = [] } = options;
+  const origin = new URL(`http://${address.name}`).origin;
+  const base: OutgoingHttpHeaders = {
+    ":method": "POST",
+    "content-type": "application/grpc+proto",
+    "te": "trailers",
+    "user-agent": userAgent,
+    ...(acceptCompression.length > 0 ? { "grpc-accept-encoding": acceptCompression.map((c) => c.name).join(",") } : {}),
+  };
+
+  const call = (path: string, message: Uint8Array, given: BytesCallOptions, compressed: boolean) => {
+    if (message.length > writeMaxBytes) throw tooLarge(address.name, message.length, writeMaxBytes);
+    const { signal, timeoutMs, metadata } = given;
+    const headers: OutgoingHttpHeaders = { ...base, ...metadata, ":path": path };
+    if (timeoutMs !== undefined) headers["grpc-timeout"] = formatTimeout(timeoutMs);
+    if (compressed) headers["grpc-encoding"] = sendCompression!.name;
+    let session;
+    try {
+      session = pool.session(address);
+    } catch (error) {
+      throw failed(error as NodeError);
+    }
+    return callUnary({
+      session,
+      headers,
+      message,
+      compressed,
+      signal,
+      timeoutMs,
+      deadlines: pool.deadlines,
+      readMaxBytes,
+    });
+  };
+
+  const messageOf = (answer: UnaryAnswer): Uint8Array | Promise<Uint8Array> => {
+    const encoding = answer.header["grpc-encoding"];
+    if (!answer.compressed && (encoding === undefined || encoding === "identity")) return answer.message;
+    const compression = acceptCompression.find((one) => one.name === encoding);
+    if (compression === undefined && encoding !== undefined && encoding !== "identity") {
+      throw misbehaved(
+        address.name,
+        Code.Internal,
+        `it is compressed with "${String(encoding)}", which was not offered`,
+      );
+    }
+    if (!answer.compressed) return answer.message;
+    if (compression === undefined) {
+      throw misbehaved(address.name, Code.Internal, "it is compressed but names no encoding");
+    }
+    return compression.decompress(answer.message, readMaxBytes);
+  };
+
+  const streaming = createGrpcTransport({
+    baseUrl: origin,
+    sessionManager: {
+      authority: origin,
+      request: (method, path, headers) =>
+        new Promise((resolve) => {
+          resolve(pool.session(address).request({ ...headers, ":method": method, ":path": path }));
+        }),
+      notifyResponseByteRead: (stream) => {
+        (stream as { connection?: { heard: boolean } }).connection!.heard = true;
+      },
+    },
+    readMaxBytes,
+    writeMaxBytes,
+    acceptCompression: [...acceptCompression],
+    ...(sendCompression === undefined ? {} : { sendCompression }),
+  });
+
+  return {
+    async unaryBytes(path, message, given) {
+      return await messageOf(await call(path, message, given, false));
+    },
+
+    async unary<I extends DescMessage, O extends DescMessage>(
+      method: DescMethodUnary<I, O>,
+      signal: AbortSignal | undefined,
+      timeoutMs: number | undefined,
+      header: ConstructorParameters<typeof Headers>[0],
+      input: MessageInitShape<I>,
+    ): Promise<UnaryResponse<I, O>> {
+      const request = isMessage(input, method.input) ? input : create(method.input, input);
+      let bytes: Uint8Array = toBinary(method.input, request as MessageShape<I>);
+      let compressed = false;
+      if (sendCompression !== undefined) {
+        bytes = await sendCompression.compress(bytes);
+        compressed = true;
+      }
+      // As with Connect's transports, no time at all means no limit.
+      const limit = timeoutMs !== undefined && timeoutMs > 0 ? timeoutMs : undefined;
+      const given = { signal, timeoutMs: limit, metadata: toMetadata(header) };
+      const answer = await call(pathOf(method), bytes, given, compressed);
+      const raw = messageOf(answer);
+      return new Answer(method, decode(method, raw instanceof Uint8Array ? raw : await raw, address.name), answer);
+    },
+
+    stream: (method, signal, timeoutMs, header, input, contextValues) => {
+      const headers = new Headers(header);
+      if (!headers.has("user-agent")) headers.set("user-agent", userAgent);
+      return streaming.stream(method, signal, timeoutMs, headers, input, contextValues);
+    },
+  };
+}
+
+/** A response whose headers become web Headers only when somebody looks at them. */
+class Answer<I extends DescMessage, O extends DescMessage> implements UnaryResponse<I, O> {
+  readonly stream = false;
+  readonly method: DescMethodUnary<I, O>;
+  readonly message: MessageShape<O>;
+  readonly #answer: UnaryAnswer;
+  #header: Headers | undefined;
+  #trailer: Headers | undefined;
+
+  constructor(method: DescMethodUnary<I, O>, message: MessageShape<O>, answer: UnaryAnswer) {
+    this.method = method;
+    this.message = message;
+    this.#answer = answer;
+  }
+
+  get service() {
+    return this.method.parent;
+  }
+
+  get header(): Headers {
+    return this.#header ??= toHeaders(this.#answer.header);
+  }
+
+  get trailer(): Headers {
+    return this.#trailer ??= toHeaders(this.#answer.trailer);
+  }
+}
+
+function decode<I extends DescMessage, O extends DescMessage>(
+  method: DescMethodUnary<I, O>,
+  bytes: Uint8Array,
+  target: string,
+): MessageShape<O> {
+  try {
+    return fromBinary(method.output, bytes);
+  } catch (cause) {
+    throw misbehaved(target, Code.Internal, `the message is no ${method.output.typeName}`, cause);
+  }
+}
+
+/** `/package.Service/Method`. */
+export function pathOf(method: DescMethodUnary): string {
+  return `/${method.parent.typeName}/${method.name}`;
+}
+
+/** A `grpc-timeout` value: at most eight digits and a unit, rounded up. */
+export function formatTimeout(timeoutMs: number): string {
+  const ms = Math.ceil(timeoutMs);
+  if (ms < 100_000_000) return `${ms}m`;
+  return `${Math.min(99_999_999, Math.ceil(ms / 1000))}S`;
+}
+
+function toMetadata(init: ConstructorParameters<typeof Headers>[0]): Metadata {
+  if (init === undefined) return {};
+  if (Object.getPrototypeOf(init) === Object.prototype) return init as Metadata;
+  const metadata: Record<string, string> = {};
+  new Headers(init).forEach((value, name) => metadata[name] = value);
+  return metadata;
+}
+
+function tooLarge(target: string, sizeBytes: number, limitBytes: number) {
+  return failed(
+    new NodeError(
+      "input_too_large",
+      `The request to ${target} has ${sizeBytes} bytes, over the limit of ${limitBytes} for one message`,
+      {
+        data: { target, sizeBytes, limitBytes },
+      },
+    ),
+  );
+}

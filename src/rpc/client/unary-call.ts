@@ -1,0 +1,371 @@
+import { Buffer } from "node:buffer";
+import { constants } from "node:http2";
+import type { IncomingHttpHeaders, IncomingHttpStatusHeader, OutgoingHttpHeaders } from "node:http2";
+import { Code, ConnectError } from "@connectrpc/connect";
+import { codeFromHttpStatus, findTrailerError } from "@connectrpc/connect/protocol-grpc";
+import { NodeError } from "../../core/mod.ts";
+import type { Deadlines, Expiring } from "../deadlines.ts";
+import { FRAME_HEADER_BYTES } from "../grpc-frame.ts";
+import * as failures from "./failures.ts";
+import type { PeerSession, PeerStream } from "./session.ts";
+
+/*
+ * One unary gRPC call, driven by the events of its stream: no promise but the caller's, no generator, no closure per event.
+ *
+ * The events may come in any order that is not absurd: Deno gives the data before the response's headers, a connection that drops
+ * gives `end` and `close` and no error, and a stream may be destroyed between any two steps. So every event only adds to what is
+ * known, and `trailers`, `end` and `close` each try to conclude from it.
+ */
+
+const { NGHTTP2_CANCEL, NGHTTP2_NO_ERROR, NGHTTP2_REFUSED_STREAM } = constants;
+
+/** How often a call is begun again when it is certain that the peer never saw it. */
+const MAX_ATTEMPTS = 3;
+/** From this size on a message is written behind its frame header instead of being copied behind it. */
+const COPY_LIMIT_BYTES = 16 << 10;
+const CONTENT_TYPE = /^application\/grpc(?:\+proto)?(?:;|$)/i;
+const NO_HEADERS: IncomingHttpHeaders = Object.freeze({});
+const CALL = Symbol("call");
+
+type CallStream = PeerStream & { [CALL]: UnaryCall };
+
+export interface UnaryCallInit {
+  readonly session: PeerSession;
+  readonly headers: OutgoingHttpHeaders;
+  /** The serialized request. */
+  readonly message: Uint8Array;
+  /** Whether the message is compressed, as `grpc-encoding` in the headers says. */
+  readonly compressed: boolean;
+  readonly signal: AbortSignal | undefined;
+  readonly timeoutMs: number | undefined;
+  readonly deadlines: Deadlines;
+  /** The largest message of the answer. */
+  readonly readMaxBytes: number;
+}
+
+/** What came back when the peer's status was OK. */
+export interface UnaryAnswer {
+  readonly header: IncomingHttpHeaders;
+  readonly trailer: IncomingHttpHeaders;
+  /** The serialized response, a view of the network's buffer when it came in one piece. */
+  readonly message: Uint8Array;
+  /** Whether the message is compressed, as `grpc-encoding` in the header says. */
+  readonly compressed: boolean;
+}
+
+/**
+ * Calls a unary method. Rejects with a ConnectError whose cause is the NodeError, if the failure is of this side or of the
+ * network. A request that the peer certainly never processed is sent again by itself.
+ */
+export function callUnary(init: UnaryCallInit): Promise<UnaryAnswer> {
+  return new Promise((resolve, reject) => {
+    new UnaryCall(init, resolve, reject).begin();
+  });
+}
+
+class UnaryCall implements Expiring {
+  readonly #init: UnaryCallInit;
+  readonly #resolve: (answer: UnaryAnswer) => void;
+  readonly #reject: (error: ConnectError) => void;
+  readonly #target: string;
+  #stream: PeerStream | undefined;
+  #settled = false;
+  #attempts = 0;
+  #tick = -1;
+  #header: IncomingHttpHeaders | undefined;
+  #trailer: IncomingHttpHeaders | undefined;
+  /** What has come of the body: the first chunk itself, or a buffer that grows. */
+  #body: Buffer | undefined;
+  #bodyIsOwn = false;
+  #length = 0;
+  /** The frame's whole length; -1 until its header is there. */
+  #expected = -1;
+
+  constructor(init: UnaryCallInit, resolve: (answer: UnaryAnswer) => void, reject: (error: ConnectError) => void) {
+    this.#init = init;
+    this.#target = init.session.address.name;
+    this.#resolve = resolve;
+    this.#reject = reject;
+  }
+
+  begin(): void {
+    const { signal, timeoutMs, deadlines } = this.#init;
+    if (signal !== undefined) {
+      if (signal.aborted) return this.fail(failures.abortFailure(signal));
+      signal.addEventListener("abort", this);
+    }
+    if (timeoutMs !== undefined) this.#tick = deadlines.add(this, timeoutMs);
+    this.#send();
+  }
+
+  #send(): void {
+    const { session, headers, message, compressed } = this.#init;
+    this.#attempts++;
+    let stream: CallStream;
+    try {
+      stream = session.request(headers) as CallStream;
+    } catch (error) {
+      return this.fail(this.#notOpened(error));
+    }
+    this.#stream = stream;
+    stream[CALL] = this;
+    stream.on("response", onResponse);
+    stream.on("data", onData);
+    stream.on("trailers", onTrailers);
+    stream.on("end", onEnd);
+    stream.on("error", onError);
+    stream.on("close", onClose);
+    if (message.length <= COPY_LIMIT_BYTES) {
+      const frame = Buffer.allocUnsafe(FRAME_HEADER_BYTES + message.length);
+      writeFrameHeader(frame, message.length, compressed);
+      frame.set(message, FRAME_HEADER_BYTES);
+      stream.end(frame);
+    } else {
+      const frameHeader = Buffer.allocUnsafe(FRAME_HEADER_BYTES);
+      writeFrameHeader(frameHeader, message.length, compressed);
+      stream.write(frameHeader);
+      stream.end(message);
+    }
+  }
+
+  #notOpened(error: unknown): ConnectError {
+    if (error instanceof NodeError) return failures.connectionFailure(error, false);
+    const message = `Cannot send the request to ${this.#target}: its metadata is not valid in HTTP/2`;
+    return failures.failed(new NodeError("invalid_argument", message, { cause: error }));
+  }
+
+  /** The deadline has passed. */
+  expire(): void {
+    this.#tick = -1;
+    this.#cancel(failures.deadlineFailure(this.#target, this.#init.timeoutMs!));
+  }
+
+  /** The caller's signal. */
+  handleEvent(): void {
+    this.#cancel(failures.abortFailure(this.#init.signal!));
+  }
+
+  #cancel(error: ConnectError): void {
+    if (this.#settled) return;
+    this.fail(error);
+  }
+
+  response(header: IncomingHttpHeaders & IncomingHttpStatusHeader): void {
+    if (this.#settled) return;
+    this.#header = header;
+    this.#stream!.connection.heard = true;
+    const status = header[":status"];
+    if (status !== 200) {
+      const code = codeFromHttpStatus(status ?? 0);
+      return this.fail(failures.httpFailure(this.#target, status ?? 0, code));
+    }
+    const type = header["content-type"];
+    if (type !== "application/grpc+proto" && type !== "application/grpc" && !CONTENT_TYPE.test(type ?? "")) {
+      this.fail(failures.misbehaved(this.#target, Code.Unknown, `the content type is ${JSON.stringify(type)}`));
+    }
+  }
+
+  data(chunk: Buffer): void {
+    if (this.#settled) return;
+    this.#stream!.connection.heard = true;
+    if (this.#body === undefined) this.#body = chunk;
+    else this.#append(chunk);
+    this.#length += chunk.length;
+    if (this.#expected < 0) {
+      if (this.#length < FRAME_HEADER_BYTES) return;
+      const size = this.#body.readUInt32BE(1);
+      this.#expected = FRAME_HEADER_BYTES + size;
+      const { readMaxBytes } = this.#init;
+      if (size > readMaxBytes) {
+        const message =
+          `The answer of ${this.#target} has ${size} bytes, over the limit of ${readMaxBytes} for one message`;
+        const data = { target: this.#target, sizeBytes: size, limitBytes: readMaxBytes };
+        return this.fail(failures.failed(new NodeError("output_too_large", message, { data })));
+      }
+    }
+    if (this.#length > this.#expected) {
+      this.fail(failures.misbehaved(this.#target, Code.Unimplemented, "more than one message came"));
+    }
+  }
+
+  /** Copies into a buffer that doubles: a peer that sends single bytes costs no more memory than it sent. */
+  #append(chunk: Buffer): void {
+    const needed = this.#length + chunk.length;
+    let body = this.#body!;
+    if (!this.#bodyIsOwn || body.length < needed) {
+      const wanted = Math.max(needed, 2 * body.length);
+      // Not longer than the frame, if its length is known; what comes beyond it is an error that data() reports.
+      const grown = Buffer.allocUnsafe(this.#expected > needed ? Math.min(wanted, this.#expected) : wanted);
+      body.copy(grown, 0, 0, this.#length);
+      body = grown;
+      this.#body = grown;
+      this.#bodyIsOwn = true;
+    }
+    body.set(chunk, this.#length);
+  }
+
+  trailers(trailer: IncomingHttpHeaders): void {
+    if (this.#settled) return;
+    this.#trailer = trailer;
+    this.#stream!.connection.heard = true;
+    // Data may still wait in the stream's buffer; then `end` concludes.
+    if (this.#length === this.#expected) this.#conclude();
+  }
+
+  end(): void {
+    // Without headers this is no answer but a broken stream; `close` knows why.
+    if (!this.#settled && this.#header !== undefined && (this.#trailer !== undefined || hasStatus(this.#header))) {
+      this.#conclude();
+    }
+  }
+
+  close(): void {
+    if (this.#settled) return;
+    const stream = this.#stream!;
+    const { connection, rstCode } = stream;
+    const neverSent = stream.pending || rstCode === NGHTTP2_REFUSED_STREAM;
+    if (neverSent && (connection.established || !connection.closed) && this.#attempts < MAX_ATTEMPTS) {
+      this.#forget();
+      return this.#send();
+    }
+    if (connection.closed && rstCode !== NGHTTP2_NO_ERROR || stream.pending) {
+      return this.fail(failures.connectionFailure(connection.failure(), !neverSent));
+    }
+    if (rstCode !== NGHTTP2_NO_ERROR) return this.fail(failures.resetFailure(this.#target, rstCode));
+    this.#conclude();
+  }
+
+  /** Back to the beginning, for another attempt. */
+  #forget(): void {
+    this.#header = undefined;
+    this.#trailer = undefined;
+    this.#body = undefined;
+    this.#bodyIsOwn = false;
+    this.#length = 0;
+    this.#expected = -1;
+  }
+
+  /** Nothing more comes: what was received is an answer, an error of the peer, or a breach of the protocol. */
+  #conclude(): void {
+    const target = this.#target;
+    const header = this.#header;
+    if (header === undefined) return this.fail(failures.misbehaved(target, Code.Internal, "there is none"));
+    const trailer = this.#trailer ?? NO_HEADERS;
+    const holder = hasStatus(trailer) ? trailer : header;
+    if (!isOk(holder)) {
+      const error = this.#statusError(holder, header, trailer);
+      if (error !== undefined) return this.fail(error);
+    }
+    if (this.#length === 0) {
+      const code = this.#trailer === undefined ? Code.Unknown : Code.Unimplemented;
+      return this.fail(failures.misbehaved(target, code, "the status is OK but no message came"));
+    }
+    if (this.#length !== this.#expected) {
+      return this.fail(failures.misbehaved(target, Code.InvalidArgument, "the message is incomplete"));
+    }
+    const body = this.#body!;
+    const flags = body[0]!;
+    if (flags > 1) {
+      return this.fail(failures.misbehaved(target, Code.Internal, `unknown flags ${flags} on the message`));
+    }
+    this.#finish();
+    this.#resolve({
+      header,
+      trailer,
+      message: body.subarray(FRAME_HEADER_BYTES, this.#length),
+      compressed: flags === 1,
+    });
+  }
+
+  /** The error that headers or trailers hold; undefined when they say OK in a roundabout way. */
+  #statusError(holder: IncomingHttpHeaders, header: IncomingHttpHeaders, trailer: IncomingHttpHeaders) {
+    const target = this.#target;
+    if (!hasStatus(holder)) return failures.misbehaved(target, Code.Internal, "the status is missing");
+    let error: ConnectError | undefined;
+    try {
+      error = findTrailerError(toHeaders(holder));
+    } catch (cause) {
+      return failures.misbehaved(target, Code.Internal, "the status cannot be read", cause);
+    }
+    if (error === undefined) {
+      if ((holder["grpc-status"] ?? "0") === "0") return undefined;
+      return failures.misbehaved(target, Code.Internal, "the status contradicts its details");
+    }
+    if (holder === header && this.#length > 0) {
+      return failures.misbehaved(target, Code.Unknown, "a message came with an error in the headers");
+    }
+    const { metadata } = error;
+    toHeaders(holder === trailer ? header : trailer).forEach((value, key) => metadata.append(key, value));
+    return error;
+  }
+
+  error(): void {
+    // `close` follows on every runtime and knows more.
+  }
+
+  fail(error: ConnectError): void {
+    if (this.#settled) return;
+    this.#finish();
+    this.#reject(error);
+  }
+
+  #finish(): void {
+    this.#settled = true;
+    const { signal, deadlines } = this.#init;
+    if (this.#tick !== -1) deadlines.remove(this, this.#tick);
+    signal?.removeEventListener("abort", this);
+    const stream = this.#stream;
+    if (stream === undefined || stream.closed || stream.destroyed) return;
+    // An answer that came whole ends its stream. Anything else is reset: the peer must not go on working or sending.
+    const answered = this.#trailer !== undefined || stream.readableEnded;
+    if (!answered || !stream.writableFinished) stream.close(NGHTTP2_CANCEL);
+  }
+}
+
+function onResponse(this: CallStream, header: IncomingHttpHeaders & IncomingHttpStatusHeader): void {
+  this[CALL].response(header);
+}
+
+function onData(this: CallStream, chunk: Buffer): void {
+  this[CALL].data(chunk);
+}
+
+function onTrailers(this: CallStream, trailer: IncomingHttpHeaders): void {
+  this[CALL].trailers(trailer);
+}
+
+function onEnd(this: CallStream): void {
+  this[CALL].end();
+}
+
+function onError(this: CallStream): void {
+  this[CALL].error();
+}
+
+function onClose(this: CallStream): void {
+  this[CALL].close();
+}
+
+function writeFrameHeader(frame: Buffer, length: number, compressed: boolean): void {
+  frame[0] = compressed ? 1 : 0;
+  frame.writeUInt32BE(length, 1);
+}
+
+function hasStatus(headers: IncomingHttpHeaders): boolean {
+  return headers["grpc-status"] !== undefined || headers["grpc-status-details-bin"] !== undefined;
+}
+
+function isOk(headers: IncomingHttpHeaders): boolean {
+  return headers["grpc-status"] === "0" && headers["grpc-status-details-bin"] === undefined;
+}
+
+/** Headers as the web knows them, without HTTP/2's own. */
+export function toHeaders(headers: IncomingHttpHeaders): Headers {
+  const result = new Headers();
+  for (const [name, value] of Object.entries(headers)) {
+    if (value === undefined || name.startsWith(":")) continue;
+    if (Array.isArray(value)) { for (const one of value) result.append(name, one); }
+    else result.append(name, value);
+  }
+  return result;
+}
