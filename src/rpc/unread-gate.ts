@@ -1,6 +1,5 @@
-import type { ServerHttp2Session } from "node:http2";
+import type { ServerHttp2Session, ServerHttp2Stream } from "node:http2";
 import { isDeno } from "../core/mod.ts";
-import type { Response } from "./write-body.ts";
 
 /** How often a closed gate looks whether the client has read on, in milliseconds. */
 const POLL_MS = 10;
@@ -34,9 +33,12 @@ interface Account {
 
 const accounts = new WeakMap<ServerHttp2Session, Account>();
 
-/** The gate of a response; undefined where the runtime has backpressure of its own. */
-export function unreadGate(response: Response, limitBytes: number, forced = isDeno): UnreadGate | undefined {
-  const { stream } = response;
+/** The gate of a response's stream; undefined where the runtime has backpressure of its own. */
+export function unreadGate(
+  stream: ServerHttp2Stream | undefined,
+  limitBytes: number,
+  forced = isDeno,
+): UnreadGate | undefined {
   const session = stream?.session as ServerHttp2Session | undefined;
   if (!forced || stream === undefined || session === undefined) return undefined;
   const { socket } = session;

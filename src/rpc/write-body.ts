@@ -28,7 +28,7 @@ export async function writeBody(
   options: WriteBodyOptions,
 ): Promise<void> {
   const body = answer.body?.[Symbol.asyncIterator]();
-  const gate = unreadGate(response, options.maxUnreadBytes);
+  const gate = unreadGate(response.stream, options.maxUnreadBytes);
   try {
     let chunk = await body?.next();
     if (isGone(response)) return;

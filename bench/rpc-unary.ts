@@ -1,0 +1,228 @@
+/**
+ * Unary gRPC: calls per second of the node's RPC server against a bare node:http2 responder (the ceiling) and against plain
+ * connect-node (the floor), with the same load from h2load, one after the other, in one run.
+ *
+ *     node bench/rpc-unary.ts [--requests 40000] [--connections 8] [--streams 16] [--input-bytes 16]
+ *     node bench/rpc-unary.ts --command "velas-sphere node" --target 127.0.0.1:8081 [--function echo] [--plugin demo]
+ *
+ * With --command a server of your own runs beside the others (it must listen on --target), so that the whole task path can be measured.
+ * Fails when one request fails. Needs h2load (Debian: nghttp2-client).
+ */
+import { type ChildProcess, execFile, spawn } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import http2 from "node:http2";
+import net from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import { fileURLToPath } from "node:url";
+import { parseArgs, promisify } from "node:util";
+import { create, toBinary } from "@bufbuild/protobuf";
+import { connectNodeAdapter } from "@connectrpc/connect-node";
+import { isDeno, noMetrics, silentLog, systemClock, type TaskService as Tasks } from "../src/core/mod.ts";
+import { RunTaskRequestSchema, TaskService } from "../src/gen/velas/sphere/v1/task_pb.ts";
+import { frameOf } from "../src/rpc/grpc-frame.ts";
+import { createRpcServer, DEFAULT_RPC_LIMITS, HealthState } from "../src/rpc/mod.ts";
+
+const { values: args } = parseArgs({
+  options: {
+    serve: { type: "string" },
+    port: { type: "string", default: "0" },
+    requests: { type: "string", default: "40000" },
+    connections: { type: "string", default: "8" },
+    streams: { type: "string", default: "16" },
+    "input-bytes": { type: "string", default: "16" },
+    plugin: { type: "string", default: "" },
+    function: { type: "string", default: "" },
+    command: { type: "string" },
+    target: { type: "string" },
+  },
+});
+
+const METHOD = "/velas.sphere.v1.TaskService/Run";
+const USAGE = { wallMicros: 1, inputBytes: 16, outputBytes: 16, instructions: 0 };
+
+/** A task service that gives the input back at once. */
+const noop = {
+  run: (spec) =>
+    Promise.resolve({ id: "t", output: spec.input, contentType: spec.contentType, usage: USAGE, replayed: false }),
+} as Partial<Tasks> as Tasks;
+
+async function serveNode(port: number): Promise<number> {
+  const server = createRpcServer({
+    tasks: noop,
+    node: { describe: () => ({}) as never, sign: () => new Uint8Array(65) },
+    health: new HealthState(),
+    clock: systemClock,
+    log: silentLog,
+    metrics: noMetrics,
+    limits: DEFAULT_RPC_LIMITS,
+  });
+  return (await server.listen({ host: "127.0.0.1", port })).port;
+}
+
+/** Reads the body and answers every call with the bytes that came: the least a gRPC server can do. */
+function serveRaw(port: number): Promise<number> {
+  const server = http2.createServer();
+  server.on("stream", (stream) => {
+    const chunks: Uint8Array[] = [];
+    stream.on("error", () => {});
+    stream.on("data", (chunk: Uint8Array) => chunks.push(chunk));
+    stream.on("end", () => {
+      stream.on("wantTrailers", () => stream.sendTrailers({ "grpc-status": "0" }));
+      stream.respond({ ":status": 200, "content-type": "application/grpc+proto" }, { waitForTrailers: true });
+      stream.end(chunks[0]);
+    });
+  });
+  return listen(server, port);
+}
+
+function serveConnect(port: number): Promise<number> {
+  const handler = connectNodeAdapter({
+    acceptCompression: [],
+    routes: (router) =>
+      router.service(TaskService, {
+        run: ({ task }) => ({
+          id: "t",
+          output: task!.input,
+          contentType: task!.contentType,
+          usage: { wallMicros: 1n, inputBytes: 16n, outputBytes: 16n },
+        }),
+      }),
+  });
+  return listen(http2.createServer(handler), port);
+}
+
+function listen(server: http2.Http2Server, port: number): Promise<number> {
+  return new Promise((resolve) => {
+    server.listen(port, "127.0.0.1", () => resolve((server.address() as net.AddressInfo).port));
+  });
+}
+
+const SERVERS: Readonly<Record<string, (port: number) => Promise<number>>> = {
+  "node server": serveNode,
+  "raw node:http2": serveRaw,
+  "connect-node": serveConnect,
+};
+
+interface Figures {
+  readonly name: string;
+  readonly perSecond: number;
+  readonly p50Ms: number;
+  readonly p99Ms: number;
+}
+
+/** Starts one of the servers in a process of its own. */
+async function start(name: string): Promise<{ child: ChildProcess; target: string }> {
+  const flags = isDeno ? ["run", "-A", "--no-check"] : [];
+  const child = spawn(process.execPath, [...flags, fileURLToPath(import.meta.url), "--serve", name], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  const port = await new Promise<string>((resolve, reject) => {
+    child.stdout!.once("data", (line: Uint8Array) => resolve(String(line).trim()));
+    child.once("exit", () => reject(new Error(`The server ${name} ended before it listened`)));
+  });
+  return { child, target: `127.0.0.1:${port}` };
+}
+
+async function startCommand(command: string, target: string): Promise<{ child: ChildProcess; target: string }> {
+  const child = spawn(command, { shell: true, stdio: ["ignore", "ignore", "inherit"], detached: true });
+  const [host, port] = target.split(":") as [string, string];
+  for (let attempt = 0; attempt < 300; attempt++) {
+    const open = await new Promise<boolean>((resolve) => {
+      const socket = net.connect({ host, port: Number(port) }, () => resolve(true));
+      socket.on("error", () => resolve(false)).on("connect", () => socket.destroy());
+    });
+    if (open) return { child, target };
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+  throw new Error(`Nothing listens on ${target} after 30 s`);
+}
+
+/** Makes one call and checks that it succeeds: h2load looks at the HTTP status only. */
+async function checkOne(target: string, frame: Uint8Array): Promise<void> {
+  const session = http2.connect(`http://${target}`);
+  try {
+    const status = await new Promise<string>((resolve, reject) => {
+      session.on("error", reject);
+      const stream = session.request({ ":method": "POST", ":path": METHOD, "content-type": "application/grpc" });
+      stream.on("error", reject);
+      let found = "";
+      const look = (headers: http2.IncomingHttpHeaders) => {
+        found = String(headers["grpc-status"] ?? found) + (headers["grpc-message"] ?? "");
+      };
+      stream.on("response", look).on("trailers", look).on("end", () => resolve(found)).resume();
+      stream.end(frame);
+    });
+    if (status !== "0") throw new Error(`The server at ${target} answers a call with grpc-status ${status}`);
+  } finally {
+    session.close();
+  }
+}
+
+async function load(name: string, target: string, folder: string, frame: Uint8Array): Promise<Figures> {
+  await checkOne(target, frame);
+  const body = join(folder, "body");
+  writeFileSync(body, frame);
+  const run = async (requests: string, log: string) => {
+    const { stdout } = await promisify(execFile)("h2load", [
+      ...["-n", requests, "-c", args.connections, "-m", args.streams, "-d", body, `--log-file=${log}`],
+      ...["-H", "content-type: application/grpc", "-H", "te: trailers", "-H", "grpc-timeout: 30S"],
+      `http://${target}${METHOD}`,
+    ]);
+    return stdout;
+  };
+  await run(String(Math.ceil(Number(args.requests) / 4)), join(folder, "warm.log"));
+  const log = join(folder, "load.log");
+  rmSync(log, { force: true });
+  const output = await run(args.requests, log);
+  const counts = /(\d+) succeeded, (\d+) failed/.exec(output);
+  if (counts?.[1] !== args.requests || counts[2] !== "0") throw new Error(`${name}: requests failed\n${output}`);
+  const micros = readFileSync(log, "utf8").trim().split("\n").map((line) => Number(line.split("\t")[2]));
+  micros.sort((a, b) => a - b);
+  const quantile = (q: number) => micros[Math.min(micros.length - 1, Math.floor(q * micros.length))]! / 1000;
+  const perSecond = Number(/finished in [^,]+, ([\d.]+) req\/s/.exec(output)![1]);
+  return { name, perSecond, p50Ms: quantile(0.5), p99Ms: quantile(0.99) };
+}
+
+async function main(): Promise<void> {
+  if (args.serve !== undefined) {
+    console.log(await SERVERS[args.serve]!(Number(args.port)));
+    return;
+  }
+  const spec = { plugin: args.plugin, function: args.function, input: new Uint8Array(Number(args["input-bytes"])) };
+  const frame = frameOf(toBinary(RunTaskRequestSchema, create(RunTaskRequestSchema, { task: spec })));
+  const folder = mkdtempSync(join(tmpdir(), "velas-bench-"));
+  const figures: Figures[] = [];
+  try {
+    const names = args.command === undefined ? Object.keys(SERVERS) : [...Object.keys(SERVERS), "command"];
+    for (const name of names) {
+      const { child, target } = name === "command"
+        ? await startCommand(args.command!, args.target ?? "127.0.0.1:8081")
+        : await start(name);
+      try {
+        figures.push(await load(name, target, folder, frame));
+      } finally {
+        // A command may be a shell with children: the whole group ends.
+        if (name === "command") process.kill(-child.pid!, "SIGTERM");
+        else child.kill("SIGKILL");
+      }
+    }
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+  const rate = (name: string) => figures.find((each) => each.name === name)!.perSecond;
+  console.log(`${args.requests} requests, ${args.connections} connections × ${args.streams} streams, none failed`);
+  for (const { name, perSecond, p50Ms, p99Ms } of figures) {
+    console.log(
+      `${name.padEnd(16)} ${perSecond.toFixed(0).padStart(7)}/s  p50 ${p50Ms.toFixed(2)} ms  p99 ${
+        p99Ms.toFixed(2)
+      } ms  ` +
+        `${(perSecond / rate("raw node:http2")).toFixed(2)} × raw  ${
+          (perSecond / rate("connect-node")).toFixed(2)
+        } × connect-node`,
+    );
+  }
+}
+
+await main();
