@@ -1,0 +1,132 @@
+import type { ConnectionOptions } from "node:tls";
+import {
+  type Clock,
+  type NodeId,
+  type NodeInfo,
+  type PeerDirectory,
+  systemClock,
+  type TaskService,
+} from "../../core/mod.ts";
+import { queryNode, type RecoverSigner } from "./node-query.ts";
+import { Peer, type PeerCallOptions } from "./peer.ts";
+import { RemoteTasks } from "./remote-tasks.ts";
+import { SessionPool } from "./session-pool.ts";
+import { parseTarget } from "./target.ts";
+import { createPeerTransport } from "./transport.ts";
+
+/** Bounds of the calls to peers. Times are in milliseconds. */
+export interface PeerLimits {
+  /** The largest message, sent or received, in bytes. */
+  readonly maxMessageBytes: number;
+  /** The most peers connected to at once. */
+  readonly maxSessions: number;
+  /** For opening a connection, up to the peer's first HTTP/2 frame. */
+  readonly connectTimeoutMs: number;
+  /** For calls that only read or queue something, when their caller sets no deadline. */
+  readonly requestTimeoutMs: number;
+  /** For running a task, when its caller sets no deadline. */
+  readonly taskTimeoutMs: number;
+  /** A connection without a call for this long is closed. */
+  readonly idleTimeoutMs: number;
+  /** Silence during a call after which the connection is pinged. */
+  readonly pingIntervalMs: number;
+  /** A ping unanswered for this long ends the connection. */
+  readonly pingTimeoutMs: number;
+  /** The wait after a first failed connection; it doubles with each further one. */
+  readonly backoffMs: number;
+  readonly maxBackoffMs: number;
+  /** How long a target is remembered to speak the original protocol only. */
+  readonly legacyMemoryMs: number;
+}
+
+/** Bounds for a node on an ordinary machine. */
+export const DEFAULT_PEER_LIMITS: PeerLimits = {
+  maxMessageBytes: 16 << 20, // 16 MiB
+  maxSessions: 256,
+  connectTimeoutMs: 5_000,
+  requestTimeoutMs: 10_000,
+  taskTimeoutMs: 120_000,
+  idleTimeoutMs: 300_000,
+  pingIntervalMs: 30_000,
+  pingTimeoutMs: 10_000,
+  backoffMs: 100,
+  maxBackoffMs: 3_000,
+  legacyMemoryMs: 300_000,
+};
+
+export interface PeersOptions {
+  /** This node's id, in whose name calls go out that have no requester of their own. */
+  readonly requester?: NodeId;
+  readonly recover: RecoverSigner;
+  /** The software's version, for `user-agent`. */
+  readonly version?: string;
+  readonly limits?: Partial<PeerLimits>;
+  /** Dials with TLS. */
+  readonly tls?: ConnectionOptions;
+  readonly clock?: Clock;
+  /** From 0 up to 1; spreads reconnections. */
+  readonly random?: () => number;
+}
+
+/** The other nodes, as this one calls them. */
+export interface Peers extends PeerDirectory {
+  /**
+   * The task service at `host:port`, `[v6]:port` or `dns:///host:port`. Connects with the first call. Throws `invalid_argument`
+   * for a target that cannot be read.
+   */
+  dial(target: string): TaskService;
+  info(target: string, signal: AbortSignal): Promise<NodeInfo>;
+  /** Ends all connections; open calls fail with `shutting_down`. */
+  close(): Promise<void>;
+}
+
+interface KnownPeer {
+  readonly peer: Peer;
+  readonly tasks: TaskService;
+}
+
+/** How many targets are remembered beyond those connected to: a little memory each, against parsing and setting up anew. */
+const MAX_KNOWN_PEERS = 1024;
+
+/** Makes the client of other nodes. */
+export function createPeers(options: PeersOptions): Peers {
+  const limits = { ...DEFAULT_PEER_LIMITS, ...options.limits };
+  const clock = options.clock ?? systemClock;
+  const pool = new SessionPool({
+    ...limits,
+    clock,
+    random: options.random ?? Math.random,
+    ...(options.tls === undefined ? {} : { tls: options.tls }),
+  });
+  const transportOptions = {
+    pool,
+    readMaxBytes: limits.maxMessageBytes,
+    writeMaxBytes: limits.maxMessageBytes,
+    userAgent: `velas-sphere/${options.version ?? "0"}`,
+  };
+  const callOptions: PeerCallOptions = {
+    ...limits,
+    clock,
+    requester: options.requester,
+    // The wait that a session keeps after its first failure, with room for the timers' own roughness.
+    retryDelayMs: limits.backoffMs + 20,
+  };
+  const known = new Map<string, KnownPeer>();
+
+  const find = (target: string): KnownPeer => {
+    const found = known.get(target);
+    if (found !== undefined) return found;
+    const address = parseTarget(target);
+    const peer = new Peer(address, createPeerTransport(address, transportOptions), callOptions);
+    const entry = { peer, tasks: new RemoteTasks(peer) };
+    if (known.size >= MAX_KNOWN_PEERS) known.delete(known.keys().next().value!);
+    known.set(target, entry);
+    return entry;
+  };
+
+  return {
+    dial: (target) => find(target).tasks,
+    info: async (target, signal) => await queryNode(find(target).peer, options.recover, signal),
+    close: () => pool.close(),
+  };
+}

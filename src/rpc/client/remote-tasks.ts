@@ -1,0 +1,227 @@
+import {
+  create,
+  type DescMessage,
+  type DescMethodStreaming,
+  type DescMethodUnary,
+  type MessageInitShape,
+  type MessageShape,
+} from "@bufbuild/protobuf";
+import {
+  type CallContext,
+  NodeError,
+  type TaskEvent,
+  type TaskPage,
+  type TaskQuery,
+  type TaskRecord,
+  type TaskResult,
+  type TaskService as Tasks,
+  type TaskSpec,
+} from "../../core/mod.ts";
+import {
+  GetTaskRequestSchema,
+  RunTaskRequestSchema,
+  type RunTaskStreamRequestSchema,
+  type TaskEvent as TaskEventMessage,
+  TaskService,
+} from "../../gen/velas/sphere/v1/task_pb.ts";
+import {
+  eventFromProto,
+  isLastEvent,
+  pageFromProto,
+  queryToProto,
+  recordFromProto,
+  resultFromProto,
+  specToProto,
+} from "../convert.ts";
+import { explain } from "./failures.ts";
+import { beyondLegacy, runLegacy } from "./legacy-run.ts";
+import { type CallRules, isUnknownService, type Peer } from "./peer.ts";
+
+const { method } = TaskService;
+
+/** A piece of a streamed input is sent in messages of at most this size. */
+const CHUNK_BYTES = 256 << 10;
+
+/** The task service of another node. Records that it gives name the node as their target. */
+export class RemoteTasks implements Tasks {
+  readonly #peer: Peer;
+
+  constructor(peer: Peer) {
+    this.#peer = peer;
+  }
+
+  async run(spec: TaskSpec, ctx: CallContext): Promise<TaskResult> {
+    const peer = this.#peer;
+    if (peer.isLegacy) return await runLegacy(peer, spec, ctx);
+    const request = create(RunTaskRequestSchema, { task: specToProto(spec) });
+    // A task with an id runs once however often it is sent.
+    const rules = { timeoutMs: peer.options.taskTimeoutMs, repeatable: spec.id !== "" };
+    try {
+      const result = resultFromProto(
+        await peer.call(
+          ctx,
+          rules,
+          async ({ signal, timeoutMs, metadata }) =>
+            (await peer.transport.unary(method.run, signal, timeoutMs, metadata, request)).message,
+        ),
+      );
+      return result;
+    } catch (reason) {
+      if (!isUnknownService(reason)) throw explain(reason, peer.target);
+      peer.rememberLegacy();
+      return await runLegacy(peer, spec, ctx);
+    }
+  }
+
+  runStream(spec: TaskSpec, input: AsyncIterable<Uint8Array>, ctx: CallContext): AsyncIterable<TaskEvent> {
+    return this.#events(method.runStream, requestsOf(spec, input), ctx, "run a task on a stream");
+  }
+
+  watch(id: string, ctx: CallContext): AsyncIterable<TaskEvent> {
+    return this.#events(method.watch, oneOf({ id }), ctx, "watch tasks");
+  }
+
+  async submit(spec: TaskSpec, ctx: CallContext): Promise<TaskRecord> {
+    const rules = this.#rules(spec.id !== "");
+    const { task } = await this.#call(method.submit, { task: specToProto(spec) }, ctx, rules);
+    return recordFromProto(task, this.#peer.target);
+  }
+
+  async get(id: string, ctx: CallContext): Promise<TaskRecord> {
+    const { task } = await this.#call(method.get, { id }, ctx, this.#rules(true));
+    return recordFromProto(task, this.#peer.target);
+  }
+
+  async output(id: string, ctx: CallContext): Promise<TaskResult> {
+    const request = create(GetTaskRequestSchema, { id, includeOutput: true });
+    const response = await this.#call(method.get, request, ctx, this.#rules(true));
+    const task = recordFromProto(response.task, this.#peer.target);
+    if (task.state !== "succeeded") {
+      throw new NodeError("failed_precondition", `Task ${id} has no output: it is ${task.state}`, {
+        data: { id, state: task.state },
+      });
+    }
+    return {
+      id: task.id,
+      output: response.output,
+      contentType: task.outputContentType ?? "application/octet-stream",
+      usage: task.usage ?? { wallMicros: 0, inputBytes: 0, outputBytes: response.output.length, instructions: 0 },
+      replayed: true,
+    };
+  }
+
+  async list(query: TaskQuery, ctx: CallContext): Promise<TaskPage> {
+    return pageFromProto(await this.#call(method.list, queryToProto(query), ctx, this.#rules(true)), this.#peer.target);
+  }
+
+  async cancel(id: string, ctx: CallContext): Promise<TaskRecord> {
+    const { task } = await this.#call(method.cancel, { id }, ctx, this.#rules(true));
+    return recordFromProto(task, this.#peer.target);
+  }
+
+  #rules(repeatable: boolean): CallRules {
+    return { timeoutMs: this.#peer.options.requestTimeoutMs, repeatable };
+  }
+
+  async #call<I extends DescMessage, O extends DescMessage>(
+    desc: DescMethodUnary<I, O>,
+    request: MessageInitShape<I>,
+    ctx: CallContext,
+    rules: CallRules,
+  ): Promise<MessageShape<O>> {
+    const peer = this.#peer;
+    try {
+      return await peer.call(
+        ctx,
+        rules,
+        async ({ signal, timeoutMs, metadata }) =>
+          (await peer.transport.unary(desc, signal, timeoutMs, metadata, request)).message,
+      );
+    } catch (reason) {
+      throw this.#explain(reason, "queue or look up tasks");
+    }
+  }
+
+  /** The events of a streaming call. Leaving the iteration cancels the call. */
+  async *#events<I extends DescMessage, O extends DescMessage>(
+    desc: DescMethodStreaming<I, O>,
+    requests: AsyncIterable<MessageInitShape<I>>,
+    ctx: CallContext,
+    what: string,
+  ): AsyncGenerator<TaskEvent> {
+    const peer = this.#peer;
+    const stop = new AbortController();
+    const onAbort = () => stop.abort(ctx.signal.reason);
+    if (ctx.signal.aborted) onAbort();
+    else ctx.signal.addEventListener("abort", onAbort, { once: true });
+    const source = new WatchedInput(requests, stop);
+    try {
+      const timeoutMs = ctx.deadlineAt === undefined ? undefined : peer.timeLeft(ctx, 0);
+      const metadata = peer.metadata(ctx);
+      const response = await peer.transport.stream(desc, stop.signal, timeoutMs, { ...metadata }, source);
+      let ended = false;
+      for await (const message of response.message) {
+        const event = eventFromProto((message as { event?: TaskEventMessage }).event, peer.target);
+        if (event === undefined) continue;
+        ended = isLastEvent(event);
+        yield event;
+      }
+      if (!ended) {
+        throw new NodeError("target_misbehaved", `${peer.target} ended the stream before the task had ended`, {
+          data: { target: peer.target },
+        });
+      }
+    } catch (reason) {
+      if (source.failure !== undefined) throw source.failure.reason;
+      throw this.#explain(reason, what);
+    } finally {
+      ctx.signal.removeEventListener("abort", onAbort);
+      stop.abort();
+    }
+  }
+
+  #explain(reason: unknown, what: string): NodeError {
+    return isUnknownService(reason) ? beyondLegacy(this.#peer, what) : explain(reason, this.#peer.target);
+  }
+}
+
+/** Requests whose source may fail: then the call is stopped, and the source's own error is what the caller gets. */
+class WatchedInput<T> implements AsyncIterable<T> {
+  failure: { readonly reason: unknown } | undefined;
+  readonly #requests: AsyncIterable<T>;
+  readonly #stop: AbortController;
+
+  constructor(requests: AsyncIterable<T>, stop: AbortController) {
+    this.#requests = requests;
+    this.#stop = stop;
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<T> {
+    try {
+      yield* this.#requests;
+    } catch (reason) {
+      if (!this.#stop.signal.aborted) {
+        this.failure = { reason };
+        this.#stop.abort(reason);
+      }
+      throw reason;
+    }
+  }
+}
+
+async function* requestsOf(
+  spec: TaskSpec,
+  input: AsyncIterable<Uint8Array>,
+): AsyncGenerator<MessageInitShape<typeof RunTaskStreamRequestSchema>> {
+  yield { message: { case: "task", value: specToProto(spec) } };
+  for await (const bytes of input) {
+    for (let at = 0; at < bytes.length; at += CHUNK_BYTES) {
+      const value = bytes.subarray(at, at + CHUNK_BYTES) as Uint8Array<ArrayBuffer>;
+      yield { message: { case: "chunk", value } };
+    }
+  }
+}
+
+async function* oneOf<T>(value: T): AsyncGenerator<T> {
+  yield value;
+}
