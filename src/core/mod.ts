@@ -19,5 +19,4 @@ export * from "./task-position.ts";
 export * from "./task.ts";
 export * from "./usage.ts";
 export * from "./version.ts";
-export * from "./version.ts";
 export * from "./wei.ts";

@@ -1,0 +1,19 @@
+/** Money set aside for one task, of which nothing is ever taken. */
+export interface FreeReservation {
+  /** Provider: the task has run. */
+  settle(): void;
+  /** Requester: the result is good. */
+  commit(): void;
+  /** Either: the task gave nothing. */
+  release(): void;
+}
+
+/** A ledger for nodes that work free of charge: everybody has credit, nobody pays. Serves both roles, provider and requester. */
+export interface FreeLedger {
+  reserve(): FreeReservation;
+}
+
+const reservation: FreeReservation = Object.freeze({ settle() {}, commit() {}, release() {} });
+
+/** The one free ledger; it has no state. */
+export const freeLedger: FreeLedger = Object.freeze({ reserve: () => reservation });

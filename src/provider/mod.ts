@@ -1,0 +1,17 @@
+/**
+ * What a provider does with tasks. `createTaskProvider` gives the node's own {@link TaskService}.
+ *
+ * A task comes in through one of two doors. A synchronous one without an id goes straight through: reserve, a slot, the
+ * plugin, settle, answer ({@link QuickRuns}); nothing is stored. Any other is named by its requester and id
+ * ({@link TaskIntake}): when it is known, the caller joins it or gets its stored result; when not, it is stored and becomes a
+ * {@link LiveTask}. The {@link Scheduler} bounds how many run and how many wait; the {@link TaskRunner} takes each to its end and
+ * keeps the store in step, so that whatever a caller was told is true after a crash as well. Streams and watchers read from
+ * an {@link EventChannel}, which bounds what a slow reader can hold. {@link TaskUpkeep} takes up what an earlier process left and
+ * drops what is over.
+ *
+ * The plugin host, the store and the ledger are interfaces declared here (`ports.ts`).
+ */
+export { DEFAULT_SETTINGS, type TaskProviderOptions, type TaskSettings } from "./options.ts";
+export type { Ledger, PluginHost, Reservation, TaskQuote, TaskStore } from "./ports.ts";
+export { createTaskProvider, type TaskProvider } from "./task-provider.ts";
+export type { RecoverResult } from "./task-upkeep.ts";

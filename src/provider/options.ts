@@ -1,0 +1,56 @@
+import type { Clock, Log, Metrics, NodeLimits, TaskLimits } from "../core/mod.ts";
+import type { Ledger, PluginHost, TaskStore } from "./ports.ts";
+
+/** How a provider works; everything has a default in {@link DEFAULT_SETTINGS}. */
+export interface TaskSettings {
+  /** The largest values that a task may ask for. */
+  readonly maxLimits: NodeLimits;
+  /** What a task gets that does not ask. */
+  readonly defaultLimits: TaskLimits;
+  /** How many tasks the plugin host is given at once. */
+  readonly maxRunning: number;
+  /** How many tasks may wait. */
+  readonly maxQueued: number;
+  /** How many bytes of input waiting tasks may have together. */
+  readonly maxQueuedBytes: number;
+  /** The longest wait in the queue, in milliseconds; a task that waits longer ends as `expired`. */
+  readonly queueTimeoutMs: number;
+  /** How often a task is begun when the node stops while it runs. */
+  readonly maxAttempts: number;
+  /** How long records and outputs of ended tasks are kept, in milliseconds. */
+  readonly retentionMs: number;
+  /** The largest output that is stored, in bytes. A larger one goes to the callers that wait for it, and is not kept. */
+  readonly maxStoredOutputBytes: number;
+  /** How long a stream may wait for its next piece of input, in milliseconds. */
+  readonly inputIdleMs: number;
+  /** How much of its output a stream may have unread before the plugin is held back, in bytes. */
+  readonly streamBufferBytes: number;
+  /** How often expired things are looked for, in milliseconds; 0 leaves that to calls of `sweep()`. */
+  readonly sweepIntervalMs: number;
+}
+
+export interface TaskProviderOptions extends Partial<TaskSettings> {
+  readonly store: TaskStore;
+  readonly host: PluginHost;
+  readonly ledger: Ledger;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly metrics: Metrics;
+  /** Draws the id of a task that has none; by default a ULID. */
+  readonly newId?: () => string;
+}
+
+export const DEFAULT_SETTINGS: TaskSettings = {
+  maxLimits: { inputBytes: 64 << 20, outputBytes: 64 << 20, memoryBytes: 1 << 30, timeoutMs: 600_000 },
+  defaultLimits: { timeoutMs: 30_000, memoryBytes: 128 << 20, outputBytes: 16 << 20 },
+  maxRunning: 64,
+  maxQueued: 10_000,
+  maxQueuedBytes: 256 << 20,
+  queueTimeoutMs: 3_600_000,
+  maxAttempts: 2,
+  retentionMs: 86_400_000,
+  maxStoredOutputBytes: 16 << 20,
+  inputIdleMs: 30_000,
+  streamBufferBytes: 1 << 20,
+  sweepIntervalMs: 1000,
+};

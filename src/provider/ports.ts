@@ -1,0 +1,60 @@
+import type {
+  PluginCall,
+  PluginOutcome,
+  RequesterId,
+  ResolvedFunction,
+  StoredTask,
+  TaskChange,
+  TaskKey,
+  TaskLimits,
+  TaskRange,
+  TaskRangePage,
+  Usage,
+} from "../core/mod.ts";
+
+/** Runs plugin functions. */
+export interface PluginHost {
+  /** What a call would run. Throws `plugin_not_found` or `function_not_found`. */
+  resolve(plugin: string, fn: string): ResolvedFunction;
+  /** Runs a function to its end. Throws a NodeError when it fails, is stopped, or breaks a limit. */
+  execute(call: PluginCall): Promise<PluginOutcome>;
+}
+
+/** Keeps tasks. `test/contract-suites/task-store.ts` holds for it. */
+export interface TaskStore {
+  get(key: TaskKey): Promise<StoredTask | undefined>;
+  /** The stored input or output of a task; undefined when none is stored. */
+  body(task: StoredTask, part: "input" | "output"): Promise<Uint8Array | undefined>;
+  /** Throws `invalid_argument` when `range.after` is no position. */
+  list(range: TaskRange): Promise<TaskRangePage>;
+  /** Tasks that have not ended, the most urgent first, behind the given one. */
+  unfinished(after: StoredTask | undefined, limit: number): Promise<StoredTask[]>;
+  /** Ended tasks whose time to be dropped has come. */
+  expired(nowMs: number, limit: number): Promise<StoredTask[]>;
+  /** Applies changes, all or none, after all earlier ones. With `durable` it returns when they would survive a power cut. */
+  write(changes: readonly TaskChange[], options: { readonly durable: boolean }): Promise<void>;
+}
+
+/** What a task may cost at most. */
+export interface TaskQuote {
+  readonly requester: RequesterId;
+  readonly plugin: string;
+  readonly function: string;
+  readonly limits: TaskLimits;
+  /** Undefined for a stream, whose input may reach the node's limit. */
+  readonly inputBytes: number | undefined;
+}
+
+/** Decides whether a task is paid for. */
+export interface Ledger {
+  /** Sets aside what the task may cost at most. Throws when the requester has no credit for it. */
+  reserve(quote: TaskQuote): Reservation;
+}
+
+/** Money set aside for one task. Exactly one of its methods is called, once. */
+export interface Reservation {
+  /** Charges what was used and frees the rest. The result leaves the node only after this. */
+  settle(usage: Usage): void | Promise<void>;
+  /** Frees all of it: the task gave nothing. */
+  release(): void;
+}

@@ -1,0 +1,3 @@
+import { taskServiceContract } from "../contract-suites/task-service.ts";
+
+taskServiceContract("the provider", (local) => Promise.resolve({ service: local, close: () => Promise.resolve() }));
