@@ -1,0 +1,81 @@
+import { createHash, timingSafeEqual } from "node:crypto";
+import type { IncomingMessage } from "node:http";
+import { NodeError } from "../core/mod.ts";
+
+export interface AccessOptions {
+  readonly token?: string | undefined;
+  readonly allowedHosts?: readonly string[] | undefined;
+  readonly allowedOrigins?: readonly string[] | undefined;
+}
+
+/** The one route that a supervisor may ask without a token. */
+const OPEN_PATH = /^\/healthz(?:\?|$)/;
+
+/** The error that refuses a request; undefined when it may pass. */
+export type AccessCheck = (incoming: IncomingMessage) => NodeError | undefined;
+
+/**
+ * Decides who may call at all. In this order:
+ *
+ * 1. Host, when `allowedHosts` is set: a page of a foreign site whose name was made to resolve to this machine (DNS
+ *    rebinding) still sends its own name.
+ * 2. Origin: a browser names the page's site on every request of another site that could change something. Only the node's
+ *    own pages and `allowedOrigins` pass; programs such as curl send none.
+ * 3. Token, when one is set, compared in constant time by its digest, so that its length does not show either.
+ */
+export function createAccessCheck({ token, allowedHosts, allowedOrigins = [] }: AccessOptions): AccessCheck {
+  const hosts = allowedHosts && new Set(allowedHosts.map((host) => host.toLowerCase()));
+  const origins = new Set(allowedOrigins.map((origin) => origin.toLowerCase()));
+  const expected = token === undefined ? undefined : digest(token);
+
+  return ({ headers, url = "" }) => {
+    const host = headers.host?.toLowerCase() ?? "";
+    if (hosts !== undefined && !hosts.has(host) && !hosts.has(host.replace(/:[0-9]+$/, ""))) {
+      return new NodeError(
+        "permission_denied",
+        `The host "${shorten(host)}" is not one of this node's names (${[...hosts].join(", ")}); ` +
+          "use one of them, or add it to the allowed hosts of the REST listener",
+        { data: { host: shorten(host) } },
+      );
+    }
+    const origin = headers.origin?.toLowerCase();
+    if (origin !== undefined && !isSameSite(origin, host) && !origins.has(origin)) return foreignOrigin(origin);
+    // Browsers that keep the origin back still tell this much; a GET changes nothing and may come from a link.
+    if (
+      origin === undefined && headers["sec-fetch-site"] === "cross-site" && headers["sec-fetch-mode"] !== "navigate"
+    ) {
+      return foreignOrigin("a cross-site request");
+    }
+    if (expected === undefined || OPEN_PATH.test(url)) return undefined;
+    const given = /^Bearer +([^ ]+) *$/i.exec(headers.authorization ?? "")?.[1];
+    if (given !== undefined && timingSafeEqual(digest(given), expected)) return undefined;
+    return new NodeError(
+      "unauthenticated",
+      given === undefined
+        ? "This node wants a token; send it as Authorization: Bearer <token>"
+        : "The token is not this node's; use the one of its configuration",
+    );
+  };
+}
+
+function isSameSite(origin: string, host: string): boolean {
+  return origin === `http://${host}` || origin === `https://${host}`;
+}
+
+function foreignOrigin(origin: string): NodeError {
+  return new NodeError(
+    "permission_denied",
+    `The origin "${shorten(origin)}" may not call this node; open the node's own pages, ` +
+      "or add the origin to the allowed origins of the REST listener",
+    { data: { origin: shorten(origin) } },
+  );
+}
+
+/** What is foreign is shown, but not at any length. */
+function shorten(text: string): string {
+  return text.length > 100 ? `${text.slice(0, 100)}…` : text;
+}
+
+function digest(text: string): Uint8Array {
+  return createHash("sha256").update(text).digest();
+}

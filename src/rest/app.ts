@@ -1,0 +1,106 @@
+import { OpenAPIHono } from "@hono/zod-openapi";
+import { routePath } from "hono/route";
+import { NodeError } from "../core/mod.ts";
+import { createAccessCheck } from "./access.ts";
+import { problemResponse } from "./boundary.ts";
+import type { RestContext, RestEnv } from "./context.ts";
+import { createCors } from "./cors.ts";
+import { addDocumentRoutes } from "./documents.ts";
+import { addLegacyRoutes } from "./legacy.ts";
+import { addOperationRoutes } from "./operations.ts";
+import type { RestAppOptions } from "./options.ts";
+import { addPluginRoutes } from "./plugins.ts";
+import { withStatus } from "./problem.ts";
+import { requestIdOf } from "./request-id.ts";
+import type { RestApp } from "./routes.ts";
+import { addTaskRoutes } from "./tasks.ts";
+
+const METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"] as const;
+
+/** Upper bounds in seconds. */
+const LATENCY_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
+
+/** The label of requests that no route took, whose paths anybody could make up. */
+const NO_ROUTE = "none";
+
+/**
+ * Builds the REST application. It needs Node's request and response in Hono's environment, as `@hono/node-server` gives
+ * them; see `createRestServer`.
+ */
+export function createRestApp(options: RestAppOptions): RestApp {
+  const { log, clock, metrics } = options;
+  const app: RestApp = new OpenAPIHono<RestEnv>();
+  const refuse = createAccessCheck(options);
+  const cors = createCors(options.allowedOrigins);
+  const requests = metrics.counter(
+    "velas_http_requests_total",
+    "HTTP requests by route and status",
+    ["method", "route", "status"],
+  );
+  const latency = metrics.histogram(
+    "velas_http_request_seconds",
+    "Time from the head of an HTTP request to the end of its handler, in seconds",
+    LATENCY_BUCKETS,
+    ["method", "route"],
+  );
+
+  const fail = (error: unknown, c: RestContext) => {
+    const request = { requestId: c.get("requestId"), method: c.req.method, path: c.req.path };
+    return problemResponse(error, request, log);
+  };
+
+  app.use(async function aroundEveryRequest(c, next) {
+    const { incoming, outgoing } = c.env;
+    const started = performance.now();
+    const requestId = requestIdOf(incoming.headers["x-request-id"], clock.now());
+    c.set("requestId", requestId);
+    outgoing.setHeader("X-Request-Id", requestId);
+
+    const preflight = cors(incoming, outgoing);
+    const refusal = preflight ? undefined : refuse(incoming);
+    if (preflight) {
+      c.res = new Response(null, { status: 204 });
+    } else if (refusal === undefined) {
+      try {
+        await next();
+      } catch (error) {
+        // Hono hands only instances of Error to onError.
+        c.res = fail(error, c);
+      }
+    } else {
+      c.res = fail(refusal, c);
+    }
+
+    const matched = routePath(c, -1);
+    const route = matched === "/*" ? NO_ROUTE : matched;
+    const method = METHODS.includes(c.req.method as typeof METHODS[number]) ? c.req.method : "other";
+    const status = outgoing.headersSent ? outgoing.statusCode : c.res.status;
+    requests.add(1, { method, route, status: String(status) });
+    latency.observe((performance.now() - started) / 1000, { method, route });
+  });
+  app.onError(fail);
+
+  addTaskRoutes(app, options);
+  addPluginRoutes(app, options);
+  addOperationRoutes(app, options);
+  addLegacyRoutes(app, options);
+  addDocumentRoutes(app, options);
+
+  app.notFound((c) => {
+    const path = c.req.path;
+    const allowed = METHODS.filter((method) => app.router.match(method, path)[0].length > 1);
+    if (allowed.length === 0) {
+      return fail(
+        new NodeError("not_found", `There is no ${path.slice(0, 200)} here; GET /v1/docs lists what there is`),
+        c,
+      );
+    }
+    const allow = [...allowed.flatMap((method) => method === "GET" ? ["GET", "HEAD"] : [method]), "OPTIONS"].join(", ");
+    if (c.req.method === "OPTIONS") return new Response(null, { status: 204, headers: { Allow: allow } });
+    const error = new NodeError("unimplemented", `${path.slice(0, 200)} does not take ${c.req.method}, but ${allow}`);
+    const response = fail(withStatus(error, 405), c);
+    response.headers.set("Allow", allow);
+    return response;
+  });
+  return app;
+}

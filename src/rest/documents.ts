@@ -1,0 +1,114 @@
+import { z } from "@hono/zod-openapi";
+import { createHash } from "node:crypto";
+import { json } from "./context.ts";
+import type { RestContext } from "./context.ts";
+import { renderDocs } from "./docs-page.ts";
+import { renderLanding } from "./landing-page.ts";
+import { failures, jsonContent, openApiDocument } from "./openapi.ts";
+import type { RestAppOptions } from "./options.ts";
+import { PAGE_HEADERS } from "./page.ts";
+import { addRoute } from "./routes.ts";
+import type { RestApp } from "./routes.ts";
+import { Landing } from "./schemas.ts";
+
+const TAGS = ["Operations"];
+
+/** Where the landing page leads. */
+const LINKS = {
+  docs: "/v1/docs",
+  openapi: "/v1/openapi.json",
+  node: "/v1/node",
+  plugins: "/v1/plugins",
+  tasks: "/v1/tasks",
+  health: "/healthz",
+  readiness: "/readyz",
+  metrics: "/metrics",
+};
+
+/** What tells about the API itself: the landing page, the OpenAPI document, and a page made from it. */
+export function addDocumentRoutes(app: RestApp, options: RestAppOptions): void {
+  const { node, health } = options;
+  // Made when first asked for: by then every route is registered.
+  let document: ReturnType<typeof openApiDocument> | undefined;
+  const theDocument = () => document ??= openApiDocument(app, { token: options.token !== undefined });
+  let docs: { readonly origin: string; readonly page: string } | undefined;
+
+  addRoute(app, {
+    method: "get",
+    path: "/",
+    tags: TAGS,
+    operationId: "getLanding",
+    summary: "Where to go from here",
+    description: "A page for browsers, JSON for everybody else.",
+    responses: {
+      200: {
+        description: "What the node is, with links.",
+        content: {
+          "application/json": { schema: Landing },
+          "text/html": { schema: z.string().openapi({ description: "A page.", examples: ["<!doctype html>"] }) },
+        },
+      },
+      ...failures(),
+    },
+  }, (c) => {
+    const info = node.describe();
+    const { accept } = c.env.incoming.headers;
+    if (!accept?.includes("text/html")) {
+      const { name, version, nodeId } = info;
+      return json({ name, version, nodeId, links: LINKS }, 200, { Vary: "Accept" });
+    }
+    return new Response(renderLanding({ info, health: health.ready(), origin: originOf(c) }), {
+      headers: { ...PAGE_HEADERS, "Cache-Control": "no-store", Vary: "Accept" },
+    });
+  });
+
+  addRoute(app, {
+    method: "get",
+    path: "/v1/openapi.json",
+    tags: TAGS,
+    operationId: "getOpenApi",
+    summary: "This API as OpenAPI 3.1",
+    responses: {
+      200: jsonContent(
+        z.record(z.string(), z.unknown()).openapi({
+          description: "An OpenAPI 3.1 document.",
+          examples: [{ openapi: "3.1.0" }],
+        }),
+        "The document that this page is made from.",
+      ),
+      ...failures(),
+    },
+  }, () => json(theDocument(), 200, { "Cache-Control": "no-cache" }));
+
+  addRoute(app, {
+    method: "get",
+    path: "/v1/docs",
+    tags: TAGS,
+    operationId: "getDocs",
+    summary: "This page",
+    responses: {
+      200: {
+        description: "The API's documentation, without scripts and without requests elsewhere.",
+        content: {
+          "text/html": { schema: z.string().openapi({ description: "A page.", examples: ["<!doctype html>"] }) },
+        },
+      },
+      304: { description: "The page has not changed (`If-None-Match`)." },
+      ...failures(),
+    },
+  }, (c) => {
+    const origin = originOf(c);
+    if (docs?.origin !== origin) docs = { origin, page: renderDocs(theDocument(), { origin }) };
+    const tag = `"${createHash("sha256").update(docs.page).digest("base64url").slice(0, 22)}"`;
+    if (c.env.incoming.headers["if-none-match"] === tag) {
+      return new Response(null, { status: 304, headers: { ETag: tag } });
+    }
+    return new Response(docs.page, { headers: { ...PAGE_HEADERS, ETag: tag } });
+  });
+}
+
+/** How the caller reaches the node, for examples to copy into a shell: only names that mean nothing to one. */
+function originOf(c: RestContext): string {
+  const { origin, host } = new URL(c.req.url);
+  return /^[a-z0-9.:[\]-]+$/.test(host) ? origin : "http://127.0.0.1:3000";
+}

@@ -1,0 +1,91 @@
+import type { ServerResponse } from "node:http";
+import { isEnd, NodeError } from "../core/mod.ts";
+import type { CallContext, TaskEvent } from "../core/mod.ts";
+import { reported } from "./boundary.ts";
+import { withCall } from "./context.ts";
+import type { RestContext } from "./context.ts";
+import type { RestAppOptions } from "./options.ts";
+import { alreadySent, writePiece } from "./stream.ts";
+import { eventJson } from "./task-json.ts";
+
+/** How long a client waits before it connects again, in milliseconds. */
+const RETRY_MS = 2000;
+const DEFAULT_HEARTBEAT_MS = 15_000;
+
+/** The id of the last event of a task. A client that comes back with it has seen all there is. */
+const LAST_ID = "end";
+
+const HEADERS = {
+  "Content-Type": "text/event-stream",
+  "Cache-Control": "no-store, no-transform",
+  "X-Accel-Buffering": "no",
+};
+
+/** Opens the events of a task. */
+export type OpenEvents = (ctx: CallContext) => AsyncIterable<TaskEvent>;
+
+/**
+ * Serves task events as server-sent events (WHATWG HTML §9.2), at most `maxEventStreams` at once. Events are numbered within
+ * a task's streams, the one with the task's end has the id `end`. An EventSource connects again after every end; it is
+ * stopped with 204, which is what that status means there.
+ */
+export function createEventStreams(options: RestAppOptions): (c: RestContext, open: OpenEvents) => Promise<Response> {
+  const { limits, log } = options;
+  let openStreams = 0;
+
+  return async (c, open) => {
+    if (openStreams >= limits.maxEventStreams) {
+      throw new NodeError(
+        "overloaded",
+        `${openStreams} event streams are open, which is this node's limit; close one, or ask for the task's state instead`,
+        { data: { limit: limits.maxEventStreams }, retryAfterMs: RETRY_MS },
+      );
+    }
+    openStreams++;
+    try {
+      return await withCall(c, { ...options, until: options.stopping }, (ctx) => serve(c, open(ctx)));
+    } finally {
+      openStreams--;
+    }
+  };
+
+  async function serve(c: RestContext, events: AsyncIterable<TaskEvent>): Promise<Response> {
+    const { incoming, outgoing } = c.env;
+    const lastSeen = incoming.headers["last-event-id"];
+    let number = Number.parseInt(typeof lastSeen === "string" ? lastSeen : "", 10) || 0;
+    let heartbeat: NodeJS.Timeout | undefined;
+    try {
+      for await (const event of events) {
+        const last = event.type === "state" && isEnd(event.task.state);
+        // Only the first event opens the answer: before it an error still has a status.
+        if (!outgoing.headersSent) {
+          if (last && lastSeen === LAST_ID) return new Response(null, { status: 204 });
+          outgoing.writeHead(200, HEADERS);
+          await writePiece(outgoing, `retry: ${RETRY_MS}\n\n`, limits.idleTimeoutMs);
+          heartbeat = startHeartbeat(outgoing, options.eventHeartbeatMs ?? DEFAULT_HEARTBEAT_MS);
+        }
+        const id = last ? LAST_ID : String(++number);
+        const text = `id: ${id}\nevent: ${event.type}\ndata: ${JSON.stringify(eventJson(event))}\n\n`;
+        await writePiece(outgoing, text, limits.idleTimeoutMs);
+        if (last) break;
+      }
+      if (!outgoing.headersSent) throw new NodeError("internal", "The task's events ended before the first one");
+      outgoing.end();
+    } catch (error) {
+      if (!outgoing.headersSent) throw error;
+      // Too late for a status: the end of the stream makes the client come back, and then it gets one.
+      reported(error, { requestId: c.get("requestId"), method: "GET", path: c.req.path }, log);
+      outgoing.end();
+    } finally {
+      clearInterval(heartbeat);
+    }
+    return alreadySent();
+  }
+}
+
+/** Comments keep proxies from closing a silent stream, and find out that a client is gone. */
+function startHeartbeat(outgoing: ServerResponse, intervalMs: number): NodeJS.Timeout {
+  return setInterval(() => {
+    if (!outgoing.writableNeedDrain && !outgoing.destroyed) outgoing.write(": still here\n\n");
+  }, intervalMs);
+}

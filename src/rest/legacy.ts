@@ -1,0 +1,71 @@
+import { Buffer, isUtf8 } from "node:buffer";
+import { NodeError } from "../core/mod.ts";
+import { readBody } from "./body.ts";
+import { withCall } from "./context.ts";
+import { goString, readGoStrings } from "./go-json.ts";
+import { decodeUtf8 } from "./json-text.ts";
+import type { RestAppOptions } from "./options.ts";
+import { failures, jsonBody, jsonContent } from "./openapi.ts";
+import { addRoute } from "./routes.ts";
+import type { RestApp } from "./routes.ts";
+import { LegacyInfo, LegacyResult, LegacyTask } from "./schemas.ts";
+import { bufferOf } from "./task-json.ts";
+
+const FIELDS = ["target", "id", "input"] as const;
+const JSON_HEADERS = { "Content-Type": "application/json" };
+
+/** The calls of Velas Sphere Node (Go, 2020), byte for byte. */
+export function addLegacyRoutes(app: RestApp, options: RestAppOptions): void {
+  addRoute(app, {
+    method: "post",
+    path: "/task",
+    tags: ["Compatibility"],
+    operationId: "legacyRunTask",
+    summary: "Run a task as Velas Sphere Node did",
+    description:
+      "Runs the first function of the target's default plugin. The body is JSON whatever its Content-Type. " +
+      "The answer is text, so a task with another output fails here; `POST /v1/tasks/run` takes those too.",
+    request: { body: jsonBody(LegacyTask) },
+    responses: {
+      200: jsonContent(LegacyResult, "The output."),
+      ...failures("invalid_argument", "input_too_large", "plugin_failed", "target_unreachable", "overloaded"),
+    },
+  }, async (c) => {
+    const text = decodeUtf8(await readBody(c.env, options.limits), "The body");
+    const { target, id, input } = readGoStrings(text, FIELDS);
+    const service = options.tasks.at(target);
+    const spec = {
+      id: "", // The original ran every call, whatever its id.
+      plugin: "",
+      function: "",
+      input: Buffer.from(input, "utf8"),
+      contentType: "text/plain",
+      limits: {},
+      priority: 0,
+    };
+    const { output } = await withCall(c, options, (ctx) => service.run(spec, ctx));
+    if (!isUtf8(output)) {
+      throw new NodeError(
+        "failed_precondition",
+        `The task gave ${output.length} bytes that are not UTF-8, which this route cannot show; use POST /v1/tasks/run`,
+        { data: { outputBytes: output.length } },
+      );
+    }
+    const shownId = id === "" ? "" : `"id":${goString(id)},`;
+    return new Response(`{${shownId}"output":${goString(bufferOf(output).toString("utf8"))}}`, {
+      headers: JSON_HEADERS,
+    });
+  });
+
+  addRoute(app, {
+    method: "get",
+    path: "/info",
+    tags: ["Compatibility"],
+    operationId: "legacyInfo",
+    summary: "Describe the node as Velas Sphere Node did",
+    responses: { 200: jsonContent(LegacyInfo, "Name and version."), ...failures() },
+  }, () => {
+    const { name, version } = options.node.describe();
+    return new Response(`{"name":${goString(name)},"version":${goString(version)}}`, { headers: JSON_HEADERS });
+  });
+}

@@ -1,0 +1,78 @@
+import { z } from "@hono/zod-openapi";
+import type { ErrorCode } from "../core/mod.ts";
+import { VERSION } from "../core/mod.ts";
+import { PROBLEM_TYPE, PROBLEMS } from "./problem.ts";
+import type { RestApp } from "./routes.ts";
+import { ProblemSchema } from "./schemas.ts";
+
+/** The groups of routes, in the order of the document. */
+export const TAGS = [
+  { name: "Tasks", description: "Run plugin functions: at once, as a stream, or in the background." },
+  { name: "Plugins", description: "See, install and switch what the node can run." },
+  { name: "Node", description: "Who a node is and what it offers." },
+  { name: "Operations", description: "For supervisors, monitoring, and those who read." },
+  { name: "Compatibility", description: "The calls of Velas Sphere Node, as its clients know them." },
+] as const;
+
+const INTRODUCTION = `Everything that a Velas Sphere node does for its owner, over HTTP.
+
+Failed calls answer with a problem (RFC 9457) whose \`code\` is one of a closed set. Every answer carries an
+\`X-Request-Id\`, yours if you send one, which names the call in the logs of all nodes that it touched.`;
+
+type Document = ReturnType<RestApp["getOpenAPI31Document"]>;
+
+/** The OpenAPI 3.1 document of all registered routes. */
+export function openApiDocument(app: RestApp, { token }: { readonly token: boolean }): Document {
+  return app.getOpenAPI31Document({
+    openapi: "3.1.0",
+    info: {
+      title: "Velas Sphere node",
+      version: VERSION,
+      description: INTRODUCTION,
+      license: { name: "MIT" },
+    },
+    servers: [{ url: "/", description: "This node" }],
+    tags: TAGS.map((tag) => ({ ...tag })),
+    ...(token ? { security: [{ token: [] }] } : {}),
+  });
+}
+
+/** A request body in JSON. */
+export function jsonBody<S extends z.ZodType>(schema: S) {
+  return { required: true, content: { "application/json": { schema } } } as const;
+}
+
+/** An answer in JSON. */
+export function jsonContent<S extends z.ZodType>(schema: S, description: string) {
+  return { description, content: { "application/json": { schema } } } as const;
+}
+
+/** Bytes of the given media type. */
+export function binaryContent<T extends string>(mediaType: T) {
+  return {
+    [mediaType]: { schema: z.string().openapi({ format: "binary", description: "Raw bytes.", examples: ["hello"] }) },
+  } as Record<T, { schema: z.ZodString }>;
+}
+
+/** Codes that every route may answer with; 405 and 404 of unknown routes apart. */
+const EVERYWHERE: readonly ErrorCode[] = ["unauthenticated", "permission_denied", "internal"];
+
+interface FailureResponse {
+  description: string;
+  content: { [PROBLEM_TYPE]: { schema: typeof ProblemSchema } };
+}
+
+/** The failed answers of a route, by the codes that are worth telling; those of every route are added. */
+export function failures(...codes: readonly ErrorCode[]): Record<number, FailureResponse> {
+  const byStatus = new Map<number, ErrorCode[]>();
+  for (const code of [...codes, ...EVERYWHERE]) {
+    const { status } = PROBLEMS[code];
+    byStatus.set(status, [...(byStatus.get(status) ?? []), code]);
+  }
+  return Object.fromEntries(
+    [...byStatus].sort(([a], [b]) => a - b).map(([status, all]) => [status, {
+      description: all.map((code) => `\`${code}\``).join(", "),
+      content: { [PROBLEM_TYPE]: { schema: ProblemSchema } },
+    }]),
+  );
+}

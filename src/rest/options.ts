@@ -1,0 +1,77 @@
+import type { Clock, Log, NodeDescriber, PeerDirectory, PluginInfo, RequesterId, TaskRouter } from "../core/mod.ts";
+import type { MetricsRegistry } from "./metrics.ts";
+
+/** What REST needs of the plugin registry. Every method throws a NodeError; `ref` is `name`, `name@version` or a SHA-256. */
+export interface PluginAdmin {
+  list(): readonly PluginInfo[];
+  /** Throws `plugin_not_found`. */
+  get(ref: string): PluginInfo;
+  /** Installs a WASM module. Throws `module_invalid`, or `invalid_argument` when the bytes do not have the digest. */
+  installBytes(bytes: Uint8Array, options: { readonly sha256?: string }): Promise<PluginInfo>;
+  /** Downloads a WASM module and installs it when it has the digest. */
+  installUrl(url: string, options: { readonly sha256: string; readonly signal: AbortSignal }): Promise<PluginInfo>;
+  setEnabled(ref: string, enabled: boolean): Promise<PluginInfo>;
+  remove(ref: string): Promise<void>;
+}
+
+/** What the health routes ask. Both answers come from memory: they are asked often and must not wait. */
+export interface HealthSource {
+  /** Whether the process works at all; `false` asks a supervisor to restart it. */
+  live(): boolean;
+  /** Whether it takes requests now, and if not, why. */
+  ready(): { readonly ready: boolean; readonly reasons: readonly string[] };
+}
+
+/** Bounds of the HTTP listener and of what it serves. */
+export interface RestLimits {
+  /** The largest request body, in bytes. */
+  readonly maxBodyBytes: number;
+  /** The longest time that a request's head, or a body that is read whole, may take to arrive, in milliseconds. */
+  readonly requestTimeoutMs: number;
+  /** The longest pause inside a body, between requests of a connection, and of a reader of a stream, in milliseconds. */
+  readonly idleTimeoutMs: number;
+  /** The largest request line and headers together, in bytes. */
+  readonly maxHeaderBytes: number;
+  /** The most event streams open at once. */
+  readonly maxEventStreams: number;
+  /** The most connections open at once; further ones are closed at once. */
+  readonly maxConnections: number;
+}
+
+/** The limits that a node has when its configuration names none. */
+export const DEFAULT_REST_LIMITS: RestLimits = {
+  maxBodyBytes: 64 << 20, // 64 MiB
+  requestTimeoutMs: 60_000,
+  idleTimeoutMs: 30_000,
+  maxHeaderBytes: 16 << 10, // 16 KiB
+  maxEventStreams: 256,
+  maxConnections: 4096,
+};
+
+/** What {@link createRestApp} is built from. */
+export interface RestAppOptions {
+  readonly tasks: TaskRouter;
+  readonly plugins: PluginAdmin;
+  readonly node: NodeDescriber;
+  readonly peers: PeerDirectory;
+  readonly health: HealthSource;
+  readonly metrics: MetricsRegistry;
+  /** Who asks when a call comes in here: the node's own id, since REST belongs to its owner. */
+  readonly requester: RequesterId;
+  readonly log: Log;
+  readonly clock: Clock;
+  readonly limits: RestLimits;
+  /** When set, every route but `/healthz` wants it as a Bearer token. */
+  readonly token?: string;
+  /**
+   * When set, the only names (`localhost`, `[::1]`) or names with a port (`node.example:3000`) that a Host header may
+   * carry: without this check a website could reach a loopback listener by letting its own name resolve to 127.0.0.1.
+   */
+  readonly allowedHosts?: readonly string[];
+  /** Origins of other sites, such as `http://localhost:5173`, whose pages may call this API; none by default. */
+  readonly allowedOrigins?: readonly string[];
+  /** Aborts when the node begins to drain: open event streams end, so that the listener can close soon. */
+  readonly stopping?: AbortSignal;
+  /** How often a silent event stream gets a comment, in milliseconds; 15 s by default. */
+  readonly eventHeartbeatMs?: number;
+}

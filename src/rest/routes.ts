@@ -1,0 +1,99 @@
+import { OpenAPIHono, z } from "@hono/zod-openapi";
+import type { RouteConfig } from "@hono/zod-openapi";
+import { NodeError } from "../core/mod.ts";
+import { readBody } from "./body.ts";
+import type { BodyLimits } from "./body.ts";
+import type { RestContext, RestEnv } from "./context.ts";
+import { decodeUtf8, parseJson } from "./json-text.ts";
+import { withStatus } from "./problem.ts";
+
+export type RestApp = OpenAPIHono<RestEnv>;
+
+/** What a route declares of its path and query, as the handler gets it. */
+export interface RouteInput<R extends RouteConfig> {
+  readonly params: Parsed<R, "params">;
+  readonly query: Parsed<R, "query">;
+}
+
+type Parsed<R extends RouteConfig, Part extends "params" | "query"> = R["request"] extends
+  { [K in Part]: infer S extends z.ZodType } ? z.output<S> : undefined;
+
+/**
+ * Registers a route: its schemas go into the OpenAPI document and check path and query before the handler runs. Bodies are
+ * read by the handler (see {@link readJson}), which knows whether it wants them whole.
+ */
+export function addRoute<const R extends RouteConfig>(
+  app: RestApp,
+  route: R,
+  handler: (c: RestContext, input: RouteInput<R>) => Response | Promise<Response>,
+): void {
+  app.openAPIRegistry.registerPath(route);
+  const { params, query } = (route.request ?? {}) as { params?: z.ZodType; query?: z.ZodType };
+  const path = route.path.replaceAll(/\{(\w+)\}/g, ":$1");
+  app.on([route.method.toUpperCase()], [path], (c) =>
+    handler(c, {
+      params: params && check(params, c.req.param(), "path"),
+      query: query && check(query, queryOf(c), "query"),
+    } as RouteInput<R>));
+}
+
+/** A parameter given once is a string, given several times an array, which a schema takes or refuses. */
+function queryOf(c: RestContext): Record<string, string | string[]> {
+  const all = c.req.queries();
+  return Object.fromEntries(
+    Object.entries(all).map(([name, values]) => [name, values.length === 1 ? values[0]! : values]),
+  );
+}
+
+/**
+ * Reads a JSON body and checks it. Throws `invalid_argument` that names the member and what is wrong with it, with status
+ * 415 for another media type: a form of a foreign site cannot send `application/json` unasked.
+ */
+export async function readJson<S extends z.ZodType>(
+  c: RestContext,
+  schema: S,
+  limits: BodyLimits,
+): Promise<z.output<S>> {
+  const type = mediaType(c);
+  if (type !== "application/json" && !type.endsWith("+json")) throw wrongMediaType(type, "application/json");
+  const text = decodeUtf8(await readBody(c.env, limits), "The body");
+  return check(schema, parseJson(text), "body");
+}
+
+/** Like {@link readJson}, but a request without a body is an empty object, whatever its media type. */
+export async function readOptionalJson<S extends z.ZodType>(
+  c: RestContext,
+  schema: S,
+  limits: BodyLimits,
+): Promise<z.output<S>> {
+  const { headers } = c.env.incoming;
+  const hasBody = headers["transfer-encoding"] !== undefined || Number(headers["content-length"] ?? 0) > 0;
+  return hasBody ? await readJson(c, schema, limits) : check(schema, {}, "body");
+}
+
+/** The media type of the body, in lower case and without parameters; empty when none is named. */
+export function mediaType(c: RestContext): string {
+  return (c.env.incoming.headers["content-type"] ?? "").split(";", 1)[0]!.trim().toLowerCase();
+}
+
+/** The error for a body of a type that the route does not take. */
+export function wrongMediaType(type: string, wanted: string): NodeError {
+  const found = type === "" ? "no Content-Type" : `Content-Type "${type.slice(0, 100)}"`;
+  return withStatus(new NodeError("invalid_argument", `This route takes ${wanted}, not a body with ${found}`), 415);
+}
+
+const MAX_SHOWN_ISSUES = 5;
+
+function check<S extends z.ZodType>(schema: S, value: unknown, where: "path" | "query" | "body"): z.output<S> {
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  const { issues } = result.error;
+  const shown = issues.slice(0, MAX_SHOWN_ISSUES).map((issue) => {
+    const name = issue.path.join(".");
+    return name === "" ? issue.message : `${name}: ${issue.message}`;
+  });
+  if (issues.length > shown.length) shown.push(`and ${issues.length - shown.length} more`);
+  throw new NodeError("invalid_argument", `The ${where} is not valid: ${shown.join("; ")}`, {
+    data: { where, field: issues[0]!.path.join(".") },
+  });
+}

@@ -1,0 +1,320 @@
+import { z } from "@hono/zod-openapi";
+import { TASK_STATES } from "../core/mod.ts";
+import type { ErrorCode } from "../core/mod.ts";
+import { PROBLEMS } from "./problem.ts";
+
+// One set of schemas: requests are validated with them, the OpenAPI document is generated from them, and the tests hold
+// every answer against them.
+
+/** A day; no task may be asked to run longer. */
+const MAX_TIMEOUT_MS = 86_400_000;
+/** 4 GiB: the reach of a 32-bit WASM memory. */
+const MAX_BYTES = 4_294_967_296;
+
+const EXAMPLE_ID = "01JDC5R7W3ZP9T6H2KXQ4V8MNB";
+const EXAMPLE_SHA256 = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824";
+const EXAMPLE_TIME = "2026-11-23T20:38:16.000Z";
+
+const bytes = (description: string, example: number) =>
+  z.int().min(0).max(Number.MAX_SAFE_INTEGER).openapi({ description, examples: [example] });
+const time = (description: string) =>
+  z.iso.datetime().openapi({ description: `${description} RFC 3339, UTC.`, examples: [EXAMPLE_TIME] });
+const contentType = (description: string) =>
+  z.string().max(255).regex(/^[\x20-\x7e]*$/).openapi({ description, examples: ["text/plain"] });
+
+export const TaskId = z.string().min(1).max(128).regex(/^[A-Za-z0-9._~:-]+$/).openapi({
+  description: "The task's id: the requester's own name for it, or one that the node drew.",
+  examples: [EXAMPLE_ID],
+});
+
+export const Target = z.string().max(300).openapi({
+  description: "The node to ask, as `host:port` or `dns:///host:port`; this node when it is left out.",
+  examples: ["127.0.0.1:8081"],
+});
+
+export const PluginRef = z.string().min(1).max(160).openapi({
+  description: "A plugin: its name, `name@version`, or the SHA-256 of its module.",
+  examples: ["demo"],
+});
+
+export const FunctionName = z.string().max(128).openapi({
+  description: "A function of the plugin.",
+  examples: ["greet"],
+});
+export const Sha256 = z.string().regex(/^[0-9a-f]{64}$/).openapi({
+  description: "A SHA-256, 64 lower-case hex digits.",
+  examples: [EXAMPLE_SHA256],
+});
+
+export const TimeoutMs = z.int().min(1).max(MAX_TIMEOUT_MS).openapi({
+  description: "The longest run in the plugin, in milliseconds.",
+  examples: [5000],
+});
+export const MemoryBytes = z.int().min(1).max(MAX_BYTES).openapi({
+  description: "The largest memory of the plugin, in bytes.",
+  examples: [67_108_864],
+});
+export const OutputBytes = z.int().min(1).max(MAX_BYTES).openapi({
+  description: "The largest output, in bytes.",
+  examples: [1_048_576],
+});
+export const DEFAULT_PAGE_SIZE = 50;
+export const PageSize = z.int().min(1).max(1000).openapi({
+  description: `The most tasks to return; ${DEFAULT_PAGE_SIZE} when it is left out.`,
+  examples: [DEFAULT_PAGE_SIZE],
+});
+export const Priority = z.int().min(-100).max(100).openapi({
+  description: "Tasks of a higher priority leave the queue first.",
+  examples: [0],
+});
+
+export const TaskState = z.enum(TASK_STATES).openapi("TaskState", {
+  description: "Where a task is in its life: queued, running, then one of four ends.",
+  examples: ["succeeded"],
+});
+
+export const TaskLimits = z.strictObject({
+  timeoutMs: TimeoutMs.optional(),
+  memoryBytes: MemoryBytes.optional(),
+  outputBytes: OutputBytes.optional(),
+}).openapi("TaskLimits", {
+  description: "Bounds of one task. What is left out is the node's default; more than the node's maximum is refused.",
+});
+
+export const TaskSpec = z.strictObject({
+  id: z.string().max(128).regex(/^[A-Za-z0-9._~:-]*$/).optional().openapi({
+    examples: [EXAMPLE_ID],
+    description:
+      "The requester's own name for the task. The same id with the same input runs once; without an id the " +
+      "node draws one.",
+  }),
+  plugin: z.string().max(160).optional().openapi({
+    description: "The plugin: name, `name@version` or SHA-256; the node's default when it is left out.",
+    examples: ["demo"],
+  }),
+  function: FunctionName.optional().openapi({ description: "The function; the plugin's first when it is left out." }),
+  input: z.string().optional().openapi({ description: "The input as text.", examples: ["hello"] }),
+  inputBase64: z.base64().optional().openapi({
+    description: "The input as bytes, instead of `input`.",
+    examples: ["aGVsbG8="],
+  }),
+  contentType: contentType("Media type of the input.").optional(),
+  limits: TaskLimits.optional(),
+  priority: Priority.optional(),
+  target: Target.optional(),
+}).refine((spec) => spec.input === undefined || spec.inputBase64 === undefined, {
+  error: "Give the input either as input or as inputBase64, not both",
+  path: ["inputBase64"],
+}).openapi("TaskSpec", { description: "What to run. An empty object runs the default plugin's first function." });
+
+export const TargetOnly = z.strictObject({ target: Target.optional() }).openapi("TargetOnly", {
+  description: "Which node to ask.",
+});
+
+export const Usage = z.object({
+  wallMicros: bytes("Wall-clock time in the plugin, in microseconds.", 412),
+  inputBytes: bytes("Bytes of input.", 5),
+  outputBytes: bytes("Bytes of output.", 5),
+  instructions: bytes("Metered instructions; 0 when the runtime does not meter.", 0),
+}).openapi("Usage", { description: "What a task consumed; the quantities that a price multiplies." });
+
+export const ErrorCodeSchema = z.enum(Object.keys(PROBLEMS) as ErrorCode[]).openapi("ErrorCode", {
+  description: "What went wrong, for programs. The set is closed.",
+  examples: ["plugin_not_found"],
+});
+
+export const Task = z.object({
+  id: TaskId,
+  requester: z.string().openapi({ description: "The node id of who asked, or `anonymous`.", examples: ["anonymous"] }),
+  target: Target.optional().openapi({ description: "The provider that it was sent to; absent when it ran here." }),
+  plugin: z.string().openapi({ description: "The plugin as the task named it.", examples: ["demo"] }),
+  resolvedPlugin: z.string().openapi({
+    description: "The plugin that ran or will run, as `name@version`; empty until it is known.",
+    examples: ["demo@1.0.0"],
+  }),
+  pluginSha256: z.string().openapi({
+    description: "The SHA-256 of its module; empty for an external plugin.",
+    examples: [EXAMPLE_SHA256],
+  }),
+  function: FunctionName,
+  contentType: contentType("Media type of the input."),
+  limits: z.object({ timeoutMs: TimeoutMs, memoryBytes: MemoryBytes, outputBytes: OutputBytes }).openapi({
+    description: "The bounds that hold for it.",
+  }),
+  priority: Priority,
+  state: TaskState,
+  reason: ErrorCodeSchema.optional().openapi({
+    description: "Why it ended as it did; absent while it has not, or when it succeeded.",
+  }),
+  message: z.string().optional().openapi({ description: "The reason in words.", examples: ["The time is over"] }),
+  createdAt: time("When it was accepted."),
+  startedAt: time("When a worker last began it.").optional(),
+  finishedAt: time("When it ended.").optional(),
+  expiresAt: time("When its record and output will be dropped.").optional(),
+  attempts: z.int().min(0).openapi({ description: "How often a worker began it.", examples: [1] }),
+  usage: Usage.optional(),
+  outputContentType: contentType("Media type of the output.").optional(),
+  inputSha256: z.string().openapi({ description: "The SHA-256 of the input, in hex.", examples: [EXAMPLE_SHA256] }),
+  outputSha256: z.string().optional().openapi({
+    description: "The SHA-256 of the output, in hex.",
+    examples: [EXAMPLE_SHA256],
+  }),
+}).openapi("Task", { description: "A task's record." });
+
+export const TaskPage = z.object({
+  tasks: z.array(Task).openapi({ description: "Newest first." }),
+  nextPageToken: z.string().openapi({
+    description: "The `pageToken` of the next page; empty on the last one.",
+    examples: [""],
+  }),
+}).openapi("TaskPage");
+
+export const TaskResult = z.object({
+  id: TaskId,
+  output: z.string().optional().openapi({
+    description: "The output as text; absent when it is not UTF-8.",
+    examples: ["world"],
+  }),
+  outputBase64: z.base64().optional().openapi({
+    description: "The output as bytes, when it is not UTF-8.",
+    examples: ["/+8="],
+  }),
+  contentType: contentType("Media type of the output."),
+  usage: Usage,
+  replayed: z.boolean().openapi({
+    description: "Whether this is the stored result of an earlier run of the same task.",
+    examples: [false],
+  }),
+}).openapi("TaskResult", { description: "What a task gave." });
+
+export const PluginFunction = z.object({
+  name: FunctionName,
+  inputContentType: contentType("Media type of the input that it expects; empty means any."),
+  outputContentType: contentType("Media type of its output; empty means application/octet-stream."),
+  description: z.string().openapi({ description: "What it does.", examples: ["Answers a greeting."] }),
+}).openapi("PluginFunction");
+
+export const Plugin = z.object({
+  name: z.string().openapi({ description: "Its name.", examples: ["demo"] }),
+  version: z.string().openapi({ description: "Its semantic version.", examples: ["1.0.0"] }),
+  sha256: z.string().openapi({
+    description: "The SHA-256 of its module; empty for an external plugin.",
+    examples: [EXAMPLE_SHA256],
+  }),
+  runtime: z.enum(["wasm", "grpc"]).openapi({ description: "Where it runs: in the node, or outside." }),
+  functions: z.array(PluginFunction).openapi({ description: "What tasks may call." }),
+  description: z.string().openapi({ description: "What it does.", examples: ["Says world to hello."] }),
+  isDefault: z.boolean().openapi({ description: "Whether a task that names no plugin gets it.", examples: [true] }),
+  enabled: z.boolean().openapi({ description: "Whether its operator lets it take tasks.", examples: [true] }),
+  ready: z.boolean().openapi({ description: "Whether it takes tasks now.", examples: [true] }),
+  problem: z.string().optional().openapi({ description: "Why it is not ready.", examples: ["It is disabled"] }),
+  address: z.string().optional().openapi({
+    description: "Where an external plugin is dialled.",
+    examples: ["127.0.0.1:8082"],
+  }),
+  sizeBytes: bytes("Size of its module, in bytes.", 16_384).optional(),
+}).openapi("Plugin", { description: "A plugin as its node lists it." });
+
+export const PluginList = z.object({
+  plugins: z.array(Plugin).openapi({ description: "All plugins, those that are disabled too." }),
+}).openapi("PluginList");
+
+export const PluginSource = z.strictObject({
+  url: z.url({ protocol: /^https?$/ }).max(2048).openapi({
+    description: "Where the module is downloaded from.",
+    examples: ["https://plugins.example/wordcount.wasm"],
+  }),
+  sha256: Sha256.openapi({ description: "The digest that the module must have." }),
+}).openapi("PluginSource", { description: "A WASM module to download." });
+
+export const PluginChange = z.strictObject({
+  enabled: z.boolean().openapi({ description: "Whether the plugin may take tasks.", examples: [false] }),
+}).openapi("PluginChange", { description: "What to change of a plugin." });
+
+export const Node = z.object({
+  nodeId: z.string().openapi({
+    description: "The node's id: its Ethereum address.",
+    examples: ["0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"],
+  }),
+  name: z.string().openapi({ description: "The operator's name for it.", examples: ["My node"] }),
+  version: z.string().openapi({ description: "Version of its software.", examples: ["0.1.0"] }),
+  plugins: z.array(Plugin).openapi({ description: "The plugins that it offers." }),
+  issuedAt: time("When this was said."),
+  limits: z.object({
+    inputBytes: bytes("The largest input, in bytes.", 16_777_216),
+    outputBytes: bytes("The largest output, in bytes.", 16_777_216),
+    memoryBytes: bytes("The largest memory, in bytes.", 268_435_456),
+    timeoutMs: bytes("The longest run, in milliseconds.", 60_000),
+  }).openapi({ description: "The bounds within which it accepts tasks." }),
+}).openapi("Node", { description: "What a node says of itself." });
+
+export const Health = z.object({
+  status: z.enum(["ok", "failing"]).openapi({ description: "Whether the process works.", examples: ["ok"] }),
+}).openapi("Health");
+
+export const Readiness = z.object({
+  ready: z.boolean().openapi({ description: "Whether the node takes requests.", examples: [true] }),
+  reasons: z.array(z.string()).openapi({ description: "Why it does not.", examples: [[]] }),
+}).openapi("Readiness");
+
+export const ProblemSchema = z.object({
+  type: z.string().openapi({
+    description: "Where the error is explained, relative to the node.",
+    examples: ["/v1/docs#error-plugin_not_found"],
+  }),
+  title: z.string().openapi({ description: "The kind of error.", examples: ["There is no such plugin"] }),
+  status: z.int().min(400).max(599).openapi({ description: "The HTTP status.", examples: [404] }),
+  detail: z.string().openapi({
+    description: "What failed, with which value, and what to do about it.",
+    examples: ['No plugin "demp" here; GET /v1/plugins lists them'],
+  }),
+  code: ErrorCodeSchema,
+  retryable: z.boolean().openapi({
+    description: "Whether the same call may succeed later without a change.",
+    examples: [false],
+  }),
+  retryAfterMs: z.int().min(0).optional().openapi({
+    description: "When it may, in milliseconds from now; also the Retry-After header, in seconds.",
+    examples: [1000],
+  }),
+  data: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])).optional().openapi({
+    description: "The values that the detail names.",
+    examples: [{ plugin: "demp" }],
+  }),
+  requestId: z.string().optional().openapi({
+    description: "Names the call in the node's log; also the X-Request-Id header.",
+    examples: [EXAMPLE_ID],
+  }),
+}).openapi("Problem", { description: "The body of every failed call (RFC 9457)." });
+
+export const LegacyTask = z.object({
+  target: Target.optional(),
+  id: z.string().optional().openapi({
+    description: "Echoed in the answer; it does not make the task idempotent.",
+    examples: ["1"],
+  }),
+  input: z.string().optional().openapi({ description: "The input.", examples: ["hello"] }),
+}).openapi("LegacyTask", { description: "A task as Velas Sphere Node took it. Keys match in any case." });
+
+export const LegacyResult = z.object({
+  id: z.string().optional().openapi({ description: "The id of the request; absent when empty.", examples: ["1"] }),
+  output: z.string().openapi({ description: "The output.", examples: ["world"] }),
+}).openapi("LegacyResult");
+
+export const LegacyInfo = z.object({
+  name: z.string().openapi({ description: "The operator's name for the node.", examples: ["My node"] }),
+  version: z.string().openapi({ description: "Version of its software.", examples: ["0.1.0"] }),
+}).openapi("LegacyInfo");
+
+export const Landing = z.object({
+  name: z.string().openapi({ description: "The operator's name for the node.", examples: ["My node"] }),
+  version: z.string().openapi({ description: "Version of its software.", examples: ["0.1.0"] }),
+  nodeId: z.string().openapi({
+    description: "The node's id.",
+    examples: ["0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"],
+  }),
+  links: z.record(z.string(), z.string()).openapi({
+    description: "Where to go on.",
+    examples: [{ docs: "/v1/docs" }],
+  }),
+}).openapi("Landing");

@@ -1,0 +1,85 @@
+import { Buffer, isUtf8 } from "node:buffer";
+import type { z } from "@hono/zod-openapi";
+import type { NodeInfo, TaskEvent, TaskRecord, TaskResult, TaskSpec } from "../core/mod.ts";
+import type * as schemas from "./schemas.ts";
+
+/** Milliseconds since the epoch as RFC 3339 in UTC. */
+export function timeText(ms: number): string {
+  return new Date(ms).toISOString();
+}
+
+/** The task that a JSON spec asks for. */
+export function specOf(json: z.output<typeof schemas.TaskSpec>): TaskSpec {
+  const { timeoutMs, memoryBytes, outputBytes } = json.limits ?? {};
+  return {
+    id: json.id ?? "",
+    plugin: json.plugin ?? "",
+    function: json.function ?? "",
+    input: json.inputBase64 === undefined
+      ? Buffer.from(json.input ?? "", "utf8")
+      : Buffer.from(json.inputBase64, "base64"),
+    contentType: json.contentType ?? (json.input === undefined ? "" : "text/plain"),
+    limits: limitsOf({ timeoutMs, memoryBytes, outputBytes }),
+    priority: json.priority ?? 0,
+  };
+}
+
+/** Limits without those that were not asked for. */
+export function limitsOf(
+  { timeoutMs, memoryBytes, outputBytes }: {
+    timeoutMs?: number | undefined;
+    memoryBytes?: number | undefined;
+    outputBytes?: number | undefined;
+  },
+): TaskSpec["limits"] {
+  return {
+    ...(timeoutMs === undefined ? {} : { timeoutMs }),
+    ...(memoryBytes === undefined ? {} : { memoryBytes }),
+    ...(outputBytes === undefined ? {} : { outputBytes }),
+  };
+}
+
+/** A record as JSON shows it: the same members, times as text. */
+export function taskJson(task: TaskRecord): z.input<typeof schemas.Task> {
+  const { createdAt, startedAt, finishedAt, expiresAt, ...rest } = task;
+  return {
+    ...rest,
+    createdAt: timeText(createdAt),
+    ...(startedAt === undefined ? {} : { startedAt: timeText(startedAt) }),
+    ...(finishedAt === undefined ? {} : { finishedAt: timeText(finishedAt) }),
+    ...(expiresAt === undefined ? {} : { expiresAt: timeText(expiresAt) }),
+  };
+}
+
+/** A result as JSON shows it: output as text when it is UTF-8, else as base64. */
+export function resultJson(
+  { id, output, contentType, usage, replayed }: TaskResult,
+): z.input<typeof schemas.TaskResult> {
+  const buffer = bufferOf(output);
+  const shown = isUtf8(buffer) ? { output: buffer.toString("utf8") } : { outputBase64: buffer.toString("base64") };
+  return { id, ...shown, contentType, usage, replayed };
+}
+
+/** The data of a server-sent event. */
+export function eventJson(event: TaskEvent): unknown {
+  switch (event.type) {
+    case "state":
+      return taskJson(event.task);
+    case "log":
+      return { level: event.level, message: event.message, at: timeText(event.at) };
+    case "progress":
+      return { fraction: event.fraction, message: event.message, at: timeText(event.at) };
+    case "chunk":
+      return { bytesBase64: bufferOf(event.bytes).toString("base64") };
+  }
+}
+
+/** A node's description as JSON shows it. */
+export function nodeJson({ issuedAt, ...rest }: NodeInfo): unknown {
+  return { ...rest, issuedAt: timeText(issuedAt) };
+}
+
+/** A view of the same memory. */
+export function bufferOf(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}

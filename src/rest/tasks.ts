@@ -1,0 +1,277 @@
+import { z } from "@hono/zod-openapi";
+import { json, withCall } from "./context.ts";
+import { createEventStreams } from "./events.ts";
+import { binaryContent, failures, jsonBody, jsonContent } from "./openapi.ts";
+import type { RestAppOptions } from "./options.ts";
+import { addRoute, readJson, readOptionalJson } from "./routes.ts";
+import type { RestApp } from "./routes.ts";
+import { runStreaming, TASK_ID_HEADER } from "./run.ts";
+import * as schemas from "./schemas.ts";
+import { alreadySent, FOREIGN_CONTENT_HEADERS, writeWhole } from "./stream.ts";
+import { limitsOf, resultJson, specOf, taskJson } from "./task-json.ts";
+
+const TAGS = ["Tasks"];
+const TaskParams = z.object({ id: schemas.TaskId });
+const TargetQuery = z.strictObject({ target: schemas.Target.optional() });
+
+/** A number as a query carries it, checked by the schema that JSON has for it. */
+function fromText<S extends z.ZodType>(schema: S) {
+  return z.preprocess((value) => typeof value === "string" && value !== "" ? Number(value) : value, schema);
+}
+
+const WaitMs = fromText(schemas.TimeoutMs).optional().openapi({
+  description: "How long the call may take as a whole, in milliseconds; after that it is canceled.",
+});
+
+const ListQuery = z.strictObject({
+  state: z.preprocess(
+    (value) => typeof value === "string" ? value.split(",") : value,
+    z.array(schemas.TaskState).max(schemas.TaskState.options.length),
+  ).optional().openapi({
+    description: "Only tasks in these states: repeated, or with commas between.",
+    examples: [["queued", "running"]],
+  }),
+  pageSize: fromText(schemas.PageSize).optional(),
+  pageToken: z.string().max(512).optional().openapi({
+    description: "The `nextPageToken` of the page before.",
+    examples: [""],
+  }),
+  target: schemas.Target.optional(),
+});
+
+const RunParams = z.object({ plugin: schemas.PluginRef, function: schemas.FunctionName.min(1) });
+
+const RunQuery = z.strictObject({
+  id: schemas.TaskId.optional(),
+  target: schemas.Target.optional(),
+  timeoutMs: WaitMs,
+  memoryBytes: fromText(schemas.MemoryBytes).optional(),
+  outputBytes: fromText(schemas.OutputBytes).optional(),
+  priority: fromText(schemas.Priority).optional(),
+});
+
+/** What a run may end with. */
+const RUN_FAILURES = failures(
+  "invalid_argument",
+  "plugin_not_found",
+  "function_not_found",
+  "already_exists",
+  "input_too_large",
+  "output_too_large",
+  "memory_exceeded",
+  "plugin_trapped",
+  "plugin_failed",
+  "plugin_unavailable",
+  "deadline_exceeded",
+  "canceled",
+  "overloaded",
+  "shutting_down",
+  "target_unreachable",
+  "target_misbehaved",
+  "target_failed",
+);
+
+/** Tasks: run at once, run as a stream, or queue and come back. */
+export function addTaskRoutes(app: RestApp, options: RestAppOptions): void {
+  const { tasks, limits } = options;
+  const serveEvents = createEventStreams(options);
+
+  addRoute(app, {
+    method: "post",
+    path: "/v1/tasks",
+    tags: TAGS,
+    operationId: "submitTask",
+    summary: "Queue a task",
+    description:
+      "Stores the task and answers at once; it survives a restart of the node. Sending it again with the same " +
+      "id and input changes nothing and answers with the record as it is.",
+    request: { body: jsonBody(schemas.TaskSpec) },
+    responses: {
+      202: {
+        ...jsonContent(schemas.Task, "The task's record."),
+        headers: {
+          Location: { description: "Where to ask for it.", schema: { type: "string", examples: ["/v1/tasks/job-1"] } },
+        },
+      },
+      ...failures(
+        "invalid_argument",
+        "plugin_not_found",
+        "function_not_found",
+        "already_exists",
+        "input_too_large",
+        "overloaded",
+        "storage_full",
+        "target_unreachable",
+      ),
+    },
+  }, async (c) => {
+    const body = await readJson(c, schemas.TaskSpec, limits);
+    const target = body.target ?? "";
+    const task = await withCall(c, options, (ctx) => tasks.at(target).submit(specOf(body), ctx));
+    const query = target === "" ? "" : `?target=${encodeURIComponent(target)}`;
+    return json(taskJson(task), 202, { Location: `/v1/tasks/${encodeURIComponent(task.id)}${query}` });
+  });
+
+  addRoute(app, {
+    method: "get",
+    path: "/v1/tasks",
+    tags: TAGS,
+    operationId: "listTasks",
+    summary: "List tasks",
+    description: "Your tasks, newest first.",
+    request: { query: ListQuery },
+    responses: {
+      200: jsonContent(schemas.TaskPage, "A page of tasks."),
+      ...failures("invalid_argument", "target_unreachable"),
+    },
+  }, async (c, { query }) => {
+    const { state: states = [], pageSize = schemas.DEFAULT_PAGE_SIZE, pageToken = "", target = "" } = query;
+    const page = await withCall(c, options, (ctx) => tasks.at(target).list({ states, pageSize, pageToken }, ctx));
+    return json({ tasks: page.tasks.map(taskJson), nextPageToken: page.nextPageToken });
+  });
+
+  addRoute(app, {
+    method: "post",
+    path: "/v1/tasks/run",
+    tags: TAGS,
+    operationId: "runTask",
+    summary: "Run a task and wait",
+    description: "Answers with the output. Closing the connection cancels the task.",
+    request: { query: z.strictObject({ timeoutMs: WaitMs }), body: jsonBody(schemas.TaskSpec) },
+    responses: { 200: jsonContent(schemas.TaskResult, "What it gave."), ...RUN_FAILURES },
+  }, async (c, { query: { timeoutMs } }) => {
+    const body = await readJson(c, schemas.TaskSpec, limits);
+    const service = tasks.at(body.target ?? "");
+    return json(resultJson(await withCall(c, { ...options, timeoutMs }, (ctx) => service.run(specOf(body), ctx))));
+  });
+
+  addRoute(app, {
+    method: "post",
+    path: "/v1/run/{plugin}/{function}",
+    tags: TAGS,
+    operationId: "runStreaming",
+    summary: "Run a function on raw bytes",
+    description:
+      "The body is the input, of any type and length; the answer's body is the output. Both are streamed where " +
+      "the plugin can. When a run fails after output has begun, the connection is cut: an answer that ends well is whole.",
+    request: { params: RunParams, query: RunQuery, body: { required: false, content: binaryContent("*/*") } },
+    responses: {
+      200: {
+        description: "The output, with the media type that the plugin gave it.",
+        content: binaryContent("*/*"),
+        headers: { [TASK_ID_HEADER]: { description: "The task's id.", schema: { type: "string" } } },
+      },
+      ...RUN_FAILURES,
+    },
+  }, (c, { params, query }) => {
+    const { timeoutMs, memoryBytes, outputBytes, target = "", id = "", priority = 0 } = query;
+    const spec = {
+      id,
+      plugin: params.plugin,
+      function: params.function,
+      input: new Uint8Array(0),
+      contentType: c.env.incoming.headers["content-type"] ?? "",
+      limits: limitsOf({ timeoutMs, memoryBytes, outputBytes }),
+      priority,
+    };
+    const service = tasks.at(target);
+    return withCall(c, { ...options, timeoutMs }, (ctx) => runStreaming(c, service, { spec, ctx, options }));
+  });
+
+  addRoute(app, {
+    method: "get",
+    path: "/v1/tasks/{id}",
+    tags: TAGS,
+    operationId: "getTask",
+    summary: "See a task",
+    request: { params: TaskParams, query: TargetQuery },
+    responses: {
+      200: jsonContent(schemas.Task, "Its record."),
+      ...failures("invalid_argument", "not_found", "target_unreachable"),
+    },
+  }, async (c, { params: { id }, query: { target = "" } }) => {
+    return json(taskJson(await withCall(c, options, (ctx) => tasks.at(target).get(id, ctx))));
+  });
+
+  addRoute(app, {
+    method: "get",
+    path: "/v1/tasks/{id}/output",
+    tags: TAGS,
+    operationId: "getTaskOutput",
+    summary: "Fetch a task's output",
+    request: { params: TaskParams, query: TargetQuery },
+    responses: {
+      200: {
+        description: "The output of a succeeded task, with the media type that the plugin gave it.",
+        content: binaryContent("*/*"),
+      },
+      ...failures("invalid_argument", "not_found", "failed_precondition", "expired", "target_unreachable"),
+    },
+  }, async (c, { params: { id }, query: { target = "" } }) => {
+    const { outgoing } = c.env;
+    const result = await withCall(c, options, (ctx) => tasks.at(target).output(id, ctx));
+    outgoing.writeHead(200, {
+      "Content-Type": result.contentType || "application/octet-stream",
+      "Content-Length": result.output.length,
+      [TASK_ID_HEADER]: result.id,
+      ...FOREIGN_CONTENT_HEADERS,
+    });
+    await writeWhole(outgoing, result.output, limits.idleTimeoutMs);
+    return alreadySent();
+  });
+
+  addRoute(app, {
+    method: "get",
+    path: "/v1/tasks/{id}/events",
+    tags: TAGS,
+    operationId: "watchTask",
+    summary: "Watch a task",
+    description:
+      "Server-sent events from now on, the present state first: `state` (a task's record), `log` (level, message, " +
+      "at), `progress` (fraction, message, at) and `chunk` (bytesBase64). The stream ends after the task's end, whose event " +
+      "has the id `end`.",
+    request: { params: TaskParams, query: TargetQuery },
+    responses: {
+      200: {
+        description: "The events.",
+        content: {
+          "text/event-stream": {
+            schema: z.string().openapi({
+              description: "Server-sent events.",
+              examples: [
+                'id: 1\nevent: progress\ndata: {"fraction":0.5,"message":"","at":"2026-11-23T20:38:16.000Z"}\n\n',
+              ],
+            }),
+          },
+        },
+      },
+      204: { description: "The client has seen the end already (`Last-Event-ID: end`)." },
+      ...failures("invalid_argument", "not_found", "overloaded", "target_unreachable"),
+    },
+  }, (c, { params: { id }, query: { target = "" } }) => {
+    const service = tasks.at(target);
+    return serveEvents(c, (ctx) => service.watch(id, ctx));
+  });
+
+  addRoute(app, {
+    method: "post",
+    path: "/v1/tasks/{id}/cancel",
+    tags: TAGS,
+    operationId: "cancelTask",
+    summary: "Cancel a task",
+    description: "Stops it whether it waits or runs. On a finished task it changes nothing.",
+    request: {
+      params: TaskParams,
+      query: TargetQuery,
+      body: { required: false, content: { "application/json": { schema: schemas.TargetOnly } } },
+    },
+    responses: {
+      200: jsonContent(schemas.Task, "Its record."),
+      ...failures("invalid_argument", "not_found", "target_unreachable"),
+    },
+  }, async (c, { params: { id }, query }) => {
+    const body = await readOptionalJson(c, schemas.TargetOnly, limits);
+    const target = body.target ?? query.target ?? "";
+    return json(taskJson(await withCall(c, options, (ctx) => tasks.at(target).cancel(id, ctx))));
+  });
+}
