@@ -7,10 +7,9 @@ import { isMainThread, parentPort, Worker } from "node:worker_threads";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { createClient, type Transport } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
-import { systemClock } from "../src/core/mod.ts";
+import { parseTarget, systemClock } from "../src/core/mod.ts";
 import { RunTaskResponseSchema, TaskService } from "../src/gen/velas/sphere/v1/task_pb.ts";
 import { SessionPool } from "../src/rpc/client/session-pool.ts";
-import { parseTarget } from "../src/rpc/client/target.ts";
 import { createPeerTransport } from "../src/rpc/client/transport.ts";
 
 const CALLS = Number(process.env["CALLS"] ?? 20_000);

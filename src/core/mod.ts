@@ -14,6 +14,7 @@ export * from "./plugin.ts";
 export * from "./runtime.ts";
 export * from "./stored-request.ts";
 export * from "./stored-task.ts";
+export * from "./target.ts";
 export * from "./task-digest.ts";
 export * from "./task-position.ts";
 export * from "./task.ts";

@@ -6,8 +6,6 @@
  * spoken to in its protocol (`legacy-run.ts`). All errors are NodeErrors: the peer's own as it sent them, `target_unreachable`,
  * `target_misbehaved` or `deadline_exceeded` for what happens on the way.
  */
-export { parseTarget } from "./target.ts";
-export type { PeerAddress } from "./target.ts";
 export { createPeers, DEFAULT_PEER_LIMITS } from "./peers.ts";
 export type { PeerLimits, Peers, PeersOptions } from "./peers.ts";
 export type { RecoverSigner } from "./node-query.ts";

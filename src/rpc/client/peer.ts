@@ -1,9 +1,8 @@
 import { Code, ConnectError } from "@connectrpc/connect";
-import { ANONYMOUS, type CallContext, type Clock, NodeError, type NodeId } from "../../core/mod.ts";
+import { ANONYMOUS, type CallContext, type Clock, NodeError, type NodeId, type TargetAddress } from "../../core/mod.ts";
 import { ErrorDetailSchema } from "../../gen/velas/sphere/v1/error_pb.ts";
 import { REQUEST_ID_HEADER, REQUESTER_HEADER } from "../calls.ts";
 import { explain } from "./failures.ts";
-import type { PeerAddress } from "./target.ts";
 import type { Metadata, PeerTransport } from "./transport.ts";
 
 /** How calls to peers behave. Times are in milliseconds. */
@@ -37,12 +36,12 @@ export interface CallRules {
 
 /** One peer: its transport, and the rules of calling it. */
 export class Peer {
-  readonly address: PeerAddress;
+  readonly address: TargetAddress;
   readonly transport: PeerTransport;
   readonly options: PeerCallOptions;
   #legacyUntil = 0;
 
-  constructor(address: PeerAddress, transport: PeerTransport, options: PeerCallOptions) {
+  constructor(address: TargetAddress, transport: PeerTransport, options: PeerCallOptions) {
     this.address = address;
     this.transport = transport;
     this.options = options;

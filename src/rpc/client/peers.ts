@@ -3,15 +3,17 @@ import {
   type Clock,
   type NodeId,
   type NodeInfo,
+  parseTarget,
   type PeerDirectory,
+  recoverSigner,
   systemClock,
   type TaskService,
+  VERSION,
 } from "../../core/mod.ts";
 import { queryNode, type RecoverSigner } from "./node-query.ts";
 import { Peer, type PeerCallOptions } from "./peer.ts";
 import { RemoteTasks } from "./remote-tasks.ts";
 import { SessionPool } from "./session-pool.ts";
-import { parseTarget } from "./target.ts";
 import { createPeerTransport } from "./transport.ts";
 
 /** Bounds of the calls to peers. Times are in milliseconds. */
@@ -57,9 +59,8 @@ export const DEFAULT_PEER_LIMITS: PeerLimits = {
 export interface PeersOptions {
   /** This node's id, in whose name calls go out that have no requester of their own. */
   readonly requester?: NodeId;
-  readonly recover: RecoverSigner;
-  /** The software's version, for `user-agent`. */
-  readonly version?: string;
+  /** By default `recoverSigner` of core. */
+  readonly recover?: RecoverSigner;
   readonly limits?: Partial<PeerLimits>;
   /** Dials with TLS. */
   readonly tls?: ConnectionOptions;
@@ -102,7 +103,7 @@ export function createPeers(options: PeersOptions): Peers {
     pool,
     readMaxBytes: limits.maxMessageBytes,
     writeMaxBytes: limits.maxMessageBytes,
-    userAgent: `velas-sphere/${options.version ?? "0"}`,
+    userAgent: `velas-sphere/${VERSION}`,
   };
   const callOptions: PeerCallOptions = {
     ...limits,
@@ -126,7 +127,7 @@ export function createPeers(options: PeersOptions): Peers {
 
   return {
     dial: (target) => find(target).tasks,
-    info: async (target, signal) => await queryNode(find(target).peer, options.recover, signal),
+    info: async (target, signal) => await queryNode(find(target).peer, options.recover ?? recoverSigner, signal),
     close: () => pool.close(),
   };
 }

@@ -1,7 +1,6 @@
-import { NodeError } from "../../core/mod.ts";
+import { NodeError, type TargetAddress } from "../../core/mod.ts";
 import { Deadlines } from "../deadlines.ts";
 import { PeerSession, type SessionOptions } from "./session.ts";
-import type { PeerAddress } from "./target.ts";
 
 export interface SessionPoolOptions extends SessionOptions {
   /** The most peers connected to at once. */
@@ -32,7 +31,7 @@ export class SessionPool {
    * The session of a target; it connects when it is used. Throws `overloaded` when as many peers as allowed have calls open, and
    * `shutting_down` after close().
    */
-  session(address: PeerAddress): PeerSession {
+  session(address: TargetAddress): PeerSession {
     const known = this.#sessions.get(address.name);
     if (known !== undefined) return known;
     if (this.#closed) throw closing();
@@ -50,7 +49,7 @@ export class SessionPool {
     this.deadlines.clear();
   }
 
-  #evict(wanted: PeerAddress): void {
+  #evict(wanted: TargetAddress): void {
     let victim: PeerSession | undefined;
     for (const session of this.#sessions.values()) {
       if (session.openStreams > 0) continue;

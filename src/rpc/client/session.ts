@@ -3,9 +3,8 @@ import type { ClientHttp2Session, ClientHttp2Stream, OutgoingHttpHeaders } from 
 import { connect as connectTcp } from "node:net";
 import { connect as connectTls } from "node:tls";
 import type { ConnectionOptions } from "node:tls";
-import { NodeError } from "../../core/mod.ts";
+import { NodeError, type TargetAddress } from "../../core/mod.ts";
 import type { Clock } from "../../core/mod.ts";
-import type { PeerAddress } from "./target.ts";
 
 /** How connections to peers behave. Times are in milliseconds. */
 export interface SessionOptions {
@@ -59,7 +58,7 @@ export class Connection {
   openStreams = 0;
   /** Set by whoever reads something of a stream; cleared by the keep-alive. */
   heard = false;
-  readonly #address: PeerAddress;
+  readonly #address: TargetAddress;
   readonly #options: SessionOptions;
   readonly #tick: ReturnType<typeof setInterval>;
   readonly #handshake: ReturnType<typeof setTimeout>;
@@ -73,7 +72,7 @@ export class Connection {
   #pingAfterMs: number;
   #idleSince: number;
 
-  constructor(address: PeerAddress, options: SessionOptions, onEstablished: () => void, onClosed: () => void) {
+  constructor(address: TargetAddress, options: SessionOptions, onEstablished: () => void, onClosed: () => void) {
     this.#address = address;
     this.#options = options;
     this.#pingAfterMs = options.pingIntervalMs;
@@ -271,7 +270,7 @@ export class Connection {
  * wait is over, so that a peer that is down costs its callers no time.
  */
 export class PeerSession {
-  readonly address: PeerAddress;
+  readonly address: TargetAddress;
   readonly #options: SessionOptions;
   readonly #connections = new Set<Connection>();
   #current: Connection | undefined;
@@ -280,7 +279,7 @@ export class PeerSession {
   #lastFailure: NodeError | undefined;
   #closedWith: NodeError | undefined;
 
-  constructor(address: PeerAddress, options: SessionOptions) {
+  constructor(address: TargetAddress, options: SessionOptions) {
     this.address = address;
     this.#options = options;
   }
@@ -376,7 +375,7 @@ function nextPing(previousMs: number): number {
   return previousMs >= 120_000 ? SPARSE_PING_MS : previousMs * 2;
 }
 
-function dial(address: PeerAddress, tls: ConnectionOptions | undefined) {
+function dial(address: TargetAddress, tls: ConnectionOptions | undefined) {
   const { host, port } = address;
   const socket = { host, port, noDelay: true, keepAlive: true, keepAliveInitialDelay: TCP_KEEP_ALIVE_MS };
   return tls === undefined

@@ -12,10 +12,9 @@ import {
 import { Code, type Transport, type UnaryResponse } from "@connectrpc/connect";
 import type { Compression } from "@connectrpc/connect/protocol";
 import { createGrpcTransport } from "@connectrpc/connect-node";
-import { NodeError } from "../../core/mod.ts";
+import { NodeError, type TargetAddress } from "../../core/mod.ts";
 import { failed, misbehaved } from "./failures.ts";
 import type { SessionPool } from "./session-pool.ts";
-import type { PeerAddress } from "./target.ts";
 import { callUnary, toHeaders, type UnaryAnswer } from "./unary-call.ts";
 
 /** Metadata of a call as plain properties; the fast way to give it. */
@@ -55,7 +54,7 @@ export interface PeerTransport extends Transport {
  * Failures are ConnectErrors with the codes that gRPC gives to the cases; the cause of those that were not sent by the peer is a
  * NodeError.
  */
-export function createPeerTransport(address: PeerAddress, options: PeerTransportOptions): PeerTransport {
+export function createPeerTransport(address: TargetAddress, options: PeerTransportOptions): PeerTransport {
   const { pool, readMaxBytes, writeMaxBytes, userAgent, sendCompression, acceptCompression = [] } = options;
   const origin = new URL(`http://${address.name}`).origin;
   const base: OutgoingHttpHeaders = {

@@ -1,7 +1,7 @@
-import { NodeError } from "../../core/mod.ts";
+import { NodeError } from "./errors.ts";
 
-/** Where a peer is dialled. */
-export interface PeerAddress {
+/** Where a peer or an external plugin is dialled. */
+export interface TargetAddress {
   /** A name or an IP address, without brackets. */
   readonly host: string;
   /** 1 to 65535. */
@@ -18,7 +18,7 @@ const IPV6 = /^[0-9A-Fa-f:.]{2,45}(?:%[A-Za-z0-9._-]{1,32})?$/;
  * Reads a target: `host:port`, `[v6]:port`, or either behind `dns:///`, as gRPC's name syntax writes it. Throws
  * `invalid_argument` for anything else; the port is never guessed.
  */
-export function parseTarget(target: string): PeerAddress {
+export function parseTarget(target: string): TargetAddress {
   const rest = target.startsWith("dns:///") ? target.slice("dns:///".length) : target;
   if (rest.includes("/")) throw malformed(target, `a target is ${FORMS}, without a scheme or path`);
   const colon = rest.lastIndexOf(":");
