@@ -16,6 +16,7 @@ export * from "./stored-request.ts";
 export * from "./stored-task.ts";
 export * from "./target.ts";
 export * from "./task-digest.ts";
+export * from "./task-id.ts";
 export * from "./task-position.ts";
 export * from "./task.ts";
 export * from "./usage.ts";

@@ -1,4 +1,5 @@
 import {
+  checkTaskId,
   NodeError,
   type NodeLimits,
   TASK_STATES,
@@ -6,8 +7,6 @@ import {
   type TaskQuery,
   type TaskSpec,
 } from "../core/mod.ts";
-
-const ID = /^[A-Za-z0-9._~:-]{0,128}$/;
 
 /** The content type of an input or output that names none. */
 export const ANY_CONTENT = "application/octet-stream";
@@ -33,7 +32,7 @@ export class TaskRules {
 
   /** The limits that a task gets. Throws `invalid_argument` or `input_too_large`. */
   check(spec: TaskSpec): TaskLimits {
-    if (!ID.test(spec.id)) throw invalid("id", spec.id, "1 to 128 of A-Z a-z 0-9 . _ ~ : -");
+    if (spec.id !== "") checkTaskId(spec.id);
     if (spec.plugin.length > 160) throw invalid("plugin", spec.plugin, "at most 160 characters");
     if (spec.function.length > 128) throw invalid("function", spec.function, "at most 128 characters");
     if (spec.contentType.length > 255) throw invalid("contentType", spec.contentType, "at most 255 characters");

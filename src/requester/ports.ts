@@ -1,0 +1,45 @@
+import type { RequestChange, RequestPage, StoredRequest, TaskLimits, TaskState, Usage } from "../core/mod.ts";
+
+/** Keeps the tasks that this node submitted to others. */
+export interface RequestStore {
+  /** The requests with these ids, in the same places. */
+  getMany(ids: readonly string[]): Promise<(StoredRequest | undefined)[]>;
+  /** The input of a request that is still `sending`. */
+  input(id: string): Promise<Uint8Array | undefined>;
+  /** Newest first, behind the position `after`. Throws `invalid_argument` when that is no position. */
+  list(
+    range: { readonly states: readonly TaskState[]; readonly limit: number; readonly after: string },
+  ): Promise<RequestPage>;
+  /** Requests that are `sending`, in the order of their ids, behind the given one. */
+  sending(afterId: string, limit: number): Promise<StoredRequest[]>;
+  /** Requests made before a time, oldest first. */
+  olderThan(timeMs: number, limit: number): Promise<StoredRequest[]>;
+  /** Applies a change. With `durable` it returns when it would survive a power cut. */
+  write(change: RequestChange, options: { readonly durable: boolean }): Promise<void>;
+}
+
+/** What a task may cost at most at a provider. */
+export interface TaskOrder {
+  /** The provider, as `host:port`. */
+  readonly target: string;
+  readonly plugin: string;
+  readonly function: string;
+  /** As asked for; what is absent is the provider's default. */
+  readonly limits: Partial<TaskLimits>;
+  /** Undefined for a stream. */
+  readonly inputBytes: number | undefined;
+}
+
+/** Decides what this node may spend. */
+export interface Ledger {
+  /** Sets aside the most that a task may cost. Throws when that is over a cap. */
+  reserve(order: TaskOrder): Reservation;
+}
+
+/** Money set aside for one task. Exactly one of its methods is called, once. */
+export interface Reservation {
+  /** The result is good: pays for what was used and frees the rest. */
+  commit(usage: Usage): void | Promise<void>;
+  /** Frees all of it: the task gave nothing. */
+  release(): void;
+}

@@ -1,0 +1,198 @@
+import {
+  type CallContext,
+  checkTaskId,
+  type Clock,
+  isEnd,
+  type Log,
+  newUlid,
+  NodeError,
+  sha256Hex,
+  type StoredRequest,
+  taskDigest,
+  type TaskEvent,
+  type TaskPage,
+  type TaskQuery,
+  type TaskRecord,
+  type TaskResult,
+  type TaskService,
+  type TaskSpec,
+  toNodeError,
+  type Usage,
+} from "../core/mod.ts";
+import type { Ledger, Reservation } from "./ports.ts";
+import { misbehaved, type RequestBook } from "./request-book.ts";
+import { isDoubtful, takenError } from "./request-failures.ts";
+import { tapEvents } from "./tap-events.ts";
+
+export interface RemoteTasksOptions {
+  readonly target: string;
+  /** The provider, over the wire. */
+  readonly remote: TaskService;
+  /** The node's own provider, whose ids must not be used twice. */
+  readonly local: TaskService;
+  readonly book: RequestBook;
+  readonly ledger: Ledger;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** The call as this node's own. */
+  readonly asSelf: (ctx: CallContext) => CallContext;
+}
+
+/** Tasks at one provider: reserve the most it may cost, send, check the answer, commit or release. */
+export class RemoteTasks implements TaskService {
+  readonly #options: RemoteTasksOptions;
+  /** Submissions under way, by id: a second one with the same id waits for the first. */
+  readonly #submitting = new Map<string, Promise<TaskRecord>>();
+
+  constructor(options: RemoteTasksOptions) {
+    this.#options = options;
+  }
+
+  async run(spec: TaskSpec, ctx: CallContext): Promise<TaskResult> {
+    const { remote, target, asSelf } = this.#options;
+    const reservation = this.#reserve(spec, spec.input.length);
+    let result: TaskResult;
+    try {
+      result = await remote.run(spec, asSelf(ctx));
+      checkResult(result, { spec, target });
+    } catch (error) {
+      reservation.release();
+      throw error;
+    }
+    await this.#commit(reservation, result.usage);
+    return result;
+  }
+
+  runStream(spec: TaskSpec, input: AsyncIterable<Uint8Array>, ctx: CallContext): AsyncIterable<TaskEvent> {
+    const { remote, target, asSelf } = this.#options;
+    const reservation = this.#reserve(spec, undefined);
+    let used: Usage | undefined;
+    return tapEvents(remote.runStream(spec, input, asSelf(ctx)), {
+      onEvent: (event) => {
+        if (event.type !== "state") return event;
+        if (event.task.state === "succeeded") used = event.task.usage;
+        return { ...event, task: { ...event.task, target } };
+      },
+      onClose: () => used === undefined ? reservation.release() : this.#commit(reservation, used),
+    });
+  }
+
+  async submit(spec: TaskSpec, ctx: CallContext): Promise<TaskRecord> {
+    const named = spec.id === "" ? { ...spec, id: newUlid(this.#options.clock.now()) } : spec;
+    // One after the other: the second finds what the first recorded.
+    await this.#submitting.get(named.id)?.catch(() => {});
+    const submitting = this.#submit(named, ctx);
+    this.#submitting.set(named.id, submitting);
+    try {
+      return await submitting;
+    } finally {
+      if (this.#submitting.get(named.id) === submitting) this.#submitting.delete(named.id);
+    }
+  }
+
+  async get(id: string, ctx: CallContext): Promise<TaskRecord> {
+    const { remote, book, target, asSelf } = this.#options;
+    return await book.noteIfKnown(target, await remote.get(id, asSelf(ctx)));
+  }
+
+  output(id: string, ctx: CallContext): Promise<TaskResult> {
+    return this.#options.remote.output(id, this.#options.asSelf(ctx));
+  }
+
+  async list(query: TaskQuery, ctx: CallContext): Promise<TaskPage> {
+    const { remote, target, asSelf } = this.#options;
+    const page = await remote.list(query, asSelf(ctx));
+    return { ...page, tasks: page.tasks.map((task) => ({ ...task, target })) };
+  }
+
+  watch(id: string, ctx: CallContext): AsyncIterable<TaskEvent> {
+    const { remote, book, target, asSelf } = this.#options;
+    return tapEvents(remote.watch(id, asSelf(ctx)), {
+      onEvent: async (event) => {
+        if (event.type !== "state") return event;
+        return { ...event, task: await book.noteIfKnown(target, event.task) };
+      },
+    });
+  }
+
+  async cancel(id: string, ctx: CallContext): Promise<TaskRecord> {
+    const { remote, book, target, asSelf } = this.#options;
+    return await book.noteIfKnown(target, await remote.cancel(id, asSelf(ctx)));
+  }
+
+  /** Sends a recorded submission, again if need be, and notes the answer. Throws what the provider or the way to it gave. */
+  async send(request: StoredRequest, input: Uint8Array, ctx: CallContext): Promise<TaskRecord> {
+    const { remote, book, target, asSelf } = this.#options;
+    const { id, plugin, function: fn, contentType, priority } = request.record;
+    const spec = { id, plugin, function: fn, contentType, priority, limits: request.askedLimits, input };
+    book.reserve(spec, target);
+    return await book.note(request, await remote.submit(spec, asSelf(ctx)));
+  }
+
+  async #submit(spec: TaskSpec, ctx: CallContext): Promise<TaskRecord> {
+    const { book, target } = this.#options;
+    checkTaskId(spec.id);
+    const inputSha256 = sha256Hex(spec.input);
+    const digest = taskDigest(spec, inputSha256);
+    const known = await book.get(spec.id);
+    if (known === undefined) await this.#checkFree(spec.id, ctx);
+    else if (known.record.target !== target) throw takenError(spec.id, `one that was sent to ${known.record.target}`);
+    else if (known.digest !== digest) throw takenError(spec.id, "one with another plugin, function, input or limits");
+    else if (isEnd(known.record.state)) return known.record;
+    const request = known ?? await book.open(spec, { target, digest, inputSha256 });
+    try {
+      return await this.send(request, spec.input, ctx);
+    } catch (cause) {
+      const error = toNodeError(cause);
+      // What the provider has is its own; only a submission that it cannot have is forgotten.
+      if (known?.phase === "sent") throw error;
+      if (!isDoubtful(error)) {
+        await book.remove(request);
+        throw error;
+      }
+      await book.doubt(request);
+      const { code, message, data, retryable, retryAfterMs } = error;
+      throw new NodeError(
+        code,
+        `${message}. The task may have been accepted: ask for ${spec.id}, or submit it again under this id`,
+        { cause, data: { ...data, id: spec.id }, retryable, ...(retryAfterMs !== undefined && { retryAfterMs }) },
+      );
+    }
+  }
+
+  async #checkFree(id: string, ctx: CallContext): Promise<void> {
+    const { local, asSelf } = this.#options;
+    try {
+      await local.get(id, asSelf(ctx));
+    } catch (error) {
+      if (error instanceof NodeError && error.code === "not_found") return;
+      throw error;
+    }
+    throw takenError(id, "one that this node runs itself");
+  }
+
+  #reserve(spec: TaskSpec, inputBytes: number | undefined): Reservation {
+    const { ledger, target } = this.#options;
+    const { plugin, function: fn, limits } = spec;
+    return ledger.reserve({ target, plugin, function: fn, limits, inputBytes });
+  }
+
+  /** Pays. A failure to do so is a fault of this node: it is logged, and the result counts. */
+  async #commit(reservation: Reservation, usage: Usage): Promise<void> {
+    try {
+      await reservation.commit(usage);
+    } catch (error) {
+      this.#options.log.error("A task could not be paid", { error: toNodeError(error).message });
+    }
+  }
+}
+
+function checkResult(result: TaskResult, { spec, target }: { readonly spec: TaskSpec; readonly target: string }): void {
+  if (spec.id !== "" && result.id !== spec.id) {
+    throw misbehaved(target, `it answered with task ${JSON.stringify(result.id.slice(0, 200))} for ${spec.id}`);
+  }
+  const max = spec.limits.outputBytes ?? 0;
+  if (max > 0 && result.output.length > max) {
+    throw misbehaved(target, `it answered ${result.output.length} bytes where at most ${max} were asked for`);
+  }
+}

@@ -1,0 +1,144 @@
+import {
+  type Clock,
+  isEnd,
+  type Log,
+  NodeError,
+  type RequesterId,
+  type StoredRequest,
+  type TaskRecord,
+  type TaskSpec,
+  toNodeError,
+} from "../core/mod.ts";
+import type { Ledger, RequestStore, Reservation } from "./ports.ts";
+
+export interface RequestBookOptions {
+  /** This node, as the requester of all its tasks. */
+  readonly self: RequesterId;
+  readonly store: RequestStore;
+  readonly ledger: Ledger;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** What this node knows of the tasks it submitted to others, and the money set aside for them. */
+export class RequestBook {
+  readonly #options: RequestBookOptions;
+  /** Money for tasks whose end is not known yet, by id. */
+  readonly #reservations = new Map<string, Reservation>();
+
+  constructor(options: RequestBookOptions) {
+    this.#options = options;
+  }
+
+  async get(id: string): Promise<StoredRequest | undefined> {
+    return (await this.#options.store.getMany([id]))[0];
+  }
+
+  /** Records a submission before it is sent, so that it cannot be forgotten from then on. */
+  async open(spec: TaskSpec, details: { target: string; digest: string; inputSha256: string }): Promise<StoredRequest> {
+    const { self, store, clock } = this.#options;
+    const { timeoutMs = 0, memoryBytes = 0, outputBytes = 0 } = spec.limits;
+    const record: StoredRequest["record"] = {
+      id: spec.id,
+      requester: self,
+      target: details.target,
+      plugin: spec.plugin,
+      resolvedPlugin: "",
+      pluginSha256: "",
+      function: spec.function,
+      contentType: spec.contentType,
+      limits: { timeoutMs, memoryBytes, outputBytes },
+      priority: spec.priority,
+      state: "queued",
+      createdAt: clock.now(),
+      attempts: 0,
+      inputSha256: details.inputSha256,
+    };
+    const request: StoredRequest = { record, digest: details.digest, askedLimits: spec.limits, phase: "sending" };
+    await store.write({ type: "add", request, input: spec.input }, { durable: true });
+    return request;
+  }
+
+  /** The provider has said how the task stands. Returns the record as this node shows it. */
+  async note(request: StoredRequest, said: TaskRecord): Promise<TaskRecord> {
+    const { self, store } = this.#options;
+    const { id, target, createdAt } = request.record;
+    if (said.id !== id) {
+      throw misbehaved(target, `it answered with task ${JSON.stringify(said.id.slice(0, 200))} for ${id}`);
+    }
+    // The time is this node's own: it is the task's place in the list.
+    const record = { ...said, requester: self, target, createdAt };
+    const news = request.phase !== "sent" || request.record.state !== record.state;
+    if (news) await store.write({ type: "update", request: { ...request, record, phase: "sent" } }, { durable: false });
+    if (isEnd(record.state)) await this.#close(record);
+    return record;
+  }
+
+  /** As {@link note}, for a task that may not be one of the book's. */
+  async noteIfKnown(target: string, said: TaskRecord): Promise<TaskRecord> {
+    const request = await this.get(said.id);
+    if (request === undefined || request.record.target !== target || isEnd(request.record.state)) {
+      return { ...said, target };
+    }
+    return await this.note(request, said);
+  }
+
+  /** The submission failed, and its caller is told; the provider may have the task all the same. */
+  async doubt(request: StoredRequest): Promise<void> {
+    await this.#options.store.write({ type: "update", request: { ...request, phase: "doubtful" } }, { durable: false });
+  }
+
+  /** The provider refused the task after its caller had gone; the refusal is kept for whoever asks. */
+  async refuse(request: StoredRequest, error: NodeError): Promise<void> {
+    const record = {
+      ...request.record,
+      state: "failed" as const,
+      reason: error.code,
+      message: error.message,
+      finishedAt: this.#options.clock.now(),
+    };
+    await this.#options.store.write({ type: "update", request: { ...request, record, phase: "sent" } }, {
+      durable: false,
+    });
+    this.#release(record.id);
+  }
+
+  async remove(request: StoredRequest): Promise<void> {
+    await this.#options.store.write({ type: "remove", request }, { durable: false });
+    this.#release(request.record.id);
+  }
+
+  /** Sets aside what a submitted task may cost, until its end is known. Throws when the ledger refuses. */
+  reserve(spec: TaskSpec, target: string): void {
+    if (this.#reservations.has(spec.id)) return;
+    const { plugin, function: fn, limits, input } = spec;
+    this.#reservations.set(
+      spec.id,
+      this.#options.ledger.reserve({ target, plugin, function: fn, limits, inputBytes: input.length }),
+    );
+  }
+
+  #release(id: string): void {
+    this.#reservations.get(id)?.release();
+    this.#reservations.delete(id);
+  }
+
+  async #close(record: TaskRecord): Promise<void> {
+    const reservation = this.#reservations.get(record.id);
+    if (reservation === undefined) return;
+    if (record.state !== "succeeded" || record.usage === undefined) return this.#release(record.id);
+    this.#reservations.delete(record.id);
+    try {
+      await reservation.commit(record.usage);
+    } catch (error) {
+      this.#options.log.error("A task could not be paid", { id: record.id, error: toNodeError(error).message });
+    }
+  }
+}
+
+/** The error of a provider that answers what cannot be. */
+export function misbehaved(target: string, what: string): NodeError {
+  return new NodeError("target_misbehaved", `The provider ${target} cannot be trusted with this task: ${what}`, {
+    data: { target },
+  });
+}

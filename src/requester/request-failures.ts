@@ -1,0 +1,23 @@
+import { type ErrorCode, NodeError } from "../core/mod.ts";
+
+/** Failures after which the provider may or may not have got the message. */
+const DOUBTFUL: ReadonlySet<ErrorCode> = new Set([
+  "target_unreachable",
+  "target_misbehaved",
+  "target_failed",
+  "canceled",
+  "deadline_exceeded",
+  "internal",
+]);
+
+/** Whether a submission that failed like this may have arrived. */
+export function isDoubtful(error: NodeError): boolean {
+  return DOUBTFUL.has(error.code);
+}
+
+/** The error of an id that is in use. `by` says by what. */
+export function takenError(id: string, by: string): NodeError {
+  return new NodeError("already_exists", `The task id ${JSON.stringify(id)} is taken by ${by}: choose another id`, {
+    data: { id },
+  });
+}

@@ -1,0 +1,39 @@
+import type { TaskEvent } from "../core/mod.ts";
+
+export interface EventTap {
+  /** Sees each event, and gives what the reader gets for it. */
+  readonly onEvent: (event: TaskEvent) => TaskEvent | Promise<TaskEvent>;
+  /** Called once, at the end, at a failure, or when the reader stops; before the reader hears of it. */
+  readonly onClose?: () => void | Promise<void>;
+}
+
+/** Passes events on. Not a generator, whose `return()` would wait for a pending `next()`. */
+export function tapEvents(source: AsyncIterable<TaskEvent>, tap: EventTap): AsyncIterableIterator<TaskEvent> {
+  const events = source[Symbol.asyncIterator]();
+  let closed = false;
+  const close = async () => {
+    if (closed) return;
+    closed = true;
+    await tap.onClose?.();
+  };
+  return {
+    async next() {
+      try {
+        const result = await events.next();
+        if (!result.done) return { done: false, value: await tap.onEvent(result.value) };
+      } catch (error) {
+        await close();
+        throw error;
+      }
+      await close();
+      return { done: true, value: undefined };
+    },
+    async return() {
+      await Promise.all([events.return?.(), close()]);
+      return { done: true, value: undefined };
+    },
+    [Symbol.asyncIterator]() {
+      return this;
+    },
+  };
+}

@@ -1,0 +1,206 @@
+import {
+  type CallContext,
+  type Clock,
+  isEnd,
+  type Log,
+  newUlid,
+  NodeError,
+  type RequesterId,
+  type StoredRequest,
+  type TaskRouter,
+  type TaskService,
+  toNodeError,
+} from "../core/mod.ts";
+import { OwnTasks } from "./own-tasks.ts";
+import type { Ledger, RequestStore } from "./ports.ts";
+import { RemoteTasks } from "./remote-tasks.ts";
+import { RequestBook } from "./request-book.ts";
+import { isDoubtful } from "./request-failures.ts";
+import { parseTarget } from "./target.ts";
+
+const MAX_CACHED_TARGETS = 1000;
+const STEP = 200;
+const FIRST_RETRY_MS = 1000;
+const LAST_RETRY_MS = 60_000;
+const SWEEP_INTERVAL_MS = 60_000;
+
+export interface TaskRequesterOptions {
+  /** This node, as the requester of all its tasks. */
+  readonly self: RequesterId;
+  /** The provider in this process. */
+  readonly local: TaskService;
+  /** The task service of the provider at `host:port`, over the wire. */
+  readonly dial: (target: string) => TaskService;
+  readonly store: RequestStore;
+  readonly ledger: Ledger;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** How long requests are remembered, in milliseconds; 7 days by default. */
+  readonly retentionMs?: number;
+  /** Waits between attempts to send again; for tests. */
+  readonly wait?: (timeMs: number, signal: AbortSignal) => Promise<void>;
+}
+
+/** The requester role for tasks. Every call through it is this node's own, whoever makes it. */
+export interface TaskRequester extends TaskRouter {
+  /**
+   * Sends the submissions again that an earlier process recorded and got no answer to, and returns how many there are. They go
+   * on in the background, a provider that is down being asked again after 1 to 60 s, until they are forgotten.
+   */
+  recover(): Promise<number>;
+  /** Drops requests that are older than their retention. Runs by itself too. */
+  sweep(): Promise<void>;
+  /** Stops what goes on in the background. */
+  close(): Promise<void>;
+}
+
+/** Makes the requester's side of tasks. */
+export function createTaskRequester(options: TaskRequesterOptions): TaskRequester {
+  return new Requester(options);
+}
+
+class Requester implements TaskRequester {
+  readonly #options: TaskRequesterOptions;
+  readonly #retentionMs: number;
+  readonly #book: RequestBook;
+  readonly #own: OwnTasks;
+  readonly #remotes = new Map<string, RemoteTasks>();
+  readonly #closing = new AbortController();
+  readonly #background = new Set<Promise<void>>();
+  readonly #timer: NodeJS.Timeout;
+
+  constructor(options: TaskRequesterOptions) {
+    this.#options = options;
+    this.#retentionMs = options.retentionMs ?? 7 * 86_400_000;
+    this.#book = new RequestBook(options);
+    this.#own = new OwnTasks({
+      ...options,
+      book: this.#book,
+      at: (target) => this.#remote(target),
+      asSelf: this.#asSelf,
+    });
+    this.#timer = setInterval(() => {
+      this.sweep().catch((error) => {
+        options.log.warn("Old requests were not dropped", { error: toNodeError(error).message });
+      });
+    }, SWEEP_INTERVAL_MS);
+    this.#timer.unref();
+  }
+
+  at(target: string): TaskService {
+    return target === "" ? this.#own : this.#remote(parseTarget(target));
+  }
+
+  async recover(): Promise<number> {
+    const byTarget = new Map<string, StoredRequest[]>();
+    let count = 0;
+    let last = "";
+    for (;;) {
+      const page = await this.#options.store.sending(last, STEP);
+      if (page.length === 0) break;
+      for (const request of page) {
+        const { target } = request.record;
+        byTarget.set(target, [...byTarget.get(target) ?? [], request]);
+      }
+      count += page.length;
+      last = page.at(-1)!.record.id;
+    }
+    for (const requests of byTarget.values()) this.#goOn(this.#resume(requests));
+    if (count > 0) this.#options.log.info("Sending the submissions of an earlier run again", { count });
+    return count;
+  }
+
+  async sweep(): Promise<void> {
+    const { store, clock } = this.#options;
+    for (;;) {
+      const old = await store.olderThan(clock.now() - this.#retentionMs, STEP);
+      if (old.length === 0) return;
+      for (const request of old) await this.#book.remove(request);
+    }
+  }
+
+  async close(): Promise<void> {
+    clearInterval(this.#timer);
+    this.#closing.abort(new NodeError("shutting_down", "The node is stopping"));
+    await Promise.all(this.#background);
+  }
+
+  /** Sends requests to one provider, in turn; each until the provider has answered it. */
+  async #resume(requests: readonly StoredRequest[]): Promise<void> {
+    const { clock, store, wait = sleep } = this.#options;
+    const { signal } = this.#closing;
+    let retryMs = FIRST_RETRY_MS;
+    for (const request of requests) {
+      const { id, target, createdAt } = request.record;
+      while (!signal.aborted && clock.now() < createdAt + this.#retentionMs) {
+        const current = await this.#book.get(id);
+        // Meanwhile somebody may have submitted it again, or canceled it.
+        if (current === undefined || current.phase !== "sending" || isEnd(current.record.state)) break;
+        const input = await store.input(id) ?? new Uint8Array(0);
+        try {
+          await this.#remote(target).send(current, input, this.#ownCall());
+          retryMs = FIRST_RETRY_MS;
+          break;
+        } catch (cause) {
+          const error = toNodeError(cause);
+          if (signal.aborted) return;
+          if (!isDoubtful(error) && !error.retryable) {
+            await this.#book.refuse(current, error);
+            break;
+          }
+          await wait(Math.max(retryMs, error.retryAfterMs ?? 0), signal);
+          retryMs = Math.min(LAST_RETRY_MS, retryMs * 2);
+        }
+      }
+    }
+  }
+
+  #goOn(work: Promise<void>): void {
+    const watched = work
+      .catch((error) =>
+        this.#options.log.warn("Submissions were not sent again", { error: toNodeError(error).message })
+      )
+      .finally(() => this.#background.delete(watched));
+    this.#background.add(watched);
+  }
+
+  #remote(target: string): RemoteTasks {
+    const known = this.#remotes.get(target);
+    if (known !== undefined) return known;
+    const made = new RemoteTasks({
+      ...this.#options,
+      target,
+      remote: this.#options.dial(target),
+      book: this.#book,
+      asSelf: this.#asSelf,
+    });
+    if (this.#remotes.size >= MAX_CACHED_TARGETS) {
+      const [oldest] = this.#remotes.keys();
+      this.#remotes.delete(oldest!);
+    }
+    this.#remotes.set(target, made);
+    return made;
+  }
+
+  readonly #asSelf = (ctx: CallContext): CallContext => {
+    return ctx.requester === this.#options.self ? ctx : { ...ctx, requester: this.#options.self };
+  };
+
+  #ownCall(): CallContext {
+    const { self, clock } = this.#options;
+    return { requester: self, signal: this.#closing.signal, requestId: newUlid(clock.now()) };
+  }
+}
+
+function sleep(timeMs: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const done = () => {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", done);
+      resolve();
+    };
+    const timer = setTimeout(done, timeMs);
+    signal.addEventListener("abort", done);
+    if (signal.aborted) done();
+  });
+}
