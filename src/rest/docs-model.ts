@@ -37,13 +37,18 @@ export interface Answer {
   readonly content?: Content;
 }
 
+export interface RequestBody {
+  readonly required?: boolean;
+  readonly content: Content;
+}
+
 export interface Operation {
   readonly operationId: string;
   readonly tags: readonly string[];
   readonly summary: string;
   readonly description?: string;
   readonly parameters?: readonly Parameter[];
-  readonly requestBody?: { readonly required?: boolean; readonly content: Content };
+  readonly requestBody?: RequestBody;
   readonly responses: Readonly<Record<string, Answer>>;
   readonly security?: readonly unknown[];
 }

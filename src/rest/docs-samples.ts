@@ -1,31 +1,21 @@
 import { exampleOf } from "./docs-model.ts";
 import type { ApiDocument, Content, Endpoint } from "./docs-model.ts";
-import { html } from "./html.ts";
+import { markup } from "./html.ts";
 import type { Html } from "./html.ts";
 
 /** A call and its answer, to look at and to copy. */
 export function renderSamples(endpoint: Endpoint, document: ApiDocument, origin: string): Html {
   const call = curlOf(endpoint, document, origin);
   const answer = answerOf(endpoint, document);
-  return html`
-    <div class="samples">
-      ${figure(
-        "Request",
-        html`
-          ${call}
-        `,
-      )} ${answer && figure(answer.caption, answer.body)}
-    </div>
-  `;
+  return markup`<div class="samples">
+${figure("call", "Request", markup`${call}`)}
+${answer && figure("answer", answer.caption, answer.body)}
+</div>`;
 }
 
-function figure(caption: string, code: Html): Html {
-  return html`
-    <figure class="sample">
-      <figcaption>${caption}</figcaption>
-      <pre tabindex="0"><code>${code}</code></pre>
-    </figure>
-  `;
+function figure(kind: "call" | "answer", caption: string, code: Html): Html {
+  return markup`<figure class="sample ${kind}"><figcaption>${caption}</figcaption>
+<pre tabindex="0"><code>${code}</code></pre></figure>`;
 }
 
 /** The command that makes the call with the examples of its parameters. */
@@ -67,8 +57,8 @@ function bodyOf(content: Content | undefined, document: ApiDocument): SampleBody
   if (first === undefined) return undefined;
   const [type, { schema }] = first;
   if (type === "application/json") return { type, flag: `-d '${JSON.stringify(exampleOf(schema ?? {}, document))}'` };
-  if (type === "*/*") return { type: undefined, flag: "--data-binary hello" };
-  return { type, flag: "--data-binary @plugin.wasm" };
+  const flag = `--data-binary ${String(exampleOf(schema ?? {}, document))}`;
+  return { type: type === "*/*" ? undefined : type, flag };
 }
 
 function answerOf({ operation }: Endpoint, document: ApiDocument): { caption: string; body: Html } | undefined {
@@ -83,12 +73,7 @@ function answerOf({ operation }: Endpoint, document: ApiDocument): { caption: st
   }
   if (type === "text/html") return undefined;
   const caption = type === "*/*" ? `Answer ${status}` : `Answer ${status} · ${type}`;
-  return {
-    caption,
-    body: html`
-      ${String(example)}
-    `,
-  };
+  return { caption, body: markup`${String(example)}` };
 }
 
 const TOKENS = /("(?:[^"\\]|\\.)*")(\s*:)?|(-?\d[\d.eE+-]*|true|false|null)|([{}[\],]+)/g;
@@ -98,24 +83,12 @@ function coloured(text: string): Html {
   const pieces: Html[] = [];
   let end = 0;
   for (const match of text.matchAll(TOKENS)) {
-    pieces.push(html`
-      ${text.slice(end, match.index)}
-    `);
+    pieces.push(markup`${text.slice(end, match.index)}`);
     const [whole, string, colon, word] = match;
-    if (string !== undefined && colon !== undefined) {
-      pieces.push(html`
-        <span class="k">${string}</span>${colon}
-      `);
-    } else if (string !== undefined) {
-      pieces.push(html`
-        <span class="s">${string}</span>
-      `);
-    } else {pieces.push(html`
-        <span class="${word === undefined ? "p" : "n"}">${whole}</span>
-      `);}
+    if (string !== undefined && colon !== undefined) pieces.push(markup`<span class="k">${string}</span>${colon}`);
+    else if (string !== undefined) pieces.push(markup`<span class="s">${string}</span>`);
+    else pieces.push(markup`<span class="${word === undefined ? "p" : "n"}">${whole}</span>`);
     end = match.index + whole.length;
   }
-  return html`
-    ${pieces}${text.slice(end)}
-  `;
+  return markup`${pieces}${text.slice(end)}`;
 }

@@ -47,15 +47,15 @@ export function jsonContent<S extends z.ZodType>(schema: S, description: string)
   return { description, content: { "application/json": { schema } } } as const;
 }
 
-/** Bytes of the given media type. */
-export function binaryContent<T extends string>(mediaType: T) {
+/** Bytes of the given media type, with an example that happens to be text. */
+export function binaryContent<T extends string>(mediaType: T, example: string) {
   return {
-    [mediaType]: { schema: z.string().openapi({ format: "binary", description: "Raw bytes.", examples: ["hello"] }) },
+    [mediaType]: { schema: z.string().openapi({ format: "binary", description: "Raw bytes.", examples: [example] }) },
   } as Record<T, { schema: z.ZodString }>;
 }
 
 /** Codes that every route may answer with; 405 and 404 of unknown routes apart. */
-const EVERYWHERE: readonly ErrorCode[] = ["unauthenticated", "permission_denied", "internal"];
+export const COMMON_FAILURES: readonly ErrorCode[] = ["unauthenticated", "permission_denied", "internal"];
 
 interface FailureResponse {
   description: string;
@@ -65,7 +65,7 @@ interface FailureResponse {
 /** The failed answers of a route, by the codes that are worth telling; those of every route are added. */
 export function failures(...codes: readonly ErrorCode[]): Record<number, FailureResponse> {
   const byStatus = new Map<number, ErrorCode[]>();
-  for (const code of [...codes, ...EVERYWHERE]) {
+  for (const code of [...codes, ...COMMON_FAILURES]) {
     const { status } = PROBLEMS[code];
     byStatus.set(status, [...(byStatus.get(status) ?? []), code]);
   }

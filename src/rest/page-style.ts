@@ -28,14 +28,13 @@ export const PAGE_STYLE = `
   --radius: 10px;
 }
 * { box-sizing: border-box; }
-html { scroll-behavior: smooth; scroll-padding-top: 76px; -webkit-text-size-adjust: 100%; }
-@media (prefers-reduced-motion: reduce) { html { scroll-behavior: auto; } }
+html { scroll-padding-top: 76px; -webkit-text-size-adjust: 100%; }
 body { margin: 0; background: var(--bg); color: var(--text); font: 16px/1.6 system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", "DejaVu Sans", sans-serif; overflow-wrap: break-word; }
 a { color: var(--accent); text-decoration: none; }
 a:hover { text-decoration: underline; }
 :focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; border-radius: 4px; }
 h1, h2, h3, h4 { line-height: 1.25; margin: 0; text-wrap: balance; }
-p { margin: 0 0 .75em; }
+p { margin: 0 0 .75em; text-wrap: pretty; }
 code { font-family: var(--mono); font-size: .875em; background: var(--sunken); border-radius: 5px; padding: .12em .35em; }
 .skip { position: absolute; left: -9999px; }
 .skip:focus { left: 12px; top: 12px; z-index: 9; background: var(--panel); padding: 8px 12px; }
@@ -55,7 +54,7 @@ code { font-family: var(--mono); font-size: .875em; background: var(--sunken); b
 .side ul { list-style: none; margin: 0; padding: 0; }
 .side li a { display: flex; gap: 8px; align-items: baseline; padding: 4px 8px; border-radius: 6px; color: var(--text); line-height: 1.4; }
 .side li a:hover { background: var(--sunken); text-decoration: none; }
-.side .verb { flex: none; width: 44px; font: 600 11px var(--mono); }
+.side .verb { flex: none; width: 44px; font: 600 11px var(--mono); text-transform: uppercase; }
 .menu { display: none; }
 
 main { padding: 40px 40px 96px; min-width: 0; }
@@ -73,7 +72,7 @@ main { padding: 40px 40px 96px; min-width: 0; }
 .endpoint { display: flex; flex-wrap: wrap; align-items: center; gap: 10px; margin: 10px 0 14px; }
 .endpoint code { background: none; padding: 0; font-size: 15px; overflow-wrap: anywhere; }
 .verb-get { color: var(--get); } .verb-post { color: var(--post); } .verb-patch { color: var(--patch); } .verb-delete { color: var(--delete); }
-.badge { font: 650 12px/1 var(--mono); padding: 6px 9px; border-radius: 6px; }
+.badge { font: 650 12px/1 var(--mono); padding: 6px 9px; border-radius: 6px; text-transform: uppercase; }
 .badge.verb-get { background: var(--get-soft); } .badge.verb-post { background: var(--post-soft); }
 .badge.verb-patch { background: var(--patch-soft); } .badge.verb-delete { background: var(--delete-soft); }
 h4 { font-size: 13px; font-weight: 650; color: var(--dim); margin: 24px 0 4px; }
@@ -83,9 +82,9 @@ h4 { font-size: 13px; font-weight: 650; color: var(--dim); margin: 24px 0 4px; }
 .fields > div { padding: 10px 0; border-top: 1px solid var(--line); }
 .fields > div:first-child { border-top: 0; }
 .fields dt { display: flex; flex-wrap: wrap; gap: 2px 10px; align-items: baseline; }
-.fields dt code { background: none; padding: 0; font-weight: 600; font-size: 14px; }
+.fields dt code { color: var(--text); background: none; padding: 0; font-weight: 600; font-size: 14px; }
 .type { color: var(--dim); font: 13px var(--mono); overflow-wrap: anywhere; }
-.must { color: var(--delete); font-size: 12.5px; }
+.must { color: var(--dim); font-size: 12.5px; font-weight: 600; }
 .fields dd { margin: 2px 0 0; font-size: 15px; color: var(--dim); }
 .fields dd code { font-size: 13px; }
 .fields .limits { font-size: 13.5px; display: block; }
@@ -96,12 +95,17 @@ h4 { font-size: 13px; font-weight: 650; color: var(--dim); margin: 24px 0 4px; }
 .answers li { display: grid; grid-template-columns: 52px minmax(0, 1fr); gap: 6px; padding: 5px 0; color: var(--dim); }
 .status { font: 650 14px/1.7 var(--mono); color: var(--ok); }
 .status.bad { color: var(--bad); }
-.codes a { display: inline-block; font: 13px/1.5 var(--mono); margin: 0 12px 0 0; overflow-wrap: anywhere; }
+.failures { list-style: none; margin: 8px 0 0; padding: 0; display: flex; flex-wrap: wrap; gap: 2px 22px; }
+.failures .status, .failures a { font-size: 13px; }
+.failures a { font-family: var(--mono); margin-left: 5px; }
+.members summary { cursor: pointer; color: var(--accent); font: 600 14px/2 var(--mono); }
+.members > .fields { border-left: 2px solid var(--line); padding-left: 16px; margin-top: 4px; }
 
 .samples { position: sticky; top: 84px; align-self: start; display: grid; gap: 14px; min-width: 0; }
 .sample { border-radius: var(--radius); background: var(--code-bg); color: var(--code-text); border: 1px solid var(--code-line); overflow: hidden; }
 .sample figcaption { font-size: 12.5px; color: var(--code-dim); padding: 9px 14px; border-bottom: 1px solid #232b40; }
 .sample pre { margin: 0; padding: 13px 14px; overflow: auto; max-height: 420px; font: 13px/1.6 var(--mono); white-space: pre-wrap; overflow-wrap: anywhere; }
+.sample.call pre { white-space: pre; overflow-wrap: normal; }
 .sample pre code { background: none; padding: 0; font-size: inherit; }
 figure { margin: 0; }
 .k { color: #8fb4ff; } .s { color: #9fdcb8; } .n { color: #f3c37b; } .p { color: var(--code-dim); }
@@ -153,5 +157,5 @@ figure { margin: 0; }
 .doors { display: grid; grid-template-columns: repeat(auto-fit, minmax(200px, 1fr)); gap: 12px; margin-top: 26px; }
 .doors a { display: block; padding: 14px 16px; border: 1px solid var(--line); border-radius: var(--radius); background: var(--panel); color: var(--text); }
 .doors a:hover { border-color: var(--accent); text-decoration: none; }
-.doors b { display: block; color: var(--accent); font-weight: 600; } .doors span { color: var(--dim); font-size: 14.5px; }
+.doors b { display: block; color: var(--accent); font-weight: 600; } .doors span { display: block; color: var(--dim); font-size: 14.5px; line-height: 1.4; margin-top: 2px; }
 `;

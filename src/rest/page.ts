@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { html, trustedHtml } from "./html.ts";
+import { markup, trustedHtml } from "./html.ts";
 import type { Html } from "./html.ts";
 import { PAGE_STYLE } from "./page-style.ts";
 
@@ -17,6 +17,7 @@ const ICON = "data:image/svg+xml," + encodeURIComponent(
     '<circle cx="16" cy="16" r="5" fill="#4f6ef7"/></svg>',
 );
 
+const STYLE = trustedHtml(`<style>${PAGE_STYLE}</style>`);
 const STYLE_HASH = createHash("sha256").update(PAGE_STYLE).digest("base64");
 
 /** Nothing but the page's own style and icon: no script, no request, no frame around it. */
@@ -40,22 +41,19 @@ export const PAGE_HEADERS: Readonly<Record<string, string>> = {
 
 /** A whole HTML document around some content. */
 export function page({ title, body }: { readonly title: string; readonly body: Html }): string {
-  return html`
-    <!DOCTYPE html>
-    <html lang="en">
-      <head>
-        <meta charset="utf-8">
-        <meta name="viewport" content="width=device-width, initial-scale=1">
-        <meta name="color-scheme" content="light dark">
-        <title>${title}</title>
-        <link rel="icon" href="${ICON}">
-        <style>
-        ${trustedHtml(PAGE_STYLE)}
-        </style>
-      </head>
-      <body>
-        ${body}
-      </body>
-    </html>
-  `.text;
+  return markup`<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>${title}</title>
+<link rel="icon" href="${ICON}">
+${STYLE}
+</head>
+<body>
+${body}
+</body>
+</html>
+`.text;
 }

@@ -40,7 +40,7 @@ export function addPluginRoutes(app: RestApp, options: RestAppOptions): void {
       }),
       body: {
         required: true,
-        content: { ...binaryContent(WASM), "application/json": { schema: schemas.PluginSource } },
+        content: { ...binaryContent(WASM, "@plugin.wasm"), "application/json": { schema: schemas.PluginSource } },
       },
     },
     responses: {

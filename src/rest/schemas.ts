@@ -95,6 +95,7 @@ export const TaskSpec = z.strictObject({
   function: FunctionName.optional().openapi({ description: "The function; the plugin's first when it is left out." }),
   input: z.string().optional().openapi({ description: "The input as text.", examples: ["hello"] }),
   inputBase64: z.base64().optional().openapi({
+    format: "base64",
     description: "The input as bytes, instead of `input`.",
     examples: ["aGVsbG8="],
   }),
@@ -105,7 +106,10 @@ export const TaskSpec = z.strictObject({
 }).refine((spec) => spec.input === undefined || spec.inputBase64 === undefined, {
   error: "Give the input either as input or as inputBase64, not both",
   path: ["inputBase64"],
-}).openapi("TaskSpec", { description: "What to run. An empty object runs the default plugin's first function." });
+}).openapi("TaskSpec", {
+  description: "What to run. An empty object runs the default plugin's first function.",
+  examples: [{ plugin: "demo", function: "greet", input: "hello" }],
+});
 
 export const TargetOnly = z.strictObject({ target: Target.optional() }).openapi("TargetOnly", {
   description: "Which node to ask.",
@@ -143,9 +147,9 @@ export const Task = z.object({
   }),
   priority: Priority,
   state: TaskState,
-  reason: ErrorCodeSchema.optional().openapi({
+  reason: ErrorCodeSchema.openapi({
     description: "Why it ended as it did; absent while it has not, or when it succeeded.",
-  }),
+  }).optional(),
   message: z.string().optional().openapi({ description: "The reason in words.", examples: ["The time is over"] }),
   createdAt: time("When it was accepted."),
   startedAt: time("When a worker last began it.").optional(),
@@ -176,6 +180,7 @@ export const TaskResult = z.object({
     examples: ["world"],
   }),
   outputBase64: z.base64().optional().openapi({
+    format: "base64",
     description: "The output as bytes, when it is not UTF-8.",
     examples: ["/+8="],
   }),
@@ -185,7 +190,16 @@ export const TaskResult = z.object({
     description: "Whether this is the stored result of an earlier run of the same task.",
     examples: [false],
   }),
-}).openapi("TaskResult", { description: "What a task gave." });
+}).openapi("TaskResult", {
+  description: "What a task gave.",
+  examples: [{
+    id: EXAMPLE_ID,
+    output: "world",
+    contentType: "text/plain",
+    usage: { wallMicros: 412, inputBytes: 5, outputBytes: 5, instructions: 0 },
+    replayed: false,
+  }],
+});
 
 export const PluginFunction = z.object({
   name: FunctionName,

@@ -154,11 +154,11 @@ export function addTaskRoutes(app: RestApp, options: RestAppOptions): void {
     description:
       "The body is the input, of any type and length; the answer's body is the output. Both are streamed where " +
       "the plugin can. When a run fails after output has begun, the connection is cut: an answer that ends well is whole.",
-    request: { params: RunParams, query: RunQuery, body: { required: false, content: binaryContent("*/*") } },
+    request: { params: RunParams, query: RunQuery, body: { required: false, content: binaryContent("*/*", "hello") } },
     responses: {
       200: {
         description: "The output, with the media type that the plugin gave it.",
-        content: binaryContent("*/*"),
+        content: binaryContent("*/*", "world"),
         headers: { [TASK_ID_HEADER]: { description: "The task's id.", schema: { type: "string" } } },
       },
       ...RUN_FAILURES,
@@ -203,7 +203,7 @@ export function addTaskRoutes(app: RestApp, options: RestAppOptions): void {
     responses: {
       200: {
         description: "The output of a succeeded task, with the media type that the plugin gave it.",
-        content: binaryContent("*/*"),
+        content: binaryContent("*/*", "world"),
       },
       ...failures("invalid_argument", "not_found", "failed_precondition", "expired", "target_unreachable"),
     },
