@@ -6,6 +6,7 @@
  */
 export { type Address, isLoopback, parseAddress } from "./address.ts";
 export { valueOf } from "./check.ts";
+export { type DataPaths, dataPaths } from "./data-paths.ts";
 export { configJsonSchema } from "./json-schema.ts";
 export {
   defaultConfig,
@@ -16,6 +17,7 @@ export {
   showSource,
   type ValueSource,
 } from "./load.ts";
+export { formatMarkdownTable, wrapText } from "./markdown.ts";
 export { configReference, EXAMPLE } from "./reference.ts";
 export { type Config, type ExternalPlugin, GROUP_TITLES } from "./schema.ts";
 export { ENV_PREFIX, type Setting, SETTING_BY_KEY, SETTINGS } from "./settings.ts";

@@ -1,30 +1,29 @@
+import { wrapText } from "./markdown.ts";
 import { type Config, GROUP_TITLES } from "./schema.ts";
 import { ENV_PREFIX, type Setting, SETTINGS } from "./settings.ts";
 import { showValue } from "./text-form.ts";
-
-const LINE_WIDTH = 120;
 
 /** The page `docs/configuration.md`, made from the schema. */
 export function configReference(): string {
   const parts = [
     "# Configuration",
     "<!-- Generated from src/config/schema.ts by `npm run gen`. -->",
-    wrap(
+    wrapText(
       "A node starts without any configuration. Each value is taken from the first of these that has it: a flag of " +
         `\`velas-sphere node\`, an environment variable, the configuration file, the default. The file is the one that \`--config\` or \`${ENV_PREFIX}CONFIG\` ` +
         "names, else `config.json` in the working directory, else `config.json` in the data directory. A relative path is relative to the file that has " +
         "it, elsewhere to the working directory; `~/` is the home directory.",
     ),
-    wrap(
+    wrapText(
       "Unknown keys and wrong types are errors that name the key, the place and what it must be. `velas-sphere config print --sources` shows " +
         "the effective values and where each comes from; `velas-sphere config check` only checks; `velas-sphere config schema` writes a JSON Schema for editors.",
     ),
-    wrap(
+    wrapText(
       'Durations are numbers of milliseconds or texts such as `"30s"` (`ms`, `s`, `m`, `h`, `d`); sizes are numbers of bytes or texts such as `"64MiB"` ' +
         "(`B`, `KiB`, `MiB`, `GiB`, `kB`, `MB`, `GB`). In a flag or a variable, a list is separated by commas or is JSON.",
     ),
     "```json\n" + JSON.stringify(EXAMPLE, null, 2) + "\n```",
-    wrap(
+    wrapText(
       'A `config.json` of the original node (`{"node":{"plugin_target":"127.0.0.1:8082"}}`) works as it is: its plugin becomes the external plugin ' +
         "`external`, which is then the default one. Its other keys are passed over with a notice.",
     ),
@@ -45,40 +44,18 @@ export const EXAMPLE = {
 };
 
 function settingEntry(setting: Setting): string[] {
-  const shownDefault = setting.default === undefined ? "none" : `\`${showDefault(setting)}\``;
+  const shownDefault = setting.default === undefined ? "none" : `\`${showValue(setting, setting.default)}\``;
   const flags = [setting.shortFlag === undefined ? undefined : `--${setting.shortFlag}`, setting.flag]
     .filter((flag) => flag !== undefined).map((flag) => `\`${flag}\``).join(", ");
   const secret = setting.secret ? " It is never shown and has no flag, since other users can read command lines." : "";
   return [
     `### \`${setting.key}\``,
-    wrap(`${setting.description}.${secret}`),
+    wrapText(`${setting.description}.${secret}`),
     [
       `- Default: ${shownDefault}`,
       `- Value: ${setting.expectation}`,
       ...(flags === "" ? [] : [`- Flag: ${flags}`]),
       `- Variable: \`${setting.env}\``,
-    ].map((line) => wrap(line, "  ")).join("\n"),
+    ].map((line) => wrapText(line, "  ")).join("\n"),
   ];
-}
-
-function showDefault(setting: Setting): string {
-  return Array.isArray(setting.default) && setting.default.length === 0 ? "[]" : showValue(setting, setting.default);
-}
-
-/** Fills lines as `deno fmt` does, so that the page passes its check. */
-function wrap(text: string, indent = ""): string {
-  const lines: string[] = [];
-  let line = "";
-  for (const word of words(text)) {
-    if (line !== "" && line.length + 1 + word.length > LINE_WIDTH) {
-      lines.push(line);
-      line = indent + word;
-    } else line = line === "" ? word : `${line} ${word}`;
-  }
-  return [...lines, line].join("\n");
-}
-
-/** Words at which a line may break: not within a code span. */
-function words(text: string): string[] {
-  return text.match(/(?:`[^`]*`|[^\s`])+/g) ?? [];
 }

@@ -71,7 +71,7 @@ const rpc = z.strictObject({
   }),
   tlsKeyFile: optionalPath({ description: "The private key (PEM) of rpc.tlsCertFile" }),
   maxMessageBytes: size({
-    default: "4MiB",
+    default: "16MiB",
     min: 2 ** 10,
     max: 2 ** 28,
     description:
@@ -112,11 +112,11 @@ const rpc = z.strictObject({
       "The longest call, whatever deadline it asks for. Room for waiting in the queue and for tasks.maxTimeoutMs",
   }),
   maxUnreadBytes: size({
-    default: "16MiB",
+    default: "4MiB",
     min: 2 ** 16,
     max: 2 ** 30,
     description:
-      "What one connection may leave unread of its answers before it is closed, so that a caller that never reads costs no more",
+      "What one answer may have waiting for its reader before the plugin is held back, so that a caller that never reads costs no more",
   }),
 });
 

@@ -11,6 +11,7 @@ export type SettingKind =
   | "duration"
   | "size"
   | "choice"
+  | "address"
   | "addresses"
   | "texts"
   | "externalPlugins";
@@ -136,7 +137,7 @@ export function addresses(options: Common<readonly string[]> & { min: number }):
 /** One listening address. */
 export function address(options: Common<string>): z.ZodType<string> {
   const expectation = `an address such as "127.0.0.1:3000" or "[::1]:3000"`;
-  return setting(addressSchema, options, { kind: "text", expectation });
+  return setting(addressSchema, options, { kind: "address", expectation });
 }
 
 /** A list of texts. */

@@ -52,7 +52,7 @@ export function showValue(setting: Setting, value: unknown): string {
   if (value === undefined) return "(none)";
   if (setting.secret) return "(secret)";
   if (Array.isArray(value)) {
-    if (value.length === 0) return "(none)";
+    if (value.length === 0) return "[]";
     return value.map((item) => typeof item === "string" ? item : showExternalPlugin(item)).join(", ");
   }
   if (typeof value === "number" && setting.kind === "duration") return formatDuration(value);

@@ -37,7 +37,7 @@ test("without flags, variables and file, every value is its default, and ~ is th
   const { config, sources, file, notices } = load();
   assert.equal(config.node.dataDir, join(homeDir, ".velas-sphere"));
   assert.deepEqual(config.rpc.listen, ["127.0.0.1:8081", "127.0.0.1:8083"]);
-  assert.equal(config.rpc.maxMessageBytes, 4 * 2 ** 20);
+  assert.equal(config.rpc.maxMessageBytes, 16 * 2 ** 20);
   assert.equal(config.tasks.defaultTimeoutMs, 30_000);
   assert.equal(config.rest.token, undefined);
   assert.equal(file, undefined);

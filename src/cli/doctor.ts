@@ -1,0 +1,146 @@
+import { stat } from "node:fs/promises";
+import type { Command } from "commander";
+import { dataPaths, type LoadedConfig } from "../config/mod.ts";
+import { type Log, NodeError, silentLog } from "../core/mod.ts";
+import { withExamples, withOutputOptions } from "./command.ts";
+import type { CliContext } from "./context.ts";
+import {
+  checkDataDir,
+  checkExternalPlugin,
+  checkPluginFolder,
+  checkPort,
+  checkRuntime,
+  checkSpace,
+  type Finding,
+  type Verdict,
+} from "./doctor-checks.ts";
+import { EXIT } from "./exit-codes.ts";
+import { loadFor, type SettingFlags, withSettingOptions } from "./settings-options.ts";
+import { formatTable } from "./terminal.ts";
+
+/** `velas-sphere doctor` */
+export function addDoctorCommand(program: Command, cli: CliContext): void {
+  withExamples(
+    withSettingOptions(withOutputOptions(program.command("doctor").summary("check that a node can run here")), {
+      hidden: true,
+    })
+      .description(
+        "Check the runtime, configuration, data directory, key, database, ports, disk and plugins, and say what to do about what is wrong. " +
+          "Opens the database as a start would, unless a node has it. Takes every option of velas-sphere node.",
+      )
+      .action(async (flags: SettingFlags & { readonly json?: boolean }) => {
+        const findings = await examine(cli, flags);
+        const failed = findings.some(({ verdict }) => verdict === "fail");
+        if (flags.json === true) cli.out.line(JSON.stringify({ ok: !failed, checks: findings }));
+        else show(findings, cli);
+        if (failed) cli.exitCode = EXIT.local;
+      }),
+    ["velas-sphere doctor", "exit code 12 when something fails"],
+    ["velas-sphere doctor --data-dir ./data --json", "for programs"],
+  );
+}
+
+async function examine(cli: CliContext, flags: SettingFlags): Promise<Finding[]> {
+  const { assertRuntimeSupported } = await import("../rpc/mod.ts");
+  const findings = [checkRuntime(assertRuntimeSupported)];
+  let loaded: LoadedConfig;
+  try {
+    loaded = loadFor(cli, flags);
+  } catch (error) {
+    if (!(error instanceof NodeError)) throw error;
+    return [...findings, {
+      name: "configuration",
+      verdict: "fail",
+      detail: error.message,
+      cure: "Mend it, then run this again",
+    }];
+  }
+  const { config } = loaded;
+  const { dataDir } = config.node;
+  const paths = dataPaths(dataDir);
+  findings.push(await checkConfig(loaded), await checkDataDir(dataDir), await checkSpace(dataDir));
+  findings.push(await checkKey(dataDir, config.node.keyPassphrase));
+  const database = await checkDatabase(paths.database);
+  findings.push(database.finding);
+  if (database.locked) {
+    findings.push({ name: "ports", verdict: "ok", detail: "not tried, since the node that runs here has them" });
+  } else {
+    for (const address of config.rpc.listen) findings.push(await checkPort("rpc port", address));
+    findings.push(await checkPort("rest port", config.rest.listen));
+  }
+  findings.push(await checkPluginFolder(paths.plugins));
+  findings.push(...await Promise.all(config.plugins.external.map(checkExternalPlugin)));
+  return findings;
+}
+
+async function checkConfig({ file, sources, notices }: LoadedConfig): Promise<Finding> {
+  const name = "configuration";
+  if (file === undefined) return { name, verdict: "ok", detail: "no file, so defaults, variables and flags" };
+  const holdsSecret = ["rest.token", "node.keyPassphrase"].some((key) => sources.get(key)?.name === file);
+  const { mode } = await stat(file);
+  if (holdsSecret && (mode & 0o077) !== 0) {
+    return {
+      name,
+      verdict: "warn",
+      detail: `${file} holds a secret and may be read by others`,
+      cure: `chmod 600 ${file}`,
+    };
+  }
+  return notices.length === 0
+    ? { name, verdict: "ok", detail: file }
+    : { name, verdict: "warn", detail: notices.join("; "), cure: "docs/configuration.md has the keys of this version" };
+}
+
+async function checkKey(dataDir: string, passphrase: string | undefined): Promise<Finding> {
+  const name = "node key";
+  const { loadNodeKey } = await import("../storage/node-key.ts");
+  try {
+    const loaded = await loadNodeKey({ dataDir, passphrase });
+    if (loaded === undefined) return { name, verdict: "ok", detail: "will be made at the first start" };
+    return { name, verdict: "ok", detail: `${loaded.key.nodeId}${loaded.encrypted ? ", encrypted" : ""}` };
+  } catch (error) {
+    return failure(name, error);
+  }
+}
+
+async function checkDatabase(path: string): Promise<{ finding: Finding; locked: boolean }> {
+  const name = "database";
+  if (await stat(path).catch(() => undefined) === undefined) {
+    return { finding: { name, verdict: "ok", detail: "will be made at the first start" }, locked: false };
+  }
+  const { openStore } = await import("../storage/mod.ts");
+  const warnings: string[] = [];
+  const log: Log = { ...silentLog, warn: (message) => void warnings.push(message) };
+  try {
+    await (await openStore(path, { log })).close();
+    const finding: Finding = warnings.length === 0
+      ? { name, verdict: "ok", detail: "opens" }
+      : { name, verdict: "warn", detail: warnings.join("; ") };
+    return { finding, locked: false };
+  } catch (error) {
+    if (error instanceof NodeError && error.code === "storage_locked") {
+      return { finding: { name, verdict: "ok", detail: "in use: a node runs on this data directory" }, locked: true };
+    }
+    return { finding: failure(name, error), locked: false };
+  }
+}
+
+/** The errors of these parts say their cure themselves. */
+function failure(name: string, error: unknown): Finding {
+  if (!(error instanceof NodeError)) throw error;
+  return { name, verdict: "fail", detail: error.message };
+}
+
+function show(findings: readonly Finding[], { out }: CliContext): void {
+  const { green, yellow, red, bold, dim } = out.colors;
+  const paint: Record<Verdict, (text: string) => string> = { ok: green, warn: yellow, fail: red };
+  const rows = findings.map(({ name, verdict, detail }) => [paint[verdict](verdict), name, detail]);
+  formatTable(rows).forEach((line, i) => {
+    out.line(line);
+    const { cure } = findings[i]!;
+    if (cure !== undefined) out.line(dim(`      -> ${cure}`));
+  });
+  const count = (verdict: Verdict): number => findings.filter((each) => each.verdict === verdict).length;
+  if (count("fail") > 0) out.line(bold(red(`\n${count("fail")} of ${findings.length} checks failed.`)));
+  else out.line(bold(`\nA node can run here${count("warn") > 0 ? `; ${count("warn")} things to look at` : ""}.`));
+}

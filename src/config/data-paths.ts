@@ -1,0 +1,14 @@
+import { join } from "node:path";
+
+/** What lies where in a node's data directory. The node key is beside them, in `node-key.json`. */
+export interface DataPaths {
+  /** The folder of the LevelDB. */
+  readonly database: string;
+  /** The folder where plugins are found and installed. */
+  readonly plugins: string;
+}
+
+/** The places in a data directory. */
+export function dataPaths(dataDir: string): DataPaths {
+  return { database: join(dataDir, "db"), plugins: join(dataDir, "plugins") };
+}
