@@ -1,0 +1,71 @@
+import type { ErrorCode } from "../core/mod.ts";
+import { HostRefusal } from "./kernel.ts";
+import { TimeIsOver } from "./time-guard.ts";
+import { WasiExit } from "./wasi.ts";
+import type { WarmInstance } from "./warm-instance.ts";
+
+export interface CallFailure {
+  readonly code: ErrorCode;
+  readonly message: string;
+}
+
+const SHOWN_CHARACTERS = 300;
+
+/** What the error means that a plugin's code ended with. `refusal` is the host's own reason, which outweighs the rest. */
+export function explainFailure(
+  error: unknown,
+  { instance, refusal, timeoutMs }: {
+    instance: WarmInstance | undefined;
+    refusal: HostRefusal | undefined;
+    timeoutMs: number;
+  },
+): CallFailure {
+  if (error instanceof TimeIsOver) return timeIsOver(timeoutMs);
+  if (refusal !== undefined) return refusal;
+  if (error instanceof WebAssembly.LinkError || error instanceof WebAssembly.CompileError) {
+    return { code: "module_invalid", message: `The module cannot be instantiated: ${cut(error.message)}` };
+  }
+  if (instance === undefined) {
+    return { code: "overloaded", message: `The machine has no room for another instance: ${messageOf(error)}` };
+  }
+  if (error instanceof WasiExit) return { code: "plugin_trapped", message: error.message };
+  if (error instanceof RangeError && /call stack/i.test(error.message)) {
+    return { code: "plugin_trapped", message: "The plugin recursed too deeply: its stack is full" };
+  }
+  const reported = instance.error();
+  if (reported !== undefined) return pluginFailed(reported);
+  // Languages abort when an allocation fails, which is seen here only as a trap with the memory nearly full.
+  if (error instanceof WebAssembly.RuntimeError && instance.isNearlyFull) {
+    return {
+      code: "memory_exceeded",
+      message:
+        `The plugin stopped (${
+          cut(error.message)
+        }) when its memory had grown to ${instance.memoryBytes} bytes of the ` +
+        `${instance.maxMemoryBytes} it may have; raise limits.memoryBytes if it needs more`,
+    };
+  }
+  return { code: "plugin_trapped", message: `The plugin trapped: ${messageOf(error)}` };
+}
+
+/** The plugin's own error. */
+export function pluginFailed(text: string): CallFailure {
+  return { code: "plugin_failed", message: text === "" ? "The plugin failed without saying why" : text };
+}
+
+/** The call ran longer than it may. */
+export function timeIsOver(timeoutMs: number): CallFailure {
+  return {
+    code: "deadline_exceeded",
+    message: `The plugin ran longer than the task's limit of ${timeoutMs} ms (limits.timeoutMs) and was stopped`,
+  };
+}
+
+function messageOf(error: unknown): string {
+  // A WebAssembly.Exception is no Error: the plugin threw it and nothing in it caught it.
+  return error instanceof Error ? cut(error.message) : "an exception that it did not catch";
+}
+
+function cut(message: string): string {
+  return message.slice(0, SHOWN_CHARACTERS);
+}

@@ -1,0 +1,223 @@
+/** Calls that a worker may have at once: one that runs and those queued behind it. */
+export const SLOTS = 16;
+/**
+ * Inputs and outputs up to this size lie in the slot, whose memory grows to it and is used again; larger ones are posted, as shared
+ * memory of their own. (On Deno 2.8 posting plain bytes is a hundred times slower than posting shared memory.)
+ */
+export const SLOT_BYTES = 256 << 10; // 256 KiB
+const FIRST_SLOT_BYTES = 8 << 10; // 8 KiB
+
+/** Where a slot is in its life. The rest of the slot's word is the number of the call, so that a late look at a reused slot fails. */
+export const SLOT_STATE = {
+  free: 0,
+  /** Filled by the pool; either side may take it. */
+  pending: 1,
+  /** Taken by the worker: the call runs, and nobody else may run it. */
+  running: 2,
+  /** The output lies in the slot. */
+  done: 3,
+  /** The outcome was posted before this state was set. */
+  posted: 4,
+} as const;
+export type SlotState = (typeof SLOT_STATE)[keyof typeof SLOT_STATE];
+
+/** What the pool tells a worker of a call. */
+export interface SlotCall {
+  readonly moduleId: number;
+  /** Index into the module's list of functions. */
+  readonly functionIndex: number;
+  readonly memoryPages: number;
+  readonly outputBytes: number;
+  readonly timeoutMs: number;
+  readonly wantsEvents: boolean;
+  readonly streamsOutput: boolean;
+  /** Length of the input, and whether it lies in the slot rather than in a message. */
+  readonly inputLength: number;
+  readonly inputInSlot: boolean;
+}
+
+const FIELD = {
+  word: 0,
+  moduleId: 1,
+  functionIndex: 2,
+  memoryPages: 3,
+  outputBytes: 4,
+  timeoutMs: 5,
+  flags: 6,
+  inputLength: 7,
+  outputLength: 8,
+  canceled: 9,
+  wallMicros: 10,
+} as const;
+const FIELDS = 16;
+const HEADER_INTS = 16;
+const FLAG = { events: 1, streams: 2, inSlot: 4 } as const;
+const STATE_BITS = 3;
+/** Call numbers wrap here; a slot would have to be looked at this many calls late to be mistaken. */
+const CALL_NUMBERS = 1 << 28;
+
+/** Bells, in the header: 1 when a message that wakes the other side is on its way or it is awake. */
+const BELL = { worker: 0, pool: 1 } as const;
+
+/** What is shared, in the form in which a worker is given it. */
+export interface SlotMemory {
+  readonly control: SharedArrayBuffer;
+  readonly data: readonly SharedArrayBuffer[];
+}
+
+function newSlotMemory(): SlotMemory {
+  return {
+    control: new SharedArrayBuffer((HEADER_INTS + SLOTS * FIELDS) * 4),
+    data: Array.from({ length: SLOTS }, () => new SharedArrayBuffer(FIRST_SLOT_BYTES, { maxByteLength: SLOT_BYTES })),
+  };
+}
+
+/**
+ * Memory that the pool shares with one worker. A message between threads costs as much as a dozen small plugin calls, so calls
+ * and their outcomes lie here, and a message only rings a bell that wakes the other side when it sleeps. A call is taken by
+ * compare-exchange of its slot's word from pending to running, so a call that waits behind a slow one can be withdrawn and given to
+ * another worker, and runs exactly once.
+ */
+export class CallSlots {
+  readonly memory: SlotMemory;
+  readonly #ints: Int32Array;
+  readonly #data: readonly Uint8Array[];
+
+  constructor(memory: SlotMemory = newSlotMemory()) {
+    this.memory = memory;
+    this.#ints = new Int32Array(memory.control);
+    this.#data = memory.data.map((buffer) => new Uint8Array(buffer));
+  }
+
+  /** Rings for the worker or the pool. Returns whether the caller must post a message to wake it. */
+  ring(side: keyof typeof BELL): boolean {
+    return Atomics.exchange(this.#ints, BELL[side], 1) === 0;
+  }
+
+  /** Says that a side goes to sleep, or will look at every slot now: from here on it must be rung for again. */
+  silence(side: keyof typeof BELL): void {
+    Atomics.store(this.#ints, BELL[side], 0);
+  }
+
+  /** Fills a free slot and offers it to the worker. Only the pool calls this. */
+  offer(slot: number, callNumber: number, call: SlotCall, input: Uint8Array): void {
+    const at = HEADER_INTS + slot * FIELDS;
+    const ints = this.#ints;
+    ints[at + FIELD.moduleId] = call.moduleId;
+    ints[at + FIELD.functionIndex] = call.functionIndex;
+    ints[at + FIELD.memoryPages] = call.memoryPages;
+    ints[at + FIELD.outputBytes] = call.outputBytes;
+    ints[at + FIELD.timeoutMs] = call.timeoutMs;
+    ints[at + FIELD.flags] = (call.wantsEvents ? FLAG.events : 0) | (call.streamsOutput ? FLAG.streams : 0) |
+      (call.inputInSlot ? FLAG.inSlot : 0);
+    ints[at + FIELD.inputLength] = call.inputLength;
+    ints[at + FIELD.canceled] = 0;
+    if (call.inputInSlot) this.#write(slot, input);
+    Atomics.store(ints, at, word(callNumber, SLOT_STATE.pending));
+  }
+
+  /** The call in a slot; valid while it is pending or running. */
+  call(slot: number): SlotCall {
+    const at = HEADER_INTS + slot * FIELDS;
+    const ints = this.#ints;
+    const flags = ints[at + FIELD.flags]!;
+    return {
+      moduleId: ints[at + FIELD.moduleId]!,
+      functionIndex: ints[at + FIELD.functionIndex]!,
+      memoryPages: ints[at + FIELD.memoryPages]!,
+      outputBytes: ints[at + FIELD.outputBytes]! >>> 0,
+      timeoutMs: ints[at + FIELD.timeoutMs]!,
+      wantsEvents: (flags & FLAG.events) !== 0,
+      streamsOutput: (flags & FLAG.streams) !== 0,
+      inputLength: ints[at + FIELD.inputLength]!,
+      inputInSlot: (flags & FLAG.inSlot) !== 0,
+    };
+  }
+
+  /** The input in a slot: a view, valid while the call runs. */
+  input(slot: number, length: number): Uint8Array {
+    return this.#data[slot]!.subarray(0, length);
+  }
+
+  /** Moves a slot from one state to another; false when it was not in the first, or holds another call. */
+  move(slot: number, callNumber: number, from: SlotState, to: SlotState): boolean {
+    const expected = word(callNumber, from);
+    return Atomics.compareExchange(this.#ints, HEADER_INTS + slot * FIELDS, expected, word(callNumber, to)) ===
+      expected;
+  }
+
+  /** Which call a slot holds, and its state. */
+  look(slot: number): { callNumber: number; state: SlotState } {
+    const value = Atomics.load(this.#ints, HEADER_INTS + slot * FIELDS);
+    return { callNumber: value >>> STATE_BITS, state: (value & 7) as SlotState };
+  }
+
+  /** The state of a slot that is known to hold this call. */
+  state(slot: number): SlotState {
+    return (Atomics.load(this.#ints, HEADER_INTS + slot * FIELDS) & 7) as SlotState;
+  }
+
+  /** Puts a small output into the slot and ends the call. Only the worker calls this. */
+  finish(slot: number, callNumber: number, result: { output: Uint8Array; wallMicros: number }): void {
+    const at = HEADER_INTS + slot * FIELDS;
+    this.#write(slot, result.output);
+    this.#ints[at + FIELD.outputLength] = result.output.length;
+    this.#ints[at + FIELD.wallMicros] = Math.min(result.wallMicros, 0x7fff_ffff);
+    Atomics.store(this.#ints, at, word(callNumber, SLOT_STATE.done));
+  }
+
+  /** Takes the output out of a slot that is done, and frees it. Only the pool calls this. */
+  take(slot: number): { output: Uint8Array; wallMicros: number } {
+    const at = HEADER_INTS + slot * FIELDS;
+    const length = this.#ints[at + FIELD.outputLength]!;
+    const output = new Uint8Array(length);
+    output.set(this.#data[slot]!.subarray(0, length));
+    const wallMicros = this.#ints[at + FIELD.wallMicros]!;
+    Atomics.store(this.#ints, at, SLOT_STATE.free);
+    return { output, wallMicros };
+  }
+
+  /** Frees a slot whatever it holds. Only the pool calls this, once the worker can no longer take it. */
+  free(slot: number): void {
+    Atomics.store(this.#ints, HEADER_INTS + slot * FIELDS, SLOT_STATE.free);
+  }
+
+  /** Asks the running call to stop at its next host call. */
+  cancel(slot: number): void {
+    Atomics.store(this.#ints, HEADER_INTS + slot * FIELDS + FIELD.canceled, 1);
+  }
+
+  isCanceled(slot: number): boolean {
+    return Atomics.load(this.#ints, HEADER_INTS + slot * FIELDS + FIELD.canceled) === 1;
+  }
+
+  #write(slot: number, bytes: Uint8Array): void {
+    const buffer = this.memory.data[slot]!;
+    // Both sides see it grow. Doubling keeps that rare; it never shrinks.
+    if (buffer.byteLength < bytes.length) buffer.grow(Math.min(2 ** Math.ceil(Math.log2(bytes.length)), SLOT_BYTES));
+    this.#data[slot]!.set(bytes);
+  }
+}
+
+/** A copy of bytes in shared memory of their own. */
+export function shared(bytes: Uint8Array): SharedArrayBuffer {
+  const buffer = new SharedArrayBuffer(bytes.length);
+  new Uint8Array(buffer).set(bytes);
+  return buffer;
+}
+
+/** A private copy of bytes in shared memory. */
+export function unshared(buffer: SharedArrayBuffer): Uint8Array {
+  const bytes = new Uint8Array(buffer.byteLength);
+  bytes.set(new Uint8Array(buffer));
+  return bytes;
+}
+
+/** The number of the call after this one. */
+export function nextCallNumber(callNumber: number): number {
+  return (callNumber + 1) % CALL_NUMBERS;
+}
+
+function word(callNumber: number, state: SlotState): number {
+  return (callNumber << STATE_BITS) | state;
+}

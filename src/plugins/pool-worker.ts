@@ -1,0 +1,257 @@
+import type { Worker } from "node:worker_threads";
+import { NodeError, startWorker } from "../core/mod.ts";
+import type { PluginEvent } from "../core/mod.ts";
+import { CallSlots, nextCallNumber, shared, SLOT_BYTES, SLOT_STATE, SLOTS, unshared } from "./call-slots.ts";
+import type { FromWorker, ToWorker, WorkerModule } from "./worker-protocol.ts";
+
+/** What the pool is asked to run. */
+export interface PoolCall {
+  readonly module: WorkerModule;
+  readonly functionIndex: number;
+  readonly input: Uint8Array;
+  readonly memoryPages: number;
+  readonly outputBytes: number;
+  readonly timeoutMs: number;
+  readonly streamsOutput: boolean;
+  readonly signal: AbortSignal;
+  readonly onEvent: ((event: PluginEvent) => void) | undefined;
+}
+
+export interface PoolOutcome {
+  readonly output: Uint8Array;
+  readonly wallMicros: number;
+}
+
+/** A call in the pool, from its arrival to its outcome. It may pass through several workers, but runs in one. */
+export interface Job {
+  readonly call: PoolCall;
+  /** Answers the caller; only the first answer counts. */
+  readonly settle: (outcome: PoolOutcome | NodeError) => void;
+  settled: boolean;
+  /** The number under which its present worker knows it. */
+  callNumber: number;
+  /** A large input, once a worker was given it. */
+  sharedInput?: SharedArrayBuffer;
+}
+
+export interface PoolWorkerOptions {
+  readonly warmInstances: number;
+  readonly warmBytes: number;
+  /** Called when calls ended, or the worker became ready. */
+  readonly onProgress: (worker: PoolWorker) => void;
+  /** Called once, when the thread has ended by itself. Its jobs are still here. */
+  readonly onDeath: (worker: PoolWorker, error: Error) => void;
+}
+
+/** The running call of a worker, and when the pool first saw it running. */
+export interface RunningCall {
+  readonly slot: number;
+  readonly job: Job;
+  readonly since: number;
+  /** How long it had run when its caller canceled it. */
+  canceledAtMs?: number;
+}
+
+/** One worker thread, seen from the pool: what it runs, what waits in its slots, and its messages. */
+export class PoolWorker {
+  readonly #thread: Worker;
+  readonly #slots = new CallSlots();
+  readonly #jobs: (Job | undefined)[] = new Array<Job | undefined>(SLOTS).fill(undefined);
+  readonly #knownModules = new Set<number>();
+  readonly #options: PoolWorkerOptions;
+  #callNumber = 0;
+  #running: RunningCall | undefined;
+  #exited = false;
+  /** How many of its slots are in use. */
+  load = 0;
+  ready = false;
+  /** A call runs for so long that nothing should wait behind it. */
+  stalled = false;
+  /** Given up: nothing it does counts any more. */
+  retired = false;
+
+  constructor(options: PoolWorkerOptions) {
+    this.#options = options;
+    const { warmInstances, warmBytes } = options;
+    this.#thread = startWorker("src/plugins/worker.ts", {
+      workerData: { slots: this.#slots.memory, warmInstances, warmBytes },
+      env: {},
+      resourceLimits: { maxOldGenerationSizeMb: 512 },
+    });
+    this.#thread.on("message", (message: FromWorker) => this.#receive(message));
+    this.#thread.on("error", (error: Error) => this.#die(error));
+    this.#thread.on("exit", (code) => {
+      this.#exited = true;
+      this.#die(new Error(`The worker thread ended with code ${code}`));
+    });
+  }
+
+  /** Whether another call may be given to it. */
+  get hasRoom(): boolean {
+    return this.ready && !this.stalled && !this.retired && this.load < SLOTS;
+  }
+
+  get hasExited(): boolean {
+    return this.#exited;
+  }
+
+  /** Puts a job into a free slot. The caller has checked {@link hasRoom}. */
+  assign(job: Job): void {
+    const slot = this.#jobs.indexOf(undefined);
+    const { call } = job;
+    job.callNumber = this.#callNumber = nextCallNumber(this.#callNumber);
+    this.#jobs[slot] = job;
+    this.load++;
+    if (!this.#knownModules.has(call.module.id)) {
+      this.#knownModules.add(call.module.id);
+      this.#post({ type: "module", module: call.module });
+    }
+    const inputInSlot = call.input.length <= SLOT_BYTES;
+    if (!inputInSlot) {
+      // Posted before the slot is offered, so that a worker that sees the call has the input or will be woken by it.
+      job.sharedInput ??= shared(call.input);
+      this.#post({ type: "input", callNumber: job.callNumber, bytes: job.sharedInput });
+    }
+    this.#slots.offer(slot, job.callNumber, {
+      moduleId: call.module.id,
+      functionIndex: call.functionIndex,
+      memoryPages: call.memoryPages,
+      outputBytes: call.outputBytes,
+      timeoutMs: call.timeoutMs,
+      wantsEvents: call.onEvent !== undefined,
+      streamsOutput: call.streamsOutput,
+      inputLength: call.input.length,
+      inputInSlot,
+    }, call.input);
+    if (this.#slots.ring("worker")) this.#post(0);
+  }
+
+  /** Settles the calls whose outcome lies in the slots. Returns whether there were any. */
+  harvest(): boolean {
+    let any = false;
+    for (let slot = 0; slot < SLOTS; slot++) {
+      const job = this.#jobs[slot];
+      if (job === undefined || this.#slots.state(slot) !== SLOT_STATE.done) continue;
+      const outcome = this.#slots.take(slot);
+      this.#release(slot);
+      job.settle(outcome);
+      any = true;
+    }
+    return any;
+  }
+
+  /** Takes back the calls that wait, oldest first; `only` limits which. */
+  withdraw(only: (job: Job) => boolean = () => true): Job[] {
+    const withdrawn: Job[] = [];
+    for (let slot = 0; slot < SLOTS; slot++) {
+      const job = this.#jobs[slot];
+      if (job === undefined || !only(job)) continue;
+      if (!this.#slots.move(slot, job.callNumber, SLOT_STATE.pending, SLOT_STATE.free)) continue;
+      this.#release(slot);
+      if (job.call.input.length > SLOT_BYTES) this.#post({ type: "withdrawn", callNumber: job.callNumber });
+      withdrawn.push(job);
+    }
+    return withdrawn.sort((a, b) => a.callNumber - b.callNumber);
+  }
+
+  /** The call that runs now, with the time since when it was seen to. */
+  observe(nowMs: number): RunningCall | undefined {
+    const slot = this.#jobs.findIndex((job, i) => job !== undefined && this.#slots.state(i) === SLOT_STATE.running);
+    const job = this.#jobs[slot];
+    if (job === undefined) this.#running = undefined;
+    else if (this.#running?.job !== job) this.#running = { slot, job, since: nowMs };
+    return this.#running;
+  }
+
+  /** Whether this call still runs and everything that ended before it has arrived, so that the worker may be given up for it. */
+  isOnlyRunning({ slot, job }: RunningCall): boolean {
+    return this.#jobs.every((other, i) => {
+      if (other === undefined) return true;
+      return i === slot && other === job && this.#slots.state(i) === SLOT_STATE.running;
+    });
+  }
+
+  /** Asks a running call to stop at its next host call. */
+  cancel({ slot }: RunningCall): void {
+    this.#slots.cancel(slot);
+  }
+
+  /** The worker need not keep instances of a module. */
+  forget(moduleId: number): void {
+    if (this.#knownModules.delete(moduleId)) this.#post({ type: "forget", moduleId });
+  }
+
+  /** Everything that it has not finished. */
+  abandonJobs(): { running: Job[]; waiting: Job[] } {
+    this.harvest();
+    const waiting = this.withdraw();
+    const running = this.#jobs.filter((job) => job !== undefined);
+    this.#jobs.fill(undefined);
+    this.load = 0;
+    return { running, waiting };
+  }
+
+  /** Stops the thread. On Deno a thread that loops in a plugin ends only when the plugin's time is over. */
+  async terminate(): Promise<void> {
+    this.retired = true;
+    await this.#thread.terminate();
+  }
+
+  #post(message: ToWorker): void {
+    this.#thread.postMessage(message);
+  }
+
+  #release(slot: number): void {
+    this.#jobs[slot] = undefined;
+    this.load--;
+    if (this.#running?.slot === slot) {
+      this.#running = undefined;
+      this.stalled = false;
+    }
+  }
+
+  #die(error: Error): void {
+    if (this.retired) return;
+    this.retired = true;
+    this.#options.onDeath(this, error);
+  }
+
+  #receive(message: FromWorker): void {
+    if (this.retired) return;
+    if (message === 0) {
+      // From here on the worker rings again; what it finished before is harvested now.
+      this.#slots.silence("pool");
+      this.harvest();
+      this.#options.onProgress(this);
+      return;
+    }
+    if (message.type === "ready") {
+      this.ready = true;
+      this.#options.onProgress(this);
+      return;
+    }
+    const slot = this.#jobs.findIndex((job) => job?.callNumber === message.callNumber);
+    const job = this.#jobs[slot];
+    if (job === undefined) return;
+    if (message.type === "event") return deliver(job, message.event);
+    if (message.type === "chunk") return deliver(job, { type: "chunk", bytes: unshared(message.bytes) });
+    // The worker sets the slot's state after it posted the outcome; it does nothing else with it, so it can be freed.
+    this.#slots.free(slot);
+    this.#release(slot);
+    job.settle(
+      message.type === "output"
+        ? { output: unshared(message.output), wallMicros: message.wallMicros }
+        : new NodeError(message.code, message.message),
+    );
+    this.#options.onProgress(this);
+  }
+}
+
+function deliver(job: Job, event: PluginEvent): void {
+  if (job.settled) return;
+  try {
+    job.call.onEvent?.(event);
+  } catch (cause) {
+    job.settle(new NodeError("internal", "The receiver of a plugin's events failed", { cause }));
+  }
+}

@@ -1,0 +1,30 @@
+import vm from "node:vm";
+import { isDeno } from "../core/mod.ts";
+
+/** Thrown when guarded code ran too long. */
+export class TimeIsOver extends Error {}
+
+const ENTRY = "__velasGuarded";
+const entry = isDeno ? new vm.Script(`${ENTRY}()`) : undefined;
+
+/**
+ * How long a worker may go on with further calls under one guard, in milliseconds. Starting a guard costs about as much as a
+ * small call, so calls share one; each may run that much longer than its limit.
+ */
+export const GUARD_WINDOW_MS = isDeno ? 2 : 0;
+
+/**
+ * Runs code and stops it when its time is over, even in a loop without end. Only on Deno: there a worker that loops cannot be
+ * terminated from outside, but V8's own time limit for scripts stops it. On Node the pool terminates the worker instead, and this
+ * only calls.
+ */
+export function runGuarded(timeoutMs: number, body: () => void): void {
+  if (entry === undefined) return body();
+  (globalThis as Record<string, unknown>)[ENTRY] = body;
+  try {
+    entry.runInThisContext({ timeout: timeoutMs + GUARD_WINDOW_MS });
+  } catch (error) {
+    if ((error as { code?: unknown } | null)?.code === "ERR_SCRIPT_EXECUTION_TIMEOUT") throw new TimeIsOver();
+    throw error;
+  }
+}

@@ -1,0 +1,195 @@
+import { invalidModule, SECTION, splitSections, WasmReader } from "./wasm-binary.ts";
+import type { Section } from "./wasm-binary.ts";
+
+/** Bounds of a table or memory: flag bits of the binary format, and sizes in elements or pages. */
+export interface Limits {
+  readonly flags: number;
+  readonly min: number;
+  readonly max: number | undefined;
+}
+
+export type ExternalKind = "function" | "table" | "memory" | "global" | "tag";
+
+export interface ModuleImport {
+  readonly module: string;
+  readonly name: string;
+  readonly kind: ExternalKind;
+  /** The signature of a function, such as `I,i:I`: parameters, colon, results; empty for anything else. */
+  readonly signature: string;
+  /** The index of a function's type; 0 for anything else. */
+  readonly typeIndex: number;
+}
+
+export interface ModuleExport {
+  readonly name: string;
+  readonly kind: ExternalKind;
+  readonly index: number;
+  /** The signature of a function, as in {@link ModuleImport}; empty for anything else. */
+  readonly signature: string;
+}
+
+export interface TableType {
+  readonly element: number;
+  readonly limits: Limits;
+}
+
+/** The parts of a module that decide whether and how this node can run it. */
+export interface ModuleOutline {
+  readonly sections: readonly Section[];
+  readonly imports: readonly ModuleImport[];
+  readonly exports: readonly ModuleExport[];
+  readonly tables: readonly TableType[];
+  readonly memories: readonly Limits[];
+  readonly startFunction: number | undefined;
+  /** The content of custom sections by name; of several with one name, the first. */
+  readonly custom: ReadonlyMap<string, Uint8Array>;
+}
+
+const KINDS: readonly ExternalKind[] = ["function", "table", "memory", "global", "tag"];
+const VALUE_TYPES: Readonly<Record<number, string>> = {
+  0x7f: "i",
+  0x7e: "I",
+  0x7d: "f",
+  0x7c: "F",
+  0x7b: "v",
+  0x70: "c",
+  0x6f: "x",
+  0x69: "n",
+};
+
+/**
+ * Reads what the host must know of a module: types, imports, tables, memories, exports, start and custom sections. Code and data are
+ * not looked into; a WebAssembly engine has to validate the module as well. Throws `module_invalid`, and nothing else,
+ * for any bytes.
+ */
+export function outlineModule(module: Uint8Array): ModuleOutline {
+  const sections = splitSections(module);
+  const body = (id: number): WasmReader => {
+    const found = sections.filter((section) => section.id === id);
+    if (found.length > 1) throw invalidModule(`The module has section ${id} more than once`);
+    return new WasmReader(found[0]?.body ?? Uint8Array.of(0));
+  };
+
+  const types = list(body(SECTION.type), readFunctionType);
+  const typeOf = (index: number): string => {
+    const type = types[index];
+    if (type === undefined) throw invalidModule(`The module uses type ${index}, and has only ${types.length}`);
+    return type;
+  };
+  const imports = list(body(SECTION.import), (reader) => readImport(reader, typeOf));
+  const functions = [
+    ...imports.filter(({ kind }) => kind === "function").map(({ signature }) => signature),
+    ...list(body(SECTION.function), (reader) => typeOf(reader.u32())),
+  ];
+  const exports = list(body(SECTION.export), (reader): ModuleExport => {
+    const name = reader.name();
+    const kind = readKind(reader);
+    const index = reader.u32();
+    return { name, kind, index, signature: kind === "function" ? functions[index] ?? "" : "" };
+  });
+  return {
+    sections,
+    imports,
+    exports,
+    tables: list(body(SECTION.table), readTableType),
+    memories: list(body(SECTION.memory), readLimits),
+    startFunction: sections.some(({ id }) => id === SECTION.start) ? body(SECTION.start).u32() : undefined,
+    custom: readCustomSections(sections),
+  };
+}
+
+function list<T>(reader: WasmReader, read: (reader: WasmReader) => T): T[] {
+  const count = reader.u32();
+  const items: T[] = [];
+  // Each item takes a byte at least, so a count that lies ends at the section's end and cannot fill the memory.
+  for (let i = 0; i < count; i++) items.push(read(reader));
+  return items;
+}
+
+function readFunctionType(reader: WasmReader): string {
+  const form = reader.byte();
+  if (form !== 0x60) {
+    // Structs and arrays live on the garbage-collected heap, where no memory limit would reach them.
+    throw invalidModule(
+      `The module has a type of form 0x${form.toString(16)}, and this node runs only plain function types; ` +
+        "build it without garbage-collected types",
+    );
+  }
+  const values = (): string => list(reader, (r) => readValueType(r)).join(",");
+  const parameters = values();
+  return `${parameters}:${values()}`;
+}
+
+function readValueType(reader: WasmReader): string {
+  const code = reader.byte();
+  // A reference to a heap type carries that type: another code, or the index of a type.
+  if (code === 0x63 || code === 0x64) return `r${code}.${reader.u32()}`;
+  return VALUE_TYPES[code] ?? `?${code}`;
+}
+
+function readKind(reader: WasmReader): ExternalKind {
+  const code = reader.byte();
+  const kind = KINDS[code];
+  if (kind === undefined) throw invalidModule(`The module imports or exports a thing of unknown kind ${code}`);
+  return kind;
+}
+
+function readImport(reader: WasmReader, typeOf: (index: number) => string): ModuleImport {
+  const module = reader.name();
+  const name = reader.name();
+  const kind = readKind(reader);
+  switch (kind) {
+    case "function": {
+      const typeIndex = reader.u32();
+      return { module, name, kind, signature: typeOf(typeIndex), typeIndex };
+    }
+    case "table":
+      readTableType(reader);
+      break;
+    case "memory":
+      readLimits(reader);
+      break;
+    case "global":
+      readValueType(reader);
+      reader.byte();
+      break;
+    case "tag":
+      reader.byte();
+      reader.u32();
+  }
+  return { module, name, kind, signature: "", typeIndex: 0 };
+}
+
+function readTableType(reader: WasmReader): TableType {
+  const element = reader.byte();
+  if (element !== 0x70 && element !== 0x6f) {
+    throw invalidModule(
+      `The module has a table of type 0x${element.toString(16)}, and this node runs only funcref and externref tables`,
+    );
+  }
+  return { element, limits: readLimits(reader) };
+}
+
+function readLimits(reader: WasmReader): Limits {
+  const flags = reader.byte();
+  if ((flags & ~1) !== 0) {
+    const what = (flags & 4) !== 0
+      ? "64-bit addresses"
+      : (flags & 2) !== 0
+      ? "shared memory"
+      : `limits 0x${flags.toString(16)}`;
+    throw invalidModule(`The module uses ${what}, which this node does not run; build it for plain wasm32`);
+  }
+  return { flags, min: reader.u32(), max: (flags & 1) !== 0 ? reader.u32() : undefined };
+}
+
+function readCustomSections(sections: readonly Section[]): Map<string, Uint8Array> {
+  const custom = new Map<string, Uint8Array>();
+  for (const { id, body } of sections) {
+    if (id !== SECTION.custom) continue;
+    const reader = new WasmReader(body);
+    const name = reader.name();
+    if (!custom.has(name)) custom.set(name, body.subarray(reader.offset));
+  }
+  return custom;
+}

@@ -1,0 +1,46 @@
+import type { ErrorCode, PluginEvent } from "../core/mod.ts";
+import type { SlotMemory } from "./call-slots.ts";
+
+/** A module as workers know it. */
+export interface WorkerModule {
+  /** Unique in the process. */
+  readonly id: number;
+  readonly module: WebAssembly.Module;
+  /** Bounds of the linear memory in pages; absent for a module without one. */
+  readonly memory?: { readonly min: number; readonly max: number };
+  readonly functions: readonly string[];
+}
+
+/** What a worker thread is started with. */
+export interface WorkerSetup {
+  readonly slots: SlotMemory;
+  /** How many instances stay warm, and how many bytes they may hold in memory together. */
+  readonly warmInstances: number;
+  readonly warmBytes: number;
+}
+
+/** Messages from the pool to a worker. A number is a bell: look at the slots. */
+export type ToWorker =
+  | 0
+  | { readonly type: "module"; readonly module: WorkerModule }
+  | { readonly type: "forget"; readonly moduleId: number }
+  | { readonly type: "input"; readonly callNumber: number; readonly bytes: SharedArrayBuffer }
+  /** The call was taken back before it ran; its input is not needed. */
+  | { readonly type: "withdrawn"; readonly callNumber: number };
+
+/** What a plugin says in words. */
+export type SaidEvent = Exclude<PluginEvent, { type: "chunk" }>;
+
+/** Messages from a worker to the pool. */
+export type FromWorker =
+  | 0
+  | { readonly type: "ready" }
+  | { readonly type: "event"; readonly callNumber: number; readonly event: SaidEvent }
+  | { readonly type: "chunk"; readonly callNumber: number; readonly bytes: SharedArrayBuffer }
+  | {
+    readonly type: "output";
+    readonly callNumber: number;
+    readonly output: SharedArrayBuffer;
+    readonly wallMicros: number;
+  }
+  | { readonly type: "failure"; readonly callNumber: number; readonly code: ErrorCode; readonly message: string };

@@ -1,0 +1,180 @@
+/**
+ * The thread in which plugins run. It takes calls from the slots it shares with the pool, one at a time, oldest first, and keeps
+ * instances warm between them.
+ */
+import { parentPort, workerData } from "node:worker_threads";
+import { explainFailure, pluginFailed } from "./call-failure.ts";
+import { CallSlots, shared, SLOT_BYTES, SLOT_STATE, SLOTS } from "./call-slots.ts";
+import type { SlotCall } from "./call-slots.ts";
+import { WorkerSink } from "./call-sink.ts";
+import { InstanceCache } from "./instance-cache.ts";
+import { GUARD_WINDOW_MS, runGuarded } from "./time-guard.ts";
+import { WarmInstance } from "./warm-instance.ts";
+import type { FromWorker, ToWorker, WorkerModule, WorkerSetup } from "./worker-protocol.ts";
+import type { CallFailure } from "./call-failure.ts";
+
+/** A call that can run: it is pending, and module and input are here. */
+interface Runnable {
+  readonly slot: number;
+  readonly callNumber: number;
+  readonly call: SlotCall;
+  readonly module: WorkerModule;
+}
+
+const BREATH_MS = 5; // how long calls go on before messages are let in
+
+const port = parentPort!;
+const setup = workerData as WorkerSetup;
+const slots = new CallSlots(setup.slots);
+const modules = new Map<number, WorkerModule>();
+const inputs = new Map<number, Uint8Array>();
+const sink = new WorkerSink();
+const cache = new InstanceCache({ maxCount: setup.warmInstances, maxBytes: setup.warmBytes });
+let working = false;
+
+port.on("message", (message: ToWorker) => {
+  if (message !== 0) receive(message);
+  if (!working) void work();
+});
+post({ type: "ready" });
+
+function post(message: FromWorker): void {
+  port.postMessage(message);
+}
+
+function receive(message: Exclude<ToWorker, 0>): void {
+  switch (message.type) {
+    case "module":
+      modules.set(message.module.id, message.module);
+      break;
+    case "forget":
+      modules.delete(message.moduleId);
+      cache.forget(message.moduleId);
+      break;
+    case "input":
+      inputs.set(message.callNumber, new Uint8Array(message.bytes));
+      break;
+    case "withdrawn":
+      inputs.delete(message.callNumber);
+  }
+}
+
+/** Runs calls until none is left. */
+async function work(): Promise<void> {
+  working = true;
+  let breathed = performance.now();
+  for (;;) {
+    const next = oldestRunnable();
+    if (next === undefined) {
+      // A call that is offered after this line rings; one that was offered before is found by looking again.
+      slots.silence("worker");
+      if (oldestRunnable() === undefined) break;
+      slots.ring("worker");
+      continue;
+    }
+    await run(next);
+    if (performance.now() - breathed > BREATH_MS) {
+      await new Promise<void>((resolve) => setImmediate(resolve));
+      breathed = performance.now();
+    }
+  }
+  working = false;
+}
+
+function oldestRunnable(): Runnable | undefined {
+  let oldest: Runnable | undefined;
+  for (let slot = 0; slot < SLOTS; slot++) {
+    const { callNumber, state } = slots.look(slot);
+    if (state !== SLOT_STATE.pending || (oldest !== undefined && oldest.callNumber <= callNumber)) continue;
+    const call = slots.call(slot);
+    const module = modules.get(call.moduleId);
+    // What a message carries may still be on its way; it wakes this worker when it comes.
+    if (module === undefined || !(call.inputInSlot || inputs.has(callNumber))) continue;
+    oldest = { slot, callNumber, call, module };
+  }
+  return oldest;
+}
+
+/** Runs a call, unless it was withdrawn, and under the same guard the next ones that find a warm instance. */
+async function run(first: Runnable): Promise<void> {
+  let current = first;
+  if (!take(current)) return;
+  let startedAt = performance.now();
+  let instance: WarmInstance | undefined;
+  const { moduleId, memoryPages, timeoutMs } = current.call;
+  try {
+    begin(current);
+    instance = cache.take(moduleId, memoryPages);
+    let isNew = false;
+    if (instance === undefined) {
+      instance = await WarmInstance.create(current.module, memoryPages, sink);
+      isNew = true;
+    }
+    const guardedAt = performance.now();
+    runGuarded(timeoutMs, () => {
+      if (isNew) instance!.setUp(bounds(current.call));
+      for (;;) {
+        complete(current, instance!, startedAt);
+        if (performance.now() - guardedAt >= GUARD_WINDOW_MS) return;
+        const next = oldestRunnable();
+        const { call } = next ?? {};
+        if (next === undefined || call?.moduleId !== moduleId || call.memoryPages !== memoryPages) return;
+        if (call.timeoutMs !== timeoutMs || !take(next)) return;
+        current = next;
+        startedAt = performance.now();
+        begin(current);
+      }
+    });
+    cache.put(moduleId, memoryPages, instance);
+  } catch (error) {
+    fail(current, explainFailure(error, { instance, refusal: sink.refusal, timeoutMs }));
+    instance?.close();
+  } finally {
+    sink.end();
+  }
+}
+
+function take({ slot, callNumber }: Runnable): boolean {
+  return slots.move(slot, callNumber, SLOT_STATE.pending, SLOT_STATE.running);
+}
+
+function begin({ slot, callNumber, call }: Runnable): void {
+  sink.begin({
+    outputBytes: call.outputBytes,
+    wantsEvents: call.wantsEvents,
+    streamsOutput: call.streamsOutput,
+    isCanceled: () => slots.isCanceled(slot),
+    onEvent: (event) => post({ type: "event", callNumber, event }),
+    onChunk: (bytes) => post({ type: "chunk", callNumber, bytes: shared(bytes) }),
+  });
+}
+
+function bounds(call: SlotCall): { bufferBytes: number; wantsLogs: boolean } {
+  return { bufferBytes: call.memoryPages * 65_536, wantsLogs: call.wantsEvents };
+}
+
+/** Calls the plugin and hands the outcome over. Throws when the plugin was stopped in the middle. */
+function complete({ slot, callNumber, call, module }: Runnable, instance: WarmInstance, startedAt: number): void {
+  const input = call.inputInSlot ? slots.input(slot, call.inputLength) : inputs.get(callNumber)!;
+  inputs.delete(callNumber);
+  const last = instance.call(module.functions[call.functionIndex]!, input, bounds(call));
+  if (sink.refusal !== undefined) throw sink.refusal;
+  const error = instance.error();
+  // A plugin that reports an error returned in good order; its instance may go on.
+  if (error !== undefined) return fail({ slot, callNumber, call, module }, pluginFailed(error));
+  const output = sink.finish(last);
+  const wallMicros = Math.ceil((performance.now() - startedAt) * 1000);
+  if (output.length <= SLOT_BYTES && !sink.posted) {
+    slots.finish(slot, callNumber, { output, wallMicros });
+    if (slots.ring("pool")) post(0);
+    return;
+  }
+  post({ type: "output", callNumber, output: shared(output), wallMicros });
+  slots.move(slot, callNumber, SLOT_STATE.running, SLOT_STATE.posted);
+}
+
+function fail({ slot, callNumber }: Runnable, { code, message }: CallFailure): void {
+  inputs.delete(callNumber);
+  post({ type: "failure", callNumber, code, message });
+  slots.move(slot, callNumber, SLOT_STATE.running, SLOT_STATE.posted);
+}
