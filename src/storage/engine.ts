@@ -23,7 +23,10 @@ export interface Engine {
   entries(range: KeyRange): Promise<[string, string][]>;
   /** Applies all changes or none. With `sync` it returns when they would survive a power cut. */
   write(ops: readonly WriteOp[], sync: boolean): Promise<void>;
-  /** Called after the engine had to reopen its files, so that what was derived from them can be read again. */
-  onReopen?: () => Promise<void>;
+  /**
+   * Makes the engine fit to write again after a failed write; until then every write throws. Throws while it cannot. Afterwards
+   * the changes of the failed write are there or not.
+   */
+  reopen(): Promise<void>;
   close(): Promise<void>;
 }

@@ -36,13 +36,13 @@ export class GroupCommit {
   #flushing: Promise<void> | undefined;
   #totals = new Map<string, number>();
   #closed = false;
+  /** Whether a write has failed, whose changes may be there or not. */
+  #doubtful = false;
 
   constructor(engine: Engine, options: { readonly sync: boolean }) {
     this.#engine = engine;
     this.#accounts = new Sublevel(engine, "account");
     this.#sync = options.sync;
-    // A batch that failed may yet be there after a reopening.
-    engine.onReopen = () => this.load();
   }
 
   /** Reads the totals from the store. */
@@ -76,17 +76,31 @@ export class GroupCommit {
   async #flush(): Promise<void> {
     while (this.#waiting.length > 0) {
       const group = this.#takeGroup();
-      const ops = group.length === 1 ? group[0]!.ops.slice() : group.flatMap((one) => one.ops);
-      const totals = this.#moved(group, ops);
       try {
-        await this.#engine.write(ops, this.#sync && group.some((one) => one.options.durable));
-        for (const [name, value] of totals) this.#totals.set(name, value);
+        await this.#write(group);
         for (const one of group) one.resolve();
       } catch (error) {
         for (const one of group) one.reject(error);
       }
     }
     this.#flushing = undefined;
+  }
+
+  async #write(group: readonly Waiting[]): Promise<void> {
+    if (this.#doubtful) {
+      await this.#engine.reopen();
+      await this.load();
+      this.#doubtful = false;
+    }
+    const ops = group.flatMap((one) => one.ops);
+    const totals = this.#moved(group, ops);
+    try {
+      await this.#engine.write(ops, this.#sync && group.some((one) => one.options.durable));
+    } catch (error) {
+      this.#doubtful = true;
+      throw error;
+    }
+    for (const [name, value] of totals) this.#totals.set(name, value);
   }
 
   #takeGroup(): Waiting[] {

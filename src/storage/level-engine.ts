@@ -10,6 +10,9 @@ const CACHE_BYTES = 16 << 20;
 const REOPEN_FREE_BYTES = 8 << 20;
 const REOPEN_INTERVAL_MS = 1000;
 
+/** Large values are read once, and would push what is small out of the cache. */
+const BODY_OPTIONS = { valueEncoding: "view", fillCache: false };
+
 /** The options with which every LevelDB of the node is opened. */
 const LEVEL_OPTIONS = { writeBufferSize: WRITE_BUFFER_BYTES, cacheSize: CACHE_BYTES } as const;
 
@@ -31,8 +34,8 @@ export function repairLevel(path: string): Promise<void> {
  *
  * After a failed write LevelDB's log writer no longer knows where it stands in its file: what it appends later can be
  * unreadable at the next start, although it was acknowledged. So after any failed write this engine refuses further ones
- * until it has closed and opened the database again, which it tries at the next write, at most once a second, and for a
- * full disk only once there is room. Reads go on meanwhile.
+ * until `reopen` has closed and opened the database again. It tries that at most once a second, and for a full disk only
+ * once there is room. Reads go on meanwhile.
  */
 export class LevelEngine implements Engine {
   readonly #path: string;
@@ -42,7 +45,6 @@ export class LevelEngine implements Engine {
   #reopening: Promise<void> | undefined;
   #lastAttemptAt = -Infinity;
   #closed = false;
-  onReopen?: () => Promise<void>;
 
   constructor(path: string, db: Level<string, string>, log: Log) {
     this.#path = path;
@@ -59,7 +61,11 @@ export class LevelEngine implements Engine {
   }
 
   getBytes(key: string): Promise<Uint8Array | undefined> {
-    return this.#read((db) => db.get<string, Uint8Array>(key, { valueEncoding: "view", fillCache: false }));
+    return this.#read(async (db) => {
+      const value: Uint8Array | undefined = await db.get<string, Uint8Array>(key, BODY_OPTIONS);
+      // LevelDB's memory may be shared or foreign; the caller gets bytes that can be transferred to a worker.
+      return value && new Uint8Array(value);
+    });
   }
 
   keys(range: KeyRange): Promise<string[]> {
@@ -72,7 +78,7 @@ export class LevelEngine implements Engine {
 
   async write(ops: readonly WriteOp[], sync: boolean): Promise<void> {
     if (this.#closed) throw closedError(this.#path);
-    if (this.#failure !== undefined) await this.#reopen();
+    if (this.#failure !== undefined) throw this.#failure;
     try {
       await this.#db.batch(ops.map(toBatchOp), { sync });
     } catch (error) {
@@ -83,6 +89,12 @@ export class LevelEngine implements Engine {
       });
       throw this.#failure;
     }
+  }
+
+  async reopen(): Promise<void> {
+    if (this.#failure === undefined && this.#db.status === "open") return;
+    this.#reopening ??= this.#tryReopen().finally(() => this.#reopening = undefined);
+    await this.#reopening;
   }
 
   async close(): Promise<void> {
@@ -100,17 +112,12 @@ export class LevelEngine implements Engine {
     if (this.#closed) throw closedError(this.#path);
     if (this.#reopening !== undefined) await this.#reopening.catch(() => {});
     // The database is closed only when an attempt to reopen it failed half-way.
-    if (this.#db.status !== "open") await this.#reopen();
+    if (this.#db.status !== "open") await this.reopen();
     try {
       return await read(this.#db);
     } catch (error) {
       throw storageError(this.#path, error);
     }
-  }
-
-  #reopen(): Promise<void> {
-    this.#reopening ??= this.#tryReopen().finally(() => this.#reopening = undefined);
-    return this.#reopening;
   }
 
   async #tryReopen(): Promise<void> {
@@ -128,7 +135,6 @@ export class LevelEngine implements Engine {
       this.#failure = storageError(this.#path, error);
       throw this.#failure;
     }
-    await this.onReopen?.();
     this.#failure = undefined;
     this.#log.info("The data directory was reopened after a failed write", { path: this.#path });
   }

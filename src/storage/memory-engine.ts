@@ -1,10 +1,12 @@
 import type { Engine, KeyRange, WriteOp } from "./engine.ts";
 
-/** An engine that keeps everything in memory and forgets it: for tests and for nodes without a data directory. */
+/** An engine that keeps everything in memory and forgets it: for tests, and for nodes that are to leave no trace. */
 export class MemoryEngine implements Engine {
   readonly #values = new Map<string, string | Uint8Array>();
-  /** All keys in order. */
-  readonly #order: string[] = [];
+  /** Keys in order as of the last range read; some may have gone since. */
+  #ordered: string[] = [];
+  /** Keys that came since the last range read. */
+  #fresh: string[] = [];
 
   get(key: string): Promise<string | undefined> {
     return Promise.resolve(this.#text(key));
@@ -19,10 +21,12 @@ export class MemoryEngine implements Engine {
   }
 
   keys({ gt, lt, limit, reverse }: KeyRange): Promise<string[]> {
-    const from = this.#position(gt + "\0");
-    const to = this.#position(lt);
-    if (reverse) return Promise.resolve(this.#order.slice(Math.max(from, to - limit), to).reverse());
-    return Promise.resolve(this.#order.slice(from, Math.min(to, from + limit)));
+    const ordered = this.#order();
+    // The least text above `gt`.
+    const from = position(ordered, gt + "\0");
+    const to = position(ordered, lt);
+    if (reverse) return Promise.resolve(ordered.slice(Math.max(from, to - limit), to).reverse());
+    return Promise.resolve(ordered.slice(from, Math.min(to, from + limit)));
   }
 
   async entries(range: KeyRange): Promise<[string, string][]> {
@@ -32,16 +36,18 @@ export class MemoryEngine implements Engine {
 
   write(ops: readonly WriteOp[]): Promise<void> {
     for (const op of ops) {
-      const known = this.#values.has(op.key);
-      if (op.type === "put") {
-        // A copy, as the disk would hold it: the caller may reuse or transfer its bytes.
-        this.#values.set(op.key, typeof op.value === "string" ? op.value : op.value.slice());
-        if (!known) this.#order.splice(this.#position(op.key), 0, op.key);
-      } else if (known) {
+      if (op.type === "del") {
         this.#values.delete(op.key);
-        this.#order.splice(this.#position(op.key), 1);
+        continue;
       }
+      if (!this.#values.has(op.key)) this.#fresh.push(op.key);
+      // A copy, as the disk would hold it: the caller may reuse or transfer its bytes.
+      this.#values.set(op.key, typeof op.value === "string" ? op.value : op.value.slice());
     }
+    return Promise.resolve();
+  }
+
+  reopen(): Promise<void> {
     return Promise.resolve();
   }
 
@@ -53,15 +59,25 @@ export class MemoryEngine implements Engine {
     return this.#values.get(key) as string | undefined;
   }
 
-  /** The index of the first key that is not below `key`. */
-  #position(key: string): number {
-    let low = 0;
-    let high = this.#order.length;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if (this.#order[middle]! < key) low = middle + 1;
-      else high = middle;
+  #order(): string[] {
+    if (this.#fresh.length > 0 || this.#ordered.length > this.#values.size) {
+      const all = [...this.#ordered, ...this.#fresh].filter((key) => this.#values.has(key)).sort();
+      // A key that went and came back is there twice.
+      this.#ordered = all.filter((key, index) => key !== all[index - 1]);
+      this.#fresh = [];
     }
-    return low;
+    return this.#ordered;
   }
+}
+
+/** The index of the first key that is not below `key`. */
+function position(ordered: readonly string[], key: string): number {
+  let low = 0;
+  let high = ordered.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (ordered[middle]! < key) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }

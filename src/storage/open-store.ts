@@ -1,5 +1,5 @@
-import { readFile, rm, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { access, constants, mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import process from "node:process";
 import { type Log, NodeError, silentLog } from "../core/mod.ts";
 import type { Engine } from "./engine.ts";
@@ -95,6 +95,7 @@ function asStore({ commit, tasks, requests, meta }: ReturnType<typeof makeTables
 }
 
 async function open(path: string, log: Log) {
+  await makeFolder(path);
   try {
     return { db: await openLevel(path), repaired: false };
   } catch (error) {
@@ -111,6 +112,21 @@ async function open(path: string, log: Log) {
         { cause, data: { path } },
       );
     }
+  }
+}
+
+async function makeFolder(path: string): Promise<void> {
+  try {
+    await mkdir(path, { recursive: true });
+  } catch (error) {
+    // On a read-only file system this says only that there is no such folder; its parent tells more.
+    let parent = dirname(path);
+    while (hasCode(error, "ENOENT") && parent !== dirname(parent)) {
+      const why = await access(parent, constants.W_OK).then(() => error, (cause) => cause);
+      if (!hasCode(why, "ENOENT")) throw storageError(path, why);
+      parent = dirname(parent);
+    }
+    throw storageError(path, error);
   }
 }
 
