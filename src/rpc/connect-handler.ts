@@ -10,7 +10,7 @@ import { type Call, type Calls, REQUEST_ID_HEADER, REQUESTER_HEADER } from "./ca
 import { fromConnectError, toConnectError } from "./errors.ts";
 import { statusTrailers } from "./grpc-frame.ts";
 import type { Route, StreamRoute, UnaryRoute } from "./route.ts";
-import { type Response, writeBody } from "./write-body.ts";
+import { drainRequest, type Response, writeBody } from "./write-body.ts";
 
 export interface ConnectHandlerOptions {
   readonly calls: Calls;
@@ -122,9 +122,19 @@ async function answerUnary(route: UnaryRoute, request: never, connect: ConnectCa
   }
 }
 
+/** The messages of a caller. When its connection breaks, that is no fault of anybody here. */
+async function* incoming(requests: AsyncIterable<never>): AsyncGenerator<never> {
+  try {
+    yield* requests;
+  } catch (reason) {
+    throw reason instanceof ConnectError ? reason : leaving(reason);
+  }
+}
+
 async function* answerStream(route: StreamRoute, request: never, connect: ConnectCall) {
   const { call } = connect;
-  const source = route.handle(request, call)[Symbol.asyncIterator]();
+  const input = route.kind === "bidi_streaming" ? incoming(request) : request;
+  const source = route.handle(input, call)[Symbol.asyncIterator]();
   let code: ErrorCode | "ok" = "canceled";
   try {
     for (;;) {
@@ -185,7 +195,7 @@ function answerUnknown(
   const type = request.headers["content-type"] ?? "";
   const error = new NodeError("unimplemented", `This node has no method ${path}; reflection lists those it has`);
   if (/^application\/grpc(?:$|[+;])/.test(type)) {
-    request.resume();
+    drainRequest(request);
     respond(response, 200, { "content-type": type, ...statusTrailers(error) });
   } else if (fallback !== undefined) {
     fallback(request as IncomingMessage, response as unknown as ServerResponse);

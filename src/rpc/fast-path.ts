@@ -22,6 +22,7 @@ const OK_TRAILERS: OutgoingHttpHeaders = { "grpc-status": "0" };
 const WAIT_FOR_TRAILERS = { waitForTrailers: true } as const;
 const END_STREAM = { endStream: true } as const;
 const NO_BYTES = Buffer.alloc(0);
+const COMPRESSED = "received compressed envelope, but do not know how to decompress";
 
 export interface FastPathOptions {
   readonly calls: Calls;
@@ -79,6 +80,7 @@ class FastCall {
   #length = 0;
   /** The frame's length as its header says; -1 until the header is there. */
   #expected = -1;
+  #compressed = false;
   #answered = false;
 
   constructor(stream: ServerHttp2Stream, { route, headers, timeoutMs, options }: FastCallInit) {
@@ -109,18 +111,19 @@ class FastCall {
     else (this.#more ??= [this.#body]).push(chunk);
     this.#length += chunk.length;
     if (this.#expected < 0 && this.#length >= FRAME_HEADER_BYTES) this.#readFrameHeader();
-    if (this.#expected >= 0 && this.#length > this.#expected + FRAME_HEADER_BYTES) {
-      this.#refuse(malformed(Code.Unimplemented, "protocol error: received extra input message for unary method"));
+    if (!this.#answered && this.#expected >= 0 && this.#length > this.#expected + FRAME_HEADER_BYTES) {
+      this.#refuse(
+        this.#compressed
+          ? malformed(Code.Internal, COMPRESSED)
+          : malformed(Code.Unimplemented, "protocol error: received extra input message for unary method"),
+      );
     }
   }
 
   #readFrameHeader(): void {
     const start = this.#whole();
     this.#expected = start.readUInt32BE(1);
-    if ((start[0]! & 1) === 1) {
-      this.#refuse(malformed(Code.Internal, "received compressed envelope, but do not know how to decompress"));
-      return;
-    }
+    this.#compressed = (start[0]! & 1) === 1;
     if (this.#expected > this.#maxMessageBytes) {
       const message = `message size ${this.#expected} is larger than configured readMaxBytes ${this.#maxMessageBytes}`;
       this.#fail(
@@ -154,12 +157,14 @@ class FastCall {
   }
 
   #message(): Buffer {
-    if (this.#length === 0) {
+    // A header that nothing follows counts as nothing, as it does in Connect.
+    if (this.#length === 0 || (this.#length === FRAME_HEADER_BYTES && this.#expected > 0)) {
       throw malformed(Code.Unimplemented, "protocol error: missing input message for unary method");
     }
     if (this.#expected < 0 || this.#length < this.#expected + FRAME_HEADER_BYTES) {
       throw malformed(Code.InvalidArgument, "protocol error: incomplete envelope");
     }
+    if (this.#compressed) throw malformed(Code.Internal, COMPRESSED);
     return this.#whole().subarray(FRAME_HEADER_BYTES);
   }
 

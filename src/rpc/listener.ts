@@ -36,6 +36,9 @@ export interface ListenerOptions {
 const STREAM_WINDOW_BYTES = 1 << 22; // 4 MiB
 const CONNECTION_WINDOW_BYTES = 1 << 24; // 16 MiB
 
+/** What Node may hold for one connection, in megabytes; its default of 10 is less than one window of ours. */
+const SESSION_MEMORY_MB = 128;
+
 /** What every HTTP/2 connection begins with (RFC 9113 §3.4); its first three bytes tell it from all methods of HTTP/1.1. */
 const PREFACE = Buffer.from("PRI");
 
@@ -243,6 +246,7 @@ export class Listener {
         maxHeaderListSize: limits.maxHeaderBytes,
         enablePush: false,
       },
+      maxSessionMemory: SESSION_MEMORY_MB,
     }, handler as unknown as Parameters<typeof http2.createServer>[1]);
     // The listener that makes requests of streams was added for the handler. It is called for what the fast path does not take.
     const [compat] = server.listeners("stream") as [(...args: unknown[]) => void];

@@ -33,6 +33,15 @@ interface Account {
 
 const accounts = new WeakMap<ServerHttp2Session, Account>();
 
+/** What the session's socket has sent; the value known last when the session has no socket any more. */
+function sentBytes(session: ServerHttp2Session, last: number): number {
+  try {
+    return session.socket.bytesWritten ?? last;
+  } catch {
+    return last;
+  }
+}
+
 /** The gate of a response's stream; undefined where the runtime has backpressure of its own. */
 export function unreadGate(
   stream: ServerHttp2Stream | undefined,
@@ -41,13 +50,12 @@ export function unreadGate(
 ): UnreadGate | undefined {
   const session = stream?.session as ServerHttp2Session | undefined;
   if (!forced || stream === undefined || session === undefined) return undefined;
-  const { socket } = session;
   let account = accounts.get(session);
-  if (account === undefined) accounts.set(session, account = { unread: 0, sent: socket.bytesWritten });
+  if (account === undefined) accounts.set(session, account = { unread: 0, sent: sentBytes(session, 0) });
   const shared = account;
   let given = 0;
   const settle = () => {
-    const sent = socket.bytesWritten;
+    const sent = sentBytes(session, shared.sent);
     shared.unread = Math.max(0, shared.unread - (sent - shared.sent));
     shared.sent = sent;
     return shared.unread <= limitBytes || given <= FREE_BYTES;

@@ -49,15 +49,33 @@ export async function writeBody(
     if (isGone(response)) return;
     if (answer.trailer !== undefined) response.addTrailers(toNodeHeaders(answer.trailer));
     response.end();
-    // A body that the service did not want to the end is read and dropped, or the connection could not be used again.
-    request.resume();
   } catch {
     response.destroy();
   } finally {
+    drainRequest(request);
     gate?.close();
     body?.return?.().catch(() => {});
   }
 }
+
+/**
+ * Reads and drops what is left of a request's body. Without that, a client that is still sending would wait for ever, and Node would
+ * not even notice that it leaves.
+ */
+export function drainRequest(request: IncomingMessage | Http2ServerRequest): void {
+  if (!("stream" in request)) {
+    request.resume();
+    return;
+  }
+  // The compatibility layer stops its stream when the request object was destroyed, as reading half of it does.
+  const { stream } = request;
+  if (stream === undefined || stream.destroyed || stream.readableEnded) return;
+  stream.removeAllListeners("data");
+  stream.on("data", ignore);
+  stream.resume();
+}
+
+function ignore(): void {}
 
 function isGone(response: Response): boolean {
   return response.destroyed || response.writableEnded || (response.stream?.destroyed === true);

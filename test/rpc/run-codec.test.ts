@@ -1,0 +1,136 @@
+import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
+import { test } from "node:test";
+import { create, fromBinary, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
+import { createValidator } from "@bufbuild/protovalidate";
+import fc from "fast-check";
+import { RunTaskRequestSchema, RunTaskResponseSchema } from "../../src/gen/velas/sphere/v1/task_pb.ts";
+import { resultToProto, specFromProto } from "../../src/rpc/convert.ts";
+import { decodeRunRequest, encodeRunResponse } from "../../src/rpc/run-codec.ts";
+
+const validator = createValidator();
+const encode = (task: MessageInitShape<typeof RunTaskRequestSchema>["task"]) =>
+  toBinary(RunTaskRequestSchema, create(RunTaskRequestSchema, { ...(task === undefined ? {} : { task }) }));
+
+/** The general way: undefined when the bytes are no valid request. */
+function general(bytes: Uint8Array) {
+  let message;
+  try {
+    message = fromBinary(RunTaskRequestSchema, bytes);
+  } catch {
+    return undefined;
+  }
+  return validator.validate(RunTaskRequestSchema, message).kind === "valid" ? specFromProto(message.task!) : undefined;
+}
+
+const plain = (spec: object) => ({
+  ...spec,
+  input: Buffer.from((spec as { input: Uint8Array }).input).toString("hex"),
+});
+
+/** What the hand-written reader takes, the general way takes too, and reads the same. */
+function agree(bytes: Uint8Array): boolean {
+  const fast = decodeRunRequest(bytes);
+  if (fast === undefined) return false;
+  const slow = general(bytes);
+  assert.ok(slow !== undefined, `taken, though not valid: ${Buffer.from(bytes).toString("hex")}`);
+  assert.deepEqual(plain(fast), plain(slow));
+  return true;
+}
+
+const edge = (max: bigint) => fc.constantFrom(0n, 1n, 127n, 128n, max - 1n, max, max + 1n, 2n ** 49n, 2n ** 63n);
+const shortText = (max: number) =>
+  fc.oneof(
+    fc.string({ unit: fc.constantFrom("a", "Z", "0", ".", "_", "~", ":", "-"), maxLength: 20 }),
+    fc.constantFrom(
+      "x".repeat(max - 1),
+      "x".repeat(max),
+      "x".repeat(max + 1),
+      "ü",
+      "a b",
+      "\u0000",
+      "漢字",
+      "😀".repeat(max),
+    ),
+  );
+const task = fc.record({
+  id: shortText(128),
+  plugin: shortText(160),
+  function: shortText(128),
+  contentType: shortText(255),
+  input: fc.uint8Array({ maxLength: 300 }) as fc.Arbitrary<Uint8Array<ArrayBuffer>>,
+  priority: fc.oneof(fc.integer({ min: -102, max: 102 }), fc.constantFrom(2 ** 31 - 1, -(2 ** 31))),
+  limits: fc.record({
+    timeoutMs: edge(86_400_000n),
+    memoryBytes: edge(4_294_967_296n),
+    outputBytes: edge(4_294_967_296n),
+  }),
+}, { requiredKeys: [] });
+
+test("decodeRunRequest() agrees with protobuf and protovalidate on generated requests", () => {
+  fc.assert(fc.property(task, (value) => void agree(encode(value))), { numRuns: 3000 });
+});
+
+test("decodeRunRequest() takes every ordinary valid request", () => {
+  const ordinary = [
+    {},
+    { input: new Uint8Array(5000) },
+    { id: "x".repeat(128), plugin: "p@1.0.0", function: "f", contentType: "text/plain", input: new Uint8Array([1]) },
+    { priority: -100, limits: { timeoutMs: 86_400_000n, memoryBytes: 4_294_967_296n, outputBytes: 1n } },
+    { priority: 100 },
+  ];
+  for (const value of ordinary) assert.ok(agree(encode(value)));
+});
+
+test("decodeRunRequest() leaves broken rules to the general way", () => {
+  const broken = [
+    { id: "x".repeat(129) },
+    { id: "a b" },
+    { plugin: "x".repeat(161) },
+    { function: "x".repeat(129) },
+    { contentType: "x".repeat(256) },
+    { priority: 101 },
+    { priority: -101 },
+    { limits: { timeoutMs: 86_400_001n } },
+    { limits: { memoryBytes: 4_294_967_297n } },
+  ];
+  for (const value of broken) assert.equal(decodeRunRequest(encode(value)), undefined);
+  assert.equal(decodeRunRequest(encode(undefined)), undefined);
+});
+
+test("decodeRunRequest() agrees with protobuf on mutated and random bytes", () => {
+  const mutated = fc.tuple(task, fc.array(fc.tuple(fc.nat(), fc.nat(255)), { maxLength: 4 }), fc.nat());
+  fc.assert(
+    fc.property(mutated, ([value, changes, cut]) => {
+      const bytes = encode(value);
+      for (const [at, byte] of changes) if (bytes.length > 0) bytes[at % bytes.length] = byte;
+      agree(bytes);
+      agree(bytes.subarray(0, cut % (bytes.length + 1)));
+    }),
+    { numRuns: 3000 },
+  );
+  fc.assert(fc.property(fc.uint8Array({ maxLength: 40 }), (bytes) => void agree(bytes)), { numRuns: 3000 });
+});
+
+test("decodeRunRequest() takes the last of a field that comes twice, as protobuf does", () => {
+  const twice = Buffer.concat([encode({ id: "a", priority: 3 }).subarray(2), encode({ id: "b" }).subarray(2)]);
+  assert.ok(agree(Buffer.concat([Buffer.from([0x0a, twice.length]), twice])));
+});
+
+test("encodeRunResponse() writes what protobuf writes", () => {
+  const size = fc.oneof(fc.nat(300), fc.constantFrom(127, 128, 16383, 16384, 2 ** 31, 2 ** 45));
+  const result = fc.record({
+    id: fc.string({ unit: "grapheme" }),
+    output: fc.uint8Array({ maxLength: 400 }),
+    contentType: fc.string({ maxLength: 200 }),
+    usage: fc.record({ wallMicros: size, inputBytes: size, outputBytes: size, instructions: size }),
+    replayed: fc.boolean(),
+  });
+  fc.assert(fc.property(result, (value) => {
+    const frame = Buffer.from(encodeRunResponse(value));
+    const message = toBinary(RunTaskResponseSchema, resultToProto(value));
+    assert.equal(frame[0], 0);
+    assert.equal(frame.readUInt32BE(1), message.length);
+    assert.equal(frame.subarray(5).toString("hex"), Buffer.from(message).toString("hex"));
+  }));
+});
