@@ -198,7 +198,8 @@ const tasks = z.strictObject({
     default: 0,
     min: 0,
     max: 10_000,
-    description: "Tasks that run at once; 0 means as many as plugins.workers, and more for plugins outside the node",
+    description:
+      "Tasks in the hands of plugins at once; 0 means 32 for each of plugins.workers, so that a worker never waits between small ones",
   }),
   maxAttempts: integer({
     default: 3,
