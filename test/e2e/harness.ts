@@ -103,7 +103,7 @@ export interface StartOptions {
  * logged when it ends instead of serving.
  */
 export async function startNode(t: { after(f: () => unknown): void }, options: StartOptions): Promise<NodeProcess> {
-  const args = ["node", "--node-data-dir", options.dataDir, "--log-format", "json"];
+  const args = ["node", "--data-dir", options.dataDir, "--log-format", "json"];
   if (options.config !== undefined) {
     const file = `${options.dataDir}.config.json`;
     writeFileSync(file, JSON.stringify(options.config));

@@ -22,7 +22,7 @@ test("a second node on the same data directory is refused with a clear error", a
   const node = await startNode(t, { dataDir: join(scratch(t), "data") });
   const second = await run([
     "node",
-    "--node-data-dir",
+    "--data-dir",
     node.dataDir,
     "--rest-listen",
     "127.0.0.1:0",
@@ -42,7 +42,7 @@ test("a port in use is named with the cure", async (t) => {
   const { port } = taken.address() as { port: number };
   const ended = await run([
     "node",
-    "--node-data-dir",
+    "--data-dir",
     join(scratch(t), "data"),
     "--rest-listen",
     `127.0.0.1:${port}`,
@@ -58,7 +58,7 @@ test("a data directory that is a file is refused with its path", async (t) => {
   writeFileSync(file, "");
   const ended = await run([
     "node",
-    "--node-data-dir",
+    "--data-dir",
     file,
     "--rest-listen",
     "127.0.0.1:0",
@@ -87,7 +87,7 @@ test("a non-loopback listener without its safeguard is refused with the cure", a
   const dataDir = join(scratch(t), "data");
   const rpc = await run([
     "node",
-    "--node-data-dir",
+    "--data-dir",
     dataDir,
     "--rpc-listen",
     "0.0.0.0:0",
@@ -98,7 +98,7 @@ test("a non-loopback listener without its safeguard is refused with the cure", a
   assert.match(rpc.stderr + rpc.stdout, /open/);
   const rest = await run([
     "node",
-    "--node-data-dir",
+    "--data-dir",
     dataDir,
     "--rpc-listen",
     "127.0.0.1:0",
@@ -147,7 +147,7 @@ test("a node knows itself again after a restart, and its key file is for its own
   chmodSync(join(dataDir, "node-key.json"), 0o644);
   const ended = await run([
     "node",
-    "--node-data-dir",
+    "--data-dir",
     dataDir,
     "--rest-listen",
     "127.0.0.1:0",
