@@ -15,7 +15,8 @@ const DEFAULT_HEARTBEAT_MS = 15_000;
 /** The id of the last event of a task. A client that comes back with it has seen all there is. */
 const LAST_ID = "end";
 
-const HEADERS = {
+/** Headers of an event stream; it must pass proxies at once and unchanged. */
+export const EVENT_STREAM_HEADERS: Readonly<Record<string, string>> = {
   "Content-Type": "text/event-stream",
   "Cache-Control": "no-store, no-transform",
   "X-Accel-Buffering": "no",
@@ -60,7 +61,7 @@ export function createEventStreams(options: RestAppOptions): (c: RestContext, op
         // Only the first event opens the answer: before it an error still has a status.
         if (!outgoing.headersSent) {
           if (last && lastSeen === LAST_ID) return new Response(null, { status: 204 });
-          outgoing.writeHead(200, HEADERS);
+          outgoing.writeHead(200, EVENT_STREAM_HEADERS);
           await writePiece(outgoing, `retry: ${RETRY_MS}\n\n`, limits.idleTimeoutMs);
           heartbeat = startHeartbeat(outgoing, options.eventHeartbeatMs ?? DEFAULT_HEARTBEAT_MS);
         }

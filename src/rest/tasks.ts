@@ -1,6 +1,6 @@
 import { z } from "@hono/zod-openapi";
 import { json, withCall } from "./context.ts";
-import { createEventStreams } from "./events.ts";
+import { createEventStreams, EVENT_STREAM_HEADERS } from "./events.ts";
 import { binaryContent, failures, jsonBody, jsonContent } from "./openapi.ts";
 import type { RestAppOptions } from "./options.ts";
 import { addRoute, readJson, readOptionalJson } from "./routes.ts";
@@ -208,14 +208,17 @@ export function addTaskRoutes(app: RestApp, options: RestAppOptions): void {
       ...failures("invalid_argument", "not_found", "failed_precondition", "expired", "target_unreachable"),
     },
   }, async (c, { params: { id }, query: { target = "" } }) => {
-    const { outgoing } = c.env;
+    const { incoming, outgoing } = c.env;
     const result = await withCall(c, options, (ctx) => tasks.at(target).output(id, ctx));
-    outgoing.writeHead(200, {
+    const headers = {
       "Content-Type": result.contentType || "application/octet-stream",
-      "Content-Length": result.output.length,
+      "Content-Length": String(result.output.length),
       [TASK_ID_HEADER]: result.id,
       ...FOREIGN_CONTENT_HEADERS,
-    });
+    };
+    // Hono answers HEAD by itself, from the answer to GET.
+    if (incoming.method === "HEAD") return new Response(null, { headers });
+    outgoing.writeHead(200, headers);
     await writeWhole(outgoing, result.output, limits.idleTimeoutMs);
     return alreadySent();
   });
@@ -248,9 +251,13 @@ export function addTaskRoutes(app: RestApp, options: RestAppOptions): void {
       204: { description: "The client has seen the end already (`Last-Event-ID: end`)." },
       ...failures("invalid_argument", "not_found", "overloaded", "target_unreachable"),
     },
-  }, (c, { params: { id }, query: { target = "" } }) => {
+  }, async (c, { params: { id }, query: { target = "" } }) => {
     const service = tasks.at(target);
-    return serveEvents(c, (ctx) => service.watch(id, ctx));
+    if (c.env.incoming.method === "HEAD") {
+      await withCall(c, options, (ctx) => service.get(id, ctx));
+      return new Response(null, { headers: EVENT_STREAM_HEADERS });
+    }
+    return await serveEvents(c, (ctx) => service.watch(id, ctx));
   });
 
   addRoute(app, {
