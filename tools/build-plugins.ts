@@ -8,6 +8,8 @@ import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import loadWabt from "wabt";
+import { MANIFEST_SECTION } from "../src/plugins/plugin-manifest.ts";
+import { SECTION, WasmWriter } from "../src/plugins/wasm-binary.ts";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const check = process.argv.includes("--check");
@@ -53,8 +55,15 @@ put(
   ].join("\n"),
 );
 
-for (const name of readdirSync(join(root, "wasm-plugins/testing")).filter((file) => file.endsWith(".wat")).sort()) {
-  put(`wasm-plugins/testing/${name.replace(/\.wat$/, ".wasm")}`, assemble(`wasm-plugins/testing/${name}`));
+for (const file of readdirSync(join(root, "wasm-plugins/testing")).filter((name) => name.endsWith(".wat")).sort()) {
+  const path = `wasm-plugins/testing/${file.slice(0, -4)}`;
+  const manifest = join(root, `${path}.json`);
+  const writer = new WasmWriter().bytes(assemble(`${path}.wat`));
+  if (existsSync(manifest)) {
+    const body = new WasmWriter().name(MANIFEST_SECTION).bytes(readFileSync(manifest)).finish();
+    writer.section({ id: SECTION.custom, body });
+  }
+  put(`${path}.wasm`, writer.finish());
 }
 
 if (withRust) {

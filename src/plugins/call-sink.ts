@@ -26,7 +26,8 @@ export interface SinkOptions {
 export class WorkerSink implements CallSink {
   #options: SinkOptions | undefined;
   #pieces: Uint8Array[] = [];
-  #outputBytes = 0;
+  /** How much output the present call has produced. */
+  outputBytes = 0;
   #logLines = 0;
   #logCharacters = 0;
   #progressReports = 0;
@@ -37,7 +38,7 @@ export class WorkerSink implements CallSink {
 
   begin(options: SinkOptions): void {
     this.#options = options;
-    this.#outputBytes = 0;
+    this.outputBytes = 0;
     this.#logLines = 0;
     this.#logCharacters = 0;
     this.#progressReports = 0;
@@ -92,7 +93,7 @@ export class WorkerSink implements CallSink {
       return new Uint8Array(0);
     }
     if (this.#pieces.length === 0) return last;
-    const whole = new Uint8Array(this.#outputBytes);
+    const whole = new Uint8Array(this.outputBytes);
     let offset = 0;
     for (const piece of [...this.#pieces, last]) {
       whole.set(piece, offset);
@@ -112,11 +113,11 @@ export class WorkerSink implements CallSink {
   }
 
   #count(options: SinkOptions, length: number): void {
-    this.#outputBytes += length;
-    if (this.#outputBytes <= options.outputBytes) return;
+    this.outputBytes += length;
+    if (this.outputBytes <= options.outputBytes) return;
     this.refuse(
       "output_too_large",
-      `The plugin produced ${this.#outputBytes} bytes of output or more; the task allows ${options.outputBytes} (limits.outputBytes)`,
+      `The plugin produced ${this.outputBytes} bytes of output or more; the task allows ${options.outputBytes} (limits.outputBytes)`,
     );
   }
 

@@ -167,14 +167,14 @@ export class CallSlots {
   }
 
   /** Takes the output out of a slot that is done, and frees it. Only the pool calls this. */
-  take(slot: number): { output: Uint8Array; wallMicros: number } {
+  take(slot: number): { output: Uint8Array; outputBytes: number; wallMicros: number } {
     const at = HEADER_INTS + slot * FIELDS;
     const length = this.#ints[at + FIELD.outputLength]!;
     const output = new Uint8Array(length);
     output.set(this.#data[slot]!.subarray(0, length));
     const wallMicros = this.#ints[at + FIELD.wallMicros]!;
     Atomics.store(this.#ints, at, SLOT_STATE.free);
-    return { output, wallMicros };
+    return { output, outputBytes: length, wallMicros };
   }
 
   /** Frees a slot whatever it holds. Only the pool calls this, once the worker can no longer take it. */

@@ -1,6 +1,6 @@
 import type { Worker } from "node:worker_threads";
 import { NodeError, startWorker } from "../core/mod.ts";
-import type { PluginEvent } from "../core/mod.ts";
+import type { PluginCall, PluginEvent } from "../core/mod.ts";
 import { CallSlots, nextCallNumber, shared, SLOT_BYTES, SLOT_STATE, SLOTS, unshared } from "./call-slots.ts";
 import type { FromWorker, ToWorker, WorkerModule } from "./worker-protocol.ts";
 
@@ -14,11 +14,13 @@ export interface PoolCall {
   readonly timeoutMs: number;
   readonly streamsOutput: boolean;
   readonly signal: AbortSignal;
-  readonly onEvent: ((event: PluginEvent) => void) | undefined;
+  readonly onEvent: PluginCall["onEvent"];
 }
 
 export interface PoolOutcome {
   readonly output: Uint8Array;
+  /** Size of the whole output, streamed or not. */
+  readonly outputBytes: number;
   readonly wallMicros: number;
 }
 
@@ -239,19 +241,25 @@ export class PoolWorker {
     this.#slots.free(slot);
     this.#release(slot);
     job.settle(
-      message.type === "output"
-        ? { output: unshared(message.output), wallMicros: message.wallMicros }
-        : new NodeError(message.code, message.message),
+      message.type === "output" ? outcomeOf(message) : new NodeError(message.code, message.message),
     );
     this.#options.onProgress(this);
   }
 }
 
+function outcomeOf(message: Extract<FromWorker, { type: "output" }>): PoolOutcome {
+  const { output, outputBytes, wallMicros } = message;
+  return { output: unshared(output), outputBytes, wallMicros };
+}
+
 function deliver(job: Job, event: PluginEvent): void {
   if (job.settled) return;
-  try {
-    job.call.onEvent?.(event);
-  } catch (cause) {
+  const fail = (cause: unknown): void =>
     job.settle(new NodeError("internal", "The receiver of a plugin's events failed", { cause }));
+  try {
+    // What comes is bounded by the limits on output and log, so the plugin need not wait for a slow receiver.
+    job.call.onEvent?.(event)?.catch(fail);
+  } catch (cause) {
+    fail(cause);
   }
 }

@@ -40,7 +40,10 @@ export type FromWorker =
   | {
     readonly type: "output";
     readonly callNumber: number;
+    /** Empty when it was streamed. */
     readonly output: SharedArrayBuffer;
+    /** Size of the whole output, streamed or not. */
+    readonly outputBytes: number;
     readonly wallMicros: number;
   }
   | { readonly type: "failure"; readonly callNumber: number; readonly code: ErrorCode; readonly message: string };

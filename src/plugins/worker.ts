@@ -169,7 +169,7 @@ function complete({ slot, callNumber, call, module }: Runnable, instance: WarmIn
     if (slots.ring("pool")) post(0);
     return;
   }
-  post({ type: "output", callNumber, output: shared(output), wallMicros });
+  post({ type: "output", callNumber, output: shared(output), outputBytes: sink.outputBytes, wallMicros });
   slots.move(slot, callNumber, SLOT_STATE.running, SLOT_STATE.posted);
 }
 

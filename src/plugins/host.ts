@@ -1,0 +1,339 @@
+import { NodeError, readAsset } from "../core/mod.ts";
+import type { Log, Metrics, PluginCall, PluginInfo, PluginOutcome, ResolvedFunction } from "../core/mod.ts";
+import { connectExternalPlugin } from "./external-plugin.ts";
+import type { ExternalPlugin, ExternalPluginOptions } from "./external-plugin.ts";
+import { fetchModule } from "./fetch-module.ts";
+import { compareVersions } from "./plugin-manifest.ts";
+import { WorkerPool } from "./pool.ts";
+import { moduleSha256 } from "./prepare-module.ts";
+import { Registry } from "./registry.ts";
+import type { RegistryEntry } from "./registry.ts";
+import { noSuchFunction, WasmPlugin } from "./wasm-plugin.ts";
+
+export interface PluginHostOptions {
+  /** Where WASM plugins lie; made when it is not there. */
+  readonly folder: string;
+  /** What an empty plugin name means, as a reference; empty for nothing. */
+  readonly defaultPlugin: string;
+  /** Threads that run WASM plugins. */
+  readonly workers: number;
+  readonly maxModuleBytes: number;
+  readonly maxInputBytes: number;
+  readonly allowUrlInstall: boolean;
+  /** Plugins that run outside the node. */
+  readonly external: readonly Pick<ExternalPluginOptions, "name" | "address" | "protocol">[];
+  readonly log: Log;
+  readonly metrics: Metrics;
+}
+
+/** The plugins of a node: runs them, lists them, installs and removes them. */
+export interface Plugins {
+  /**
+   * What a call would run: `plugin` is `name` (its highest version that is enabled), `name@version`, a SHA-256 in hex, or empty for the default;
+   * an empty `fn` is the first function. Throws `plugin_not_found` or `function_not_found`.
+   */
+  resolve(plugin: string, fn: string): ResolvedFunction;
+  /** Runs a function. Throws as {@link resolve} does, and what the run ended with; see {@link PluginRuntime.execute}. */
+  execute(call: PluginCall): Promise<PluginOutcome>;
+  /** Every plugin, ready or not, by name and version. */
+  list(): readonly PluginInfo[];
+  /** Throws `plugin_not_found`. */
+  get(ref: string): PluginInfo;
+  /** Installs a module and enables it. The same module again changes nothing. */
+  installBytes(bytes: Uint8Array, options?: { readonly sha256?: string }): Promise<PluginInfo>;
+  /** Downloads a module and installs it if its SHA-256 is the given one. */
+  installUrl(url: string, options: { readonly sha256: string; readonly signal: AbortSignal }): Promise<PluginInfo>;
+  setEnabled(ref: string, enabled: boolean): Promise<PluginInfo>;
+  remove(ref: string): Promise<void>;
+  /** Looks for new and removed files now, without waiting for the folder's watch. */
+  rescan(): Promise<void>;
+  /** Ends every call and thread. */
+  close(): Promise<void>;
+}
+
+const DOWNLOAD_TIMEOUT_MS = 60_000;
+const WARM_INSTANCES = 64;
+const WARM_BYTES = 256 << 20; // 256 MiB
+const RESOLVED_NAMES = 10_000;
+
+/** Something that a reference can mean. */
+interface Candidate {
+  readonly info: () => PluginInfo;
+  readonly execute: (call: PluginCall, functionName: string) => Promise<PluginOutcome>;
+  /** Of a WASM plugin. */
+  readonly entry?: RegistryEntry;
+  /** Of an external plugin: until its first attempt to connect has ended, its functions are not known. */
+  readonly external?: ExternalPlugin;
+}
+
+interface Resolution {
+  readonly candidate: Candidate;
+  readonly resolved: ResolvedFunction;
+}
+
+/** Opens the plugins of a node. Throws `storage_failed` when the folder cannot be used. */
+export async function openPluginHost(options: PluginHostOptions): Promise<Plugins> {
+  const { log, metrics, workers, maxInputBytes } = options;
+  const pool = new WorkerPool({ workers, warmInstances: WARM_INSTANCES, warmBytes: WARM_BYTES, log, metrics });
+  const external = options.external.map((plugin) => connectExternalPlugin({ ...plugin, maxInputBytes, log }));
+  const host = new Host(options, { pool, external });
+  try {
+    host.registry = await Registry.open({
+      folder: options.folder,
+      builtin: readAsset("wasm-plugins/demo/demo.wasm"),
+      maxModuleBytes: options.maxModuleBytes,
+      load: (prepared) => new WasmPlugin(prepared, { pool, maxInputBytes }),
+      onChange: () => host.forgetResolutions(),
+      log,
+    });
+  } catch (error) {
+    await host.close();
+    throw error;
+  }
+  return host;
+}
+
+class Host implements Plugins {
+  /** Set once it is open. */
+  registry: Registry | undefined;
+  readonly #options: PluginHostOptions;
+  readonly #pool: WorkerPool;
+  readonly #external: readonly Candidate[];
+  readonly #calls;
+  /** What references to WASM plugins mean, until something changes. */
+  readonly #resolutions = new Map<string, Resolution>();
+
+  constructor(options: PluginHostOptions, parts: { pool: WorkerPool; external: readonly ExternalPlugin[] }) {
+    this.#options = options;
+    this.#pool = parts.pool;
+    this.#external = parts.external.map((external) => ({
+      info: () => external.info(),
+      execute: (call, fn) => external.execute(call, fn),
+      external,
+    }));
+    this.#calls = options.metrics.counter("velas_plugin_calls_total", "Plugin calls by runtime and outcome", [
+      "runtime",
+      "outcome",
+    ]);
+  }
+
+  forgetResolutions(): void {
+    this.#resolutions.clear();
+  }
+
+  resolve(plugin: string, fn: string): ResolvedFunction {
+    return this.#resolve(plugin, fn).resolved;
+  }
+
+  async execute(call: PluginCall): Promise<PluginOutcome> {
+    let { candidate, resolved } = this.#resolve(call.plugin, call.function);
+    if (candidate.external !== undefined && candidate.info().functions.length === 0) {
+      await candidate.external.settled();
+      ({ candidate, resolved } = this.#resolve(call.plugin, call.function));
+    }
+    const runtime = candidate.external === undefined ? "wasm" : "grpc";
+    try {
+      const outcome = await candidate.execute(call, resolved.function);
+      this.#calls.add(1, { runtime, outcome: "ok" });
+      return outcome;
+    } catch (error) {
+      this.#calls.add(1, { runtime, outcome: error instanceof NodeError ? error.code : "internal" });
+      throw error;
+    }
+  }
+
+  list(): readonly PluginInfo[] {
+    const byDefault = this.#default();
+    return this.#candidates()
+      .map((candidate) => ({ ...candidate.info(), isDefault: isSame(candidate, byDefault) }))
+      .sort((a, b) => a.name < b.name ? -1 : a.name > b.name ? 1 : compareVersions(a.version, b.version));
+  }
+
+  get(ref: string): PluginInfo {
+    return this.#show(this.#find(ref));
+  }
+
+  async installBytes(bytes: Uint8Array, { sha256 }: { readonly sha256?: string } = {}): Promise<PluginInfo> {
+    if (sha256 !== undefined) checkDigest(bytes, sha256);
+    return await this.#install(bytes, "upload");
+  }
+
+  async installUrl(
+    url: string,
+    { sha256, signal }: { readonly sha256: string; readonly signal: AbortSignal },
+  ): Promise<PluginInfo> {
+    if (!this.#options.allowUrlInstall) {
+      throw new NodeError(
+        "permission_denied",
+        "This node does not install plugins from URLs (plugins.allowUrlInstall); upload the file instead",
+      );
+    }
+    checkDigestForm(sha256);
+    const bytes = await fetchModule(url, {
+      maxBytes: this.#options.maxModuleBytes,
+      timeoutMs: DOWNLOAD_TIMEOUT_MS,
+      signal,
+    });
+    checkDigest(bytes, sha256);
+    return this.#install(bytes, url);
+  }
+
+  async setEnabled(ref: string, enabled: boolean): Promise<PluginInfo> {
+    const { entry } = this.#inFolder(ref, enabled ? "enabled" : "disabled");
+    if (entry.sha256 === "") {
+      throw new NodeError("failed_precondition", `The file of ${ref} cannot be read: ${entry.problem}`);
+    }
+    await this.#open.setEnabled(entry, enabled);
+    return this.#show(this.#ofEntry(entry));
+  }
+
+  async remove(ref: string): Promise<void> {
+    await this.#open.remove(this.#inFolder(ref, "removed").entry);
+  }
+
+  rescan(): Promise<void> {
+    return this.#open.rescan();
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([
+      this.registry?.close(),
+      this.#pool.close(),
+      ...this.#external.map(({ external }) => external?.close()),
+    ]);
+  }
+
+  get #open(): Registry {
+    return this.registry!;
+  }
+
+  async #install(bytes: Uint8Array, origin: string): Promise<PluginInfo> {
+    return this.#show(this.#ofEntry(await this.#open.install(bytes, origin)));
+  }
+
+  #resolve(plugin: string, fn: string): Resolution {
+    // No name of a plugin or function holds this character.
+    const key = `${plugin}\n${fn}`;
+    const known = this.#resolutions.get(key);
+    if (known !== undefined) return known;
+    const candidate = this.#pick(plugin);
+    const info = candidate.info();
+    const found = fn === "" ? info.functions[0] : info.functions.find(({ name }) => name === fn);
+    // An external plugin that is down may have lost its list; only it can say, when it is called.
+    if (found === undefined && !(candidate.external !== undefined && !info.ready)) {
+      throw noSuchFunction(info.name, fn, info.functions.map(({ name }) => name));
+    }
+    const resolution = {
+      candidate,
+      resolved: {
+        plugin: `${info.name}@${info.version}`,
+        sha256: info.sha256,
+        function: found?.name ?? fn,
+        outputContentType: found?.outputContentType || "application/octet-stream",
+      },
+    };
+    // External plugins change by themselves. The bound keeps callers from filling the memory with spellings of one reference.
+    if (candidate.external === undefined && this.#resolutions.size < RESOLVED_NAMES) {
+      this.#resolutions.set(key, resolution);
+    }
+    return resolution;
+  }
+
+  /** The plugin that takes a call with this reference. */
+  #pick(ref: string): Candidate {
+    const meant = ref === "" ? this.#options.defaultPlugin : ref;
+    if (meant === "") {
+      throw new NodeError(
+        "plugin_not_found",
+        "The task names no plugin, and this node has no default plugin (plugins.default)",
+      );
+    }
+    const matches = this.#matching(meant);
+    // A plugin of the configuration takes calls even when it is down: that is for the caller to hear.
+    const match = matches.find(({ external }) => external !== undefined) ?? matches.findLast((c) => c.info().ready);
+    if (match !== undefined) return match;
+    const reason = matches.at(-1)?.info().problem;
+    const shown = meant.slice(0, 100);
+    throw new NodeError(
+      "plugin_not_found",
+      reason === undefined
+        ? `There is no plugin "${shown}" here; GET /v1/plugins lists those that there are`
+        : `The plugin "${shown}" does not take calls here: ${reason}`,
+      { data: { plugin: shown } },
+    );
+  }
+
+  /** What a reference can mean, the best last. */
+  #matching(ref: string): Candidate[] {
+    const isDigest = /^[0-9a-f]{64}$/i.test(ref);
+    const digest = ref.toLowerCase();
+    return this.#candidates()
+      .map((candidate) => ({ candidate, info: candidate.info() }))
+      .filter(({ info }) =>
+        isDigest ? info.sha256 === digest : info.name === ref || `${info.name}@${info.version}` === ref
+      )
+      .sort((a, b) => compareVersions(a.info.version, b.info.version))
+      .map(({ candidate }) => candidate);
+  }
+
+  /** The plugin that an operator means, ready or not. */
+  #find(ref: string): Candidate {
+    const matches = this.#matching(ref);
+    const match = matches.findLast((candidate) => candidate.info().ready) ?? matches.at(-1);
+    if (match !== undefined) return match;
+    throw new NodeError("plugin_not_found", `There is no plugin "${ref.slice(0, 100)}" here`, {
+      data: { plugin: ref.slice(0, 100) },
+    });
+  }
+
+  #inFolder(ref: string, what: string): { entry: RegistryEntry } {
+    const { entry } = this.#find(ref);
+    if (entry !== undefined) return { entry };
+    throw new NodeError(
+      "failed_precondition",
+      `The plugin ${ref} runs outside the node and cannot be ${what} here; change plugins.external in the configuration`,
+    );
+  }
+
+  #default(): Candidate | undefined {
+    try {
+      return this.#pick("");
+    } catch {
+      return undefined;
+    }
+  }
+
+  #show(candidate: Candidate): PluginInfo {
+    return { ...candidate.info(), isDefault: isSame(candidate, this.#default()) };
+  }
+
+  #candidates(): Candidate[] {
+    return [...this.#open.entries.map((entry) => this.#ofEntry(entry)), ...this.#external];
+  }
+
+  #ofEntry(entry: RegistryEntry): Candidate {
+    return {
+      entry,
+      info: () => this.#open.info(entry),
+      execute: (call, fn) => entry.plugin!.execute(call, fn),
+    };
+  }
+}
+
+function isSame(a: Candidate, b: Candidate | undefined): boolean {
+  return b !== undefined && (a.external ?? a.entry?.file) === (b.external ?? b.entry?.file);
+}
+
+function checkDigestForm(sha256: string): void {
+  if (/^[0-9a-f]{64}$/i.test(sha256)) return;
+  throw new NodeError("invalid_argument", `A SHA-256 is 64 hex digits, not "${sha256.slice(0, 80)}"`);
+}
+
+function checkDigest(bytes: Uint8Array, sha256: string): void {
+  checkDigestForm(sha256);
+  const actual = moduleSha256(bytes);
+  if (actual === sha256.toLowerCase()) return;
+  throw new NodeError("invalid_argument", `The module has the SHA-256 ${actual}, not ${sha256.toLowerCase()}`, {
+    data: { expected: sha256.toLowerCase(), actual },
+  });
+}
