@@ -1,5 +1,5 @@
 import type { Worker } from "node:worker_threads";
-import { NodeError, startWorker } from "../core/mod.ts";
+import { isDeno, NodeError, startWorker } from "../core/mod.ts";
 import type { PluginCall, PluginEvent } from "../core/mod.ts";
 import { CallSlots, nextCallNumber, shared, SLOT_BYTES, SLOT_STATE, SLOTS, unshared } from "./call-slots.ts";
 import type { FromWorker, ToWorker, WorkerModule } from "./worker-protocol.ts";
@@ -78,6 +78,8 @@ export class PoolWorker {
     this.#thread = startWorker("src/plugins/worker.ts", {
       workerData: { slots: this.#slots.memory, warmInstances, warmBytes },
       env: {},
+      // The Extism SDK loads node:wasi, though nothing here uses it.
+      ...!isDeno && { execArgv: ["--disable-warning=ExperimentalWarning"] },
       resourceLimits: { maxOldGenerationSizeMb: 512 },
     });
     this.#thread.on("message", (message: FromWorker) => this.#receive(message));

@@ -1,0 +1,43 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { readFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { TestContext } from "node:test";
+import { noMetrics, silentLog } from "../../src/core/mod.ts";
+import { openPluginHost } from "../../src/plugins/mod.ts";
+import type { PluginHostOptions, Plugins } from "../../src/plugins/mod.ts";
+
+/** A module of wasm-plugins/, such as `testing/contract`. */
+export function wasm(path: string): Uint8Array<ArrayBuffer> {
+  return new Uint8Array(readFileSync(new URL(`../../wasm-plugins/${path}.wasm`, import.meta.url)));
+}
+
+/** A folder that is removed after the test. */
+export async function scratchFolder(t: TestContext): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), "velas-plugins-"));
+  t.after(() => rm(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+/** A host on a folder of its own, with the named modules installed; closed after the test. */
+export async function openHost(
+  t: TestContext,
+  { modules = [], ...options }: Partial<PluginHostOptions> & { modules?: readonly string[] } = {},
+): Promise<Plugins> {
+  const folder = options.folder ?? await scratchFolder(t);
+  const host = await openPluginHost({
+    folder,
+    defaultPlugin: "demo",
+    workers: 2,
+    maxModuleBytes: 32 << 20,
+    maxInputBytes: 16 << 20,
+    allowUrlInstall: true,
+    external: [],
+    log: silentLog,
+    metrics: noMetrics,
+    ...options,
+  });
+  t.after(() => host.close());
+  for (const path of modules) await host.installBytes(wasm(path));
+  return host;
+}
