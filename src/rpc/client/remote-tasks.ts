@@ -33,8 +33,9 @@ import {
   resultFromProto,
   specToProto,
 } from "../convert.ts";
-import { explain } from "./failures.ts";
+import { abortFailure, deadlineFailure, explain } from "./failures.ts";
 import { beyondLegacy, runLegacy } from "./legacy-run.ts";
+import { formatTimeout } from "./transport.ts";
 import { type CallRules, isUnknownService, type Peer } from "./peer.ts";
 
 const { method } = TaskService;
@@ -155,10 +156,16 @@ export class RemoteTasks implements Tasks {
     if (ctx.signal.aborted) onAbort();
     else ctx.signal.addEventListener("abort", onAbort, { once: true });
     const source = new WatchedInput(requests, stop);
+    let timer: ReturnType<typeof setTimeout> | undefined;
     try {
-      const timeoutMs = ctx.deadlineAt === undefined ? undefined : peer.timeLeft(ctx, 0);
-      const metadata = peer.metadata(ctx);
-      const response = await peer.transport.stream(desc, stop.signal, timeoutMs, { ...metadata }, source);
+      const headers: Record<string, string> = { ...peer.metadata(ctx) };
+      if (ctx.deadlineAt !== undefined) {
+        // Not Connect's own timeout: its timer would outlive a call that ends early.
+        const timeoutMs = peer.timeLeft(ctx, 0);
+        headers["grpc-timeout"] = formatTimeout(timeoutMs);
+        timer = setTimeout(() => stop.abort(deadlineFailure(peer.target, timeoutMs)), Math.min(timeoutMs, 0x7fffffff));
+      }
+      const response = await peer.transport.stream(desc, stop.signal, undefined, headers, source);
       let ended = false;
       for await (const message of response.message) {
         const event = eventFromProto((message as { event?: TaskEventMessage }).event, peer.target);
@@ -173,8 +180,10 @@ export class RemoteTasks implements Tasks {
       }
     } catch (reason) {
       if (source.failure !== undefined) throw source.failure.reason;
+      if (stop.signal.aborted) throw explain(abortFailure(stop.signal), peer.target);
       throw this.#explain(reason, what);
     } finally {
+      clearTimeout(timer);
       ctx.signal.removeEventListener("abort", onAbort);
       stop.abort();
     }

@@ -13,8 +13,9 @@ import { Code, type Transport, type UnaryResponse } from "@connectrpc/connect";
 import type { Compression } from "@connectrpc/connect/protocol";
 import { createGrpcTransport } from "@connectrpc/connect-node";
 import { NodeError, type TargetAddress } from "../../core/mod.ts";
-import { failed, misbehaved } from "./failures.ts";
+import { connectionFailure, failed, misbehaved } from "./failures.ts";
 import type { SessionPool } from "./session-pool.ts";
+import type { PeerStream } from "./session.ts";
 import { callUnary, toHeaders, type UnaryAnswer } from "./unary-call.ts";
 
 /** Metadata of a call as plain properties; the fast way to give it. */
@@ -113,10 +114,12 @@ export function createPeerTransport(address: TargetAddress, options: PeerTranspo
       authority: origin,
       request: (method, path, headers) =>
         new Promise((resolve) => {
-          resolve(pool.session(address).request({ ...headers, ":method": method, ":path": path }));
+          const stream = pool.session(address).request({ ...headers, ":method": method, ":path": path });
+          reportLoss(stream);
+          resolve(stream);
         }),
       notifyResponseByteRead: (stream) => {
-        (stream as { connection?: { heard: boolean } }).connection!.heard = true;
+        (stream as PeerStream).connection.heard = true;
       },
     },
     readMaxBytes,
@@ -158,6 +161,20 @@ export function createPeerTransport(address: TargetAddress, options: PeerTranspo
       return streaming.stream(method, signal, timeoutMs, headers, input, contextValues);
     },
   };
+}
+
+/**
+ * Tells Connect of a lost connection: to the stream that looks like a reset by the peer on Node and like an orderly end on Deno, where
+ * Connect would wait for ever.
+ */
+function reportLoss(stream: PeerStream): void {
+  let answered = false;
+  stream.once("trailers", () => answered = true);
+  stream.once("close", () => {
+    const { connection } = stream;
+    if (answered || !connection.closed || stream.listenerCount("error") === 0) return;
+    stream.emit("error", connectionFailure(connection.failure(), !stream.pending));
+  });
 }
 
 /** A response whose headers become web Headers only when somebody looks at them. */

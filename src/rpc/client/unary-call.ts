@@ -228,7 +228,8 @@ class UnaryCall implements Expiring {
       this.#forget();
       return this.#send();
     }
-    if (connection.closed && rstCode !== NGHTTP2_NO_ERROR || stream.pending) {
+    // A lost connection is no reset, whatever the code says: Node gives CANCEL for it, Deno gives none.
+    if (connection.closed || stream.pending) {
       return this.fail(failures.connectionFailure(connection.failure(), !neverSent));
     }
     if (rstCode !== NGHTTP2_NO_ERROR) return this.fail(failures.resetFailure(this.#target, rstCode));

@@ -1,0 +1,153 @@
+import { Buffer } from "node:buffer";
+import {
+  type ErrorCode,
+  newUlid,
+  NodeError,
+  type PluginCall,
+  type PluginFunction,
+  type PluginOutcome,
+} from "../core/mod.ts";
+import { ExternalInput } from "./external-input.ts";
+import { explainWire, type ExternalConnection } from "./external-protocol.ts";
+import { ExternalSink, tooMuchOutput } from "./external-sink.ts";
+
+/** What a plugin may call its own failure; any other code that it names becomes `plugin_failed`. */
+const PLUGIN_CODES: ReadonlySet<string> = new Set<ErrorCode>([
+  "plugin_failed",
+  "plugin_trapped",
+  "memory_exceeded",
+  "input_too_large",
+  "output_too_large",
+  "deadline_exceeded",
+  "overloaded",
+]);
+
+const CANCEL_TIMEOUT_MS = 1000;
+
+export interface ExternalCallOptions {
+  readonly connection: ExternalConnection;
+  readonly protocol: "velas" | "original";
+  readonly function: PluginFunction;
+  /** Aborting stops the call; the reason is a NodeError. The call aborts it itself when time is over, and at its end. */
+  readonly stop: AbortController;
+  /** The largest input of the original protocol, whose calls carry it whole. */
+  readonly maxInputBytes: number;
+}
+
+/**
+ * Runs one function of an external plugin to its end, within the call's limits. Whatever ends the call early also resets its stream
+ * and tells the plugin to stop, and does not wait for it.
+ */
+export async function callExternal(call: PluginCall, options: ExternalCallOptions): Promise<PluginOutcome> {
+  const { stop } = options;
+  const { timeoutMs } = call.limits;
+  const onAbort = () => stop.abort(new NodeError("canceled", "The call was canceled"));
+  if (call.signal.aborted) onAbort();
+  else call.signal.addEventListener("abort", onAbort, { once: true });
+  const timer = setTimeout(() => stop.abort(timeIsOver(timeoutMs)), Math.min(timeoutMs, 0x7fffffff));
+  const input = new ExternalInput(call.input, stop);
+  const startedAt = performance.now();
+  try {
+    if (stop.signal.aborted) throw stop.signal.reason;
+    const run = options.protocol === "velas" ? runVelas : runOriginal;
+    const { output, outputBytes, contentType } = await run(call, input, options);
+    const wallMicros = Math.round((performance.now() - startedAt) * 1000);
+    return {
+      output,
+      contentType: contentType || options.function.outputContentType || "application/octet-stream",
+      usage: { wallMicros, inputBytes: input.sizeBytes, outputBytes, instructions: 0 },
+    };
+  } catch (reason) {
+    if (input.failure !== undefined) throw input.failure.reason;
+    if (stop.signal.aborted) throw stop.signal.reason;
+    throw reason instanceof NodeError ? reason : explain(reason, call);
+  } finally {
+    clearTimeout(timer);
+    call.signal.removeEventListener("abort", onAbort);
+    if (!stop.signal.aborted) stop.abort(new NodeError("canceled", "The call is over"));
+  }
+}
+
+interface Ran {
+  readonly output: Uint8Array;
+  readonly outputBytes: number;
+  readonly contentType: string;
+}
+
+async function runVelas(call: PluginCall, input: ExternalInput, options: ExternalCallOptions): Promise<Ran> {
+  const { connection, stop } = options;
+  const { limits, contentType } = call;
+  const id = newUlid(Date.now());
+  const sink = new ExternalSink(call);
+  const execution = { id, function: options.function.name, contentType, limits, input };
+  try {
+    for await (const message of connection.execute(execution, stop.signal)) {
+      const wait = sink.take(message);
+      if (wait !== undefined) await orAborted(wait, stop.signal);
+    }
+  } catch (reason) {
+    // The reset of the stream says the same; this is for plugins whose framework does not tell them of it.
+    connection.cancel(id, CANCEL_TIMEOUT_MS).catch(() => {});
+    throw reason;
+  }
+  if (sink.result === undefined) {
+    throw new NodeError("plugin_failed", "The plugin broke its protocol: it ended the call without a result");
+  }
+  return { output: sink.output(), outputBytes: sink.outputBytes, contentType: sink.result };
+}
+
+async function runOriginal(call: PluginCall, input: ExternalInput, options: ExternalCallOptions): Promise<Ran> {
+  const { connection, stop, maxInputBytes } = options;
+  const text = await orAborted(input.text(maxInputBytes), stop.signal);
+  const job = { id: newUlid(Date.now()), input: text, limits: call.limits };
+  const output = Buffer.from(await connection.executeOriginal(job, stop.signal));
+  const outputBytes = output.length;
+  const { limits, onEvent, streamOutput } = call;
+  if (outputBytes > limits.outputBytes) throw tooMuchOutput(limits.outputBytes, outputBytes);
+  if (streamOutput !== true) return { output, outputBytes, contentType: "" };
+  if (outputBytes > 0) await onEvent?.({ type: "chunk", bytes: output });
+  return { output: Buffer.alloc(0), outputBytes, contentType: "" };
+}
+
+/** What a failed call means: the plugin's own error, or what became of the connection. */
+function explain(reason: unknown, call: PluginCall): NodeError {
+  const { kind, message, code, retryAfterMs } = explainWire(reason);
+  const retry = retryAfterMs === undefined ? {} : { retryAfterMs };
+  switch (kind) {
+    case "plugin":
+      if (code === "shutting_down") return new NodeError("plugin_unavailable", message, { cause: reason, ...retry });
+      if (code !== undefined && PLUGIN_CODES.has(code)) {
+        return new NodeError(code as ErrorCode, message, { cause: reason, ...retry });
+      }
+      return new NodeError("plugin_failed", message || "The plugin failed without saying why", { cause: reason });
+    case "connection":
+      return new NodeError("plugin_unavailable", `The connection to the plugin was lost: ${message}`, {
+        cause: reason,
+      });
+    case "deadline":
+      return timeIsOver(call.limits.timeoutMs);
+    case "too_large":
+      return tooMuchOutput(call.limits.outputBytes);
+    case "unserved":
+    case "protocol":
+      return new NodeError("plugin_failed", `The plugin broke its protocol: ${message}`, { cause: reason });
+  }
+}
+
+function timeIsOver(timeoutMs: number): NodeError {
+  return new NodeError(
+    "deadline_exceeded",
+    `The plugin ran longer than the task's limit of ${timeoutMs} ms (limits.timeoutMs) and was stopped`,
+    { data: { timeoutMs } },
+  );
+}
+
+/** The promise, or the signal's reason if that comes first. */
+function orAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const onAbort = () => reject(signal.reason);
+    signal.addEventListener("abort", onAbort, { once: true });
+    promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", onAbort));
+    if (signal.aborted) onAbort();
+  });
+}

@@ -1,0 +1,64 @@
+import { Buffer } from "node:buffer";
+import { NodeError, type PluginCall } from "../core/mod.ts";
+
+/** Input goes out in messages of at most this size, so that no plugin's limit on messages (4 MiB in gRPC) is met. */
+const CHUNK_BYTES = 1 << 20;
+
+/**
+ * The input of a call, cut into pieces for the wire and counted. A source that fails is kept in `failure`, and stops the call through
+ * `stop`: its own error is what the caller must get, not the broken call that follows from it.
+ */
+export class ExternalInput implements AsyncIterable<Uint8Array> {
+  sizeBytes = 0;
+  failure: { readonly reason: unknown } | undefined;
+  readonly #source: PluginCall["input"];
+  readonly #stop: AbortController;
+
+  constructor(source: PluginCall["input"], stop: AbortController) {
+    this.#source = source;
+    this.#stop = stop;
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array> {
+    try {
+      const source = this.#source instanceof Uint8Array ? [this.#source] : this.#source;
+      for await (const bytes of source) {
+        for (let at = 0; at < bytes.length; at += CHUNK_BYTES) {
+          const piece = bytes.subarray(at, at + CHUNK_BYTES);
+          this.sizeBytes += piece.length;
+          yield piece;
+        }
+      }
+    } catch (reason) {
+      if (!this.#stop.signal.aborted) {
+        this.failure = { reason };
+        this.#stop.abort(reason);
+      }
+      throw reason;
+    }
+  }
+
+  /** The whole input as text, for the original protocol. Throws `input_too_large`, and `plugin_failed` when it is not UTF-8. */
+  async text(maxBytes: number): Promise<string> {
+    const pieces: Uint8Array[] = [];
+    for await (const piece of this) {
+      if (this.sizeBytes > maxBytes) {
+        throw new NodeError(
+          "input_too_large",
+          `The input has ${this.sizeBytes} bytes or more; a plugin of the original protocol takes at most ${maxBytes}`,
+          { data: { limitBytes: maxBytes } },
+        );
+      }
+      pieces.push(piece);
+    }
+    try {
+      return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(Buffer.concat(pieces));
+    } catch (cause) {
+      throw new NodeError(
+        "plugin_failed",
+        "The input is not UTF-8 text, and a plugin of the original protocol takes nothing else",
+        { cause },
+      );
+    }
+  }
+}

@@ -1,0 +1,222 @@
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { timestampMs } from "@bufbuild/protobuf/wkt";
+import { type Client, Code, ConnectError, createClient } from "@connectrpc/connect";
+import { createGrpcTransport } from "@connectrpc/connect-node";
+import { type LogLevel, parseTarget, type PluginEvent, type TaskLimits } from "../core/mod.ts";
+import { Health, HealthCheckResponse_ServingStatus as ServingStatus } from "../gen/grpc/health/v1/health_pb.ts";
+import { Plugin as OriginalPlugin } from "../gen/resources/plugin_pb.ts";
+import { ErrorDetailSchema } from "../gen/velas/sphere/v1/error_pb.ts";
+import { type ExecuteRequestSchema, type ExecuteResponse, PluginService } from "../gen/velas/sphere/v1/plugin_pb.ts";
+import { LogLevel as WireLevel, TaskLimitsSchema } from "../gen/velas/sphere/v1/task_pb.ts";
+import type { ExternalManifest } from "./external-manifest.ts";
+import { ExternalSession } from "./external-session.ts";
+
+/** What a plugin sends while it executes; `result` is the last. */
+export type ExternalMessage = PluginEvent | { readonly type: "result"; readonly contentType: string };
+
+/** One execution, as it goes over the wire. */
+export interface ExternalExecution {
+  /** Unique for the node. */
+  readonly id: string;
+  readonly function: string;
+  readonly contentType: string;
+  readonly limits: TaskLimits;
+  readonly input: AsyncIterable<Uint8Array>;
+}
+
+/** Why a call failed, freed of the wire. */
+export interface WireFailure {
+  /**
+   * `plugin`: it answered with an error; `unserved`: it does not know the call; `connection`: it cannot be reached or the
+   * connection broke; `too_large`: a message over the limit; `deadline`; `protocol`: it answered something that is not the protocol.
+   */
+  readonly kind: "plugin" | "unserved" | "connection" | "too_large" | "deadline" | "protocol";
+  readonly message: string;
+  /** The code of the ErrorDetail that the plugin sent, if any. */
+  readonly code: string | undefined;
+  readonly retryAfterMs: number | undefined;
+}
+
+/** Messages beside the output's may be as long as this, whatever the limit on the output. */
+const MESSAGE_SLACK_BYTES = 64 << 10;
+const MAX_MESSAGE_BYTES = 0xffffffff;
+const MAX_TIMEOUT_VALUE = 99_999_999; // a grpc-timeout has eight digits at most
+
+const LEVELS: Readonly<Record<WireLevel, LogLevel>> = {
+  [WireLevel.UNSPECIFIED]: "info",
+  [WireLevel.TRACE]: "trace",
+  [WireLevel.DEBUG]: "debug",
+  [WireLevel.INFO]: "info",
+  [WireLevel.WARN]: "warn",
+  [WireLevel.ERROR]: "error",
+};
+
+interface Clients {
+  readonly plugin: Client<typeof PluginService>;
+  readonly original: Client<typeof OriginalPlugin>;
+  readonly health: Client<typeof Health>;
+}
+
+/**
+ * The calls that a node makes to one external plugin, in both protocols, over one HTTP/2 connection that is opened anew when it
+ * was lost. The only file of this folder that knows generated code.
+ */
+export class ExternalConnection {
+  readonly #session: ExternalSession;
+  /** One set for each limit on messages, rounded to powers of two. */
+  readonly #clients = new Map<number, Clients>();
+
+  /** Throws `invalid_argument` when the address cannot be read. Connects with the first call. */
+  constructor(address: string, connectTimeoutMs: number) {
+    this.#session = new ExternalSession(parseTarget(address), connectTimeoutMs);
+  }
+
+  /** What the plugin says of itself. */
+  async describe(timeoutMs: number, signal: AbortSignal): Promise<ExternalManifest> {
+    const manifest = await this.#for(1 << 20).plugin.describe({}, { timeoutMs, signal });
+    return {
+      name: manifest.name,
+      version: manifest.version,
+      description: manifest.description,
+      maxConcurrency: manifest.maxConcurrency,
+      functions: manifest.functions.map(({ name, inputContentType, outputContentType, description }) => (
+        { name, inputContentType, outputContentType, description }
+      )),
+    };
+  }
+
+  /** Whether the plugin's health service says that it serves. */
+  async isServing(timeoutMs: number, signal: AbortSignal): Promise<boolean> {
+    const { status } = await this.#for(1 << 20).health.check({ service: "" }, { timeoutMs, signal });
+    return status === ServingStatus.SERVING;
+  }
+
+  /** Executes a function. What it sends comes in order; the call is over when the signal aborts. */
+  async *execute(execution: ExternalExecution, signal: AbortSignal): AsyncGenerator<ExternalMessage> {
+    const { limits } = execution;
+    const { plugin } = this.#for(limits.outputBytes + MESSAGE_SLACK_BYTES);
+    // Not Connect's own timeoutMs: its timer would outlive a call that ends early.
+    const headers = { "grpc-timeout": `${Math.min(Math.ceil(limits.timeoutMs), MAX_TIMEOUT_VALUE)}m` };
+    const responses = plugin.execute(requestsOf(execution), { signal, headers });
+    for await (const response of responses) {
+      const message = messageOf(response);
+      if (message !== undefined) yield message;
+    }
+  }
+
+  /** Tells the plugin to stop an execution. */
+  async cancel(executionId: string, timeoutMs: number): Promise<void> {
+    await this.#for(1 << 20).plugin.cancel({ executionId }, { timeoutMs });
+  }
+
+  /** Runs a plugin of the original kind. */
+  async executeOriginal(
+    job: { readonly id: string; readonly input: string; readonly limits: TaskLimits },
+    signal: AbortSignal,
+  ): Promise<string> {
+    const { id, input, limits } = job;
+    const { original } = this.#for(limits.outputBytes + MESSAGE_SLACK_BYTES);
+    return (await original.requestJobExecution({ id, input }, { signal, timeoutMs: limits.timeoutMs })).output;
+  }
+
+  /** Resolves when something at the address speaks HTTP/2; for plugins that serve nothing that could be asked. */
+  async reach(): Promise<void> {
+    await this.#session.connect();
+  }
+
+  close(): void {
+    this.#session.close();
+  }
+
+  #for(readMaxBytes: number): Clients {
+    const limit = Math.min(2 ** Math.ceil(Math.log2(readMaxBytes)), MAX_MESSAGE_BYTES);
+    let clients = this.#clients.get(limit);
+    if (clients === undefined) {
+      const transport = createGrpcTransport({
+        baseUrl: this.#session.authority,
+        sessionManager: this.#session,
+        acceptCompression: [],
+        readMaxBytes: limit,
+      });
+      clients = {
+        plugin: createClient(PluginService, transport),
+        original: createClient(OriginalPlugin, transport),
+        health: createClient(Health, transport),
+      };
+      this.#clients.set(limit, clients);
+    }
+    return clients;
+  }
+}
+
+/** What went wrong with a call. */
+export function explainWire(reason: unknown): WireFailure {
+  const error = ConnectError.from(reason);
+  const detail = error.findDetails(ErrorDetailSchema)[0];
+  const message = error.rawMessage;
+  const retryAfterMs = Number(detail?.retryAfterMs ?? 0n) || undefined;
+  return { kind: kindOf(error), message, code: detail?.code, retryAfterMs };
+}
+
+function kindOf(error: ConnectError): WireFailure["kind"] {
+  // Connect marks what it read from the peer's status; the field is not in its types.
+  const sentByPlugin = (error as { isWireError?: boolean }).isWireError === true;
+  if (sentByPlugin) {
+    if (error.code === Code.DeadlineExceeded) return "deadline";
+    return error.code === Code.Unimplemented ? "unserved" : "plugin";
+  }
+  // What gRPC makes of HTTP 404, which servers answer that route by path.
+  if (error.code === Code.Unimplemented && error.rawMessage === "HTTP 404") return "unserved";
+  if (error.code === Code.DeadlineExceeded) return "deadline";
+  if (error.code === Code.ResourceExhausted) return "too_large";
+  const cause = error.cause;
+  const systemCode = cause instanceof Error && "code" in cause ? String(cause.code) : "";
+  const broke = systemCode !== "" && !systemCode.startsWith("ERR_HTTP2_ERROR");
+  return broke || error.code === Code.Unavailable || error.code === Code.Aborted || error.code === Code.Canceled
+    ? "connection"
+    : "protocol";
+}
+
+async function* requestsOf(
+  execution: ExternalExecution,
+): AsyncGenerator<MessageInitShape<typeof ExecuteRequestSchema>> {
+  const { id, contentType, limits } = execution;
+  yield {
+    message: {
+      case: "start",
+      value: {
+        executionId: id,
+        function: execution.function,
+        contentType,
+        limits: create(TaskLimitsSchema, {
+          timeoutMs: BigInt(limits.timeoutMs),
+          memoryBytes: BigInt(limits.memoryBytes),
+          outputBytes: BigInt(limits.outputBytes),
+        }),
+      },
+    },
+  };
+  for await (const value of execution.input) {
+    yield { message: { case: "chunk", value: value as Uint8Array<ArrayBuffer> } };
+  }
+}
+
+/** Undefined for a kind of message that this version does not know. */
+function messageOf({ message }: ExecuteResponse): ExternalMessage | undefined {
+  switch (message.case) {
+    case "chunk":
+      return { type: "chunk", bytes: message.value };
+    case "log": {
+      const { level, message: text, at } = message.value;
+      return { type: "log", level: LEVELS[level] ?? "info", message: text, at: at === undefined ? 0 : timestampMs(at) };
+    }
+    case "progress": {
+      const { fraction, message: text, at } = message.value;
+      return { type: "progress", fraction, message: text, at: at === undefined ? 0 : timestampMs(at) };
+    }
+    case "result":
+      return { type: "result", contentType: message.value.contentType };
+    default:
+      return undefined;
+  }
+}

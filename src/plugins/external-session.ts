@@ -1,0 +1,110 @@
+import { connect as connectHttp2 } from "node:http2";
+import type { ClientHttp2Session, ClientHttp2Stream, OutgoingHttpHeaders } from "node:http2";
+import { connect as connectTcp } from "node:net";
+import { Code, ConnectError } from "@connectrpc/connect";
+import type { TargetAddress } from "../core/mod.ts";
+
+// At 20 ms round trip the protocol's default of 64 KiB would allow 3 MiB/s.
+const STREAM_WINDOW_BYTES = 4 << 20;
+const CONNECTION_WINDOW_BYTES = 16 << 20;
+const SESSION_MEMORY_MB = 256; // what a connection may buffer; Node's default of 10 refuses calls with large messages
+const TCP_KEEP_ALIVE_MS = 15_000;
+
+/**
+ * The HTTP/2 connection to one plugin, opened by the first call and again after it was lost. Connect's own manager lets go of a
+ * session's `error` event while it is being ended, and a server that is no HTTP/2 server then ends the process; here the listener
+ * stays for the session's life. No HTTP/2 pings are sent: gRPC servers close connections for them, and a plugin is asked for its
+ * health anyway.
+ */
+export class ExternalSession {
+  readonly authority: string;
+  readonly #address: TargetAddress;
+  readonly #connectTimeoutMs: number;
+  #session: ClientHttp2Session | undefined;
+  #established: Promise<void> | undefined;
+
+  constructor(address: TargetAddress, connectTimeoutMs: number) {
+    this.#address = address;
+    this.#connectTimeoutMs = connectTimeoutMs;
+    this.authority = new URL(`http://${address.name}`).origin;
+  }
+
+  /** Opens a stream. Rejects with `Unavailable` when no connection can be made. */
+  async request(method: string, path: string, headers: OutgoingHttpHeaders): Promise<ClientHttp2Stream> {
+    const session = await this.#open();
+    const stream = session.request({ ...headers, ":method": method, ":path": path });
+    let answered = false;
+    stream.once("trailers", () => answered = true);
+    // A lost connection looks like a canceled stream on Node and like an orderly end on Deno, where Connect would wait for ever.
+    stream.once("close", () => {
+      if (answered || !session.destroyed || stream.listenerCount("error") === 0) return;
+      stream.emit("error", new ConnectError("the connection was lost in the middle of the call", Code.Unavailable));
+    });
+    return stream;
+  }
+
+  notifyResponseByteRead(): void {
+    // Nothing is measured by it.
+  }
+
+  /** Resolves when the peer speaks HTTP/2 on the connection. Rejects as request() does. */
+  async connect(): Promise<void> {
+    await this.#open();
+  }
+
+  /** Ends the connection and every call on it. A later call opens another. */
+  close(): void {
+    this.#session?.destroy();
+    this.#session = undefined;
+  }
+
+  async #open(): Promise<ClientHttp2Session> {
+    const known = this.#session;
+    const session = known === undefined || known.closed || known.destroyed ? this.#connect() : known;
+    await this.#established;
+    return session;
+  }
+
+  #connect(): ClientHttp2Session {
+    const { host, port } = this.#address;
+    const session = connectHttp2(this.authority, {
+      settings: { initialWindowSize: STREAM_WINDOW_BYTES, enablePush: false },
+      maxSessionMemory: SESSION_MEMORY_MB,
+      createConnection: () =>
+        connectTcp({ host, port, noDelay: true, keepAlive: true, keepAliveInitialDelay: TCP_KEEP_ALIVE_MS }),
+    });
+    this.#session = session;
+    const established = new Promise<void>((resolve, reject) => {
+      let failure: Error | undefined;
+      const timer = setTimeout(() => {
+        failure = new Error(`it did not speak HTTP/2 within ${this.#connectTimeoutMs} ms`);
+        session.destroy();
+      }, this.#connectTimeoutMs);
+      timer.unref();
+      session.on("error", (error) => failure ??= error);
+      session.once("remoteSettings", () => {
+        clearTimeout(timer);
+        session.setLocalWindowSize(CONNECTION_WINDOW_BYTES);
+        resolve();
+      });
+      session.once("close", () => {
+        clearTimeout(timer);
+        if (this.#session === session) this.#session = undefined;
+        const why = failure?.message ?? "it closed the connection";
+        reject(
+          new ConnectError(
+            `cannot connect to ${this.#address.name}: ${why}`,
+            Code.Unavailable,
+            undefined,
+            undefined,
+            failure,
+          ),
+        );
+      });
+    });
+    // Whoever waits for it sees the failure; when nobody does, it is no unhandled rejection.
+    established.catch(() => {});
+    this.#established = established;
+    return session;
+  }
+}
