@@ -145,7 +145,7 @@ async function lockedError(path: string, cause: unknown): Promise<NodeError> {
     : `process ${pid}`;
   return new NodeError(
     "storage_locked",
-    `The data directory ${path} is in use by ${holder}: stop it first, or choose another directory (storage.path)`,
+    `The data directory ${path} is in use by ${holder}: stop it first, or choose another directory (node.dataDir)`,
     { cause, data: pid === undefined ? { path } : { path, pid } },
   );
 }

@@ -34,7 +34,7 @@ export async function migrate(
     if ((await engine.keys({ gt: "", lt: "\u{10ffff}", limit: 1 })).length > 0) {
       throw new NodeError(
         "storage_failed",
-        `The data directory ${path} holds a LevelDB of another program: choose another directory (storage.path)`,
+        `The data directory ${path} holds a LevelDB of another program: choose another directory (node.dataDir)`,
         { data: { path } },
       );
     }
@@ -66,7 +66,7 @@ function readVersion(text: string, path: string): number {
   }
   throw new NodeError(
     "storage_failed",
-    `The data directory ${path} has a damaged schema record: restore it from a backup or choose another directory (storage.path)`,
+    `The data directory ${path} has a damaged schema record: restore it from a backup or choose another directory (node.dataDir)`,
     { data: { path } },
   );
 }

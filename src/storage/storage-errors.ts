@@ -32,14 +32,14 @@ export function storageError(path: string, error: unknown): NodeError {
   if (READ_ONLY.test(text)) {
     return new NodeError(
       "storage_failed",
-      `The data directory ${path} is on a read-only file system: mount it writable or choose another directory (storage.path)`,
+      `The data directory ${path} is on a read-only file system: mount it writable or choose another directory (node.dataDir)`,
       options,
     );
   }
   if (FORBIDDEN.test(text)) {
     return new NodeError(
       "storage_failed",
-      `The data directory ${path} may not be written by this user: change its owner or choose another directory (storage.path)`,
+      `The data directory ${path} may not be written by this user: change its owner or choose another directory (node.dataDir)`,
       options,
     );
   }
@@ -61,7 +61,7 @@ export function storageError(path: string, error: unknown): NodeError {
 export function storageFull(path: string, cause?: unknown): NodeError {
   return new NodeError(
     "storage_full",
-    `The disk of the data directory ${path} is full: free some space or choose another directory (storage.path)`,
+    `The disk of the data directory ${path} is full: free some space or choose another directory (node.dataDir)`,
     { cause, data: { path }, retryAfterMs: 5000 },
   );
 }
