@@ -6,6 +6,7 @@ import tls from "node:tls";
 import { isDeno, type Log, NodeError } from "../core/mod.ts";
 import type { Handler } from "./connect-handler.ts";
 import type { FastPath } from "./fast-path.ts";
+import { statusTrailers } from "./grpc-frame.ts";
 
 /** Bounds of a listening server. */
 export interface ListenerLimits {
@@ -44,6 +45,9 @@ const PREFACE = Buffer.from("PRI");
 
 /** The longest wait for first bytes and TLS handshakes, in milliseconds. */
 const MAX_GREETING_MS = 10_000;
+
+/** How often HTTP/1.1 requests are held against their limits of time, in milliseconds. */
+const MAX_CHECK_INTERVAL_MS = 5000;
 
 interface Address {
   readonly host: string;
@@ -229,11 +233,14 @@ export class Listener {
       headersTimeout: Math.min(limits.requestTimeoutMs, MAX_GREETING_MS),
       requestTimeout: limits.requestTimeoutMs,
       keepAliveTimeout: limits.idleTimeoutMs,
+      connectionsCheckingInterval: Math.min(limits.requestTimeoutMs, MAX_CHECK_INTERVAL_MS),
     }, (request, response) => {
       if (this.#closing) response.setHeader("connection", "close");
       handler(request, response);
     });
     server.on("clientError", (_error, socket) => socket.destroy());
+    // A server that gets its connections from elsewhere never listens, and would never check how old its requests are.
+    if (!isDeno) server.emit("listening");
     return server;
   }
 
@@ -251,9 +258,13 @@ export class Listener {
     // The listener that makes requests of streams was added for the handler. It is called for what the fast path does not take.
     const [compat] = server.listeners("stream") as [(...args: unknown[]) => void];
     server.removeAllListeners("stream");
-    server.on("stream", (stream, headers, ...rest) => {
-      if (!fastPath(stream, headers)) compat.call(server, stream, headers, ...rest);
-    });
+    // Types know three arguments; the fourth is the list of names and values as they came.
+    const onStream = (stream: http2.ServerHttp2Stream, headers: http2.IncomingHttpHeaders, ...rest: unknown[]) => {
+      if (headerBytes(rest[1] as string[]) > limits.maxHeaderBytes) {
+        refuseHeaders(stream, headers, limits.maxHeaderBytes);
+      } else if (!fastPath(stream, headers)) compat.call(server, stream, headers, ...rest);
+    };
+    server.on("stream", onStream);
     server.on("session", (session) => this.#greet(session));
     server.on("sessionError", ignore);
     return server;
@@ -262,28 +273,67 @@ export class Listener {
   #greet(session: http2.ServerHttp2Session): void {
     this.#sessions.add(session);
     session.on("error", ignore);
-    session.on("close", () => this.#sessions.delete(session));
+    let dead: ReturnType<typeof setTimeout> | undefined;
+    session.on("close", () => {
+      clearTimeout(dead);
+      this.#sessions.delete(session);
+    });
     session.setLocalWindowSize(CONNECTION_WINDOW_BYTES);
     let open = 0;
     session.on("stream", (stream) => {
       open++;
       stream.on("close", () => open--);
     });
+    const { idleTimeoutMs } = this.#options.limits;
     // A connection that says nothing is closed when nothing is asked of it; otherwise a ping tells whether the peer still lives.
-    session.setTimeout(this.#options.limits.idleTimeoutMs, () => {
-      if (open === 0) {
+    session.on("timeout", () => {
+      if (open === 0 || session.destroyed) {
         closeQuietly(session);
         return;
       }
-      const dead = setTimeout(() => session.destroy(), MAX_GREETING_MS);
-      const answered = session.ping(() => clearTimeout(dead));
-      if (!answered) clearTimeout(dead);
+      dead = setTimeout(() => session.destroy(), MAX_GREETING_MS);
+      session.ping(() => {
+        clearTimeout(dead);
+        if (!session.destroyed) session.setTimeout(idleTimeoutMs);
+      });
     });
+    session.setTimeout(idleTimeoutMs);
     if (this.#closing) closeQuietly(session);
   }
 }
 
 function ignore(): void {}
+
+/** The size of headers as HTTP/2 counts it (RFC 9113 §6.5.2). Node announces the limit, but does not enforce it. */
+function headerBytes(raw: readonly string[]): number {
+  let bytes = raw.length * 16;
+  for (let i = 0; i < raw.length; i++) bytes += raw[i]!.length;
+  return bytes;
+}
+
+function refuseHeaders(stream: http2.ServerHttp2Stream, headers: http2.IncomingHttpHeaders, limitBytes: number): void {
+  stream.on("error", ignore);
+  const isGrpc = headers["content-type"]?.startsWith("application/grpc") === true;
+  const error = new NodeError(
+    "input_too_large",
+    `The request has more than ${limitBytes} bytes of headers: send fewer`,
+    {
+      data: { limitBytes },
+    },
+  );
+  try {
+    stream.respond(
+      isGrpc
+        ? { ":status": 200, "content-type": "application/grpc+proto", ...statusTrailers(error) }
+        : { ":status": 431 },
+      { endStream: true },
+    );
+    stream.resume();
+    stream.close(http2.constants.NGHTTP2_NO_ERROR);
+  } catch {
+    stream.destroy();
+  }
+}
 
 /** Sends GOAWAY and lets the open streams end. */
 function closeQuietly(session: http2.ServerHttp2Session): void {
