@@ -62,11 +62,13 @@ export class TaskIntake {
     const named = { ...spec, id: this.#parts.newId() };
     const task = this.#newTask(named, { requester, limits, inputSha256: "", digest: "" });
     this.#parts.checkOpen();
-    this.#parts.checkRoom(0);
-    const live = this.#liven(task, { input, stored: false, reservation: this.#reserve(task, undefined) });
+    const reservation = this.#reserve(task, undefined);
+    const hasSlot = this.#takeSlotOrRoom(reservation, 0);
+    const live = this.#liven(task, { input, stored: false, reservation });
     this.#parts.tasks.add(live);
     prepare(live);
-    this.#parts.scheduler.enqueue(live);
+    if (hasSlot) live.start();
+    else this.#parts.scheduler.enqueue(live);
     return live;
   }
 
@@ -107,15 +109,7 @@ export class TaskIntake {
     this.#parts.checkOpen();
     const { plugin, sha256, function: fn } = host.resolve(task.record.plugin, task.record.function);
     const reservation = this.#reserve(task, input.length);
-    const hasSlot = scheduler.tryTake();
-    if (!hasSlot) {
-      try {
-        this.#parts.checkRoom(input.length);
-      } catch (error) {
-        reservation.release();
-        throw error;
-      }
-    }
+    const hasSlot = this.#takeSlotOrRoom(reservation, input.length);
     const resolved = { resolvedPlugin: plugin, pluginSha256: sha256, function: fn };
     // With a free slot the first attempt is counted in the same write that adds the task.
     const begun = hasSlot ? { state: "running", attempts: 1, startedAt: clock.now() } as const : {};
@@ -135,6 +129,18 @@ export class TaskIntake {
     if (hasSlot) live.start();
     else scheduler.enqueue(live);
     return live;
+  }
+
+  /** Takes a slot, true, or makes sure that there is room to wait for one, false. Throws `overloaded`. */
+  #takeSlotOrRoom(reservation: Reservation, sizeBytes: number): boolean {
+    if (this.#parts.scheduler.tryTake()) return true;
+    try {
+      this.#parts.checkRoom(sizeBytes);
+    } catch (error) {
+      reservation.release();
+      throw error;
+    }
+    return false;
   }
 
   #newTask(spec: TaskSpec, known: {

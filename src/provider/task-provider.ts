@@ -164,6 +164,7 @@ class LocalTasks implements TaskProvider {
   async close(): Promise<void> {
     await this.drain({ graceMs: 0 });
     await this.#upkeep.close();
+    await this.#runner.saveUnsaved();
   }
 
   async #runStored(spec: TaskSpec, ctx: CallContext): Promise<TaskResult> {

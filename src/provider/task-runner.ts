@@ -106,18 +106,20 @@ export class TaskRunner {
       ...(outcome !== undefined && { usage: outcome.usage, outputContentType: outcome.contentType }),
       ...(outcome !== undefined && live.stored && { outputSha256: sha256Hex(outcome.output) }),
     };
+    let task: StoredTask = { ...live.task, record };
     let ending: Ending = { record, ...(error && { error }), ...(outcome && { output: outcome.output }) };
-    live.task = { ...live.task, record };
     try {
-      if (live.stored) await this.#saveEnd(live, outcome?.output);
-      ending = { ...ending, record: live.record };
+      if (live.stored) task = await this.#saveEnd(task, outcome?.output);
     } catch (cause) {
       const failure = toNodeError(cause);
       log.error("The end of a task could not be stored; its result is lost", { id: record.id, error: failure.message });
-      ending = { record: this.#saveLater(live, failure), error: failure };
+      task = this.#saveLater(live, { ...record, state: "failed", reason: failure.code, message: failure.message });
+      ending = { record: task.record, error: failure };
     }
     await settle(live.reservation, { usage: ending.error === undefined ? outcome?.usage : undefined, log });
     metrics.ended(ending.record.state as TaskEnd, outcome?.usage.wallMicros);
+    // Only now may anybody see the end: it is stored, and the money is settled.
+    live.task = task;
     live.finish(ending);
     if (!this.#unsaved.has(live)) tasks.remove(live);
   }
@@ -180,28 +182,27 @@ export class TaskRunner {
     return input;
   }
 
-  async #saveEnd(live: LiveTask, output: Uint8Array | undefined): Promise<void> {
-    const { store, settings } = this.#parts;
-    const max = settings.maxStoredOutputBytes;
-    if (output === undefined) return await store.write([{ type: "end", task: live.task }], { durable: true });
-    if (output.length > max) {
-      const outputMissing =
-        `its ${output.length} bytes are over the ${max} that this node keeps (tasks.maxStoredOutputBytes)`;
-      live.task = { ...live.task, outputMissing };
-      return await store.write([{ type: "end", task: live.task }], { durable: true });
+  /** Stores the end of a task, its output too unless that is too large, and returns the task as stored. */
+  async #saveEnd(ended: StoredTask, output: Uint8Array | undefined): Promise<StoredTask> {
+    const { store, settings: { maxStoredOutputBytes: max } } = this.#parts;
+    let task = ended;
+    const fits = output !== undefined && output.length <= max;
+    if (fits) {
+      task = { ...ended, storedOutputBytes: output.length };
+    } else if (output !== undefined) {
+      const why = `its ${output.length} bytes are over the ${max} that this node keeps (tasks.maxStoredOutputBytes)`;
+      task = { ...ended, outputMissing: why };
     }
-    live.task = { ...live.task, storedOutputBytes: output.length };
-    await store.write([{ type: "end", task: live.task, output }], { durable: true });
+    await store.write([{ type: "end", task, ...(fits && { output }) }], { durable: true });
+    return task;
   }
 
-  /** Marks a task as failed in memory, and its record as to be stored when the store can. */
-  #saveLater(live: LiveTask, error: NodeError): TaskRecord {
-    const { usage: _, outputContentType: __, outputSha256: ___, ...rest } = live.record;
-    const record: TaskRecord = { ...rest, state: "failed", reason: error.code, message: error.message };
-    const { storedOutputBytes: ____, ...task } = live.task;
-    live.task = { ...task, record };
-    if (live.stored) this.#unsaved.set(live, { type: "end", task: live.task });
-    return record;
+  /** Has a failure stored as soon as the store can, and returns the task as it will be stored. */
+  #saveLater(live: LiveTask, record: TaskRecord): StoredTask {
+    const { usage: _, outputContentType: __, outputSha256: ___, ...rest } = record;
+    const task = { ...live.task, record: rest };
+    if (live.stored) this.#unsaved.set(live, { type: "end", task });
+    return task;
   }
 
   async #handBack(live: LiveTask, error: NodeError): Promise<void> {

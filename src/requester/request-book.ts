@@ -77,9 +77,7 @@ export class RequestBook {
   /** As {@link note}, for a task that may not be one of the book's. */
   async noteIfKnown(target: string, said: TaskRecord): Promise<TaskRecord> {
     const request = await this.get(said.id);
-    if (request === undefined || request.record.target !== target || isEnd(request.record.state)) {
-      return { ...said, target };
-    }
+    if (request?.record.target !== target) return { ...said, target };
     return await this.note(request, said);
   }
 
