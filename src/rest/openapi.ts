@@ -23,6 +23,7 @@ type Document = ReturnType<RestApp["getOpenAPI31Document"]>;
 
 /** The OpenAPI 3.1 document of all registered routes. */
 export function openApiDocument(app: RestApp, { token }: { readonly token: boolean }): Document {
+  if (token) app.openAPIRegistry.registerComponent("securitySchemes", "token", { type: "http", scheme: "bearer" });
   return app.getOpenAPI31Document({
     openapi: "3.1.0",
     info: {

@@ -123,7 +123,7 @@ export const Usage = z.object({
 }).openapi("Usage", { description: "What a task consumed; the quantities that a price multiplies." });
 
 export const ErrorCodeSchema = z.enum(Object.keys(PROBLEMS) as ErrorCode[]).openapi("ErrorCode", {
-  description: "What went wrong, for programs. The set is closed.",
+  description: "Why something failed, for programs. The set is closed.",
   examples: ["plugin_not_found"],
 });
 
@@ -147,10 +147,11 @@ export const Task = z.object({
   }),
   priority: Priority,
   state: TaskState,
-  reason: ErrorCodeSchema.openapi({
-    description: "Why it ended as it did; absent while it has not, or when it succeeded.",
-  }).optional(),
-  message: z.string().optional().openapi({ description: "The reason in words.", examples: ["The time is over"] }),
+  reason: ErrorCodeSchema.optional(),
+  message: z.string().optional().openapi({
+    description: "The reason in words. Both are absent while the task has not ended, and when it succeeded.",
+    examples: ["The time is over"],
+  }),
   createdAt: time("When it was accepted."),
   startedAt: time("When a worker last began it.").optional(),
   finishedAt: time("When it ended.").optional(),

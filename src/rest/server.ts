@@ -70,7 +70,11 @@ export function createRestServer({ app, host, port, limits, log }: RestServerOpt
     if (conversation === undefined) conversations.set(socket, conversation = { open: 0, latest: outgoing });
     conversation.open++;
     conversation.latest = outgoing;
-    outgoing.once("close", () => conversation.open--);
+    outgoing.once("close", () => {
+      conversation.open--;
+      // Its connection becomes idle only after this event.
+      if (draining) setImmediate(() => server.closeIdleConnections());
+    });
     if (draining) outgoing.shouldKeepAlive = false;
     void answer(incoming, outgoing);
   }

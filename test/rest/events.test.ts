@@ -64,7 +64,7 @@ test("a client that comes back goes on counting, and after the end it is told to
 
 test("an unknown task is 404, not an empty stream", async (t) => {
   const { url, tasks } = await serve(t);
-  tasks.script.watch = async function* () {
+  tasks.script.watch = () => {
     throw new NodeError("not_found", "There is no task t1");
   };
   const answer = await fetch(url + EVENTS);
