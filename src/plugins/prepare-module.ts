@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { KERNEL_API } from "./kernel-api.ts";
+import { EXTISM_ENV, KERNEL_API } from "./kernel-api.ts";
 import { readManifest } from "./plugin-manifest.ts";
 import type { PluginManifest } from "./plugin-manifest.ts";
 import { invalidModule, joinSections, SECTION, WasmWriter } from "./wasm-binary.ts";
@@ -12,8 +12,14 @@ export const PAGE_BYTES = 1 << 16; // 64 KiB
 
 /** The prepared module imports its memory from here: whoever instantiates it decides how large that may grow. */
 export const MEMORY_IMPORT = { module: "velas:memory", name: "memory" } as const;
-/** The prepared module imports WASI from here, since the Extism SDK would put a WASI of its own in place of the usual name. */
-export const WASI_IMPORT = "velas:wasi";
+/**
+ * Where the prepared module imports from instead of the usual names. Under those the Extism SDK would put a WASI of its own and an
+ * `http_request` that fetches, whatever functions it is given.
+ */
+export const RENAMED_IMPORTS: ReadonlyMap<string, string> = new Map([
+  [EXTISM_ENV, "velas:env"],
+  [WASI_MODULE, "velas:wasi"],
+]);
 /**
  * What a prepared module exports in place of its start section and of the functions by which language runtimes set themselves
  * up. Nothing of the plugin runs while it is instantiated; the worker calls these, in this order, under a time limit.
@@ -134,7 +140,7 @@ function writeImports({ imports, memories }: ModuleOutline): WasmWriter {
   const writer = new WasmWriter().u32(imports.length + (memory === undefined ? 0 : 1));
   // The check left only functions.
   for (const { module, name, typeIndex } of imports) {
-    writer.name(module === WASI_MODULE ? WASI_IMPORT : module).name(name).bytes([0x00]).u32(typeIndex);
+    writer.name(RENAMED_IMPORTS.get(module) ?? module).name(name).bytes([0x00]).u32(typeIndex);
   }
   if (memory !== undefined) {
     // No maximum here: an import without one accepts a memory with any.

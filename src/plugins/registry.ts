@@ -105,7 +105,9 @@ export class Registry {
       const sha256 = moduleSha256(bytes);
       const known = this.#bySha256(sha256);
       if (known !== undefined) return known;
-      const { manifest } = await prepareModule(bytes, "plugin");
+      const short = sha256.slice(0, 12);
+      const unnamed = `plugin-${short}`;
+      const { manifest } = await prepareModule(bytes, unnamed);
       const rival = this.#entries.find(({ plugin }) =>
         plugin?.manifest.name === manifest.name && plugin.manifest.version === manifest.version
       );
@@ -118,7 +120,9 @@ export class Registry {
         );
       }
       await this.#record(sha256, { enabled: true, origin });
-      await this.#folder.write(`${manifest.name}-${manifest.version}-${sha256.slice(0, 12)}.wasm`, bytes);
+      // A module without a manifest is named after its file, so the file must bear the name that was just checked.
+      const name = manifest.name === unnamed ? unnamed : `${manifest.name}-${manifest.version}-${short}`;
+      await this.#folder.write(`${name}.wasm`, bytes);
       await this.#scan();
       return this.#bySha256(sha256)!;
     });

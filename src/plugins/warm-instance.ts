@@ -2,9 +2,10 @@ import createPlugin from "@extism/extism";
 import type { Plugin } from "@extism/extism";
 import { Kernel } from "./kernel.ts";
 import type { CallSink, HostFunction } from "./kernel.ts";
-import { MEMORY_IMPORT, PAGE_BYTES, SETUP_EXPORTS, WASI_IMPORT } from "./prepare-module.ts";
+import { MEMORY_IMPORT, PAGE_BYTES, RENAMED_IMPORTS, SETUP_EXPORTS } from "./prepare-module.ts";
 import { joinSections, SECTION, WasmWriter } from "./wasm-binary.ts";
 import { Wasi, WasiExit } from "./wasi.ts";
+import { WASI_MODULE } from "./wasi-names.ts";
 import type { WorkerModule } from "./worker-protocol.ts";
 
 /** Bounds of one call in an instance. */
@@ -43,8 +44,11 @@ export class WarmInstance {
     const kernel = new Kernel(sink);
     const wasi = new Wasi((level, message) => sink.log(level, message));
     const max = memory === undefined ? 0 : Math.min(memory.max, memoryPages);
-    const functions = { ...kernel.functions(), [WASI_IMPORT]: wasi.functions() };
-    for (const namespace of Object.values(functions)) Object.values(namespace).forEach(keepUnbound);
+    const functions: Record<string, Record<string, HostFunction>> = {};
+    for (const [name, host] of Object.entries({ ...kernel.functions(), [WASI_MODULE]: wasi.functions() })) {
+      functions[RENAMED_IMPORTS.get(name) ?? name] = host;
+      Object.values(host).forEach(keepUnbound);
+    }
     const wasm = [{ name: "main", module }];
     if (memory !== undefined) wasm.push({ name: MEMORY_IMPORT.module, module: memoryModule(memory.min, max) });
     const plugin = await createPlugin({ wasm }, {

@@ -1,7 +1,7 @@
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import type { TestContext } from "node:test";
 import { noMetrics, silentLog } from "../../src/core/mod.ts";
 import { openPluginHost } from "../../src/plugins/mod.ts";
@@ -19,12 +19,13 @@ export async function scratchFolder(t: TestContext): Promise<string> {
   return folder;
 }
 
-/** A host on a folder of its own, with the named modules installed; closed after the test. */
+/** A host on a folder of its own, with the named modules in it; closed after the test. */
 export async function openHost(
   t: TestContext,
   { modules = [], ...options }: Partial<PluginHostOptions> & { modules?: readonly string[] } = {},
 ): Promise<Plugins> {
   const folder = options.folder ?? await scratchFolder(t);
+  for (const path of modules) await writeFile(join(folder, `${basename(path)}.wasm`), wasm(path));
   const host = await openPluginHost({
     folder,
     defaultPlugin: "demo",
@@ -38,6 +39,5 @@ export async function openHost(
     ...options,
   });
   t.after(() => host.close());
-  for (const path of modules) await host.installBytes(wasm(path));
   return host;
 }
