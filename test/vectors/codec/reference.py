@@ -4,6 +4,7 @@ It is slow and short on purpose: field products by shift and add, no tables; tre
 3.11 and PyPI's `cryptography`. With --check, writes nothing and fails when a file differs.
 """
 
+import functools
 import hashlib
 import hmac
 import json
@@ -30,6 +31,7 @@ def stream(label, length):
 # Field and code
 
 
+@functools.cache
 def times(a, b):
     product = 0
     while b:
@@ -42,6 +44,7 @@ def times(a, b):
     return product
 
 
+@functools.cache
 def inverse(a):
     return next(b for b in range(1, 256) if times(a, b) == 1)
 
@@ -50,6 +53,7 @@ def cauchy(row, column):
     return inverse((255 - row) ^ column)
 
 
+@functools.cache
 def coefficient(row, column):
     scale = times(cauchy(0, 0), inverse(times(cauchy(0, column), cauchy(row, 0))))
     return times(cauchy(row, column), scale)
@@ -58,12 +62,11 @@ def coefficient(row, column):
 def parity(data, count):
     blocks = []
     for row in range(count):
-        block = bytearray(len(data[0]))
+        block = 0
         for column, source in enumerate(data):
-            products = [times(coefficient(row, column), x) for x in range(256)]
-            for i, x in enumerate(source):
-                block[i] ^= products[x]
-        blocks.append(bytes(block))
+            products = bytes(times(coefficient(row, column), x) for x in range(256))
+            block ^= int.from_bytes(source.translate(products), "big")
+        blocks.append(block.to_bytes(len(data[0]), "big"))
     return blocks
 
 
@@ -95,7 +98,7 @@ def digests_of(data):
 
 
 def range_proof(digests, first, end):
-    proof, level = [], 1
+    proof = []
     nodes = digests
     while len(nodes) > 1:
         if first % 2:
@@ -371,7 +374,7 @@ VECTORS = {
 stale = []
 for name, make in VECTORS.items():
     path = pathlib.Path(__file__).with_name(f"{name}.json")
-    text = json.dumps(make(), indent=1, ensure_ascii=True) + "\n"
+    text = json.dumps(make(), indent=2, ensure_ascii=True) + "\n"
     if "--check" not in sys.argv:
         path.write_text(text)
     elif not path.exists() or path.read_text() != text:
