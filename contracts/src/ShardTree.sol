@@ -20,8 +20,8 @@ library ShardTree {
         pure
         returns (bool)
     {
-        if (leaf.length != LEAF_BYTES || index >= leafCount) return false;
-        bytes32 digest = sha256(abi.encodePacked(TAG, bytes24(0), index, leaf));
+        if (leaf.length != LEAF_BYTES || index >= leafCount || leafCount > MAX_LEAVES) return false;
+        bytes32 digest = leafDigest(index, leaf);
         uint256 used = 0;
         for (uint64 width = leafCount; width > 1; width = (width + 1) / 2) {
             if (index % 2 == 1 || index + 1 < width) {
@@ -34,5 +34,10 @@ library ShardTree {
             index /= 2;
         }
         return used == path.length && digest == root;
+    }
+
+    /// @notice The digest of the leaf with this index.
+    function leafDigest(uint64 index, bytes calldata leaf) internal pure returns (bytes32) {
+        return sha256(abi.encodePacked(TAG, bytes24(0), index, leaf));
     }
 }

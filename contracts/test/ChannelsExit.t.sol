@@ -44,7 +44,7 @@ contract ChannelsExitTest is ChannelsTest {
             vm.prank(others[i]);
             channels.close(id, 70, last);
         }
-        vm.expectRevert(Channels.WrongSigner.selector);
+        vm.expectPartialRevert(Channels.WrongSigner.selector);
         vm.prank(payee);
         channels.close(id, 71, last);
 

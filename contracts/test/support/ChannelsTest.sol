@@ -22,7 +22,7 @@ abstract contract ChannelsTest is Test {
         vm.warp(1_800_000_000);
         channels = new Channels();
         token = new Token();
-        vm.deal(payer, type(uint128).max);
+        vm.deal(payer, type(uint136).max);
         token.mint(payer, type(uint128).max);
         vm.prank(payer);
         token.approve(address(channels), type(uint256).max);

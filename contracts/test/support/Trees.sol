@@ -44,9 +44,8 @@ library Trees {
             if (neighbour < level.length) found[length++] = level[neighbour];
             bytes32[] memory above = new bytes32[]((level.length + 1) / 2);
             for (uint256 i = 0; i < above.length; i++) {
-                above[i] = 2 * i + 1 < level.length
-                    ? sha256(bytes.concat(level[2 * i], level[2 * i + 1]))
-                    : level[2 * i];
+                above[i] =
+                    2 * i + 1 < level.length ? sha256(bytes.concat(level[2 * i], level[2 * i + 1])) : level[2 * i];
             }
             level = above;
             place /= 2;
