@@ -1,13 +1,18 @@
-import { readFileSync } from "node:fs";
+import { copyFileSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { scratch, startNode } from "./harness.ts";
 import type { NodeProcess } from "./harness.ts";
 
-/** The plugin whose functions misbehave, one each. */
-export const TESTING_PLUGIN = "testing";
+/** A plugin whose functions misbehave, one each. */
+export const MISBEHAVING = "misbehaving";
 
-export function testingModule(): Uint8Array<ArrayBuffer> {
-  return new Uint8Array(readFileSync(new URL("../../wasm-plugins/testing/testing.wasm", import.meta.url)));
+/** Puts {@link MISBEHAVING} into the plugin folder of a data directory. */
+export function plantMisbehaving(dataDir: string): void {
+  mkdirSync(join(dataDir, "plugins"), { recursive: true });
+  copyFileSync(
+    new URL("../../wasm-plugins/testing/misbehaving.wasm", import.meta.url),
+    join(dataDir, "plugins", `${MISBEHAVING}.wasm`),
+  );
 }
 
 /** A requester and a provider, as `dev` starts them. */

@@ -156,13 +156,17 @@ export async function post(url: string, body: unknown): Promise<{ status: number
   return { status: response.status, headers: response.headers, text: await response.text() };
 }
 
-/** Waits until a condition holds, asking again every 20 ms; the test's own timeout is the bound. */
+const PATIENCE_MS = 60_000;
+
+/** Waits until a condition holds, asking again every 20 ms; fails when a minute has not been enough. */
 export async function until<T>(condition: () => Promise<T | undefined>): Promise<T> {
-  for (;;) {
+  const giveUpAt = performance.now() + PATIENCE_MS;
+  while (performance.now() < giveUpAt) {
     const value = await condition();
     if (value !== undefined) return value;
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
+  throw new Error(`The condition did not hold within ${PATIENCE_MS} ms: ${condition}`);
 }
 
 /** Fetches JSON of a shape that the caller names. */

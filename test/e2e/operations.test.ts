@@ -31,7 +31,7 @@ test("a second node on the same data directory is refused with a clear error", a
   ]);
   assert.notEqual(second.code, 0);
   assert.match(second.stderr + second.stdout, new RegExp(node.dataDir));
-  assert.match(second.stderr + second.stdout, /another process/i);
+  assert.match(second.stderr + second.stdout, /in use by process \d+/);
   assert.equal((await fetch(`${node.rest}/healthz`)).status, 200);
 });
 

@@ -4,7 +4,7 @@ import { request } from "node:http";
 import { join } from "node:path";
 import { test } from "node:test";
 import { post, run, scratch, startNode, taskThat } from "./harness.ts";
-import { startPair, TESTING_PLUGIN, testingModule } from "./fixtures.ts";
+import { MISBEHAVING, plantMisbehaving, startPair } from "./fixtures.ts";
 
 test("the original's POST /task runs on the target and answers byte for byte", async (t) => {
   const { requester, provider } = await startPair(t);
@@ -64,11 +64,11 @@ test("a task with an id runs once, also after kill -9, and another input under i
 test("queued and running tasks survive kill -9 of the node", async (t) => {
   const dataDir = join(scratch(t), "data");
   const config = { tasks: { maxRunning: 1, maxAttempts: 1, defaultTimeoutMs: 60_000 } };
+  plantMisbehaving(dataDir);
   const first = await startNode(t, { dataDir, config });
-  await installTesting(first.rest);
   const submit = (id: string, plugin: string, fn: string) =>
     post(`${first.rest}/v1/tasks`, { id, plugin, function: fn, input: "hello" });
-  await submit("hog", TESTING_PLUGIN, "loop");
+  await submit("hog", MISBEHAVING, "loop");
   await taskThat((task) => task.state === "running", { rest: first.rest, id: "hog" });
   assert.equal((await submit("waiting", "demo", "greet")).status, 202);
   await first.stop("SIGKILL");
@@ -82,9 +82,10 @@ test("queued and running tasks survive kill -9 of the node", async (t) => {
 });
 
 test("canceling a task stops a plugin that loops for ever, and others notice nothing", async (t) => {
-  const node = await startNode(t, { dataDir: join(scratch(t), "data") });
-  await installTesting(node.rest);
-  await post(`${node.rest}/v1/tasks`, { id: "loop", plugin: TESTING_PLUGIN, function: "loop" });
+  const dataDir = join(scratch(t), "data");
+  plantMisbehaving(dataDir);
+  const node = await startNode(t, { dataDir });
+  await post(`${node.rest}/v1/tasks`, { id: "loop", plugin: MISBEHAVING, function: "loop" });
   await taskThat((task) => task.state === "running", { rest: node.rest, id: "loop" });
   assert.equal((await post(`${node.rest}/task`, { input: "hello" })).text, '{"output":"world"}');
   const canceled = await post(`${node.rest}/v1/tasks/loop/cancel`, {});
@@ -93,10 +94,11 @@ test("canceling a task stops a plugin that loops for ever, and others notice not
 });
 
 test("a loop is stopped at its time limit with deadline_exceeded", async (t) => {
-  const node = await startNode(t, { dataDir: join(scratch(t), "data") });
-  await installTesting(node.rest);
+  const dataDir = join(scratch(t), "data");
+  plantMisbehaving(dataDir);
+  const node = await startNode(t, { dataDir });
   const answer = await post(`${node.rest}/v1/tasks/run`, {
-    plugin: TESTING_PLUGIN,
+    plugin: MISBEHAVING,
     function: "loop",
     limits: { timeoutMs: 200 },
   });
@@ -156,12 +158,3 @@ test("bad tasks get a typed error that names the value, through both nodes", asy
     assert.match(problem.detail, names);
   }
 });
-
-async function installTesting(rest: string): Promise<void> {
-  const answer = await fetch(`${rest}/v1/plugins`, {
-    method: "POST",
-    headers: { "content-type": "application/wasm" },
-    body: testingModule(),
-  });
-  assert.equal(answer.status, 201, await answer.text());
-}
