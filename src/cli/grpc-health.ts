@@ -20,7 +20,7 @@ export async function checkGrpcHealth(
   }
   const session = connect(`http://${address}`);
   const timeout = AbortSignal.timeout(timeoutMs);
-  const stop = (): void => session.destroy(new Error(`no answer within ${timeoutMs} ms`));
+  const stop = (): void => session.destroy();
   timeout.addEventListener("abort", stop);
   signal?.addEventListener("abort", stop);
   try {
@@ -57,7 +57,9 @@ export async function checkGrpcHealth(
   } catch (cause) {
     if (cause instanceof NodeError) throw cause;
     const { code, message } = cause as { code?: string; message: string };
-    throw new NodeError("target_unreachable", `No gRPC server answers at ${address} (${code ?? message})`, { cause });
+    if (signal?.aborted) throw new NodeError("canceled", "Canceled", { cause });
+    const why = timeout.aborted ? `no answer within ${timeoutMs} ms` : code ?? message;
+    throw new NodeError("target_unreachable", `No gRPC server answers at ${address} (${why})`, { cause });
   } finally {
     timeout.removeEventListener("abort", stop);
     signal?.removeEventListener("abort", stop);

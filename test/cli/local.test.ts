@@ -1,0 +1,166 @@
+import { test } from "node:test";
+import assert from "node:assert/strict";
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { EXAMPLE, SETTINGS } from "../../src/config/mod.ts";
+import { openStore } from "../../src/storage/mod.ts";
+import { loadOrCreateNodeKey } from "../../src/storage/node-key.ts";
+import { runHere } from "./harness.ts";
+
+function scratch(t: { after(f: () => void): void }): string {
+  const folder = mkdtempSync(join(tmpdir(), "velas-cli-"));
+  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+test("config print shows every key, where it comes from, and no secret", async (t) => {
+  const cwd = scratch(t);
+  writeFileSync(join(cwd, "config.json"), JSON.stringify(EXAMPLE));
+  const env = { VELAS_SPHERE_REST_TOKEN: "0123456789abcdef", VELAS_SPHERE_TASKS_MAX_QUEUED: "7" };
+  const options = { cwd, homeDir: cwd, env };
+  const { code, stdout, stderr } = await runHere(["config", "print", "--sources", "--storage-sync", "false"], options);
+  assert.equal(code, 0, stderr);
+  for (const { key } of SETTINGS) assert.ok(stdout.includes(`${key} `), key);
+  assert.match(stdout, /^rest\.token +\(secret\) +environment VELAS_SPHERE_REST_TOKEN$/m);
+  assert.match(stdout, /^tasks\.maxQueued +7 +environment VELAS_SPHERE_TASKS_MAX_QUEUED$/m);
+  assert.match(stdout, /^storage\.sync +false +flag --storage-sync$/m);
+  assert.match(stdout, /^tasks\.maxTimeoutMs +5m +file .*config\.json$/m);
+  assert.match(stdout, /^rpc\.listen +127\.0\.0\.1:8081, 127\.0\.0\.1:8083 +default$/m);
+  const json = JSON.parse((await runHere(["config", "print", "--json", "--sources"], options)).stdout);
+  assert.equal(json.config.rest.token, "(secret)");
+  assert.equal(json.config.tasks.maxTimeoutMs, 300_000);
+  assert.equal(json.sources["tasks.maxQueued"], "environment VELAS_SPHERE_TASKS_MAX_QUEUED");
+});
+
+test("flags of lists may be repeated or hold commas, and short and long names are the same flag", async (t) => {
+  const options = { cwd: scratch(t), homeDir: "/" };
+  const print = async (...args: string[]) =>
+    JSON.parse((await runHere(["config", "print", "--json", ...args], options)).stdout);
+  const lists = await print("--rpc-listen", "127.0.0.1:1,127.0.0.1:2", "--rpc-listen", "127.0.0.1:3");
+  assert.deepEqual(lists.rpc.listen, ["127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"]);
+  assert.equal((await print("--data-dir", "/a")).node.dataDir, "/a");
+  assert.equal((await print("--node-data-dir", "/b")).node.dataDir, "/b");
+  assert.equal((await print("--open")).node.open, true);
+  assert.equal((await print("--node-open=false")).node.open, false);
+});
+
+test("config check tells every fault and ends with 3, and says so when all is right", async (t) => {
+  const cwd = scratch(t);
+  const options = { cwd, homeDir: cwd };
+  assert.deepEqual(await runHere(["config", "check"], options), {
+    code: 0,
+    stdout: "The configuration is right (no file, so defaults)\n",
+    stderr: "",
+  });
+  const file = join(cwd, "config.json");
+  writeFileSync(file, JSON.stringify({ tasks: { maxQeued: 1, maxRunning: "two" } }));
+  const { code, stderr } = await runHere(["config", "check"], options);
+  assert.equal(code, 3);
+  assert.match(
+    stderr,
+    /2 faults:\n.*"tasks\.maxQeued": did you mean "tasks\.maxQueued"\?\n.*tasks\.maxRunning .* is "two": it must be/,
+  );
+  writeFileSync(file, '{"node":{"plugin_target":"127.0.0.1:8082"}}');
+  const legacy = await runHere(["config", "check", "--json"], options);
+  assert.equal(legacy.code, 0);
+  assert.equal(JSON.parse(legacy.stdout).notices.length, 1);
+  assert.match(legacy.stderr, /^note: .*plugin_target of the original node/);
+});
+
+test("config schema prints a JSON Schema", async () => {
+  const schema = JSON.parse((await runHere(["config", "schema"])).stdout);
+  assert.equal(schema.$schema, "https://json-schema.org/draft/2020-12/schema");
+});
+
+const FREE_PORTS = ["--rpc-listen", "127.0.0.1:0", "--rest-listen", "127.0.0.1:0"];
+
+interface Report {
+  readonly ok: boolean;
+  readonly checks: { name: string; verdict: string; detail: string; cure?: string }[];
+}
+
+async function doctor(dataDir: string, ...args: string[]) {
+  const options = { cwd: tmpdir(), homeDir: tmpdir() };
+  const ended = await runHere(["doctor", "--json", "--data-dir", dataDir, ...FREE_PORTS, ...args], options);
+  const report = JSON.parse(ended.stdout) as Report;
+  const check = (name: string) => report.checks.find((each) => each.name === name) ?? assert.fail(`no check ${name}`);
+  return { code: ended.code, report, check };
+}
+
+test("doctor is content where nothing is wrong yet, and leaves nothing behind", async (t) => {
+  const dataDir = join(scratch(t), "data");
+  const { code, report, check } = await doctor(dataDir);
+  assert.equal(code, 0);
+  assert.equal(report.ok, true);
+  assert.match(check("data directory").detail, /will be made at the first start/);
+  assert.equal(check("database").verdict, "ok");
+  const words = await runHere(["doctor", "--data-dir", dataDir, ...FREE_PORTS], { homeDir: tmpdir() });
+  assert.match(words.stdout, /^ok +runtime +/);
+  assert.match(words.stdout, /\nA node can run here.*\.\n$/);
+});
+
+test("doctor looks at key, database and plugins of a node that has run", async (t) => {
+  const dataDir = scratch(t);
+  const { key } = await loadOrCreateNodeKey({ dataDir });
+  await (await openStore(join(dataDir, "db"))).close();
+  mkdirSync(join(dataDir, "plugins"));
+  writeFileSync(join(dataDir, "plugins", "a.wasm"), "");
+  const { code, check } = await doctor(dataDir);
+  assert.equal(code, 0);
+  assert.equal(check("node key").detail, key.nodeId);
+  assert.equal(check("database").detail, "opens");
+  assert.match(check("plugins").detail, /^1 installed/);
+});
+
+test("doctor knows a running node by its lock, and then leaves the ports alone", async (t) => {
+  const dataDir = scratch(t);
+  const store = await openStore(join(dataDir, "db"));
+  t.after(() => store.close());
+  const { code, check } = await doctor(dataDir);
+  assert.equal(code, 0);
+  assert.match(check("database").detail, /in use: a node runs/);
+  assert.match(check("ports").detail, /not tried/);
+});
+
+test("doctor names what fails, with the cure, and ends with 12", async (t) => {
+  const dataDir = scratch(t);
+  const { path } = await loadOrCreateNodeKey({ dataDir });
+  chmodSync(path, 0o644);
+  chmodSync(dataDir, 0o755);
+  writeFileSync(join(dataDir, "plugins"), "");
+  const taken = createServer();
+  await new Promise<void>((resolve) => taken.listen(0, "127.0.0.1", resolve));
+  t.after(() => new Promise((resolve) => taken.close(resolve)));
+  const { port } = taken.address() as { port: number };
+  const { code, report, check } = await doctor(
+    dataDir,
+    "--rest-listen",
+    `127.0.0.1:${port}`,
+    "--plugins-external",
+    "far=127.0.0.1:1",
+  );
+  assert.equal(code, 12);
+  assert.equal(report.ok, false);
+  assert.match(check("node key").detail, /mode 644\): run chmod 600/);
+  assert.equal(check("data directory").cure, `chmod 700 ${dataDir}`);
+  assert.equal(check("rest port").verdict, "fail");
+  assert.match(check("rest port").cure!, /another port/);
+  assert.equal(check("plugins").verdict, "fail");
+  assert.equal(check("plugin far").verdict, "warn");
+});
+
+test("doctor reports a wrong configuration as a failed check", async (t) => {
+  const { code, check } = await doctor(scratch(t), "--tasks-max-queued", "none");
+  assert.equal(code, 12);
+  assert.match(check("configuration").detail, /tasks\.maxQueued/);
+});
+
+test("doctor reports a data directory that is a file, and one that cannot be made", async (t) => {
+  const file = join(scratch(t), "file");
+  writeFileSync(file, "");
+  assert.match((await doctor(file)).check("data directory").detail, /is no folder/);
+  const below = await doctor(join(file, "data"));
+  assert.equal(below.code, 12);
+});
