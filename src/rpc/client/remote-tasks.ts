@@ -33,9 +33,8 @@ import {
   resultFromProto,
   specToProto,
 } from "../convert.ts";
-import { abortFailure, deadlineFailure, explain } from "./failures.ts";
+import { explain } from "./failures.ts";
 import { beyondLegacy, runLegacy } from "./legacy-run.ts";
-import { formatTimeout } from "./transport.ts";
 import { type CallRules, isUnknownService, type Peer } from "./peer.ts";
 
 const { method } = TaskService;
@@ -156,16 +155,9 @@ export class RemoteTasks implements Tasks {
     if (ctx.signal.aborted) onAbort();
     else ctx.signal.addEventListener("abort", onAbort, { once: true });
     const source = new WatchedInput(requests, stop);
-    let timer: ReturnType<typeof setTimeout> | undefined;
     try {
-      const headers: Record<string, string> = { ...peer.metadata(ctx) };
-      if (ctx.deadlineAt !== undefined) {
-        // Not Connect's own timeout: its timer would outlive a call that ends early.
-        const timeoutMs = peer.timeLeft(ctx, 0);
-        headers["grpc-timeout"] = formatTimeout(timeoutMs);
-        timer = setTimeout(() => stop.abort(deadlineFailure(peer.target, timeoutMs)), Math.min(timeoutMs, 0x7fffffff));
-      }
-      const response = await peer.transport.stream(desc, stop.signal, undefined, headers, source);
+      const timeoutMs = ctx.deadlineAt === undefined ? undefined : peer.timeLeft(ctx, 0);
+      const response = await peer.transport.stream(desc, stop.signal, timeoutMs, { ...peer.metadata(ctx) }, source);
       let ended = false;
       for await (const message of response.message) {
         const event = eventFromProto((message as { event?: TaskEventMessage }).event, peer.target);
@@ -180,10 +172,8 @@ export class RemoteTasks implements Tasks {
       }
     } catch (reason) {
       if (source.failure !== undefined) throw source.failure.reason;
-      if (stop.signal.aborted) throw explain(abortFailure(stop.signal), peer.target);
       throw this.#explain(reason, what);
     } finally {
-      clearTimeout(timer);
       ctx.signal.removeEventListener("abort", onAbort);
       stop.abort();
     }

@@ -1,6 +1,6 @@
 import { connect as connectHttp2, constants } from "node:http2";
 import type { ClientHttp2Session, ClientHttp2Stream, OutgoingHttpHeaders } from "node:http2";
-import { connect as connectTcp } from "node:net";
+import { connect as connectTcp, isIP } from "node:net";
 import { connect as connectTls } from "node:tls";
 import type { ConnectionOptions } from "node:tls";
 import { NodeError, type TargetAddress } from "../../core/mod.ts";
@@ -378,7 +378,8 @@ function nextPing(previousMs: number): number {
 function dial(address: TargetAddress, tls: ConnectionOptions | undefined) {
   const { host, port } = address;
   const socket = { host, port, noDelay: true, keepAlive: true, keepAliveInitialDelay: TCP_KEEP_ALIVE_MS };
-  return tls === undefined
-    ? connectTcp(socket)
-    : connectTls({ servername: host, ...tls, ...socket, ALPNProtocols: ["h2"] });
+  if (tls === undefined) return connectTcp(socket);
+  // A certificate is checked against the host either way; the name in the handshake may be no address (RFC 6066 §3).
+  const name = isIP(host) === 0 ? { servername: host } : {};
+  return connectTls({ ...name, ...tls, ...socket, ALPNProtocols: ["h2"] });
 }

@@ -16,6 +16,7 @@ import { NodeError, type TargetAddress } from "../../core/mod.ts";
 import { connectionFailure, failed, misbehaved } from "./failures.ts";
 import type { SessionPool } from "./session-pool.ts";
 import type { PeerStream } from "./session.ts";
+import { callStreaming } from "./stream-call.ts";
 import { callUnary, toHeaders, type UnaryAnswer } from "./unary-call.ts";
 
 /** Metadata of a call as plain properties; the fast way to give it. */
@@ -155,10 +156,12 @@ export function createPeerTransport(address: TargetAddress, options: PeerTranspo
       return new Answer(method, decode(method, raw instanceof Uint8Array ? raw : await raw, address.name), answer);
     },
 
-    stream: (method, signal, timeoutMs, header, input, contextValues) => {
+    stream: (method, signal, timeoutMs, header, input) => {
       const headers = new Headers(header);
       if (!headers.has("user-agent")) headers.set("user-agent", userAgent);
-      return streaming.stream(method, signal, timeoutMs, headers, input, contextValues);
+      const limit = timeoutMs !== undefined && timeoutMs > 0 ? timeoutMs : undefined;
+      if (limit !== undefined) headers.set("grpc-timeout", formatTimeout(limit));
+      return callStreaming(streaming, { target: address.name, method, headers, input, signal, timeoutMs: limit });
     },
   };
 }

@@ -72,6 +72,7 @@ class UnaryCall implements Expiring {
   #settled = false;
   #attempts = 0;
   #tick = -1;
+  #startedAt = 0;
   #header: IncomingHttpHeaders | undefined;
   #trailer: IncomingHttpHeaders | undefined;
   /** What has come of the body: the first chunk itself, or a buffer that grows. */
@@ -94,7 +95,10 @@ class UnaryCall implements Expiring {
       if (signal.aborted) return this.fail(failures.abortFailure(signal));
       signal.addEventListener("abort", this);
     }
-    if (timeoutMs !== undefined) this.#tick = deadlines.add(this, timeoutMs);
+    if (timeoutMs !== undefined) {
+      this.#startedAt = performance.now();
+      this.#tick = deadlines.add(this, timeoutMs);
+    }
     this.#send();
   }
 
@@ -232,7 +236,13 @@ class UnaryCall implements Expiring {
     if (connection.closed || stream.pending) {
       return this.fail(failures.connectionFailure(connection.failure(), !neverSent));
     }
-    if (rstCode !== NGHTTP2_NO_ERROR) return this.fail(failures.resetFailure(this.#target, rstCode));
+    if (rstCode !== NGHTTP2_NO_ERROR) {
+      const { timeoutMs } = this.#init;
+      // A server ends a call that is over its deadline by a reset, which may be here before the timer's tick.
+      const isOver = timeoutMs !== undefined && performance.now() - this.#startedAt >= timeoutMs;
+      if (isOver && rstCode === NGHTTP2_CANCEL) return this.fail(failures.deadlineFailure(this.#target, timeoutMs));
+      return this.fail(failures.resetFailure(this.#target, rstCode));
+    }
     this.#conclude();
   }
 
