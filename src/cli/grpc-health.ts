@@ -39,12 +39,14 @@ export async function checkGrpcHealth(
         stream.on("trailers", (found) => headers = { ...headers, ...found });
         stream.on("data", (piece: Uint8Array) => pieces.push(piece));
         stream.on("error", reject);
-        stream.on("end", () =>
+        stream.on("end", () => {
+          if (headers[":status"] === undefined) return; // cut off: "close" tells
           resolve({
             status: String(headers["grpc-status"] ?? `HTTP ${String(headers[":status"])}`),
             message: decodeURIComponent(String(headers["grpc-message"] ?? "")),
             body: Buffer.concat(pieces),
-          }));
+          });
+        });
         stream.end(EMPTY_MESSAGE);
       },
     );
