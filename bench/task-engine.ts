@@ -8,6 +8,7 @@ import { join } from "node:path";
 import process from "node:process";
 import {
   type CallContext,
+  isDeno,
   noMetrics,
   type PluginCall,
   type PluginOutcome,
@@ -96,7 +97,7 @@ async function main(): Promise<void> {
   }
   await plain.close();
   const base = best.get("host, directly")!;
-  console.log(`${process.version}, ${CONCURRENCY} at once, best of ${ROUNDS} rounds`);
+  console.log(`${isDeno ? "Deno" : `Node ${process.version}`}, ${CONCURRENCY} at once, best of ${ROUNDS} rounds`);
   for (const [name, perSecond] of best) {
     console.log(
       `${name.padEnd(34)} ${Math.round(perSecond).toString().padStart(9)}/s   ${(perSecond / base).toFixed(3)}`,

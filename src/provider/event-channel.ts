@@ -69,9 +69,10 @@ export class EventChannel implements AsyncIterableIterator<TaskEvent> {
   }
 
   handleEvent(): void {
-    // The reader is gone; what it has not read, nobody will.
+    // The reader is gone, and what it has not read, nobody will. It may never ask again, so others hear of it now.
     this.#events = [];
     this.fail(goneError(this.#options.signal));
+    this.#close();
   }
 
   next(): Promise<IteratorResult<TaskEvent>> {

@@ -99,7 +99,9 @@ export class FakeHost {
   #gate(call: PluginCall, cancelable: boolean): Promise<void> {
     return new Promise((resolve, reject) => {
       if (cancelable) {
-        call.signal.addEventListener("abort", () => reject(new NodeError("canceled", "The call was canceled")));
+        const stop = () => reject(new NodeError("canceled", "The call was canceled"));
+        if (call.signal.aborted) stop();
+        else call.signal.addEventListener("abort", stop);
       }
       this.gated.push({ call, open: resolve, fail: reject });
       for (const arrival of [...this.#arrivals]) {

@@ -110,6 +110,16 @@ test("an abort ends the reading with its reason, once", async () => {
   assert.equal(closed.count, 1);
 });
 
+test("an abort lets a held plugin go, even when nobody reads any more", async () => {
+  const leaving = new AbortController();
+  const { subject, closed } = channel({ bufferBytes: 1, signal: leaving.signal });
+  const held = subject.push(chunk(10))!;
+  leaving.abort();
+  await held;
+  assert.equal(closed.count, 1);
+  await assert.rejects(subject.next(), failure("canceled"));
+});
+
 test("an abort from before fails the first read", async () => {
   const { subject } = channel({ signal: AbortSignal.abort() });
   await assert.rejects(subject.next(), failure("canceled"));
