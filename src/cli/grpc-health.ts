@@ -39,6 +39,7 @@ export async function checkGrpcHealth(
         stream.on("trailers", (found) => headers = { ...headers, ...found });
         stream.on("data", (piece: Uint8Array) => pieces.push(piece));
         stream.on("error", reject);
+        stream.on("close", () => reject(new Error("the call was cut off")));
         stream.on("end", () => {
           if (headers[":status"] === undefined) return; // cut off: "close" tells
           resolve({
