@@ -7,6 +7,7 @@ import { isDeno, type Log, NodeError } from "../core/mod.ts";
 import type { Handler } from "./connect-handler.ts";
 import type { FastPath } from "./fast-path.ts";
 import { statusTrailers } from "./grpc-frame.ts";
+import { IdleWatch } from "./idle-watch.ts";
 
 /** Bounds of a listening server. */
 export interface ListenerLimits {
@@ -67,7 +68,9 @@ export class Listener {
   readonly #h2: http2.Http2Server;
   readonly #ports = new Set<net.Server>();
   readonly #sockets = new Set<net.Socket>();
-  readonly #sessions = new Set<http2.ServerHttp2Session>();
+  /** Open sessions with the number of their open streams. */
+  readonly #sessions = new Map<http2.ServerHttp2Session, number>();
+  readonly #idle: IdleWatch;
   #loopback: Promise<number> | undefined;
   #closing = false;
 
@@ -75,6 +78,7 @@ export class Listener {
     this.#options = options;
     this.#h1 = this.#createHttp1();
     this.#h2 = this.#createHttp2();
+    this.#idle = new IdleWatch(options.limits.idleTimeoutMs, (session) => this.#onIdle(session));
   }
 
   /** Opens a port. Throws `address_in_use`, or `invalid_argument` for an address that this machine does not have. */
@@ -118,7 +122,7 @@ export class Listener {
   drain(): void {
     this.#closing = true;
     for (const port of this.#ports) port.close(ignore);
-    for (const session of this.#sessions) closeQuietly(session);
+    for (const session of this.#sessions.keys()) closeQuietly(session);
     this.#h1.closeIdleConnections?.();
   }
 
@@ -141,7 +145,7 @@ export class Listener {
       })
     );
     this.#ports.clear();
-    for (const session of this.#sessions) session.destroy();
+    for (const session of this.#sessions.keys()) session.destroy();
     for (const socket of this.#sockets) socket.destroy();
     if (this.#loopback !== undefined) {
       await this.#loopback.catch(ignore);
@@ -271,34 +275,36 @@ export class Listener {
   }
 
   #greet(session: http2.ServerHttp2Session): void {
-    this.#sessions.add(session);
+    this.#sessions.set(session, 0);
+    this.#idle.add(session);
     session.on("error", ignore);
-    let dead: ReturnType<typeof setTimeout> | undefined;
     session.on("close", () => {
-      clearTimeout(dead);
       this.#sessions.delete(session);
+      this.#idle.remove(session);
     });
     session.setLocalWindowSize(CONNECTION_WINDOW_BYTES);
-    let open = 0;
     session.on("stream", (stream) => {
-      open++;
-      stream.on("close", () => open--);
+      this.#count(session, 1);
+      stream.on("close", () => this.#count(session, -1));
     });
-    const { idleTimeoutMs } = this.#options.limits;
-    // A connection that says nothing is closed when nothing is asked of it; otherwise a ping tells whether the peer still lives.
-    session.on("timeout", () => {
-      if (open === 0 || session.destroyed) {
-        closeQuietly(session);
-        return;
-      }
-      dead = setTimeout(() => session.destroy(), MAX_GREETING_MS);
-      session.ping(() => {
-        clearTimeout(dead);
-        if (!session.destroyed) session.setTimeout(idleTimeoutMs);
-      });
-    });
-    session.setTimeout(idleTimeoutMs);
     if (this.#closing) closeQuietly(session);
+  }
+
+  /** Counts the open streams of a session. */
+  #count(session: http2.ServerHttp2Session, change: 1 | -1): void {
+    const open = this.#sessions.get(session);
+    if (open !== undefined) this.#sessions.set(session, open + change);
+  }
+
+  /** A silent session is closed when nothing is asked of it; otherwise a ping tells whether the peer still lives. */
+  #onIdle(session: http2.ServerHttp2Session): void {
+    if (this.#sessions.get(session) === 0) {
+      closeQuietly(session);
+      return;
+    }
+    const dead = setTimeout(() => session.destroy(), MAX_GREETING_MS);
+    dead.unref?.();
+    session.ping(() => clearTimeout(dead));
   }
 }
 
