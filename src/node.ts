@@ -1,6 +1,6 @@
 import { mkdir, readFile } from "node:fs/promises";
 import { availableParallelism } from "node:os";
-import { type Address, type Config, dataPaths, parseAddress } from "./config/mod.ts";
+import { type Address, type Config, dataPaths, isLoopback, parseAddress } from "./config/mod.ts";
 import { type Log, type NodeDescriber, NodeError, type NodeId, systemClock, toNodeError, VERSION } from "./core/mod.ts";
 import { freeLedger } from "./payments/mod.ts";
 import { openPluginHost, type Plugins } from "./plugins/mod.ts";
@@ -139,7 +139,6 @@ async function assemble({ config, log, closers, closeAll }: Assembly): Promise<R
 
   const { token } = config.rest;
   const restListen = addressOf(config.rest.listen);
-  const restLimits = { ...config.rest, maxConnections: config.rpc.maxConnections };
   const rest = createRestServer({
     app: createRestApp({
       tasks: requester,
@@ -154,13 +153,14 @@ async function assemble({ config, log, closers, closeAll }: Assembly): Promise<R
         live: () => true,
         ready: () => ({ ready: health.ready, reasons: health.ready ? [] : ["The node is shutting down"] }),
       },
-      limits: restLimits,
+      limits: config.rest,
       stopping: stopping.signal,
-      allowedHosts: ["localhost", "127.0.0.1", "[::1]", showHost(restListen.host), ...config.rest.allowedHosts],
+      ...hostCheck(config, restListen),
+      allowedOrigins: config.rest.allowedOrigins,
       ...(token === undefined ? {} : { token }),
     }),
     ...restListen,
-    limits: restLimits,
+    limits: config.rest,
     log,
   });
   const restAddress = showAddress(await rest.listen());
@@ -266,6 +266,15 @@ async function pemOf(path: string): Promise<Uint8Array> {
       data: { path },
     });
   }
+}
+
+/**
+ * The names that REST requests may carry. On loopback this keeps websites out; elsewhere a token does, and the names by which
+ * others reach the node are not known here, so only configured ones are checked.
+ */
+function hostCheck({ rest }: Config, { host }: Address): { allowedHosts?: readonly string[] } {
+  if (!isLoopback(host) && rest.allowedHosts.length === 0) return {};
+  return { allowedHosts: ["localhost", "127.0.0.1", "[::1]", showHost(host), ...rest.allowedHosts] };
 }
 
 /** The address in a text that the configuration's schema has checked. */
