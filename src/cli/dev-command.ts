@@ -69,12 +69,16 @@ async function runDev(cli: CliContext, flags: DevFlags): Promise<void> {
   };
   try {
     const startedAt = performance.now();
-    for (const role of ROLES) {
-      const config = await configOf(role, { dataDir, cli, logLevel: flags.logLevel });
-      log ??= createLogger({ ...config.log, env: cli.env });
-      nodes.push(await startNode({ config, log: log.child({ node: role.name }) }));
-      if (cli.interrupted.aborted) return;
-    }
+    const configs: Config[] = [];
+    for (const role of ROLES) configs.push(await configOf(role, { dataDir, cli, logLevel: flags.logLevel }));
+    log = createLogger({ ...configs[0]!.log, env: cli.env });
+    const parent = log;
+    const starts = await Promise.allSettled(
+      configs.map((config) => startNode({ config, log: parent.child({ node: config.node.name }) })),
+    );
+    for (const start of starts) if (start.status === "fulfilled") nodes.push(start.value);
+    for (const start of starts) if (start.status === "rejected") throw start.reason;
+    if (cli.interrupted.aborted) return;
     const [provider, requester] = nodes as [RunningNode, RunningNode];
     const pair = {
       provider,

@@ -1,4 +1,4 @@
-import { NodeError, toNodeError } from "../core/mod.ts";
+import { NodeError } from "../core/mod.ts";
 import { EXIT_CODES } from "./exit-codes.ts";
 import { printable, type Screen } from "./terminal.ts";
 
@@ -25,9 +25,9 @@ export function reportError(error: unknown, screen: Screen, { verbose, json }: R
 
 /** The CLI runs for its own user, so unlike a node it shows what a fault of its own says. */
 function describeFault(error: unknown): NodeError {
-  if (error instanceof NodeError) return error;
-  const { message } = toNodeError(error);
-  const words = error instanceof Error ? `${error.name}: ${error.message}` : message;
+  if (error instanceof NodeError && error.code !== "internal") return error;
+  const fault = error instanceof NodeError && error.cause !== undefined ? error.cause : error;
+  const words = fault instanceof Error ? `${fault.name}: ${fault.message}` : String(fault);
   return new NodeError("internal", `${words}. This is a fault of the software; --verbose shows where it is`, {
     cause: error,
   });
