@@ -12,6 +12,7 @@ import type { RestAppOptions } from "./options.ts";
 import { addPluginRoutes } from "./plugins.ts";
 import { withStatus } from "./problem.ts";
 import { requestIdOf } from "./request-id.ts";
+import { StaticFirstRouter } from "./router.ts";
 import type { RestApp } from "./routes.ts";
 import { addTaskRoutes } from "./tasks.ts";
 
@@ -29,7 +30,7 @@ const NO_ROUTE = "none";
  */
 export function createRestApp(options: RestAppOptions): RestApp {
   const { log, clock, metrics } = options;
-  const app: RestApp = new OpenAPIHono<RestEnv>();
+  const app: RestApp = new OpenAPIHono<RestEnv>({ router: new StaticFirstRouter() });
   const refuse = createAccessCheck(options);
   const cors = createCors(options.allowedOrigins);
   const requests = metrics.counter(

@@ -17,9 +17,9 @@ export function readGoStrings<F extends string>(text: string, fields: readonly F
     throw new NodeError("invalid_argument", `The body must be a JSON object, not ${typeName(whole)}`);
   }
   forEachMember(text, (name, start, end) => {
-    const field = fields.find((known) => known === foldCase(name));
+    const field = fieldNamed(name, fields);
     if (field === undefined) return;
-    const value: unknown = JSON.parse(text.slice(start, end));
+    const value = plainString(text, start, end) ?? JSON.parse(text.slice(start, end)) as unknown;
     if (value === null) return;
     if (typeof value !== "string") {
       throw new NodeError("invalid_argument", `"${field}" must be a string, not ${typeName(value)}`, {
@@ -50,9 +50,17 @@ function goEscape(match: string): string {
   return `\\u${code.toString(16).padStart(4, "0")}`;
 }
 
-/** Go folds by Unicode: the long s and the Kelvin sign match `s` and `k`, which `toLowerCase` alone does not give for `ſ`. */
-function foldCase(name: string): string {
-  return name.toLowerCase().replaceAll("ſ", "s");
+function fieldNamed<F extends string>(name: string, fields: readonly F[]): F | undefined {
+  if (fields.includes(name as F)) return name as F;
+  // Go folds by Unicode: the Kelvin sign matches "k", and the long s matches "s", which toLowerCase() alone leaves as it is.
+  const folded = name.toLowerCase().replaceAll("ſ", "s");
+  return fields.find((field) => field === folded);
+}
+
+/** The string that stands between two offsets of a valid JSON text, when it has no escapes; else undefined. */
+function plainString(text: string, start: number, end: number): string | undefined {
+  const value = text.slice(start, end).trim();
+  return value.startsWith('"') && !value.includes("\\") ? value.slice(1, -1) : undefined;
 }
 
 function typeName(value: unknown): string {
@@ -70,7 +78,7 @@ function forEachMember(text: string, visit: (name: string, start: number, end: n
     at = text.indexOf('"', at);
     if (at === -1) return;
     const nameEnd = endOfString(text, at);
-    const name = JSON.parse(text.slice(at, nameEnd)) as string;
+    const name = plainString(text, at, nameEnd) ?? JSON.parse(text.slice(at, nameEnd)) as string;
     const start = text.indexOf(":", nameEnd) + 1;
     const end = endOfValue(text, start);
     visit(name, start, end);

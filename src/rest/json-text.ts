@@ -1,5 +1,6 @@
-import { Buffer, isUtf8 } from "node:buffer";
+import { isUtf8 } from "node:buffer";
 import { NodeError } from "../core/mod.ts";
+import { bufferOf } from "./task-json.ts";
 import { findJsonFault } from "./json-position.ts";
 
 /** Decodes UTF-8 without replacing anything. Throws `invalid_argument` naming `what` when the bytes are not UTF-8. */
@@ -7,7 +8,7 @@ export function decodeUtf8(bytes: Uint8Array, what: string): string {
   if (!isUtf8(bytes)) {
     throw new NodeError("invalid_argument", `${what} is not valid UTF-8; send UTF-8 without a byte that breaks it`);
   }
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("utf8");
+  return bufferOf(bytes).toString("utf8");
 }
 
 /** Parses JSON. Throws `invalid_argument` that says where and what is wrong (data: `line`, `column`, `offset`). */

@@ -79,7 +79,7 @@ export function nodeJson({ issuedAt, ...rest }: NodeInfo): unknown {
   return { ...rest, issuedAt: timeText(issuedAt) };
 }
 
-/** A view of the same memory. */
+/** The same memory as a Buffer. */
 export function bufferOf(bytes: Uint8Array): Buffer {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
