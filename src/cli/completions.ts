@@ -47,8 +47,11 @@ function levelsOf(program: Command): Level[] {
 }
 
 function optionWords(option: Option): Level["words"] {
-  const [meaning = ""] = option.description.split(/(?<=[^.])[.(;]/);
-  return option.long === undefined ? [] : [{ word: option.long, meaning: meaning.trim() }];
+  // The first sentence, without its default.
+  const [meaning = ""] = option.description.split(/[.;(]/);
+  // An option with two long names has the shorter one in the place of its letter.
+  const names = [option.short, option.long].filter((name) => name?.startsWith("--") === true) as string[];
+  return names.map((word) => ({ word, meaning: meaning.trim() }));
 }
 
 function bashScript(levels: readonly Level[]): string {
@@ -128,5 +131,5 @@ function pathPatterns(levels: readonly Level[]): string {
 
 /** A text in single quotes, safe in all three shells. */
 function quote(text: string): string {
-  return `'${text.replaceAll(/['\\\n]/g, " ")}'`;
+  return `'${text.replaceAll("'", "\u2019").replaceAll(/[\\\n]/g, " ")}'`;
 }

@@ -60,6 +60,7 @@ async function runPlugin(cli: CliContext, { listen, grace, json, verbose }: Plug
   const { host, port } = await server.listen(address);
   log.info("Serving", { plugin: "demo", rpc: host.includes(":") ? `[${host}]:${port}` : `${host}:${port}` });
   await aborted(cli.interrupted);
+  log.info("Draining", { graceMs: grace });
   await server.close({ graceMs: grace });
   log.info("Stopped");
   log.flush();

@@ -19,6 +19,8 @@ export interface RunOptions {
   readonly env?: Readonly<Record<string, string>>;
   readonly input?: string | Uint8Array;
   readonly cwd?: string;
+  /** The module to run instead of the program's own, by its path in the project. */
+  readonly main?: string;
 }
 
 export interface InProcessOptions extends RunOptions {
@@ -68,8 +70,9 @@ function collector(isTTY: boolean) {
 const root = fileURLToPath(new URL("../../", import.meta.url));
 
 /** Starts the program as a process; its environment has nothing that would configure it but `env`. */
-export function start(args: readonly string[], { env = {}, cwd = tmpdir() }: RunOptions = {}) {
-  const main = `${root}src/main.ts`;
+export function start(args: readonly string[], options: RunOptions = {}) {
+  const { env = {}, cwd = tmpdir() } = options;
+  const main = root + (options.main ?? "src/main.ts");
   const before = isDeno
     ? ["run", "--allow-all", "--no-check", "--quiet", `--config=${root}deno.json`, main]
     : ["--disable-warning=ExperimentalWarning", main];
