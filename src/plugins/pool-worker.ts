@@ -162,8 +162,9 @@ export class PoolWorker {
   observe(nowMs: number): RunningCall | undefined {
     const slot = this.#jobs.findIndex((job, i) => job !== undefined && this.#slots.state(i) === SLOT_STATE.running);
     const job = this.#jobs[slot];
-    if (job === undefined) this.#running = undefined;
-    else if (this.#running?.job !== job) this.#running = { slot, job, since: nowMs };
+    if (this.#running?.job === job) return this.#running;
+    this.stalled = false;
+    this.#running = job && { slot, job, since: nowMs };
     return this.#running;
   }
 

@@ -20,11 +20,20 @@ export const GUARD_WINDOW_MS = isDeno ? 2 : 0;
  */
 export function runGuarded(timeoutMs: number, body: () => void): void {
   if (entry === undefined) return body();
-  (globalThis as Record<string, unknown>)[ENTRY] = body;
+  let failure: { error: unknown } | undefined;
+  (globalThis as Record<string, unknown>)[ENTRY] = () => {
+    try {
+      body();
+    } catch (error) {
+      // Not through the script: Deno panics when what a plugin threw is no Error. V8's own stop cannot be caught here.
+      failure = { error };
+    }
+  };
   try {
     entry.runInThisContext({ timeout: timeoutMs + GUARD_WINDOW_MS });
   } catch (error) {
     if ((error as { code?: unknown } | null)?.code === "ERR_SCRIPT_EXECUTION_TIMEOUT") throw new TimeIsOver();
     throw error;
   }
+  if (failure !== undefined) throw failure.error;
 }

