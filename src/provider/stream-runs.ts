@@ -71,7 +71,7 @@ export class StreamRuns {
     const { parts: { settings }, runner } = this.#options;
     for (const live of this.#waiting) {
       if (nowMs - live.waitsForInputSince < settings.inputIdleMs) continue;
-      const message = `No input came for ${settings.inputIdleMs} ms (tasks.inputIdleMs): send it steadily, or end it`;
+      const message = `No input came for ${settings.inputIdleMs} ms: send it steadily, or end it`;
       runner.stop(live, new NodeError("deadline_exceeded", message));
     }
   }

@@ -192,7 +192,8 @@ class LocalTasks implements TaskProvider {
   /** A caller no longer waits. A task that nobody else waits for, and nobody was promised, is stopped. */
   #leave(live: LiveTask, signal: AbortSignal): void {
     live.callers--;
-    if (live.callers === 0 && !live.submitted) this.#runner.stop(live, goneError(signal));
+    const wanted = live.callers > 0 || live.submitted || live.endingBegun;
+    if (!wanted) this.#runner.stop(live, goneError(signal));
   }
 
   #find<T>(id: string, ctx: CallContext, use: (found: LiveTask | StoredTask) => T): Promise<T> {

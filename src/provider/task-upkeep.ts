@@ -70,7 +70,6 @@ export class TaskUpkeep {
       interrupted += over.length;
       last = page.at(-1);
     }
-    if (queued + interrupted > 0) parts.log.info("Took up the tasks of an earlier run", { queued, interrupted });
     return { queued, interrupted };
   }
 

@@ -53,7 +53,9 @@ export class LevelEngine implements Engine {
   }
 
   get(key: string): Promise<string | undefined> {
-    return this.#read((db) => db.get(key));
+    // In place, 2 µs, rather than through the thread pool, 30 µs: what is read so is small, and mostly in memory or known to
+    // be absent from LevelDB's filters.
+    return this.#read((db) => db.getSync(key));
   }
 
   getMany(keys: readonly string[]): Promise<(string | undefined)[]> {
@@ -108,7 +110,7 @@ export class LevelEngine implements Engine {
     }
   }
 
-  async #read<T>(read: (db: Level<string, string>) => Promise<T>): Promise<T> {
+  async #read<T>(read: (db: Level<string, string>) => T | Promise<T>): Promise<T> {
     if (this.#closed) throw closedError(this.#path);
     if (this.#reopening !== undefined) await this.#reopening.catch(() => {});
     // The database is closed only when an attempt to reopen it failed half-way.

@@ -18,7 +18,10 @@ interface Said {
   readonly output?: string;
 }
 
-/** Runs a node and kills it after some time from its start or, more often, from when it is ready. Returns what it said. */
+/**
+ * Runs a node and kills it: mostly a few milliseconds after it has said a number of things, so that it gets somewhere however
+ * busy the machine is, and now and then some time after its start, in the middle of its recovery. Returns what it said.
+ */
 async function killedNode(folder: string, round: number): Promise<Said[]> {
   const script = fileURLToPath(new URL("./crash-node.ts", import.meta.url));
   const args = [...(isDeno ? ["run", "-A", "--no-check"] : []), script, folder, String(round)];
@@ -26,11 +29,11 @@ async function killedNode(folder: string, round: number): Promise<Said[]> {
   const kill = () => node.kill("SIGKILL");
   let timer: NodeJS.Timeout | undefined;
   if (round % 5 === 0) timer = setTimeout(kill, 50 + Math.random() * 400);
+  const enough = 1 + Math.floor(Math.random() * 40);
   let text = "";
   for await (const piece of node.stdout.setEncoding("utf8")) {
     text += piece;
-    // One millisecond after the start something is always under way; later, everything is.
-    if (text.includes("ready")) timer ??= setTimeout(kill, Math.random() ** 2 * 150);
+    if (text.split("\n").length > enough) timer ??= setTimeout(kill, Math.random() * 6);
   }
   clearTimeout(timer);
   // The last line may have been cut by the end.

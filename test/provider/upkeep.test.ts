@@ -79,7 +79,7 @@ test("a stream whose input stalls is stopped", async () => {
   clock.advance(1);
   await provider.sweep();
   const { reason } = host.calls[0]!.signal;
-  failure("deadline_exceeded", /tasks\.inputIdleMs/)(reason);
+  failure("deadline_exceeded", /No input came for 1000 ms/)(reason);
   await events.return!();
 });
 

@@ -91,7 +91,7 @@ test("a read-only file system is named with the cure", () =>
     remount(disk, "ro");
     await assert.rejects(
       openStore(path),
-      failure("storage_failed", /db is on a read-only file system: .*storage\.path/),
+      failure("storage_failed", /db is on a read-only file system: .*node\.dataDir/),
     );
     await assert.rejects(
       openStore(join(disk, "other")),
