@@ -1,9 +1,10 @@
-/** Writes generated code: `src/gen/` from `proto/`. With `--check`, writes nothing and fails when a file is not fresh. */
+/** Writes generated code: `src/gen/` from `proto/` and `contracts/src/`. With `--check`, writes nothing and fails when a file is not fresh. */
 import { spawnSync } from "node:child_process";
-import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
+import { contractsModule } from "./build-contracts.ts";
 
 function buf(args: readonly string[]): void {
   const run = spawnSync("buf", args, { stdio: "inherit" });
@@ -25,13 +26,16 @@ const scratch = mkdtempSync(join(tmpdir(), "velas-sphere-gen-"));
 try {
   buf(["generate", "--output", scratch]);
   const fresh = join(scratch, "src", "gen");
+  writeFileSync(join(fresh, "contracts.ts"), contractsModule());
   if (process.argv.includes("--check")) {
     const wanted = texts(fresh);
     const present = texts("src/gen");
     const stale = [...new Set([...wanted.keys(), ...present.keys()])].filter((name) =>
       wanted.get(name) !== present.get(name)
     );
-    for (const name of stale) console.error(`src/gen${name} is not what proto/ generates. Run: npm run gen`);
+    for (const name of stale) {
+      console.error(`src/gen${name} is not what proto/ and contracts/src/ generate. Run: npm run gen`);
+    }
     if (stale.length > 0) process.exitCode = 1;
     else console.log(`${wanted.size} generated files are fresh.`);
   } else {

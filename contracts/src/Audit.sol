@@ -12,8 +12,9 @@ import {ShardTree} from "./ShardTree.sol";
 /// @notice A provider signs a custody statement for each shard that it takes. Whoever has one can challenge it here: the contract draws a
 /// leaf, and the provider answers in time with the leaf and its Merkle path, or loses stake. Nothing is judged but hashes, signatures and
 /// times. A good answer earns the challenger's bond, which pays for the provider's transaction.
-/// @dev The leaf is drawn from `prevrandao` in the challenge's own block. A challenger can wait for a block that draws a leaf to its liking,
-/// which cannot harm a provider that has every leaf; a provider has no say in when the challenge is mined.
+/// @dev The leaf is drawn in the challenge's own block, from `prevrandao` and, for chains on which that is a constant, the hash of the block
+/// before. A challenger can wait for a block that draws a leaf to its liking, which cannot harm a provider that has every leaf; a provider
+/// has no say in when the challenge is mined.
 contract Audit is Credits, EIP712 {
     using SafeCast for uint256;
 
@@ -127,7 +128,9 @@ contract Audit is Credits, EIP712 {
         if (status != Status.Idle) revert WrongStatus(status);
         _checkSigner(id, signature, custody.provider);
 
-        leaf = uint64(uint256(keccak256(abi.encode(block.prevrandao, id))) % custody.leafCount);
+        uint256 seed = uint256(keccak256(abi.encode(block.prevrandao, blockhash(block.number - 1), id)));
+        // forge-lint: disable-next-line(unsafe-typecast)
+        leaf = uint64(seed % custody.leafCount);
         uint64 deadline = uint64(block.timestamp) + ANSWER_WINDOW;
         _challenges[id] = Challenge({
             challenger: msg.sender,

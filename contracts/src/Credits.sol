@@ -26,6 +26,8 @@ abstract contract Credits is ReentrancyGuardTransient {
     error WrongValue(uint256 sent, uint256 expected);
     /// @notice The token moved another amount than asked for, as fee-on-transfer tokens do. Such tokens are not served.
     error WrongTokenAmount(address token, uint256 moved, uint256 expected);
+    /// @notice The receiver is zero, which would destroy the money, or this contract.
+    error InvalidReceiver(address to);
     /// @notice The receiver refused the native coin.
     error ReceiverRefused(address to, uint256 amount);
 
@@ -36,6 +38,7 @@ abstract contract Credits is ReentrancyGuardTransient {
     /// @param amount at most the caller's credit
     function withdraw(address token, address to, uint256 amount) external nonReentrant {
         if (amount == 0) revert ZeroAmount();
+        if (to == address(0) || to == address(this)) revert InvalidReceiver(to);
         uint256 held = credit[token][msg.sender];
         if (amount > held) revert CreditTooSmall(token, held, amount);
         credit[token][msg.sender] = held - amount;

@@ -24,7 +24,8 @@ contract AuditContractTest is AuditTest {
     function test_AChallengeDrawsALeafFromTheBlocksRandomness() external {
         Audit.Custody memory custody = custodyOf(1);
         bytes32 id = audit.custodyId(custody);
-        uint64 expected = uint64(uint256(keccak256(abi.encode(keccak256("block"), id))) % LEAVES);
+        bytes32 before = blockhash(block.number - 1);
+        uint64 expected = uint64(uint256(keccak256(abi.encode(keccak256("block"), before, id))) % LEAVES);
         uint64 deadline = uint64(block.timestamp) + 24 hours;
         vm.expectEmit(address(audit));
         emit Audit.Challenged(id, provider, requester, custody.root, custody.lease, expected, deadline);

@@ -200,10 +200,20 @@ contract ChannelsExitTest is ChannelsTest {
         refusing.withdraw(channels, address(refusing), 60);
         refusing.withdraw(channels, stranger, 60);
         assertEq(stranger.balance, 60, "sent elsewhere");
+    }
 
-        // The contract itself takes nothing, so nobody can make its books wrong by paying it.
-        claim(id, 70);
-        vm.expectRevert(abi.encodeWithSelector(Credits.ReceiverRefused.selector, address(channels), 10));
-        refusing.withdraw(channels, address(channels), 10);
+    function test_WithdrawSendsNothingToWhereNobodyGetsIt() external {
+        claim(open(100), 60);
+        claim(openToken(address(token), 100), 60);
+        address[2] memory receivers = [address(0), address(channels)];
+        for (uint256 i = 0; i < receivers.length; i++) {
+            vm.expectRevert(abi.encodeWithSelector(Credits.InvalidReceiver.selector, receivers[i]));
+            vm.prank(payee);
+            channels.withdraw(NATIVE, receivers[i], 60);
+            vm.expectRevert(abi.encodeWithSelector(Credits.InvalidReceiver.selector, receivers[i]));
+            vm.prank(payee);
+            channels.withdraw(address(token), receivers[i], 60);
+        }
+        assertCredit(NATIVE, payee, 60);
     }
 }

@@ -81,14 +81,6 @@ contract ChannelsTokensTest is ChannelsTest {
         assertEq(odd.balanceOf(address(channels)), 200, "escrow");
     }
 
-    function test_ATokenIsNotSentToTheContractItself() external {
-        bytes32 id = openToken(address(token), 100);
-        claim(id, 40);
-        vm.expectRevert(abi.encodeWithSelector(Credits.WrongTokenAmount.selector, address(token), 0, 40));
-        vm.prank(payee);
-        channels.withdraw(address(token), address(channels), 40);
-    }
-
     function test_AnAddressWithoutCodeIsNoToken() external {
         vm.expectRevert();
         openToken(stranger, 100);

@@ -44,7 +44,7 @@ contract ChannelsGasTest is ChannelsTest {
         assertTrue(note("claim, native coin") <= 45_000, "a claim costs at most 45,000 gas");
 
         withdraw(NATIVE, 0.1 ether);
-        note("withdraw, native coin, to a new account");
+        note("withdraw, native coin");
         withdraw(NATIVE, 0.1 ether - 1);
         note("withdraw, native coin, leaving one wei");
 
@@ -65,7 +65,7 @@ contract ChannelsGasTest is ChannelsTest {
         channels.claim(id, 0.2 ether, signature);
         assertTrue(note("claim, token") <= 45_000, "a claim costs at most 45,000 gas");
         withdraw(address(token), 0.1 ether);
-        note("withdraw, token, to a new account");
+        note("withdraw, token, the first to this account");
     }
 
     function test_GasOfAnExit() external {
