@@ -1,4 +1,3 @@
-import { test } from "node:test";
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -6,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { allExamples } from "../../src/cli/reference.ts";
 import { runHere } from "./harness.ts";
+import { test } from "../testing.ts";
 
 const COMMANDS = [...new Set(allExamples().map(({ command }) => command))].map((path) => path.split(" ").slice(1));
 

@@ -1,4 +1,3 @@
-import { test } from "node:test";
 import assert from "node:assert/strict";
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
@@ -8,6 +7,7 @@ import { EXAMPLE, SETTINGS } from "../../src/config/mod.ts";
 import { openStore } from "../../src/storage/mod.ts";
 import { loadOrCreateNodeKey } from "../../src/storage/node-key.ts";
 import { runHere } from "./harness.ts";
+import { test } from "../testing.ts";
 
 function scratch(t: { after(f: () => void): void }): string {
   const folder = mkdtempSync(join(tmpdir(), "velas-cli-"));

@@ -1,4 +1,3 @@
-import { test } from "node:test";
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -10,6 +9,7 @@ import { NodeError } from "../../src/core/mod.ts";
 import { createPluginServer } from "../../src/rpc/mod.ts";
 import { problem, startFake } from "./fake-node.ts";
 import { runHere } from "./harness.ts";
+import { test } from "../testing.ts";
 
 const demo = {
   name: "demo",

@@ -1,4 +1,3 @@
-import { test } from "node:test";
 import assert from "node:assert/strict";
 import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
@@ -7,6 +6,7 @@ import process from "node:process";
 import { createInterface } from "node:readline";
 import { checkGrpcHealth } from "../../src/cli/grpc-health.ts";
 import { start } from "./harness.ts";
+import { test } from "../testing.ts";
 
 interface Serving {
   readonly child: ChildProcess;

@@ -1,4 +1,3 @@
-import { test } from "node:test";
 import assert from "node:assert/strict";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { once } from "node:events";
@@ -7,6 +6,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { eventText, problem, startFake, taskJson } from "./fake-node.ts";
 import { runHere, runProcess, start } from "./harness.ts";
+import { test } from "../testing.ts";
 
 const USAGE = { wallMicros: 1500, inputBytes: 5, outputBytes: 5, instructions: 0 };
 

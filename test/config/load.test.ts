@@ -1,10 +1,10 @@
-import { test } from "node:test";
 import assert from "node:assert/strict";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { NodeError } from "../../src/core/mod.ts";
 import { defaultConfig, loadConfig, type LoadOptions, SETTINGS, showSource } from "../../src/config/mod.ts";
+import { test } from "../testing.ts";
 
 /** A working directory and a home of their own. */
 function scratch(t: { after(f: () => void): void }) {

@@ -1,10 +1,10 @@
-import { test } from "node:test";
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { loadConfig } from "../../src/config/mod.ts";
 import { migrateDocument } from "../../src/config/migrate.ts";
+import { test } from "../testing.ts";
 
 const external = (address: unknown) => ({ name: "external", address, protocol: "auto" });
 
