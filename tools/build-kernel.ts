@@ -26,11 +26,17 @@ const KERNELS: readonly Kernel[] = [
   {
     constant: "GF256_RELAXED",
     source: "gf256",
-    pages: 5,
+    pages: 17,
     features: ["simd", "relaxed-simd"],
     doc: "`kernel/gf256.as` with relaxed SIMD.",
   },
-  { constant: "GF256_PLAIN", source: "gf256", pages: 5, features: ["simd"], doc: "`kernel/gf256.as` with plain SIMD." },
+  {
+    constant: "GF256_PLAIN",
+    source: "gf256",
+    pages: 17,
+    features: ["simd"],
+    doc: "`kernel/gf256.as` with plain SIMD.",
+  },
   { constant: "SHA256", source: "sha256", pages: 2, features: ["simd"], doc: "`kernel/sha256.as`." },
 ];
 

@@ -10,6 +10,7 @@ const STEPS: readonly (readonly [name: string, command: string, ...args: string[
   ["protocol: lint", "buf", "lint"],
   ["protocol: format", "buf", "format", "--diff", "--exit-code"],
   ["protocol: compatible with v1", "buf", "breaking", "--against", "test/vectors/proto-v1.binpb"],
+  ["codec kernel is fresh", process.execPath, "tools/build-kernel.ts", "--check"],
   ["generated code is fresh", process.execPath, "tools/gen.ts", "--check"],
 ];
 

@@ -4,7 +4,15 @@ import { deriveMaskKey } from "./file-keys.ts";
 import { ShardGatherer } from "./gather-shards.ts";
 import type { GatherOptions } from "./gather-shards.ts";
 import type { OpenedHeader } from "./header.ts";
-import { CELL_BYTES, CELL_PLAINTEXT_BYTES, planCells, planRange, sealedSpan, shardSpan } from "./layout.ts";
+import {
+  CELL_BYTES,
+  CELL_PLAINTEXT_BYTES,
+  planCells,
+  planRange,
+  sealedSpan,
+  shardSpan,
+  windowStripes,
+} from "./layout.ts";
 import type { FileLayout, RangePlan, Span } from "./layout.ts";
 import { ErasureCoder } from "./reed-solomon.ts";
 import { shardMask } from "./shard-mask.ts";
@@ -14,13 +22,10 @@ export interface DecodeOptions extends GatherOptions {
   readonly header: OpenedHeader;
   /** Which plaintext bytes; by default all. */
   readonly range?: Span;
-  /** Stripes that one read takes at most; the first reads are smaller, so that the first bytes come soon. */
+  /** Stripes that one read takes at most, by default those of about 1 MiB; the first reads are smaller, so that the first bytes come soon. */
   readonly stripesPerRead?: number;
   readonly signal?: AbortSignal;
 }
-
-/** Stripes of one read at most, by default. */
-const STRIPES_PER_READ = 4;
 
 /**
  * Decodes a range of a file: shards → verified, unmasked, where needed rebuilt → cells → plaintext, in pieces of at most a cell. Reads from
@@ -31,7 +36,8 @@ const STRIPES_PER_READ = 4;
  * verified shards hold cells that do not open (a wrong header or size), and `canceled`.
  */
 export async function* decodeRange(options: DecodeOptions): AsyncGenerator<Uint8Array, void, undefined> {
-  const { layout, header, signal, stripesPerRead = STRIPES_PER_READ } = options;
+  const { layout, header, signal } = options;
+  const stripesPerRead = windowStripes(layout.policy, options.stripesPerRead);
   const range = options.range ?? { start: 0, end: layout.sizeBytes };
   const windows = planWindows(layout, planRange(layout, range), stripesPerRead);
   const gatherer = new ShardGatherer(options);
@@ -98,6 +104,8 @@ class WindowOpener {
   readonly #coder: ErasureCoder;
   readonly #cipher;
   readonly #masks: (ShardMask | undefined)[] = [];
+  /** Where lost blocks are rebuilt; used again for each window, for fresh memory costs more than the arithmetic. */
+  readonly #spareLanes: Uint8Array[] = [];
 
   constructor(layout: FileLayout, header: OpenedHeader) {
     this.#layout = layout;
@@ -115,7 +123,9 @@ class WindowOpener {
       return bytes === undefined || !wanted ? undefined : this.#mask(shard).apply(bytes, offset);
     }));
     if (missing.length > 0) {
-      const rebuilt = this.#coder.rebuild(lanes, missing);
+      const { start, end } = shardSpan(this.#layout, window.stripes);
+      const rebuilt = missing.map((shard) => this.#spareLane(shard, end - start));
+      this.#coder.rebuild(lanes, missing, rebuilt);
       missing.forEach((shard, place) => lanes[shard] = rebuilt[place]);
     }
 
@@ -143,6 +153,12 @@ class WindowOpener {
       at = stop;
     }
     return parts.length === 1 ? parts[0]! : new Uint8Array(Buffer.concat(parts));
+  }
+
+  #spareLane(shard: number, length: number): Uint8Array {
+    const spare = this.#spareLanes[shard];
+    if (spare !== undefined && spare.length >= length) return spare.subarray(0, length);
+    return this.#spareLanes[shard] = new Uint8Array(length);
   }
 
   #mask(shard: number): ShardMask {

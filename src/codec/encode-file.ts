@@ -4,7 +4,7 @@ import { cellCipher } from "./cell-cipher.ts";
 import type { CellCipher } from "./cell-cipher.ts";
 import { deriveMaskKey } from "./file-keys.ts";
 import type { OpenedHeader } from "./header.ts";
-import { blockBytes, CELL_BYTES, CELL_PLAINTEXT_BYTES, MAX_FILE_BYTES, TAG_BYTES } from "./layout.ts";
+import { blockBytes, CELL_BYTES, CELL_PLAINTEXT_BYTES, MAX_FILE_BYTES, TAG_BYTES, windowStripes } from "./layout.ts";
 import { MerkleBuilder } from "./merkle-tree.ts";
 import type { NodePosition, TreeHead } from "./merkle-tree.ts";
 import { checkPolicy, shardCount } from "./policy.ts";
@@ -30,7 +30,7 @@ export interface EncodeOptions {
   readonly onShardFailed?: (shard: number, error: unknown) => void;
   /** Gets the nodes of the shards' trees that a prover wants to keep. */
   readonly onNode?: (shard: number, position: NodePosition, digest: Uint8Array) => void;
-  /** Stripes that one write takes; by default as many as make writes of 256 KiB. */
+  /** Stripes that one write takes; by default those of about 1 MiB of plaintext. */
   readonly stripesPerWrite?: number;
   readonly signal?: AbortSignal;
 }
@@ -45,20 +45,18 @@ export interface EncodedFile {
   readonly failedShards: readonly number[];
 }
 
-/** Stripes of one write, by default. */
-const STRIPES_PER_WRITE = 4;
-
 /**
  * Encodes a stream of any length: plaintext → cells → stripes → masked shards with their Merkle trees → writers. Memory is bounded:
  * one window of stripes is made while the one before it is written. Deterministic: the same bytes under the same header make the
  * same shards, so an interrupted put may start over with the same header when, and only when, its bytes are the same.
  *
  * Rejects with a writer's error when fewer than `minShards` writers last, with the source's error, with `invalid_argument` for options
- * that do not fit or a source above 8 TiB, and with `canceled`.
+ * that do not fit or a source above 8 TiB, and with `canceled`. It waits for source and writers: those are to end by the same signal.
  */
 export async function encodeFile(source: AsyncIterable<Uint8Array>, options: EncodeOptions): Promise<EncodedFile> {
-  const { header, signal, onNode, stripesPerWrite = STRIPES_PER_WRITE } = options;
   const policy = checkPolicy(options.policy);
+  const { header, signal, onNode } = options;
+  const stripesPerWrite = windowStripes(policy, options.stripesPerWrite);
   const shards = Array.from({ length: shardCount(policy) }, (_, shard) => ({
     mask: shardMask(deriveMaskKey(header.fileKey, header.fileId, shard)),
     tree: new MerkleBuilder(onNode && ((position, digest) => onNode(shard, position, digest))),

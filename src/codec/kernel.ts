@@ -15,7 +15,7 @@ export interface FieldKernel {
 }
 
 /** Bytes of each lane that one call of a {@link FieldKernel} may work on. */
-export const LANE_BYTES = 4096;
+export const LANE_BYTES = 16_384;
 
 /** The exports of `kernel/sha256.as`, with its memory and the places in it. */
 export interface HashKernel {
@@ -69,23 +69,18 @@ export function fieldKernel(variant?: KernelVariant): FieldKernel {
   return kernel;
 }
 
-let sharedHashKernel: HashKernel | undefined;
-
-/** The hash kernel, one a thread, ready for leaves whose prefix begins with `tag` (at most 56 bytes). */
-export function hashKernel(tag: Uint8Array): HashKernel {
-  if (sharedHashKernel === undefined) {
-    const exports = instantiate(SHA256);
-    exports["prepare"]!();
-    const memory = new Uint8Array(exports.memory.buffer);
-    memory.set(tag, exports["prefixAddress"]!());
-    sharedHashKernel = {
-      memory,
-      input: exports["inputAddress"]!(),
-      output: exports["outputAddress"]!(),
-      hashLeaves: exports["hashLeaves"]!,
-      hashPairs: exports["hashPairs"]!,
-      hashSubtree: exports["hashSubtree"]!,
-    };
-  }
-  return sharedHashKernel;
+/** A new hash kernel for leaves whose prefix begins with `tag` (at most 56 bytes). */
+export function createHashKernel(tag: Uint8Array): HashKernel {
+  const exports = instantiate(SHA256);
+  exports["prepare"]!();
+  const memory = new Uint8Array(exports.memory.buffer);
+  memory.set(tag, exports["prefixAddress"]!());
+  return {
+    memory,
+    input: exports["inputAddress"]!(),
+    output: exports["outputAddress"]!(),
+    hashLeaves: exports["hashLeaves"]!,
+    hashPairs: exports["hashPairs"]!,
+    hashSubtree: exports["hashSubtree"]!,
+  };
 }

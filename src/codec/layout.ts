@@ -66,6 +66,18 @@ export function fileLayout(sizeBytes: number, policy: ErasurePolicy): FileLayout
   };
 }
 
+/** Plaintext cells that are worked on at a time: 1 MiB, enough to keep calls few and little enough to keep an event loop free. */
+const WINDOW_CELLS = 16;
+
+/** How many stripes to work on at a time: those wanted (1 to 64, else `invalid_argument`), or about 1 MiB. */
+export function windowStripes(policy: ErasurePolicy, wanted?: number): number {
+  if (wanted === undefined) return Math.max(1, Math.floor(WINDOW_CELLS / policy.dataShards));
+  if (!Number.isInteger(wanted) || wanted < 1 || wanted > 64) {
+    throw new NodeError("invalid_argument", `Cannot work on ${wanted} stripes at a time; choose 1 to 64`);
+  }
+  return wanted;
+}
+
 /** Bytes of each block of a stripe that holds `stripeBytes` sealed bytes. */
 export function blockBytes(stripeBytes: number, dataShards: number): number {
   return Math.ceil(stripeBytes / dataShards / LEAF_BYTES) * LEAF_BYTES;

@@ -1,5 +1,6 @@
 import { NodeError } from "../core/mod.ts";
-import { hashKernel } from "./kernel.ts";
+import { createHashKernel } from "./kernel.ts";
+import type { HashKernel } from "./kernel.ts";
 
 /** Bytes of a leaf. */
 export const LEAF_BYTES = 1024;
@@ -11,7 +12,12 @@ export const BLOCK_LEAVES = 64;
 /** What a leaf's 64-byte prefix begins with; zeros and the leaf's index as eight big-endian bytes follow. */
 export const LEAF_TAG = "velas-sphere/1 leaf";
 
-const tag = new TextEncoder().encode(LEAF_TAG);
+let kernel: HashKernel | undefined;
+
+/** The kernel, one a thread: its calls are synchronous and leave nothing behind. */
+function hashKernel(): HashKernel {
+  return kernel ??= createHashKernel(new TextEncoder().encode(LEAF_TAG));
+}
 
 /**
  * The digests of consecutive leaves, the first of which has index `firstLeaf`: SHA-256(prefix ‖ leaf) each. Throws `invalid_argument` when
@@ -19,7 +25,7 @@ const tag = new TextEncoder().encode(LEAF_TAG);
  */
 export function hashLeaves(bytes: Uint8Array, firstLeaf: number): Uint8Array {
   const count = leavesIn(bytes);
-  const kernel = hashKernel(tag);
+  const kernel = hashKernel();
   const digests = new Uint8Array(count * DIGEST_BYTES);
   for (let done = 0; done < count; done += BLOCK_LEAVES) {
     const some = Math.min(BLOCK_LEAVES, count - done);
@@ -33,7 +39,7 @@ export function hashLeaves(bytes: Uint8Array, firstLeaf: number): Uint8Array {
 /** SHA-256(left ‖ right) of each two neighbours of an even number of digests. */
 export function hashPairs(digests: Uint8Array): Uint8Array {
   const count = digests.length / (2 * DIGEST_BYTES);
-  const kernel = hashKernel(tag);
+  const kernel = hashKernel();
   const nodes = new Uint8Array(count * DIGEST_BYTES);
   for (let done = 0; done < count; done += BLOCK_LEAVES) {
     const some = Math.min(BLOCK_LEAVES, count - done);
@@ -48,7 +54,7 @@ export function hashPairs(digests: Uint8Array): Uint8Array {
 /** The digest of the node that spans at most 64 leaves, the first of which has index `firstLeaf`, a multiple of 64. */
 export function hashBlock(bytes: Uint8Array, firstLeaf: number): Uint8Array {
   const count = leavesIn(bytes);
-  const kernel = hashKernel(tag);
+  const kernel = hashKernel();
   kernel.memory.set(bytes, kernel.input);
   kernel.hashSubtree(count, BigInt(firstLeaf));
   return kernel.memory.slice(kernel.output, kernel.output + DIGEST_BYTES);

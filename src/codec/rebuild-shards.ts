@@ -3,7 +3,7 @@ import { throwIfAborted } from "./cancel.ts";
 import type { ShardWriter } from "./encode-file.ts";
 import { ShardGatherer } from "./gather-shards.ts";
 import type { GatherOptions } from "./gather-shards.ts";
-import { shardSpan } from "./layout.ts";
+import { shardSpan, windowStripes } from "./layout.ts";
 import { MerkleBuilder } from "./merkle-tree.ts";
 import type { NodePosition } from "./merkle-tree.ts";
 import { ErasureCoder } from "./reed-solomon.ts";
@@ -16,12 +16,10 @@ export interface RebuildOptions extends GatherOptions {
   readonly wanted: readonly { readonly shard: number; readonly writer: ShardWriter }[];
   /** Gets the nodes of the rebuilt shards' trees that a prover wants to keep. */
   readonly onNode?: (shard: number, position: NodePosition, digest: Uint8Array) => void;
+  /** Stripes that one read takes; by default those of about 1 MiB. */
   readonly stripesPerRead?: number;
   readonly signal?: AbortSignal;
 }
-
-/** Stripes of one read, by default. */
-const STRIPES_PER_READ = 4;
 
 /**
  * Rebuilds lost shards from any k others without the file key: the mask keys suffice, and they read nothing. What is written is byte for
@@ -31,7 +29,8 @@ const STRIPES_PER_READ = 4;
  * shard does not have its root (the writer's bytes must then be thrown away), a writer's error, and `canceled`.
  */
 export async function rebuildShards(options: RebuildOptions): Promise<void> {
-  const { layout, roots, maskKeys, wanted, onNode, signal, stripesPerRead = STRIPES_PER_READ } = options;
+  const { layout, roots, maskKeys, wanted, onNode, signal } = options;
+  const stripesPerRead = windowStripes(layout.policy, options.stripesPerRead);
   const targets = wanted.map(({ shard, writer }) => ({
     shard,
     writer,

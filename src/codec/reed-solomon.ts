@@ -92,10 +92,14 @@ export class ErasureCoder {
   }
 
   /**
-   * Makes the blocks of the `wanted` shards from any k others. `blocks` holds at each present shard's index its block. Throws
-   * `shards_missing` when fewer than k are present, and `invalid_argument` when lengths or indices do not fit.
+   * Makes the blocks of the `wanted` shards from any k others, into `outputs` where those are given. `blocks` holds at each present
+   * shard's index its block. Throws `shards_missing` when fewer than k are present, and `invalid_argument` when lengths or indices do not fit.
    */
-  rebuild(blocks: readonly (Uint8Array | undefined)[], wanted: readonly number[]): Uint8Array[] {
+  rebuild(
+    blocks: readonly (Uint8Array | undefined)[],
+    wanted: readonly number[],
+    outputs?: readonly Uint8Array[],
+  ): readonly Uint8Array[] {
     const present: number[] = [];
     blocks.forEach((block, shard) => {
       if (block !== undefined) present.push(shard);
@@ -118,9 +122,13 @@ export class ErasureCoder {
     const recipe = this.#recipe(present.slice(0, dataShards), wanted);
     const inputs = recipe.inputs.map((shard) => blocks[shard]!);
     const length = checkLengths(inputs);
-    const outputs = wanted.map(() => new Uint8Array(length));
-    if (wanted.length > 0) this.#product(recipe.tables, inputs, outputs, false);
-    return outputs;
+    const rebuilt = outputs ?? wanted.map(() => new Uint8Array(length));
+    if (rebuilt.length !== wanted.length) {
+      throw new NodeError("invalid_argument", `${wanted.length} shards do not fit in ${rebuilt.length} blocks`);
+    }
+    checkLengths([...inputs, ...rebuilt]);
+    if (wanted.length > 0) this.#product(recipe.tables, inputs, rebuilt, false);
+    return rebuilt;
   }
 
   #recipe(inputs: readonly number[], wanted: readonly number[]): Recipe {
@@ -139,7 +147,7 @@ export class ErasureCoder {
     return recipe;
   }
 
-  /** Runs the kernel slice by slice: the slices of all lanes fit in a processor's nearest cache. */
+  /** Runs the kernel slice by slice: the slices of all lanes fit in a processor's second cache, and calls are few. */
   #product(tables: Uint8Array, inputs: readonly Uint8Array[], outputs: readonly Uint8Array[], unit: boolean): void {
     const { memory, inputs: inputsAt, outputs: outputsAt, laneStride, tables: tablesAt } = this.#kernel;
     const length = inputs[0]!.length;

@@ -127,6 +127,16 @@ test("a range that is empty gives nothing and asks nobody; one outside the file 
   await assert.rejects(getFile(file, { range: { start: 0, end: 5001 } }), { code: "invalid_argument" });
 });
 
+test("a window of no stripes, or too many, is rejected", async () => {
+  const file = await putFile(pseudoRandom(5), DEFAULT_POLICY);
+  for (const stripes of [0, -1, 0.5, 65]) {
+    await assert.rejects(getFile(file, { stripesPerRead: stripes }), { code: "invalid_argument" });
+    await assert.rejects(putFile(pseudoRandom(5), DEFAULT_POLICY, { stripesPerWrite: stripes }), {
+      code: "invalid_argument",
+    });
+  }
+});
+
 test("a manifest that lies about the size does not yield a shorter or longer file", async () => {
   for (const size of [CELL, 3 * CELL, 4 * CELL + 17]) {
     const file = await putFile(pseudoRandom(size), { dataShards: 1, parityShards: 0 });

@@ -8,7 +8,7 @@
 
 const MAX_LANES: usize = 32;
 /** Bytes from one lane, the slice of a block, to the next. Not a power of two, so that lanes do not meet in the same cache sets. */
-const LANE: usize = 4096 + 192;
+const LANE: usize = 16384 + 192;
 
 /** For each row and column 32 bytes: the products of the coefficient with 0…15, then with 0x00, 0x10, … 0xf0. */
 const TABLES: usize = 4096;

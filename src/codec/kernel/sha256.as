@@ -49,16 +49,31 @@ function rotateRight(x: v128, count: i32): v128 {
   return v128.or(i32x4.shr_u(x, count), i32x4.shl(x, 32 - count));
 }
 
-/** Extends the sixteen words at `schedule` to 64 (FIPS 180-4 section 6.2.2, step 1). */
+/** A word of the schedule from those 16, 15, 7 and 2 places before it. */
+@inline
+function word(w16: v128, w15: v128, w7: v128, w2: v128): v128 {
+  const s0 = v128.xor(v128.xor(rotateRight(w15, 7), rotateRight(w15, 18)), i32x4.shr_u(w15, 3));
+  const s1 = v128.xor(v128.xor(rotateRight(w2, 17), rotateRight(w2, 19)), i32x4.shr_u(w2, 10));
+  return i32x4.add(i32x4.add(w16, w7), i32x4.add(s0, s1));
+}
+
+/** Extends the sixteen words at `schedule` to 64 (FIPS 180-4 section 6.2.2, step 1), four at a time. */
 function extend(schedule: usize): void {
-  const end = schedule + 64 * 16;
-  for (let at = schedule + 16 * 16; at < end; at += 16) {
-    const w15 = v128.load(at - 15 * 16);
-    const w2 = v128.load(at - 2 * 16);
-    const s0 = v128.xor(v128.xor(rotateRight(w15, 7), rotateRight(w15, 18)), i32x4.shr_u(w15, 3));
-    const s1 = v128.xor(v128.xor(rotateRight(w2, 17), rotateRight(w2, 19)), i32x4.shr_u(w2, 10));
-    const sum = i32x4.add(v128.load(at - 16 * 16), v128.load(at - 7 * 16));
-    v128.store(at, i32x4.add(sum, i32x4.add(s0, s1)));
+  const end = schedule + 48 * 16;
+  let w2 = v128.load(schedule, 14 * 16);
+  let w1 = v128.load(schedule, 15 * 16);
+  for (let at = schedule; at < end; at += 4 * 16) {
+    const w15 = v128.load(at, 16), w14 = v128.load(at, 2 * 16), w13 = v128.load(at, 3 * 16), w12 = v128.load(at, 4 * 16);
+    const a = word(v128.load(at), w15, v128.load(at, 9 * 16), w2);
+    const b = word(w15, w14, v128.load(at, 10 * 16), w1);
+    const c = word(w14, w13, v128.load(at, 11 * 16), a);
+    const d = word(w13, w12, v128.load(at, 12 * 16), b);
+    v128.store(at, a, 16 * 16);
+    v128.store(at, b, 17 * 16);
+    v128.store(at, c, 18 * 16);
+    v128.store(at, d, 19 * 16);
+    w2 = c;
+    w1 = d;
   }
 }
 
@@ -66,16 +81,17 @@ function extend(schedule: usize): void {
 @inline
 function t1(e: v128, f: v128, g: v128, h: v128, k: usize, w: usize, round: usize): v128 {
   const constant = v128.load32_splat(k + round * 4);
-  const word = v128.load(w + round * 16);
+  const scheduled = v128.load(w + round * 16);
   const sum = v128.xor(v128.xor(rotateRight(e, 6), rotateRight(e, 11)), rotateRight(e, 25));
-  return i32x4.add(i32x4.add(i32x4.add(constant, word), h), i32x4.add(v128.bitselect(f, g, e), sum));
+  const choice = v128.xor(g, v128.and(e, v128.xor(f, g)));
+  return i32x4.add(i32x4.add(i32x4.add(constant, scheduled), h), i32x4.add(choice, sum));
 }
 
-/** T2 of a round. The majority of three bits is c where a and b differ, else b. */
+/** T2 of a round, the majority of a, b and c being b ^ (ab & bc) with ab = a ^ b and bc = b ^ c, which was the ab of the round before. */
 @inline
-function t2(a: v128, b: v128, c: v128): v128 {
+function t2(a: v128, b: v128, ab: v128, bc: v128): v128 {
   const sum = v128.xor(v128.xor(rotateRight(a, 2), rotateRight(a, 13)), rotateRight(a, 22));
-  return i32x4.add(sum, v128.bitselect(c, b, v128.xor(a, b)));
+  return i32x4.add(sum, v128.xor(b, v128.and(ab, bc)));
 }
 
 /** The 64 rounds over an extended schedule. */
@@ -84,16 +100,17 @@ function compress(schedule: usize): void {
   let e = v128.load(STATE, 64), f = v128.load(STATE, 80), g = v128.load(STATE, 96), h = v128.load(STATE, 112);
   const end = K + 256;
   let w = schedule;
+  let x = v128.xor(b, c), y = x;
   // Eight rounds bring each variable back to its place, so none has to be moved.
   for (let k = K; k < end; k += 32) {
-    h = t1(e, f, g, h, k, w, 0); d = i32x4.add(d, h); h = i32x4.add(h, t2(a, b, c));
-    g = t1(d, e, f, g, k, w, 1); c = i32x4.add(c, g); g = i32x4.add(g, t2(h, a, b));
-    f = t1(c, d, e, f, k, w, 2); b = i32x4.add(b, f); f = i32x4.add(f, t2(g, h, a));
-    e = t1(b, c, d, e, k, w, 3); a = i32x4.add(a, e); e = i32x4.add(e, t2(f, g, h));
-    d = t1(a, b, c, d, k, w, 4); h = i32x4.add(h, d); d = i32x4.add(d, t2(e, f, g));
-    c = t1(h, a, b, c, k, w, 5); g = i32x4.add(g, c); c = i32x4.add(c, t2(d, e, f));
-    b = t1(g, h, a, b, k, w, 6); f = i32x4.add(f, b); b = i32x4.add(b, t2(c, d, e));
-    a = t1(f, g, h, a, k, w, 7); e = i32x4.add(e, a); a = i32x4.add(a, t2(b, c, d));
+    h = t1(e, f, g, h, k, w, 0); d = i32x4.add(d, h); x = v128.xor(a, b); h = i32x4.add(h, t2(a, b, x, y));
+    g = t1(d, e, f, g, k, w, 1); c = i32x4.add(c, g); y = v128.xor(h, a); g = i32x4.add(g, t2(h, a, y, x));
+    f = t1(c, d, e, f, k, w, 2); b = i32x4.add(b, f); x = v128.xor(g, h); f = i32x4.add(f, t2(g, h, x, y));
+    e = t1(b, c, d, e, k, w, 3); a = i32x4.add(a, e); y = v128.xor(f, g); e = i32x4.add(e, t2(f, g, y, x));
+    d = t1(a, b, c, d, k, w, 4); h = i32x4.add(h, d); x = v128.xor(e, f); d = i32x4.add(d, t2(e, f, x, y));
+    c = t1(h, a, b, c, k, w, 5); g = i32x4.add(g, c); y = v128.xor(d, e); c = i32x4.add(c, t2(d, e, y, x));
+    b = t1(g, h, a, b, k, w, 6); f = i32x4.add(f, b); x = v128.xor(c, d); b = i32x4.add(b, t2(c, d, x, y));
+    a = t1(f, g, h, a, k, w, 7); e = i32x4.add(e, a); y = v128.xor(b, c); a = i32x4.add(a, t2(b, c, y, x));
     w += 8 * 16;
   }
   v128.store(STATE, i32x4.add(a, v128.load(STATE, 0)), 0);
