@@ -9,8 +9,8 @@ cd "$(dirname "$0")/.."
 export PATH="$PWD/node_modules/.bin:$PATH" FOUNDRY_DISABLE_NIGHTLY_WARNING=1
 
 if [ "${1:-}" = --coverage ]; then
-  exec forge coverage --no-match-contract 'Invariants|Gas' --no-match-coverage contracts/test
+  exec tools/forge.mjs coverage --no-match-contract 'Invariants|Gas' --no-match-coverage contracts/test
 fi
-forge fmt --check
-forge lint contracts/src
-forge test "$@"
+tools/forge.mjs fmt --check
+tools/forge.mjs lint contracts/src
+tools/forge.mjs test "$@"

@@ -1,6 +1,7 @@
 /** Compiles `contracts/src/` and makes of it the module `src/gen/contracts.ts`, which `tools/gen.ts` writes and checks. */
 import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
+import process from "node:process";
 
 interface Artifact {
   readonly abi: readonly unknown[];
@@ -16,7 +17,7 @@ const CONTRACTS: readonly { readonly name: string; readonly deployed: boolean }[
 
 /** The text of the module: each contract's ABI, typed as viem wants it, and the code that deploys it. Throws when the sources do not compile. */
 export function contractsModule(): string {
-  const run = spawnSync("forge", ["build", "contracts/src"], { encoding: "utf8" });
+  const run = spawnSync(process.execPath, ["tools/forge.mjs", "build", "contracts/src"], { encoding: "utf8" });
   if (run.status !== 0) {
     throw new Error(`forge cannot compile contracts/src: ${run.error?.message ?? `${run.stdout}${run.stderr}`}`);
   }
