@@ -1,5 +1,7 @@
-import { mkdir, readFile } from "node:fs/promises";
+import { constants } from "node:fs";
+import { access, mkdir, readFile } from "node:fs/promises";
 import { availableParallelism } from "node:os";
+import { dirname } from "node:path";
 import { type Address, type Config, dataPaths, isLoopback, parseAddress } from "./config/mod.ts";
 import { type Log, type NodeDescriber, NodeError, type NodeId, systemClock, toNodeError, VERSION } from "./core/mod.ts";
 import { freeLedger } from "./payments/mod.ts";
@@ -184,7 +186,8 @@ async function assemble({ config, log, closers, closeAll }: Assembly): Promise<R
 async function makeDataDir(path: string): Promise<void> {
   try {
     await mkdir(path, { recursive: true, mode: 0o700 });
-  } catch (cause) {
+  } catch (error) {
+    const cause = await reasonAbove(path) ?? error;
     throw new NodeError(
       "storage_failed",
       `Cannot make the data directory ${path}: ${
@@ -192,6 +195,18 @@ async function makeDataDir(path: string): Promise<void> {
       }. Set node.dataDir to a folder that can be written`,
       { cause, data: { path } },
     );
+  }
+}
+
+/** Why nothing can be made below the nearest folder that is there: mkdir says ENOENT on a read-only file system. */
+async function reasonAbove(path: string): Promise<unknown> {
+  for (let folder = dirname(path);; folder = dirname(folder)) {
+    try {
+      await access(folder, constants.W_OK);
+      return undefined;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "ENOENT" || folder === dirname(folder)) return error;
+    }
   }
 }
 

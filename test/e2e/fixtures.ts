@@ -2,6 +2,7 @@ import { copyFileSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { scratch, startNode } from "./harness.ts";
 import type { NodeProcess } from "./harness.ts";
+import type { TestScope } from "../testing.ts";
 
 /** A plugin whose functions misbehave, one each. */
 export const MISBEHAVING = "misbehaving";
@@ -17,7 +18,7 @@ export function plantMisbehaving(dataDir: string): void {
 
 /** A requester and a provider, as `dev` starts them. */
 export async function startPair(
-  t: { after(f: () => unknown): void },
+  t: TestScope,
 ): Promise<{ requester: NodeProcess; provider: NodeProcess }> {
   const folder = scratch(t);
   const [requester, provider] = await Promise.all([

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
+import type { TestScope } from "../testing.ts";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
 const exe = process.env["VELAS_SPHERE_EXE"];
@@ -36,7 +37,7 @@ function environment(extra: Readonly<Record<string, string>>): Record<string, st
 }
 
 /** A folder that goes with the test. */
-export function scratch(t: { after(f: () => void): void }): string {
+export function scratch(t: TestScope): string {
   const folder = mkdtempSync(join(tmpdir(), "velas-sphere-test-"));
   t.after(() => rmSync(folder, { recursive: true, force: true }));
   return folder;
@@ -102,7 +103,7 @@ export interface StartOptions {
  * Starts a node on free ports and waits until it serves. It is killed when the test ends, unless it was stopped before. Throws with what it
  * logged when it ends instead of serving.
  */
-export async function startNode(t: { after(f: () => unknown): void }, options: StartOptions): Promise<NodeProcess> {
+export async function startNode(t: TestScope, options: StartOptions): Promise<NodeProcess> {
   const args = ["node", "--data-dir", options.dataDir, "--log-format", "json"];
   if (options.config !== undefined) {
     const file = `${options.dataDir}.config.json`;
@@ -130,7 +131,8 @@ export async function startNode(t: { after(f: () => unknown): void }, options: S
     ended.then(({ code }) => reject(new Error(`The node ended with ${code} instead of serving:\n${log.join("\n")}`)));
   });
   const stop = (signal: NodeJS.Signals = "SIGTERM") => {
-    child.kill(signal);
+    // Not child.kill(): after that Deno reports the signal that was sent as the way the process ended.
+    if (child.exitCode === null && child.signalCode === null) process.kill(child.pid!, signal);
     return ended;
   };
   t.after(() => stop("SIGKILL"));

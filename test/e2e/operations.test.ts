@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { createServer } from "node:net";
 import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { test } from "node:test";
+import { test, type TestScope } from "../testing.ts";
 import { get, post, run, scratch, startNode } from "./harness.ts";
 
 interface PluginJson {
@@ -169,7 +169,7 @@ test("a plugin file dropped into the folder is listed without a restart, and a d
   assert.match(broken?.problem ?? "", /WASM|WebAssembly/i);
 });
 
-async function startPlugin(t: { after(f: () => unknown): void }): Promise<string> {
+async function startPlugin(t: TestScope): Promise<string> {
   const { spawn } = await import("node:child_process");
   const { createInterface } = await import("node:readline");
   const { commandLine } = await import("./harness.ts");

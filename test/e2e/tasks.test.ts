@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { request } from "node:http";
 import { join } from "node:path";
-import { test } from "node:test";
+import { test } from "../testing.ts";
 import { post, run, scratch, startNode, taskThat } from "./harness.ts";
 import { MISBEHAVING, plantMisbehaving, startPair } from "./fixtures.ts";
 

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { test } from "../testing.ts";
 import { NodeError, type StoredTask, type TaskChange, type Usage } from "../../src/core/mod.ts";
 import type { Ledger, TaskStore } from "../../src/provider/mod.ts";
 import { openMemoryStore } from "../../src/storage/mod.ts";

@@ -1,13 +1,13 @@
 import assert from "node:assert/strict";
 import { rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { test } from "node:test";
+import { test } from "../testing.ts";
 import { NodeError, systemClock } from "../../src/core/mod.ts";
 import { openStore } from "../../src/storage/mod.ts";
 import { FakeHost } from "../contract-suites/fake-host.ts";
 import { caller, ended, failure, spec } from "../contract-suites/task-service.ts";
 import { withSmallDisk } from "../storage/temp-folder.ts";
-import { testProvider } from "./test-node.ts";
+import { testProvider } from "../provider/test-node.ts";
 
 test("on a full disk stored tasks are refused, others run, and all goes on once there is room", () =>
   withSmallDisk(48, async (disk) => {
