@@ -1,5 +1,5 @@
 /** Files that the program reads at run time through `readAsset()`. */
-export const ASSETS: readonly string[] = ["package.json", "wasm-plugins/demo/demo.wasm"];
+export const ASSETS: readonly string[] = ["wasm-plugins/demo/demo.wasm"];
 
 /** Modules that the program starts as workers through `startWorker()`. */
 export const WORKERS: readonly string[] = ["src/plugins/worker.ts"];

@@ -1,4 +1,7 @@
-/** Writes generated code: `src/gen/` from `proto/` and `contracts/src/`. With `--check`, writes nothing and fails when a file is not fresh. */
+/**
+ * Writes what is generated: `src/gen/` from `proto/` and `contracts/src/`, and the reference pages of `docs/`. With `--check`, writes nothing and
+ * fails when a file of `src/gen/` is not fresh (tests look after the pages).
+ */
 import { spawnSync } from "node:child_process";
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -41,6 +44,8 @@ try {
   } else {
     rmSync("src/gen", { recursive: true, force: true });
     cpSync(fresh, "src/gen", { recursive: true });
+    const docs = spawnSync(process.execPath, ["tools/gen-docs.ts"], { stdio: "inherit" });
+    process.exitCode = docs.status ?? 1;
   }
 } finally {
   rmSync(scratch, { recursive: true, force: true });
