@@ -16,7 +16,17 @@ export type { GatherOptions, ShardPiece, ShardReader } from "./gather-shards.ts"
 export * from "./header.ts";
 export { masterKeyId, systemRandom } from "./key-wrap.ts";
 export type { Identity, RandomSource, Recipient, Stanza } from "./key-wrap.ts";
-export * from "./layout.ts";
+export {
+  CELL_BYTES,
+  CELL_PLAINTEXT_BYTES,
+  fileLayout,
+  leavesOfSpan,
+  MAX_FILE_BYTES,
+  planRange,
+  shardSpan,
+  TAG_BYTES,
+} from "./layout.ts";
+export type { FileLayout, RangePlan, Span } from "./layout.ts";
 export * from "./manifest.ts";
 export * from "./master-key.ts";
 export { BLOCK_LEAVES, DIGEST_BYTES, LEAF_BYTES } from "./merkle-hash.ts";

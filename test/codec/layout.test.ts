@@ -10,9 +10,9 @@ import {
   MAX_FILE_BYTES,
   MAX_LEAVES,
   planRange,
-  sealedSpan,
   shardSpan,
 } from "../../src/codec/mod.ts";
+import { sealedSpan } from "../../src/codec/layout.ts";
 
 const CELL = CELL_PLAINTEXT_BYTES;
 const fourTwo = { dataShards: 4, parityShards: 2 };
