@@ -1,12 +1,15 @@
 /**
- * Connection churn: rounds of many short connections, each with a few calls, against the RPC server in a process of its own. Prints how
- * much its resident memory grew after the rounds in which it warms up. Fails when a request fails or the server ends.
+ * Connection churn: rounds of many short connections, each with a few calls, against the RPC server in a process of its own, and then
+ * against a bare node:http2 server. Prints how much resident memory and heap grew after the rounds in which they warm up: what the bare
+ * server grows too is the runtime's. Fails when a request fails or a server ends.
  *
  *     node bench/connection-churn.ts [--rounds 100] [--connections 100] [--requests 3] [--warm 10]
  *
  * Needs h2load (Debian: nghttp2-client).
  */
 import { execFile, spawn } from "node:child_process";
+import http2 from "node:http2";
+import type { AddressInfo } from "node:net";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -21,7 +24,7 @@ import { createRpcServer, DEFAULT_RPC_LIMITS, HealthState } from "../src/rpc/mod
 
 const { values: args } = parseArgs({
   options: {
-    serve: { type: "boolean", default: false },
+    serve: { type: "string" },
     rounds: { type: "string", default: "100" },
     connections: { type: "string", default: "100" },
     requests: { type: "string", default: "3" },
@@ -31,7 +34,7 @@ const { values: args } = parseArgs({
 
 const USAGE = { wallMicros: 1, inputBytes: 16, outputBytes: 16, instructions: 0 };
 
-async function serve(): Promise<void> {
+async function serveNode(): Promise<number> {
   const tasks = {
     run: (spec) => Promise.resolve({ id: "t", output: spec.input, contentType: "", usage: USAGE, replayed: false }),
   } as Partial<Tasks> as Tasks;
@@ -44,17 +47,52 @@ async function serve(): Promise<void> {
     metrics: noMetrics,
     limits: DEFAULT_RPC_LIMITS,
   });
-  console.log((await server.listen({ host: "127.0.0.1", port: 0 })).port);
-  // Each line that comes in is answered with the resident memory, after garbage was collected where the runtime lets us.
-  process.stdin.on("data", () => {
-    (globalThis as { gc?: () => void }).gc?.();
-    console.log(process.memoryUsage().rss);
+  return (await server.listen({ host: "127.0.0.1", port: 0 })).port;
+}
+
+function serveRaw(): Promise<number> {
+  const server = http2.createServer();
+  server.on("stream", (stream) => {
+    stream.on("error", () => {});
+    stream.on("end", () => {
+      stream.on("wantTrailers", () => stream.sendTrailers({ "grpc-status": "0" }));
+      stream.respond({ ":status": 200, "content-type": "application/grpc+proto" }, { waitForTrailers: true });
+      stream.end(new Uint8Array(5));
+    });
+    stream.resume();
+  });
+  return new Promise((resolve) => {
+    server.listen(0, "127.0.0.1", () => resolve((server.address() as AddressInfo).port));
   });
 }
 
-async function main(): Promise<void> {
-  const flags = isDeno ? ["run", "-A", "--no-check", "--v8-flags=--expose-gc"] : ["--expose-gc"];
-  const child = spawn(process.execPath, [...flags, fileURLToPath(import.meta.url), "--serve"], {
+const SERVERS: Readonly<Record<string, () => Promise<number>>> = {
+  "node server": serveNode,
+  "raw node:http2": serveRaw,
+};
+
+interface Memory {
+  readonly residentMiB: number;
+  readonly heapMiB: number;
+}
+
+async function serve(name: string): Promise<void> {
+  console.log(await SERVERS[name]!());
+  // Each line that comes in is answered with the memory in use, after garbage was collected.
+  process.stdin.on("data", () => {
+    (globalThis as { gc?: () => void }).gc?.();
+    const { rss, heapUsed } = process.memoryUsage();
+    console.log(JSON.stringify({ residentMiB: rss / 2 ** 20, heapMiB: heapUsed / 2 ** 20 } satisfies Memory));
+  });
+}
+
+/** Runs all rounds against one server. */
+async function churn(name: string): Promise<void> {
+  // A young generation of bounded size, or its growth to 100 MiB hides what is looked for.
+  const flags = isDeno
+    ? ["run", "-A", "--no-check", "--v8-flags=--expose-gc"]
+    : ["--expose-gc", "--max-semi-space-size=16"];
+  const child = spawn(process.execPath, [...flags, fileURLToPath(import.meta.url), "--serve", name], {
     stdio: ["pipe", "pipe", "inherit"],
   });
   const ended = new Promise<never>((_, reject) => {
@@ -74,9 +112,13 @@ async function main(): Promise<void> {
     const request = create(RunTaskRequestSchema, { task: { input: new Uint8Array(16) } });
     writeFileSync(body, frameOf(toBinary(RunTaskRequestSchema, request)));
     const total = String(Number(args.connections) * Number(args.requests));
-    const residentMiB = async () => {
+    const memory = async (when: string): Promise<Memory> => {
       child.stdin.write("\n");
-      return Number(await nextLine()) / 2 ** 20;
+      const found = JSON.parse(await nextLine()) as Memory;
+      console.log(
+        `${name}, ${when}: ${found.residentMiB.toFixed(1)} MiB resident, ${found.heapMiB.toFixed(1)} MiB of heap`,
+      );
+      return found;
     };
     const round = async () => {
       const { stdout } = await promisify(execFile)("h2load", [
@@ -87,21 +129,18 @@ async function main(): Promise<void> {
       if (!stdout.includes(`${total} succeeded, 0 failed`)) throw new Error(`Requests failed\n${stdout}`);
     };
     const rounds = Number(args.rounds);
-    let warmMiB = await residentMiB();
-    console.log(`before: ${warmMiB.toFixed(1)} MiB resident`);
+    let warm = await memory("before");
     for (let i = 1; i <= rounds; i++) {
       await Promise.race([round(), ended]);
-      if (i === Number(args.warm)) {
-        warmMiB = await residentMiB();
-        console.log(`after round ${i}: ${warmMiB.toFixed(1)} MiB`);
-      } else if (i % 25 === 0) {
-        console.log(`after round ${i}: ${(await residentMiB()).toFixed(1)} MiB`);
-      }
+      if (i === Number(args.warm)) warm = await memory(`after round ${i}`);
+      else if (i % 25 === 0 && i !== rounds) await memory(`after round ${i}`);
     }
-    const endMiB = await residentMiB();
+    const end = await memory(`after round ${rounds}`);
+    const grown = (key: keyof Memory) =>
+      `${(end[key] - warm[key]).toFixed(1)} MiB (${(end[key] / warm[key]).toFixed(2)} ×)`;
     console.log(
-      `${rounds} rounds of ${args.connections} connections: ${(endMiB - warmMiB).toFixed(1)} MiB growth after round ` +
-        `${args.warm} (${(endMiB / warmMiB).toFixed(2)} ×)`,
+      `${name}: ${rounds} rounds of ${args.connections} connections; growth after round ${args.warm}: ` +
+        `resident ${grown("residentMiB")}, heap ${grown("heapMiB")}`,
     );
   } finally {
     rmSync(folder, { recursive: true, force: true });
@@ -109,4 +148,8 @@ async function main(): Promise<void> {
   }
 }
 
-await (args.serve ? serve() : main());
+if (args.serve === undefined) {
+  for (const name of Object.keys(SERVERS)) await churn(name);
+} else {
+  await serve(args.serve);
+}

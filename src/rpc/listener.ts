@@ -281,6 +281,8 @@ export class Listener {
     session.on("close", () => {
       this.#sessions.delete(session);
       this.#idle.remove(session);
+      // Deno never lets go of a session; it need not keep what we hung on it too.
+      session.removeAllListeners();
     });
     session.setLocalWindowSize(CONNECTION_WINDOW_BYTES);
     session.on("stream", (stream) => {

@@ -12,7 +12,7 @@ const FREE_BYTES = 1 << 18; // 256 KiB
 
 /**
  * Write backpressure for HTTP/2 on Deno, whose node:http2 takes everything that is written to a stream and holds it until the client
- * makes room. What it holds cannot be asked, but the socket counts the bytes it has sent: what the streams of a session were given less
+ * makes room. What it holds cannot be asked, but the socket counts the bytes it has sent. What the streams of a session were given less
  * what its socket sent since is at most what lies unread, give or take frame headers.
  */
 export interface UnreadGate {
@@ -36,7 +36,9 @@ const accounts = new WeakMap<ServerHttp2Session, Account>();
 /** What the session's socket has sent; the value known last when the session has no socket any more. */
 function sentBytes(session: ServerHttp2Session, last: number): number {
   try {
-    return session.socket.bytesWritten ?? last;
+    const { bytesWritten, writableLength } = session.socket;
+    // Bytes count as written when they are in the socket's own queue, which a client that stops reading fills.
+    return bytesWritten - writableLength;
   } catch {
     return last;
   }

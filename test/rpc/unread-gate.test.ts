@@ -8,7 +8,7 @@ const LIMIT = 1 << 20;
 
 /** Streams of one session whose socket sends what the test says. */
 class FakeSession {
-  readonly socket = { bytesWritten: 1000 };
+  readonly socket = { bytesWritten: 1000, writableLength: 0 };
 
   stream(): ServerHttp2Stream & { destroyed: boolean } {
     return Object.assign(new EventEmitter(), { session: this, destroyed: false }) as unknown as ServerHttp2Stream;
@@ -25,6 +25,17 @@ test("a gate closes when a session has more unread than the limit, and opens whe
   const opened = gate.opened(60_000);
   session.socket.bytesWritten += 1;
   assert.equal(await opened, true);
+  assert.equal(gate.open, true);
+});
+
+test("what waits in the socket's own queue counts as unread", () => {
+  const session = new FakeSession();
+  const gate = unreadGate(session.stream(), LIMIT, true)!;
+  gate.wrote(LIMIT + 1);
+  session.socket.bytesWritten += LIMIT + 1;
+  session.socket.writableLength = LIMIT + 1;
+  assert.equal(gate.open, false);
+  session.socket.writableLength = 0;
   assert.equal(gate.open, true);
 });
 
