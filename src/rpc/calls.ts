@@ -11,6 +11,8 @@ import {
   toNodeError,
 } from "../core/mod.ts";
 import { randomBytes } from "node:crypto";
+import type { IncomingHttpHeaders } from "node:http";
+import type { ConnectError } from "@connectrpc/connect";
 import { requesterFromText } from "./convert.ts";
 import { Deadlines, type Expiring } from "./deadlines.ts";
 import type { Route } from "./route.ts";
@@ -31,6 +33,8 @@ export interface CallOpening {
   readonly requestId: string | undefined;
   /** The caller's own limit, in milliseconds. */
   readonly timeoutMs: number | undefined;
+  /** All metadata of the request, as it came. */
+  readonly metadata: IncomingHttpHeaders | Headers;
   /** Told when the deadline passes or the server stops the call; it is told once. */
   readonly onAbort?: (error: NodeError) => void;
 }
@@ -43,6 +47,14 @@ export interface CallsOptions {
   readonly requestTimeoutMs: number;
 }
 
+/** What a service may add to its answer. The node's own services do not; the conformance suite's does. */
+export interface AnswerMetadata {
+  readonly headers: Readonly<Record<string, string[]>>;
+  readonly trailers: Readonly<Record<string, string[]>>;
+  /** The status to fail with, exactly, whatever the service throws. */
+  readonly status?: ConnectError;
+}
+
 /** One call that is being served. It is the {@link CallContext} that services see. */
 export class Call implements CallContext, Expiring {
   readonly requester: RequesterId;
@@ -50,6 +62,9 @@ export class Call implements CallContext, Expiring {
   readonly signal: AbortSignal;
   readonly deadlineAt?: number;
   readonly route: Route;
+  readonly metadata: IncomingHttpHeaders | Headers;
+  /** Set by the service before it gives its first message or fails. */
+  answer: AnswerMetadata | undefined;
   readonly #startedAt = performance.now();
   readonly #controller = new AbortController();
   readonly #calls: Calls;
@@ -60,6 +75,7 @@ export class Call implements CallContext, Expiring {
   constructor(calls: Calls, route: Route, opening: CallOpening) {
     this.#calls = calls;
     this.route = route;
+    this.metadata = opening.metadata;
     this.#onAbort = opening.onAbort;
     this.requester = requesterFromText(opening.requester);
     this.requestId = opening.requestId !== undefined && REQUEST_ID.test(opening.requestId)

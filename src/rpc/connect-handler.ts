@@ -1,14 +1,14 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from "node:http";
-import type { Http2ServerRequest, OutgoingHttpHeaders } from "node:http2";
+import type { Http2ServerRequest, OutgoingHttpHeaders, ServerHttp2Stream } from "node:http2";
 import { Buffer } from "node:buffer";
-import { create, type DescMethod } from "@bufbuild/protobuf";
+import { create, type DescMethod, type Registry } from "@bufbuild/protobuf";
 import { Code, ConnectError, type ConnectRouter, createConnectRouter, type HandlerContext } from "@connectrpc/connect";
 import type { UniversalHandler, UniversalServerResponse } from "@connectrpc/connect/protocol";
 import { universalRequestFromNodeRequest } from "@connectrpc/connect-node";
 import { type ErrorCode, NodeError } from "../core/mod.ts";
-import { type Call, type Calls, REQUEST_ID_HEADER, REQUESTER_HEADER } from "./calls.ts";
+import { type AnswerMetadata, type Call, type Calls, REQUEST_ID_HEADER, REQUESTER_HEADER } from "./calls.ts";
 import { fromConnectError, toConnectError } from "./errors.ts";
-import { statusTrailers } from "./grpc-frame.ts";
+import { statusOf } from "./grpc-frame.ts";
 import type { Route, StreamRoute, UnaryRoute } from "./route.ts";
 import { drainRequest, type Response, writeBody } from "./write-body.ts";
 
@@ -22,6 +22,8 @@ export interface ConnectHandlerOptions {
   readonly stallTimeoutMs: number;
   /** While it gives an error, calls are refused with it. */
   readonly refusal: () => NodeError | undefined;
+  /** Types that messages may hold in a google.protobuf.Any; JSON needs them. */
+  readonly types?: Registry | undefined;
   /** Serves the paths of no method. */
   readonly fallback: RequestListener | undefined;
 }
@@ -42,6 +44,7 @@ export function createConnectHandler(options: ConnectHandlerOptions): Handler {
     // Between nodes, compressing every answer costs much more than the bytes it saves.
     acceptCompression: [],
     readMaxBytes: options.maxMessageBytes,
+    ...(options.types === undefined ? {} : { jsonOptions: { registry: options.types } }),
     requestGate: () => {
       const refusal = options.refusal();
       if (refusal !== undefined) throw toConnectError(refusal);
@@ -74,20 +77,33 @@ function register(router: ConnectRouter, route: Route, calls: Calls): void {
 /** A call that came through Connect, and the way to stop waiting for its service as soon as the call is stopped. */
 class ConnectCall {
   readonly call: Call;
+  readonly #context: HandlerContext;
+  #published = false;
   /** Rejects what {@link wait} waits for now. */
   #interrupt: ((error: NodeError) => void) | undefined;
 
   constructor(calls: Calls, route: Route, context: HandlerContext) {
     const { requestHeader, signal } = context;
+    this.#context = context;
     this.call = calls.open(route, {
       requester: requestHeader.get(REQUESTER_HEADER) ?? undefined,
       requestId: requestHeader.get(REQUEST_ID_HEADER) ?? undefined,
       timeoutMs: context.timeoutMs(),
+      metadata: requestHeader,
       onAbort: (error) => this.#interrupt?.(error),
     });
     const leave = () => this.call.abort(leaving(signal.reason));
     if (signal.aborted) leave();
     else signal.addEventListener("abort", leave, { once: true });
+  }
+
+  /** Hands what the service adds to its answer on to Connect, which sends headers with the first message. */
+  publish(): void {
+    const { answer } = this.call;
+    if (answer === undefined || this.#published) return;
+    this.#published = true;
+    append(this.#context.responseHeader, answer.headers);
+    append(this.#context.responseTrailer, answer.trailers);
   }
 
   /** What the promise gives, or the error that stopped the call. (Promise.race would keep every promise of a long stream.) */
@@ -103,6 +119,12 @@ class ConnectCall {
   }
 }
 
+function append(headers: Headers, values: AnswerMetadata["headers"]): void {
+  for (const [name, all] of Object.entries(values)) {
+    for (const value of all) headers.append(name, value);
+  }
+}
+
 function leaving(reason: unknown): NodeError {
   return ConnectError.from(reason).code === Code.DeadlineExceeded
     ? new NodeError("deadline_exceeded", "The call took longer than its deadline allows")
@@ -114,11 +136,13 @@ async function answerUnary(route: UnaryRoute, request: never, connect: ConnectCa
   try {
     const response = await connect.wait(() => route.handle(request, call));
     call.end("ok");
+    connect.publish();
     return create(route.method.output, response);
   } catch (reason) {
     const error = call.failure(reason);
     call.end(error.code);
-    throw toConnectError(error);
+    connect.publish();
+    throw call.answer?.status ?? toConnectError(error);
   }
 }
 
@@ -139,11 +163,14 @@ async function* answerStream(route: StreamRoute, request: never, connect: Connec
   try {
     for (;;) {
       const next = await connect.wait(() => source.next());
+      connect.publish();
       if (next.done === true) break;
       yield create(route.method.output, next.value);
     }
     code = "ok";
   } catch (reason) {
+    connect.publish();
+    if (call.answer?.status !== undefined) throw call.answer.status;
     // What the caller's own messages broke arrives here as an error of Connect's, and stays one.
     const error = reason instanceof ConnectError ? fromConnectError(reason) : call.failure(reason);
     code = error.code;
@@ -165,6 +192,7 @@ async function serve(
   options: ConnectHandlerOptions,
 ): Promise<void> {
   response.on("error", ignore);
+  leaveUndestroyed(request);
   let answer: UniversalServerResponse;
   try {
     const universal = universalRequestFromNodeRequest(
@@ -181,6 +209,15 @@ async function serve(
   await writeBody(answer, request, response, options);
 }
 
+/**
+ * Lets Connect stop reading a body in the middle without destroying the request. A destroyed request of HTTP/1.1 that is still being
+ * received makes Node stop reading the connection for good, and the next request on it is never seen.
+ */
+function leaveUndestroyed(request: Request): void {
+  const body = request as IncomingMessage;
+  body[Symbol.asyncIterator] = () => body.iterator({ destroyOnReturn: false }) as ReturnType<typeof body.iterator>;
+}
+
 function ignore(): void {}
 
 /**
@@ -194,15 +231,27 @@ function answerUnknown(
 ): void {
   const type = request.headers["content-type"] ?? "";
   const error = new NodeError("unimplemented", `This node has no method ${path}; reflection lists those it has`);
-  if (/^application\/grpc(?:$|[+;])/.test(type)) {
+  if (/^application\/grpc(?:-web(?:-text)?)?(?:$|[+;])/.test(type)) {
     drainRequest(request);
-    respond(response, 200, { "content-type": type, ...statusTrailers(error) });
+    // Without a detail: who calls an unknown method is mostly no client of ours, and Connect's own answer has none.
+    const headers = { "content-type": type, ...statusOf(new ConnectError(error.message, Code.Unimplemented)) };
+    if (response.stream === undefined) respond(response, 200, headers);
+    else respondOnly(response.stream, headers);
   } else if (fallback !== undefined) {
     fallback(request as IncomingMessage, response as unknown as ServerResponse);
   } else {
     request.resume();
     const body = JSON.stringify({ code: "unimplemented", message: error.message });
     respond(response, 404, { "content-type": "application/json" }, body);
+  }
+}
+
+/** Answers with headers that end the stream, as gRPC wants a status without a message. */
+function respondOnly(stream: ServerHttp2Stream, headers: OutgoingHttpHeaders): void {
+  try {
+    stream.respond({ ":status": 200, ...headers }, { endStream: true });
+  } catch {
+    stream.destroy();
   }
 }
 

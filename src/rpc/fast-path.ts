@@ -4,7 +4,7 @@ import { constants } from "node:http2";
 import { Code } from "@connectrpc/connect";
 import { type ErrorCode, NodeError } from "../core/mod.ts";
 import { type Call, type Calls, REQUEST_ID_HEADER, REQUESTER_HEADER } from "./calls.ts";
-import { FRAME_HEADER_BYTES, FrameError, parseGrpcTimeout, statusTrailers } from "./grpc-frame.ts";
+import { FRAME_HEADER_BYTES, FrameError, parseGrpcTimeout, statusOf, statusTrailers } from "./grpc-frame.ts";
 import type { UnaryRoute } from "./route.ts";
 
 /*
@@ -91,6 +91,7 @@ class FastCall {
       requester: text(headers[REQUESTER_HEADER]),
       requestId: text(headers[REQUEST_ID_HEADER]),
       timeoutMs,
+      metadata: headers,
       onAbort: (error) => this.#fail(error),
     });
     // An error on a stream is the peer's doing (a reset, a broken connection); `close` follows and ends the call.
@@ -174,8 +175,9 @@ class FastCall {
     this.#finish("ok");
     if (stream.destroyed || stream.closed) return;
     try {
-      stream.on("wantTrailers", sendOkTrailers);
-      stream.respond(OK_HEADERS, WAIT_FOR_TRAILERS);
+      const { answer } = this.#call;
+      stream.on("wantTrailers", answer === undefined ? sendOkTrailers : () => sendTrailers(stream, answer.trailers));
+      stream.respond(answer === undefined ? OK_HEADERS : { ...OK_HEADERS, ...answer.headers }, WAIT_FOR_TRAILERS);
       stream.end(frame);
     } catch {
       stream.destroy();
@@ -184,17 +186,24 @@ class FastCall {
 
   #refuse(reason: unknown): void {
     if (this.#answered) return;
-    if (reason instanceof FrameError) this.#fail(reason.error, reason.code);
+    const { answer } = this.#call;
+    if (answer?.status !== undefined) {
+      this.#end("target_failed", { ...answer.headers, ...answer.trailers, ...statusOf(answer.status) });
+    } else if (reason instanceof FrameError) this.#fail(reason.error, reason.code);
     else this.#fail(this.#call.failure(reason));
   }
 
   #fail(error: NodeError, code?: Code): void {
-    if (this.#answered) return;
+    if (!this.#answered) this.#end(error.code, statusTrailers(error, code));
+  }
+
+  /** Answers with headers that are trailers too. */
+  #end(code: ErrorCode, trailers: OutgoingHttpHeaders): void {
     const stream = this.#stream;
-    this.#finish(error.code);
+    this.#finish(code);
     if (stream.destroyed || stream.closed) return;
     try {
-      stream.respond({ ...OK_HEADERS, ...statusTrailers(error, code) }, END_STREAM);
+      stream.respond({ ...OK_HEADERS, ...trailers }, END_STREAM);
       // The rest of a body that nobody wants would keep the stream open: a reset without an error says so (RFC 9113 §8.1).
       if (stream.readableEnded) return;
       stream.resume();
@@ -225,9 +234,13 @@ function malformed(code: Code, message: string): FrameError {
 function ignore(): void {}
 
 function sendOkTrailers(this: ServerHttp2Stream): void {
+  sendTrailers(this, undefined);
+}
+
+function sendTrailers(stream: ServerHttp2Stream, more: OutgoingHttpHeaders | undefined): void {
   try {
-    this.sendTrailers(OK_TRAILERS);
+    stream.sendTrailers(more === undefined ? OK_TRAILERS : { ...OK_TRAILERS, ...more });
   } catch {
-    this.destroy();
+    stream.destroy();
   }
 }

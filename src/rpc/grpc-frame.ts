@@ -46,5 +46,10 @@ export function statusTrailers(error: NodeError, code: Code = CONNECT_CODES[erro
   const connectError = new ConnectError(error.message.toWellFormed(), code, undefined, [
     { desc: ErrorDetailSchema, value: toErrorDetail(error) },
   ]);
-  return Object.fromEntries(setTrailerStatus(new Headers(), connectError));
+  return statusOf(connectError);
+}
+
+/** The trailers of a status. */
+export function statusOf(error: ConnectError): Record<string, string> {
+  return Object.fromEntries(setTrailerStatus(new Headers(), error));
 }

@@ -1,5 +1,5 @@
 import type { RequestListener } from "node:http";
-import type { DescService } from "@bufbuild/protobuf";
+import type { DescService, Registry } from "@bufbuild/protobuf";
 import { type Clock, type Log, type Metrics, type NodeDescriber, NodeError, type TaskService } from "../core/mod.ts";
 import { Calls } from "./calls.ts";
 import { createConnectHandler } from "./connect-handler.ts";
@@ -41,6 +41,8 @@ export interface RouteServerOptions {
   readonly limits: RpcLimits;
   /** Certificate chain and key in PEM. With them the ports speak TLS only. */
   readonly tls?: { readonly cert: string | Uint8Array; readonly key: string | Uint8Array };
+  /** Types that messages may hold in a google.protobuf.Any; JSON needs them. The node's own messages hold none. */
+  readonly types?: Registry;
   /** Serves HTTP paths that are no RPC method, over HTTP/1.1 and HTTP/2. */
   readonly fallback?: RequestListener;
 }
@@ -113,6 +115,7 @@ export function createRouteServer(routes: readonly Route[], options: RouteServer
       maxUnreadBytes: limits.maxUnreadBytes,
       stallTimeoutMs: limits.idleTimeoutMs,
       refusal,
+      types: options.types,
       fallback: options.fallback,
     }),
     onConnections: (count) => connections.set(count),

@@ -85,7 +85,8 @@ export interface ServerRequest {
 export const GZIP = 2;
 export const STREAM_TYPE = { unary: 1, client: 2, server: 3, halfDuplex: 4, fullDuplex: 5 } as const;
 
-const registry: FileRegistry = createFileRegistry(
+/** All types of the suite. */
+export const registry: FileRegistry = createFileRegistry(
   fromBinary(FileDescriptorSetSchema, readFileSync(process.env["CONFORMANCE_DESCRIPTORS"]!)),
 );
 
