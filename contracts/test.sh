@@ -3,6 +3,7 @@
 # `forge test`.
 #   FOUNDRY_PROFILE=deep contracts/test.sh   a million calls for each invariant, 20,000 runs for each fuzz test: about an hour
 #   contracts/test.sh --coverage             which lines and branches the tests reach
+#   contracts/test.sh --fuzz-seed 7          other random inputs than the fixed ones of CI
 #   FORGE_SNAPSHOT_CHECK=false contracts/test.sh --match-contract Gas   writes .gas-snapshot/ anew
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -43,7 +43,10 @@ contract StakeHandler is Test {
     mapping(address account => uint256) private bondCredit;
     uint256 private burned;
     uint256 private statements;
+    /// @dev The one tree that all statements are about: its root, its leaves, and their paths.
     bytes32 private root;
+    bytes[] private leaves;
+    bytes32[][] private paths;
 
     constructor() {
         vm.warp(1_800_000_000);
@@ -53,7 +56,12 @@ contract StakeHandler is Test {
         vm.fee(1 gwei);
         audit = new Audit();
         registry = audit.REGISTRY();
-        (root,) = Trees.build(7, LEAVES, 0);
+        for (uint64 i = 0; i < LEAVES; i++) {
+            leaves.push(Trees.leaf(7, i));
+            (bytes32 root_, bytes32[] memory path) = Trees.build(7, LEAVES, i);
+            paths.push(path);
+            root = root_;
+        }
         for (uint256 i = 0; i < 4; i++) {
             vm.deal(account(i), type(uint96).max);
         }
@@ -149,8 +157,8 @@ contract StakeHandler is Test {
     function answer(uint256 which, uint256 who, bool wrong) external {
         if (shards.length == 0) return;
         Shard storage shard = shards[which % shards.length];
-        (, bytes32[] memory path) = Trees.build(7, LEAVES, shard.leaf);
-        bytes memory leaf = Trees.leaf(wrong ? 8 : 7, shard.leaf);
+        bytes32[] memory path = paths[shard.leaf];
+        bytes memory leaf = leaves[wrong ? (shard.leaf + 1) % LEAVES : shard.leaf];
         bool possible = !wrong && shard.status == Audit.Status.Challenged && block.timestamp <= shard.deadline;
         bool done = call(account(who), address(audit), 0, abi.encodeCall(Audit.answer, (shard.custody, leaf, path)));
         assertTrue(done == possible, "answer");
