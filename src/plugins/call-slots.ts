@@ -53,11 +53,15 @@ const FIELDS = 16;
 const HEADER_INTS = 16;
 const FLAG = { events: 1, streams: 2, inSlot: 4 } as const;
 const STATE_BITS = 3;
+const STATE_MASK = 7;
 /** Call numbers wrap here; a slot would have to be looked at this many calls late to be mistaken. */
 const CALL_NUMBERS = 1 << 28;
 
-/** Bells, in the header: 1 when a message that wakes the other side is on its way or it is awake. */
+/** Bells, in the header. */
 const BELL = { worker: 0, pool: 1 } as const;
+const ASLEEP = 0; // only a message wakes that side
+const AWAKE = 1; // or a message that wakes it is on its way
+const DOZING = 2; // it blocks on the bell
 
 /** What is shared, in the form in which a worker is given it. */
 export interface SlotMemory {
@@ -91,12 +95,30 @@ export class CallSlots {
 
   /** Rings for the worker or the pool. Returns whether the caller must post a message to wake it. */
   ring(side: keyof typeof BELL): boolean {
-    return Atomics.exchange(this.#ints, BELL[side], 1) === 0;
+    const before = Atomics.exchange(this.#ints, BELL[side], AWAKE);
+    if (before === DOZING) Atomics.notify(this.#ints, BELL[side]);
+    return before === ASLEEP;
   }
 
   /** Says that a side goes to sleep, or will look at every slot now: from here on it must be rung for again. */
   silence(side: keyof typeof BELL): void {
-    Atomics.store(this.#ints, BELL[side], 0);
+    Atomics.store(this.#ints, BELL[side], ASLEEP);
+  }
+
+  /**
+   * Blocks the worker for a moment until it is rung for, which is cheaper for both sides than a message. `hasWork` is asked once more
+   * before. Returns whether there may be work; if not, the worker counts as asleep.
+   */
+  doze(maxMs: number, hasWork: () => boolean): boolean {
+    const at = BELL.worker;
+    Atomics.store(this.#ints, at, DOZING);
+    // A call that was offered before that line rang for a worker that was awake.
+    if (hasWork()) {
+      Atomics.store(this.#ints, at, AWAKE);
+      return true;
+    }
+    Atomics.wait(this.#ints, at, DOZING, maxMs);
+    return Atomics.compareExchange(this.#ints, at, DOZING, ASLEEP) !== DOZING;
   }
 
   /** Fills a free slot and offers it to the worker. Only the pool calls this. */
@@ -146,15 +168,23 @@ export class CallSlots {
       expected;
   }
 
-  /** Which call a slot holds, and its state. */
-  look(slot: number): { callNumber: number; state: SlotState } {
-    const value = Atomics.load(this.#ints, HEADER_INTS + slot * FIELDS);
-    return { callNumber: value >>> STATE_BITS, state: (value & 7) as SlotState };
+  /** The oldest pending call whose number is higher than `after`. */
+  oldestPending(after: number): { slot: number; callNumber: number } | undefined {
+    let slot = -1;
+    let lowest = CALL_NUMBERS;
+    for (let i = 0; i < SLOTS; i++) {
+      const value = Atomics.load(this.#ints, HEADER_INTS + i * FIELDS);
+      const callNumber = value >>> STATE_BITS;
+      if ((value & STATE_MASK) !== SLOT_STATE.pending || callNumber >= lowest || callNumber <= after) continue;
+      slot = i;
+      lowest = callNumber;
+    }
+    return slot < 0 ? undefined : { slot, callNumber: lowest };
   }
 
   /** The state of a slot that is known to hold this call. */
   state(slot: number): SlotState {
-    return (Atomics.load(this.#ints, HEADER_INTS + slot * FIELDS) & 7) as SlotState;
+    return (Atomics.load(this.#ints, HEADER_INTS + slot * FIELDS) & STATE_MASK) as SlotState;
   }
 
   /** Puts a small output into the slot and ends the call. Only the worker calls this. */

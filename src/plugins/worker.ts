@@ -4,7 +4,7 @@
  */
 import { parentPort, workerData } from "node:worker_threads";
 import { explainFailure, pluginFailed } from "./call-failure.ts";
-import { CallSlots, shared, SLOT_BYTES, SLOT_STATE, SLOTS } from "./call-slots.ts";
+import { CallSlots, shared, SLOT_BYTES, SLOT_STATE } from "./call-slots.ts";
 import type { SlotCall } from "./call-slots.ts";
 import { WorkerSink } from "./call-sink.ts";
 import { InstanceCache } from "./instance-cache.ts";
@@ -22,6 +22,8 @@ interface Runnable {
 }
 
 const BREATH_MS = 5; // how long calls go on before messages are let in
+const DOZE_MS = 1; // how long to wait for the next call before falling asleep
+const ANNOUNCE_MS = 0.1; // how long an outcome may lie in its slot while more calls run; the pool looks every 5 ms anyway
 
 const port = parentPort!;
 const setup = workerData as WorkerSetup;
@@ -31,6 +33,10 @@ const inputs = new Map<number, Uint8Array>();
 const sink = new WorkerSink();
 const cache = new InstanceCache({ maxCount: setup.warmInstances, maxBytes: setup.warmBytes });
 let working = false;
+/** Whether a call is pending whose module or input has not come yet. */
+let awaitsMessage = false;
+/** When the first outcome was put into a slot that the pool was not told of; 0 when there is none. */
+let unannouncedSince = 0;
 
 port.on("message", (message: ToWorker) => {
   if (message !== 0) receive(message);
@@ -66,6 +72,8 @@ async function work(): Promise<void> {
   for (;;) {
     const next = oldestRunnable();
     if (next === undefined) {
+      announce();
+      if (!awaitsMessage && slots.doze(DOZE_MS, () => oldestRunnable() !== undefined)) continue;
       // A call that is offered after this line rings; one that was offered before is found by looking again.
       slots.silence("worker");
       if (oldestRunnable() === undefined) break;
@@ -82,17 +90,19 @@ async function work(): Promise<void> {
 }
 
 function oldestRunnable(): Runnable | undefined {
-  let oldest: Runnable | undefined;
-  for (let slot = 0; slot < SLOTS; slot++) {
-    const { callNumber, state } = slots.look(slot);
-    if (state !== SLOT_STATE.pending || (oldest !== undefined && oldest.callNumber <= callNumber)) continue;
+  awaitsMessage = false;
+  for (let after = -1;;) {
+    const pending = slots.oldestPending(after);
+    if (pending === undefined) return undefined;
+    const { slot, callNumber } = pending;
+    // It may be withdrawn, and the slot filled again, while this reads; then it cannot be taken.
     const call = slots.call(slot);
     const module = modules.get(call.moduleId);
+    if (module !== undefined && (call.inputInSlot || inputs.has(callNumber))) return { slot, callNumber, call, module };
     // What a message carries may still be on its way; it wakes this worker when it comes.
-    if (module === undefined || !(call.inputInSlot || inputs.has(callNumber))) continue;
-    oldest = { slot, callNumber, call, module };
+    awaitsMessage = true;
+    after = callNumber;
   }
-  return oldest;
 }
 
 /** Runs a call, unless it was withdrawn, and under the same guard the next ones that find a warm instance. */
@@ -134,6 +144,13 @@ async function run(first: Runnable): Promise<void> {
   }
 }
 
+/** Tells the pool of outcomes in the slots. Several calls share a message. */
+function announce(): void {
+  if (unannouncedSince === 0) return;
+  unannouncedSince = 0;
+  if (slots.ring("pool")) post(0);
+}
+
 function take({ slot, callNumber }: Runnable): boolean {
   return slots.move(slot, callNumber, SLOT_STATE.pending, SLOT_STATE.running);
 }
@@ -166,7 +183,9 @@ function complete({ slot, callNumber, call, module }: Runnable, instance: WarmIn
   const wallMicros = Math.ceil((performance.now() - startedAt) * 1000);
   if (output.length <= SLOT_BYTES && !sink.posted) {
     slots.finish(slot, callNumber, { output, wallMicros });
-    if (slots.ring("pool")) post(0);
+    const now = performance.now();
+    if (unannouncedSince === 0) unannouncedSince = now;
+    else if (now - unannouncedSince > ANNOUNCE_MS) announce();
     return;
   }
   post({ type: "output", callNumber, output: shared(output), outputBytes: sink.outputBytes, wallMicros });
