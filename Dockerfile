@@ -7,7 +7,7 @@
 FROM node:24.21.0-bookworm-slim AS build
 WORKDIR /src
 COPY package.json package-lock.json ./
-RUN npm ci --no-audit --no-fund
+RUN npm install --no-save --no-audit --no-fund
 COPY . .
 RUN node tools/build-exe.ts && mkdir -p /out/data && cp dist/velas-sphere /out/
 

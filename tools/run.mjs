@@ -33,14 +33,15 @@ if (script === undefined) {
 if (!existsSync(stamp) || readFileSync(stamp, "utf8") !== lock) {
   console.error("Installing what package-lock.json names (once) ...");
   const npm = process.platform === "win32" ? "npm.cmd" : "npm";
-  const install = spawnSync(npm, ["ci", "--no-audit", "--no-fund", "--loglevel=error"], {
+  // Not `npm ci`: it refuses a lock file without the binaries of every platform, and not every mirror has them all.
+  const install = spawnSync(npm, ["install", "--no-save", "--no-audit", "--no-fund", "--loglevel=error"], {
     cwd: root,
     stdio: ["ignore", 2, 2],
     shell: process.platform === "win32",
   });
   if (install.status !== 0) {
     console.error(
-      "npm ci failed; its messages are above. Check the network and the npm registry, then run this again.",
+      "npm install failed; its messages are above. Check the network and the npm registry, then run this again.",
     );
     process.exit(install.status ?? 1);
   }
