@@ -1,8 +1,9 @@
 /**
  * Unary gRPC: calls per second of the node's RPC server against a bare node:http2 responder (the ceiling) and against plain
- * connect-node (the floor), with the same load from h2load, one after the other, in one run.
+ * connect-node (the floor), with the same load from h2load. The servers run side by side and are loaded in turns, several rounds of each,
+ * so that what else the machine does meets all of them; the median round counts.
  *
- *     node bench/rpc-unary.ts [--requests 40000] [--connections 8] [--streams 16] [--input-bytes 16]
+ *     node bench/rpc-unary.ts [--requests 40000] [--rounds 4] [--connections 8] [--streams 16] [--input-bytes 16]
  *     node bench/rpc-unary.ts --command "velas-sphere node" --target 127.0.0.1:8081 [--function echo] [--plugin demo]
  *
  * With --command a server of your own runs beside the others (it must listen on --target), so that the whole task path can be measured.
@@ -29,6 +30,7 @@ const { values: args } = parseArgs({
     serve: { type: "string" },
     port: { type: "string", default: "0" },
     requests: { type: "string", default: "40000" },
+    rounds: { type: "string", default: "4" },
     connections: { type: "string", default: "8" },
     streams: { type: "string", default: "16" },
     "input-bytes": { type: "string", default: "16" },
@@ -105,6 +107,9 @@ const SERVERS: Readonly<Record<string, (port: number) => Promise<number>>> = {
   "connect-node": serveConnect,
 };
 
+/** The name of the server that --command starts. */
+const COMMAND = "command";
+
 interface Figures {
   readonly name: string;
   readonly perSecond: number;
@@ -160,29 +165,41 @@ async function checkOne(target: string, frame: Uint8Array): Promise<void> {
   }
 }
 
-async function load(name: string, target: string, folder: string, frame: Uint8Array): Promise<Figures> {
-  await checkOne(target, frame);
-  const body = join(folder, "body");
-  writeFileSync(body, frame);
-  const run = async (requests: string, log: string) => {
-    const { stdout } = await promisify(execFile)("h2load", [
-      ...["-n", requests, "-c", args.connections, "-m", args.streams, "-d", body, `--log-file=${log}`],
-      ...["-H", "content-type: application/grpc", "-H", "te: trailers", "-H", "grpc-timeout: 30S"],
-      `http://${target}${METHOD}`,
-    ]);
-    return stdout;
-  };
-  await run(String(Math.ceil(Number(args.requests) / 4)), join(folder, "warm.log"));
+/** The figures of one load. */
+interface Round {
+  readonly perSecond: number;
+  readonly micros: readonly number[];
+}
+
+async function load(target: string, folder: string, requests: number): Promise<Round> {
   const log = join(folder, "load.log");
   rmSync(log, { force: true });
-  const output = await run(args.requests, log);
-  const counts = /(\d+) succeeded, (\d+) failed/.exec(output);
-  if (counts?.[1] !== args.requests || counts[2] !== "0") throw new Error(`${name}: requests failed\n${output}`);
+  const { stdout } = await promisify(execFile)("h2load", [
+    ...[
+      "-n",
+      String(requests),
+      "-c",
+      args.connections,
+      "-m",
+      args.streams,
+      "-d",
+      join(folder, "body"),
+      `--log-file=${log}`,
+    ],
+    ...["-H", "content-type: application/grpc", "-H", "te: trailers", "-H", "grpc-timeout: 30S"],
+    `http://${target}${METHOD}`,
+  ]);
+  const counts = /(\d+) succeeded, (\d+) failed/.exec(stdout);
+  if (counts?.[1] !== String(requests) || counts[2] !== "0") throw new Error(`Requests failed\n${stdout}`);
   const micros = readFileSync(log, "utf8").trim().split("\n").map((line) => Number(line.split("\t")[2]));
-  micros.sort((a, b) => a - b);
+  return { perSecond: Number(/finished in [^,]+, ([\d.]+) req\/s/.exec(stdout)![1]), micros };
+}
+
+function figuresOf(name: string, rounds: readonly Round[]): Figures {
+  const micros = rounds.flatMap((round) => round.micros).sort((a, b) => a - b);
   const quantile = (q: number) => micros[Math.min(micros.length - 1, Math.floor(q * micros.length))]! / 1000;
-  const perSecond = Number(/finished in [^,]+, ([\d.]+) req\/s/.exec(output)![1]);
-  return { name, perSecond, p50Ms: quantile(0.5), p99Ms: quantile(0.99) };
+  const rates = rounds.map((round) => round.perSecond).sort((a, b) => a - b);
+  return { name, perSecond: rates[Math.floor(rates.length / 2)]!, p50Ms: quantile(0.5), p99Ms: quantile(0.99) };
 }
 
 async function main(): Promise<void> {
@@ -193,26 +210,38 @@ async function main(): Promise<void> {
   const spec = { plugin: args.plugin, function: args.function, input: new Uint8Array(Number(args["input-bytes"])) };
   const frame = frameOf(toBinary(RunTaskRequestSchema, create(RunTaskRequestSchema, { task: spec })));
   const folder = mkdtempSync(join(tmpdir(), "velas-bench-"));
-  const figures: Figures[] = [];
+  writeFileSync(join(folder, "body"), frame);
+  const names = args.command === undefined ? Object.keys(SERVERS) : [...Object.keys(SERVERS), COMMAND];
+  const perRound = Math.ceil(Number(args.requests) / Number(args.rounds));
+  const servers: { readonly name: string; readonly child: ChildProcess; readonly target: string; rounds: Round[] }[] =
+    [];
   try {
-    const names = args.command === undefined ? Object.keys(SERVERS) : [...Object.keys(SERVERS), "command"];
     for (const name of names) {
-      const { child, target } = name === "command"
+      const started = name === COMMAND
         ? await startCommand(args.command!, args.target ?? "127.0.0.1:8081")
         : await start(name);
-      try {
-        figures.push(await load(name, target, folder, frame));
-      } finally {
-        // A command may be a shell with children: the whole group ends.
-        if (name === "command") process.kill(-child.pid!, "SIGTERM");
-        else child.kill("SIGKILL");
-      }
+      servers.push({ name, ...started, rounds: [] });
+      await checkOne(started.target, frame);
+      await load(started.target, folder, perRound);
+    }
+    for (let round = 0; round < Number(args.rounds); round++) {
+      for (const { target, rounds } of servers) rounds.push(await load(target, folder, perRound));
     }
   } finally {
+    for (const { name, child } of servers) {
+      // A command may be a shell with children: the whole group ends.
+      if (name === COMMAND) process.kill(-child.pid!, "SIGTERM");
+      else child.kill("SIGKILL");
+    }
     rmSync(folder, { recursive: true, force: true });
   }
+  const figures = servers.map(({ name, rounds }) => figuresOf(name, rounds));
   const rate = (name: string) => figures.find((each) => each.name === name)!.perSecond;
-  console.log(`${args.requests} requests, ${args.connections} connections × ${args.streams} streams, none failed`);
+  console.log(
+    `${
+      perRound * Number(args.rounds)
+    } requests each, ${args.connections} connections × ${args.streams} streams, none failed`,
+  );
   for (const { name, perSecond, p50Ms, p99Ms } of figures) {
     console.log(
       `${name.padEnd(16)} ${perSecond.toFixed(0).padStart(7)}/s  p50 ${p50Ms.toFixed(2)} ms  p99 ${
