@@ -86,6 +86,9 @@ interface KnownPeer {
   readonly tasks: TaskService;
 }
 
+/** A caller is not held up longer than this for the sake of a retry. */
+const MAX_RETRY_DELAY_MS = 250;
+
 /** How many targets are remembered beyond those connected to: a little memory each, against parsing and setting up anew. */
 const MAX_KNOWN_PEERS = 1024;
 
@@ -110,7 +113,7 @@ export function createPeers(options: PeersOptions): Peers {
     clock,
     requester: options.requester,
     // The wait that a session keeps after its first failure, with room for the timers' own roughness.
-    retryDelayMs: limits.backoffMs + 20,
+    retryDelayMs: Math.min(limits.backoffMs + 20, MAX_RETRY_DELAY_MS),
   };
   const known = new Map<string, KnownPeer>();
 

@@ -1,6 +1,7 @@
 import { connect as connectHttp2, constants } from "node:http2";
 import type { ClientHttp2Session, ClientHttp2Stream, OutgoingHttpHeaders } from "node:http2";
 import { connect as connectTcp, isIP } from "node:net";
+import type { Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
 import type { ConnectionOptions } from "node:tls";
 import { NodeError, type TargetAddress } from "../../core/mod.ts";
@@ -43,6 +44,7 @@ const SESSION_MEMORY_MB = 256; // what one connection may buffer; Node's default
 // A client has 2^30 stream ids; a connection is replaced long before they run out.
 const STREAMS_PER_CONNECTION = 1 << 28;
 const TCP_KEEP_ALIVE_MS = 15_000;
+const LINGER_MS = 1_000;
 
 /** A stream of one call, with the connection that it is on. */
 export interface PeerStream extends ClientHttp2Stream {
@@ -62,6 +64,8 @@ export class Connection {
   readonly #options: SessionOptions;
   readonly #tick: ReturnType<typeof setInterval>;
   readonly #handshake: ReturnType<typeof setTimeout>;
+  #socket: Socket | undefined;
+  #linger: ReturnType<typeof setTimeout> | undefined;
   #pingTimer: ReturnType<typeof setTimeout> | undefined;
   #connected = false;
   #established = false;
@@ -81,7 +85,12 @@ export class Connection {
     this.session = connectHttp2(`${scheme}://${address.name}`, {
       settings: { initialWindowSize: STREAM_WINDOW_BYTES, enablePush: false },
       maxSessionMemory: SESSION_MEMORY_MB,
-      createConnection: () => dial(address, options.tls),
+      createConnection: () => {
+        const socket = this.#socket = dial(address, options.tls);
+        // The streams hear of a failed connection before the session tells why, so the socket is asked.
+        socket.once("error", (error) => this.#failure ??= this.#explain(error));
+        return socket;
+      },
     });
     this.session.once("connect", () => {
       this.#connected = true;
@@ -93,14 +102,15 @@ export class Connection {
       onEstablished();
     });
     this.session.on("goaway", (code: number) => {
-      this.#retired = true;
       if (code !== constants.NGHTTP2_NO_ERROR) this.#failure ??= this.#dismissed(code);
+      this.retire();
     });
     this.session.on("error", (error) => this.#failure ??= this.#explain(error));
     this.session.once("close", () => {
       clearInterval(this.#tick);
       clearTimeout(this.#handshake);
       clearTimeout(this.#pingTimer);
+      clearTimeout(this.#linger);
       onClosed();
     });
     this.#handshake = setTimeout(() => this.#abandon(this.#handshakeFailure()), options.connectTimeoutMs);
@@ -143,6 +153,7 @@ export class Connection {
   retire(): void {
     this.#retired = true;
     if (!this.session.destroyed) this.session.close();
+    this.#leave();
   }
 
   /** Ends the connection and every stream on it with this error. */
@@ -150,8 +161,11 @@ export class Connection {
     this.#abandon(failure);
   }
 
-  /** Why the connection ended, for a stream that ended with it. */
-  failure(): NodeError {
+  /** Why the connection ended, for a stream that ended with it; `error` is what the stream itself was told, if anything. */
+  failure(error?: Error): NodeError {
+    if (this.#failure === undefined && (error as { code?: unknown })?.code === "ERR_HTTP2_ERROR") {
+      return this.#explain(error!);
+    }
     return this.#failure ?? new NodeError(
       "target_unreachable",
       `The connection to ${this.#address.name} was lost before the answer came; the peer may have stopped`,
@@ -162,13 +176,23 @@ export class Connection {
   /** Called for each closed stream. */
   streamClosed(): void {
     this.openStreams--;
-    if (this.openStreams === 0) this.#idleSince = this.#options.clock.now();
+    if (this.openStreams > 0) return;
+    this.#idleSince = this.#options.clock.now();
+    this.#leave();
+  }
+
+  /** A session that closes by itself waits for the peer to close the socket too, which a peer may never do. */
+  #leave(): void {
+    if (!this.#retired || this.openStreams > 0 || this.#linger !== undefined) return;
+    this.#linger = setTimeout(() => this.#socket?.destroy(), LINGER_MS);
+    this.#linger.unref();
   }
 
   #abandon(failure: NodeError): void {
     this.#failure ??= failure;
     this.#retired = true;
     if (!this.session.destroyed) this.session.destroy(failure);
+    else this.#socket?.destroy();
   }
 
   #check(tickMs: number): void {

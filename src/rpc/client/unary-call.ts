@@ -73,6 +73,7 @@ class UnaryCall implements Expiring {
   #attempts = 0;
   #tick = -1;
   #startedAt = 0;
+  #streamError: Error | undefined;
   #header: IncomingHttpHeaders | undefined;
   #trailer: IncomingHttpHeaders | undefined;
   /** What has come of the body: the first chunk itself, or a buffer that grows. */
@@ -165,8 +166,9 @@ class UnaryCall implements Expiring {
     }
     const type = header["content-type"];
     if (type !== "application/grpc+proto" && type !== "application/grpc" && !CONTENT_TYPE.test(type ?? "")) {
-      this.fail(failures.misbehaved(this.#target, Code.Unknown, `the content type is ${JSON.stringify(type)}`));
+      return this.fail(failures.misbehaved(this.#target, Code.Unknown, `the content type is ${JSON.stringify(type)}`));
     }
+    if (this.#length > 0) this.#judgeLength();
   }
 
   data(chunk: Buffer): void {
@@ -175,19 +177,22 @@ class UnaryCall implements Expiring {
     if (this.#body === undefined) this.#body = chunk;
     else this.#append(chunk);
     this.#length += chunk.length;
-    if (this.#expected < 0) {
-      if (this.#length < FRAME_HEADER_BYTES) return;
-      const size = this.#body.readUInt32BE(1);
-      this.#expected = FRAME_HEADER_BYTES + size;
-      const { readMaxBytes } = this.#init;
-      if (size > readMaxBytes) {
-        const message =
-          `The answer of ${this.#target} has ${size} bytes, over the limit of ${readMaxBytes} for one message`;
-        const data = { target: this.#target, sizeBytes: size, limitBytes: readMaxBytes };
-        return this.fail(failures.failed(new NodeError("output_too_large", message, { data })));
-      }
+    if (this.#expected < 0 && this.#length >= FRAME_HEADER_BYTES) {
+      this.#expected = FRAME_HEADER_BYTES + this.#body.readUInt32BE(1);
     }
-    if (this.#length > this.#expected) {
+    // Deno gives data before the headers that say whether it is gRPC at all; until then the limit only bounds what is held.
+    if (this.#header !== undefined || this.#length > this.#init.readMaxBytes) this.#judgeLength();
+  }
+
+  #judgeLength(): void {
+    const { readMaxBytes } = this.#init;
+    const sizeBytes = this.#expected - FRAME_HEADER_BYTES;
+    if (sizeBytes > readMaxBytes) {
+      const message =
+        `The answer of ${this.#target} has ${sizeBytes} bytes, over the limit of ${readMaxBytes} for one message`;
+      const data = { target: this.#target, sizeBytes, limitBytes: readMaxBytes };
+      this.fail(failures.failed(new NodeError("output_too_large", message, { data })));
+    } else if (this.#expected >= 0 && this.#length > this.#expected) {
       this.fail(failures.misbehaved(this.#target, Code.Unimplemented, "more than one message came"));
     }
   }
@@ -234,7 +239,7 @@ class UnaryCall implements Expiring {
     }
     // A lost connection is no reset, whatever the code says: Node gives CANCEL for it, Deno gives none.
     if (connection.closed || stream.pending) {
-      return this.fail(failures.connectionFailure(connection.failure(), !neverSent));
+      return this.fail(failures.connectionFailure(connection.failure(this.#streamError), !neverSent));
     }
     if (rstCode !== NGHTTP2_NO_ERROR) {
       const { timeoutMs } = this.#init;
@@ -250,6 +255,7 @@ class UnaryCall implements Expiring {
   #forget(): void {
     this.#header = undefined;
     this.#trailer = undefined;
+    this.#streamError = undefined;
     this.#body = undefined;
     this.#bodyIsOwn = false;
     this.#length = 0;
@@ -310,8 +316,9 @@ class UnaryCall implements Expiring {
     return error;
   }
 
-  error(): void {
-    // `close` follows on every runtime and knows more.
+  /** `close` follows, and decides with what it knows of the connection. */
+  error(error: Error): void {
+    this.#streamError = error;
   }
 
   fail(error: ConnectError): void {
@@ -349,8 +356,8 @@ function onEnd(this: CallStream): void {
   this[CALL].end();
 }
 
-function onError(this: CallStream): void {
-  this[CALL].error();
+function onError(this: CallStream, error: Error): void {
+  this[CALL].error(error);
 }
 
 function onClose(this: CallStream): void {
