@@ -16,14 +16,6 @@ export class InstanceCache {
     this.#maxBytes = bounds.maxBytes;
   }
 
-  get size(): number {
-    return this.#entries.size;
-  }
-
-  has(moduleId: number, memoryPages: number): boolean {
-    return this.#entries.has(`${moduleId}/${memoryPages}`);
-  }
-
   /** Takes an instance out, for a call. */
   take(moduleId: number, memoryPages: number): WarmInstance | undefined {
     const key = `${moduleId}/${memoryPages}`;
@@ -34,10 +26,10 @@ export class InstanceCache {
     return entry.instance;
   }
 
-  /** Puts an instance back, or closes it when it alone is too large to be kept. */
+  /** Puts an instance back, or closes it when it would take the room of too many others. */
   put(moduleId: number, memoryPages: number, instance: WarmInstance): void {
     const bytes = instance.retainedBytes;
-    if (bytes > this.#maxBytes) return instance.close();
+    if (bytes > this.#maxBytes / 4) return instance.close();
     this.#entries.set(`${moduleId}/${memoryPages}`, { instance, moduleId, bytes });
     this.#bytes += bytes;
     for (const [key, entry] of this.#entries) {

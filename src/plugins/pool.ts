@@ -5,7 +5,7 @@ import { PoolWorker } from "./pool-worker.ts";
 import type { Job, PoolCall, PoolOutcome, RunningCall } from "./pool-worker.ts";
 
 export interface PoolOptions {
-  /** Worker threads; each runs one call at a time. */
+  /** The most worker threads; each runs one call at a time. One is started at once, the others when they are needed. */
   readonly workers: number;
   /** Instances that each worker keeps warm. */
   readonly warmInstances: number;
@@ -41,6 +41,8 @@ export class WorkerPool {
   /** Threads given up that have not ended yet: on Deno they burn a core until the plugin's time is over. */
   #zombies = 0;
   #failedStarts = 0;
+  /** How many workers there should be; grows to `options.workers` and stays there. */
+  #wanted = 1;
   #timer: ReturnType<typeof setInterval> | undefined;
   #idleScans = 0;
   #closed = false;
@@ -74,6 +76,7 @@ export class WorkerPool {
         },
       };
       const worker = this.#queue.length === 0 ? this.#leastLoaded() : undefined;
+      if (worker === undefined || worker.load > 0) this.#grow();
       if (worker === undefined) this.#queue.push(job);
       else worker.assign(job);
       this.#timer ??= setInterval(() => this.#scan(), SCAN_MS);
@@ -116,10 +119,17 @@ export class WorkerPool {
     }
   }
 
+  /** Adds a worker if there may be more, and none is on its way. */
+  #grow(): void {
+    if (this.#wanted >= this.#options.workers || this.#workers.some(({ ready }) => !ready)) return;
+    this.#wanted++;
+    this.#fillUp();
+  }
+
   /** Starts workers until there are as many as there should be, or as many threads as the machine should bear. */
   #fillUp(): void {
     const { workers, warmInstances, warmBytes } = this.#options;
-    while (!this.#closed && this.#workers.length < workers && this.#workers.length + this.#zombies < workers * 2) {
+    while (!this.#closed && this.#workers.length < this.#wanted && this.#workers.length + this.#zombies < workers * 2) {
       this.#workers.push(
         new PoolWorker({
           warmInstances,

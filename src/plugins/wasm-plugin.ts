@@ -45,8 +45,9 @@ export class WasmPlugin {
         functionIndex,
         input,
         memoryPages,
-        outputBytes: call.limits.outputBytes,
-        timeoutMs: call.limits.timeoutMs,
+        // Slots hold them as 32-bit numbers; more is no limit in practice.
+        outputBytes: Math.min(call.limits.outputBytes, 0xffff_ffff),
+        timeoutMs: Math.min(call.limits.timeoutMs, 0x7fff_0000),
         streamsOutput: call.streamOutput === true,
         signal: call.signal,
         onEvent: call.onEvent,
