@@ -113,7 +113,7 @@ export class WorkerPool {
   #dispatch(): void {
     while (this.#queue.length > 0) {
       const worker = this.#leastLoaded();
-      if (worker === undefined) return;
+      if (worker === undefined) return this.#grow();
       const job = this.#queue.shift()!;
       if (!job.settled) worker.assign(job);
     }

@@ -1,8 +1,8 @@
 import type { PluginCall, PluginInfo, PluginOutcome } from "../core/mod.ts";
 
 /**
- * One plugin, wherever it runs. The WASM plugins of the pool and the external gRPC plugins are both reached through
- * this; `test/contract-suites/plugin-host.ts` holds for each. The host lists runtimes, picks one for a call and names the function.
+ * One plugin outside the node, as the host reaches it beside the WASM plugins of its pool; `test/contract-suites/plugin-host.ts` holds
+ * for both. The host lists plugins, picks one for a call and names the function.
  */
 export interface PluginRuntime {
   /** The plugin as it is now. Cheap: it is asked on every call. `isDefault` is the host's to say and is ignored. */
