@@ -20,15 +20,34 @@ export class ExternalInput implements AsyncIterable<Uint8Array> {
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array> {
+    if (this.#source instanceof Uint8Array) {
+      yield* this.#cut(this.#source);
+      return;
+    }
+    const source = this.#source[Symbol.asyncIterator]();
     try {
-      const source = this.#source instanceof Uint8Array ? [this.#source] : this.#source;
-      for await (const bytes of source) {
-        for (let at = 0; at < bytes.length; at += CHUNK_BYTES) {
-          const piece = bytes.subarray(at, at + CHUNK_BYTES);
-          this.sizeBytes += piece.length;
-          yield piece;
-        }
+      for (;;) {
+        const next = await this.#guard(source.next());
+        if (next.done === true) return;
+        // Connect throws in here what went wrong with the call; only what the source throws is its own failure.
+        yield* this.#cut(next.value);
       }
+    } finally {
+      source.return?.().catch(() => {});
+    }
+  }
+
+  *#cut(bytes: Uint8Array): Generator<Uint8Array> {
+    for (let at = 0; at < bytes.length; at += CHUNK_BYTES) {
+      const piece = bytes.subarray(at, at + CHUNK_BYTES);
+      this.sizeBytes += piece.length;
+      yield piece;
+    }
+  }
+
+  async #guard<R>(next: Promise<R>): Promise<R> {
+    try {
+      return await next;
     } catch (reason) {
       if (!this.#stop.signal.aborted) {
         this.failure = { reason };

@@ -34,10 +34,12 @@ export class ExternalSession {
     const session = await this.#open();
     const stream = session.request({ ...headers, ":method": method, ":path": path });
     let answered = false;
+    // Connect listens a little later; a stream that is destroyed before that would end the process.
+    stream.on("error", () => {});
     stream.once("trailers", () => answered = true);
     // A lost connection looks like a canceled stream on Node and like an orderly end on Deno, where Connect would wait for ever.
     stream.once("close", () => {
-      if (answered || !session.destroyed || stream.listenerCount("error") === 0) return;
+      if (answered || !session.destroyed) return;
       stream.emit("error", new ConnectError("the connection was lost in the middle of the call", Code.Unavailable));
     });
     return stream;
@@ -84,7 +86,7 @@ export class ExternalSession {
       session.on("error", (error) => failure ??= error);
       session.once("remoteSettings", () => {
         clearTimeout(timer);
-        session.setLocalWindowSize(CONNECTION_WINDOW_BYTES);
+        if (!session.destroyed) session.setLocalWindowSize(CONNECTION_WINDOW_BYTES);
         resolve();
       });
       session.once("close", () => {

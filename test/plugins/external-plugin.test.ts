@@ -453,7 +453,7 @@ test("a plugin that is too busy to answer questions keeps its calls", async (t) 
       },
     })
   );
-  const plugin = await connected(t, server, { healthIntervalMs: 5, probeTimeoutMs: 20 });
+  const plugin = await connected(t, server, { healthIntervalMs: 5, probeTimeoutMs: 300 });
   const result = plugin.execute(call(bytes("x")), "first");
   await running.promise;
   await asked.promise;

@@ -1,12 +1,15 @@
 import { constants } from "node:http2";
 import { Code, ConnectError } from "@connectrpc/connect";
-import { type ErrorCode, type ErrorData, NodeError } from "../../core/mod.ts";
+import { type ErrorCode, NodeError } from "../../core/mod.ts";
 import { CONNECT_CODES, fromConnectError } from "../errors.ts";
 
 /*
  * What goes wrong between a call and its answer, in both languages: a ConnectError with the code that gRPC gives to the
  * case, and as its cause the NodeError that says what it means here.
  */
+
+/** How far down an error's causes the one that says what happened is looked for. */
+const MAX_CAUSES = 8;
 
 /** A ConnectError that carries a NodeError of this side. */
 export function failed(error: NodeError, code: Code = CONNECT_CODES[error.code]): ConnectError {
@@ -68,8 +71,6 @@ export function abortFailure(signal: AbortSignal): ConnectError {
   return failed(new NodeError("canceled", "The caller canceled the call", { cause: reason }));
 }
 
-const DATA_OF_LOST: ErrorData = { requestSent: true };
-
 /**
  * The NodeError of any failed call to a target: this side's own as it was made, the peer's as its ErrorDetail says, and for an
  * error of the network what it means for the target.
@@ -77,14 +78,16 @@ const DATA_OF_LOST: ErrorData = { requestSent: true };
 export function explain(reason: unknown, target: string): NodeError {
   if (reason instanceof NodeError) return reason;
   if (!(reason instanceof ConnectError)) return fromConnectError(reason);
-  const { cause } = reason;
-  if (cause instanceof NodeError) return cause;
-  const lost = cause instanceof Error ? (cause as { code?: unknown }).code : undefined;
-  if (typeof lost === "string") {
-    return new NodeError("target_unreachable", `The connection to ${target} was lost (${lost})`, {
-      data: { ...DATA_OF_LOST, target },
-      cause: reason,
-    });
+  let code: string | undefined;
+  let cause: unknown = reason.cause;
+  for (let depth = 0; cause instanceof Error && depth < MAX_CAUSES; depth++) {
+    if (cause instanceof NodeError) return cause;
+    if ("code" in cause) code = String(cause.code);
+    cause = cause.cause;
   }
-  return fromConnectError(reason);
+  if (code === undefined) return fromConnectError(reason);
+  return new NodeError("target_unreachable", `The connection to ${target} was lost (${code})`, {
+    data: { target },
+    cause: reason,
+  });
 }

@@ -196,8 +196,22 @@ class WatchedInput<T> implements AsyncIterable<T> {
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<T> {
+    const source = this.#requests[Symbol.asyncIterator]();
     try {
-      yield* this.#requests;
+      for (;;) {
+        const next = await this.#guard(source.next());
+        if (next.done === true) return;
+        // Connect throws in here what went wrong with the call; only what the source throws is its own failure.
+        yield next.value;
+      }
+    } finally {
+      source.return?.().catch(() => {});
+    }
+  }
+
+  async #guard<R>(next: Promise<R>): Promise<R> {
+    try {
+      return await next;
     } catch (reason) {
       if (!this.#stop.signal.aborted) {
         this.failure = { reason };

@@ -94,7 +94,8 @@ export class Connection {
     });
     this.session.once("connect", () => {
       this.#connected = true;
-      this.session.setLocalWindowSize(CONNECTION_WINDOW_BYTES);
+      // The event comes even after the session was destroyed, and an exception here would end the process.
+      if (!this.session.destroyed) this.session.setLocalWindowSize(CONNECTION_WINDOW_BYTES);
     });
     this.session.once("remoteSettings", () => {
       this.#established = true;

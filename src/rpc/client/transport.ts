@@ -172,13 +172,17 @@ export function createPeerTransport(address: TargetAddress, options: PeerTranspo
  */
 function reportLoss(stream: PeerStream): void {
   let answered = false;
+  // Connect listens a little later; a stream that is destroyed before that would end the process.
+  stream.on("error", ignore);
   stream.once("trailers", () => answered = true);
   stream.once("close", () => {
     const { connection } = stream;
-    if (answered || !connection.closed || stream.listenerCount("error") === 0) return;
+    if (answered || !connection.closed) return;
     stream.emit("error", connectionFailure(connection.failure(), !stream.pending));
   });
 }
+
+function ignore(): void {}
 
 /** A response whose headers become web Headers only when somebody looks at them. */
 class Answer<I extends DescMessage, O extends DescMessage> implements UnaryResponse<I, O> {
