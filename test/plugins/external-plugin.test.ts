@@ -453,10 +453,10 @@ test("a plugin that is too busy to answer questions keeps its calls", async (t) 
       },
     })
   );
-  const plugin = await connected(t, server, { healthIntervalMs: 5, probeTimeoutMs: 300 });
+  const plugin = await connected(t, server, { healthIntervalMs: 5, probeTimeoutMs: 1500 });
   const result = plugin.execute(call(bytes("x")), "first");
-  await running.promise;
-  await asked.promise;
+  await Promise.race([running.promise, result]);
+  await Promise.race([asked.promise, result]);
   assert.equal(plugin.info().ready, true);
   busy = false;
   release.resolve();
