@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
-import type { TestContext } from "node:test";
 import type { PluginCall, PluginEvent, PluginOutcome, ResolvedFunction, TaskLimits } from "../../src/core/mod.ts";
 import { NodeError } from "../../src/core/mod.ts";
+import { test } from "../testing.ts";
+import type { TestScope } from "../testing.ts";
 
 /** What is under test: a host that has the plugin `contract`, as wasm-plugins/testing/contract.json describes it. */
 export interface HostUnderTest {
@@ -47,7 +47,7 @@ async function* pieces(...parts: string[]): AsyncGenerator<Uint8Array> {
 }
 
 /** What holds for every plugin, wherever it runs. `open` makes a host and has it closed after the test. */
-export function pluginHostContract(name: string, open: (t: TestContext) => Promise<HostUnderTest>): void {
+export function pluginHostContract(name: string, open: (t: TestScope) => Promise<HostUnderTest>): void {
   const contract = (title: string, body: (host: HostUnderTest) => Promise<void>): void => {
     test(`${name}: ${title}`, async (t) => body(await open(t)));
   };

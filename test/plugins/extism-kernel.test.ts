@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
 import createPlugin from "@extism/extism";
 import type { CallContext } from "@extism/extism";
 import fc from "fast-check";
 import { pluginCall, text } from "../contract-suites/plugin-host.ts";
 import { openHost, wasm } from "./host-fixture.ts";
 import { wat } from "./wat.ts";
+import { test } from "../testing.ts";
 
 // The host side of Extism's ABI is our own (src/plugins/kernel.wat). These compare it with the SDK's.
 

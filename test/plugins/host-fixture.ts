@@ -2,10 +2,10 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
-import type { TestContext } from "node:test";
 import { noMetrics, silentLog } from "../../src/core/mod.ts";
 import { openPluginHost } from "../../src/plugins/mod.ts";
 import type { PluginHostOptions, Plugins } from "../../src/plugins/mod.ts";
+import type { TestScope } from "../testing.ts";
 
 /** A module of wasm-plugins/, such as `testing/contract`. */
 export function wasm(path: string): Uint8Array<ArrayBuffer> {
@@ -13,7 +13,7 @@ export function wasm(path: string): Uint8Array<ArrayBuffer> {
 }
 
 /** A folder that is removed after the test. */
-export async function scratchFolder(t: TestContext): Promise<string> {
+export async function scratchFolder(t: TestScope): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), "velas-plugins-"));
   t.after(() => rm(folder, { recursive: true, force: true }));
   return folder;
@@ -21,7 +21,7 @@ export async function scratchFolder(t: TestContext): Promise<string> {
 
 /** A host on a folder of its own, with the named modules in it; closed after the test. */
 export async function openHost(
-  t: TestContext,
+  t: TestScope,
   { modules = [], ...options }: Partial<PluginHostOptions> & { modules?: readonly string[] } = {},
 ): Promise<Plugins> {
   const folder = options.folder ?? await scratchFolder(t);

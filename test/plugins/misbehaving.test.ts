@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
 import type { PluginCall, PluginEvent } from "../../src/core/mod.ts";
 import type { Plugins } from "../../src/plugins/mod.ts";
 import { hasCode, limits, pluginCall, text } from "../contract-suites/plugin-host.ts";
 import { openHost } from "./host-fixture.ts";
+import { test } from "../testing.ts";
 
 const MODULES = ["testing/misbehaving"];
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
 import { compareVersions } from "../../src/plugins/plugin-manifest.ts";
+import { test } from "../testing.ts";
 
 test("compareVersions() orders versions as semver.org does", () => {
   const ordered = [

@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
 import { existsSync, readdirSync } from "node:fs";
-import { test } from "node:test";
 import process from "node:process";
 import type { PluginEvent } from "../../src/core/mod.ts";
 import { isDeno } from "../../src/core/mod.ts";
 import { hasCode, limits, pluginCall, text } from "../contract-suites/plugin-host.ts";
 import { openHost, wasm } from "./host-fixture.ts";
 import { wat } from "./wat.ts";
+import { test } from "../testing.ts";
 
 test("calls pass by one that loops, and it is stopped at its limit", async (t) => {
   const host = await openHost(t, { modules: ["testing/contract"], workers: 2 });

@@ -1,5 +1,4 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
 import fc from "fast-check";
 import { NodeError } from "../../src/core/mod.ts";
 import { MANIFEST_SECTION } from "../../src/plugins/plugin-manifest.ts";
@@ -8,6 +7,7 @@ import { SECTION, WasmWriter } from "../../src/plugins/wasm-binary.ts";
 import { hasCode } from "../contract-suites/plugin-host.ts";
 import { wasm } from "./host-fixture.ts";
 import { wat } from "./wat.ts";
+import { test } from "../testing.ts";
 
 const invalid = (message: RegExp) => hasCode("module_invalid", message);
 const prepare = async (text: string) => await prepareModule(await wat(text), "file");

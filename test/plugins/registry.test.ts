@@ -5,8 +5,6 @@ import type { AddressInfo } from "node:net";
 import { chmod, mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import process from "node:process";
-import { test } from "node:test";
-import type { TestContext } from "node:test";
 import type { Plugins } from "../../src/plugins/mod.ts";
 import { MANIFEST_SECTION } from "../../src/plugins/plugin-manifest.ts";
 import { moduleSha256 } from "../../src/plugins/prepare-module.ts";
@@ -14,6 +12,8 @@ import { SECTION, WasmWriter } from "../../src/plugins/wasm-binary.ts";
 import { hasCode, pluginCall, text } from "../contract-suites/plugin-host.ts";
 import { openHost, scratchFolder, wasm } from "./host-fixture.ts";
 import { wat } from "./wat.ts";
+import { test } from "../testing.ts";
+import type { TestScope } from "../testing.ts";
 
 /** A plugin `versioned` whose one function answers its version. */
 async function versioned(version: string, name = "versioned"): Promise<Uint8Array<ArrayBuffer>> {
@@ -44,7 +44,7 @@ async function until(condition: () => boolean): Promise<void> {
 }
 
 async function serve(
-  t: TestContext,
+  t: TestScope,
   answer: (request: IncomingMessage, response: ServerResponse) => void,
 ): Promise<string> {
   const server = createServer(answer).listen(0, "127.0.0.1");

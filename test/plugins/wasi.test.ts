@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
 import type { PluginEvent } from "../../src/core/mod.ts";
 import { hasCode, pluginCall } from "../contract-suites/plugin-host.ts";
 import { openHost } from "./host-fixture.ts";
+import { test } from "../testing.ts";
 
 const probe = async (host: Awaited<ReturnType<typeof openHost>>): Promise<bigint[]> => {
   const { output } = await host.execute(pluginCall("probe", "", { plugin: "wasi" }));
