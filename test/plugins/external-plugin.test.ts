@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
-import type { TestContext } from "node:test";
+import { test } from "../testing.ts";
+import type { TestScope } from "../testing.ts";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { Code, ConnectError, type ServiceImpl } from "@connectrpc/connect";
 import { NodeError } from "../../src/core/mod.ts";
@@ -71,7 +71,7 @@ async function servePlugin(
 
 /** A plugin that is closed with the test, and its server, if it still runs, too. */
 async function connected(
-  t: TestContext,
+  t: TestScope,
   server: TestServer,
   options: Partial<ExternalPluginOptions> = {},
 ): Promise<ExternalPlugin> {

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { test } from "../testing.ts";
 import { gate, serve, USAGE, Wire } from "./harness.ts";
 import { bytes } from "./harness.ts";
 

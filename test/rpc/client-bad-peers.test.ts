@@ -67,16 +67,19 @@ for (
     await using(await serveSockets((socket) => socket.end(Buffer.from(reply, "latin1"))), async (peers, target) => {
       await assert.rejects(
         peers.dial(target).run(spec(), caller()),
-        (error) =>
-          failing(
-            (error as { code: string }).code === "target_unreachable" ? "target_unreachable" : "target_misbehaved",
-          )(error),
+        failing("target_misbehaved", /does not speak HTTP\/2/),
       );
       assert.equal(text((await peers.dial(good.address).run(spec(), caller())).output), "ok");
     });
     await good.kill();
   });
 }
+
+test("a peer that closes the connection at once is target_unreachable", async () => {
+  await using(await serveSockets((socket) => socket.end()), async (peers, target) => {
+    await assert.rejects(peers.dial(target).run(spec(), caller()), failing("target_unreachable", /lost/));
+  });
+});
 
 test("a peer that stalls is deadline_exceeded, and is told to stop", async () => {
   const reset = Promise.withResolvers<number>();

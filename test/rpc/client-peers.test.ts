@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
-import type { TestContext } from "node:test";
+import { test } from "../testing.ts";
+import type { TestScope } from "../testing.ts";
 import {
   type ErrorCode,
   newSecretKey,
@@ -42,14 +42,14 @@ const COMMON = {
   limits: DEFAULT_RPC_LIMITS,
 };
 
-async function listen(t: TestContext, server: RpcServer): Promise<string> {
+async function listen(t: TestScope, server: RpcServer): Promise<string> {
   const { port } = await server.listen({ host: "127.0.0.1", port: 0 });
   t.after(() => server.close({ graceMs: 0 }));
   return `127.0.0.1:${port}`;
 }
 
 /** A node over fake tasks, and the way to it. */
-async function node(t: TestContext, limits: Parameters<typeof openPeers>[0] = {}) {
+async function node(t: TestScope, limits: Parameters<typeof openPeers>[0] = {}) {
   const tasks = new FakeTasks();
   const target = await listen(t, createRpcServer({ ...COMMON, tasks, node: fakeNode }));
   const peers = openPeers(limits);
@@ -58,7 +58,7 @@ async function node(t: TestContext, limits: Parameters<typeof openPeers>[0] = {}
 }
 
 /** A node that serves the original protocol only. */
-async function originalNode(t: TestContext) {
+async function originalNode(t: TestScope) {
   const tasks = new FakeTasks();
   const target = await listen(t, createRouteServer(legacyRoutes(tasks).slice(0, 1), COMMON));
   const peers = openPeers();
