@@ -1,6 +1,7 @@
 import { NodeError, type TargetAddress } from "../../core/mod.ts";
 import { Deadlines } from "../deadlines.ts";
-import { PeerSession, type SessionOptions } from "./session.ts";
+import type { SessionOptions } from "./connection.ts";
+import { PeerSession } from "./session.ts";
 
 export interface SessionPoolOptions extends SessionOptions {
   /** The most peers connected to at once. */

@@ -15,7 +15,7 @@ import { createGrpcTransport } from "@connectrpc/connect-node";
 import { NodeError, type TargetAddress } from "../../core/mod.ts";
 import { connectionFailure, failed, misbehaved } from "./failures.ts";
 import type { SessionPool } from "./session-pool.ts";
-import type { PeerStream } from "./session.ts";
+import type { PeerStream } from "./connection.ts";
 import { callStreaming } from "./stream-call.ts";
 import { callUnary, toHeaders, type UnaryAnswer } from "./unary-call.ts";
 

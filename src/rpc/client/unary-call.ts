@@ -7,7 +7,8 @@ import { NodeError } from "../../core/mod.ts";
 import type { Deadlines, Expiring } from "../deadlines.ts";
 import { FRAME_HEADER_BYTES } from "../grpc-frame.ts";
 import * as failures from "./failures.ts";
-import type { PeerSession, PeerStream } from "./session.ts";
+import type { PeerStream } from "./connection.ts";
+import type { PeerSession } from "./session.ts";
 
 /*
  * One unary gRPC call, driven by the events of its stream: no promise but the caller's, no generator, no closure per event.
@@ -238,7 +239,8 @@ class UnaryCall implements Expiring {
       return this.#send();
     }
     // A lost connection is no reset, whatever the code says: Node gives CANCEL for it, Deno gives none.
-    if (connection.closed || stream.pending) {
+    // Before its first frame of HTTP/2 a peer can reset nothing.
+    if (connection.closed || stream.pending || !connection.established) {
       return this.fail(failures.connectionFailure(connection.failure(this.#streamError), !neverSent));
     }
     if (rstCode !== NGHTTP2_NO_ERROR) {
