@@ -74,9 +74,8 @@ class FastCall {
   readonly #route: UnaryRoute;
   readonly #call: Call;
   readonly #maxMessageBytes: number;
-  /** What has come of the body; most often one chunk. */
-  #body: Buffer | undefined;
-  #more: Buffer[] | undefined;
+  /** What has come of the body, `#length` bytes: the first chunk itself, which is most often all, or a copy with room for more. */
+  #body: Buffer = NO_BYTES;
   #length = 0;
   /** The frame's length as its header says; -1 until the header is there. */
   #expected = -1;
@@ -108,9 +107,7 @@ class FastCall {
 
   #read(chunk: Buffer): void {
     if (this.#answered) return;
-    if (this.#body === undefined) this.#body = chunk;
-    else (this.#more ??= [this.#body]).push(chunk);
-    this.#length += chunk.length;
+    this.#append(chunk);
     if (this.#expected < 0 && this.#length >= FRAME_HEADER_BYTES) this.#readFrameHeader();
     if (!this.#answered && this.#expected >= 0 && this.#length > this.#expected + FRAME_HEADER_BYTES) {
       this.#refuse(
@@ -135,13 +132,25 @@ class FastCall {
     }
   }
 
-  /** The body so far, in one piece. */
-  #whole(): Buffer {
-    if (this.#more !== undefined) {
-      this.#body = Buffer.concat(this.#more);
-      this.#more = undefined;
+  /** Adds to the body. Its memory doubles, so that a client that sends single bytes costs no more than their sum twice. */
+  #append(chunk: Buffer): void {
+    const length = this.#length + chunk.length;
+    if (this.#length === 0) {
+      this.#body = chunk;
+    } else {
+      if (length > this.#body.length) {
+        const grown = Buffer.allocUnsafe(Math.max(length, 2 * this.#body.length));
+        this.#body.copy(grown, 0, 0, this.#length);
+        this.#body = grown;
+      }
+      chunk.copy(this.#body, this.#length);
     }
-    return this.#body ?? NO_BYTES;
+    this.#length = length;
+  }
+
+  /** The body so far. */
+  #whole(): Buffer {
+    return this.#body.subarray(0, this.#length);
   }
 
   /** The client has sent everything: take the one message from the body, and answer it. */
@@ -215,8 +224,7 @@ class FastCall {
 
   #finish(code: ErrorCode | "ok"): void {
     this.#answered = true;
-    this.#body = undefined;
-    this.#more = undefined;
+    this.#body = NO_BYTES;
     this.#call.end(code);
   }
 

@@ -19,7 +19,7 @@ sysroot="$("$RUSTC" --print sysroot)"
 std=()
 if [ ! -d "$sysroot/lib/rustlib/$target" ]; then
   export RUSTC_BOOTSTRAP=1
-  std=(-Zbuild-std=std,panic_abort)
+  std=('-Zbuild-std=std,panic_abort')
   for linker in /usr/bin/wasm-ld-19 /usr/bin/wasm-ld; do
     if [ -x "$linker" ]; then
       export CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER="$linker"
