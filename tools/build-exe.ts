@@ -97,7 +97,8 @@ const config = {
   output: `${BUILD}/sea.blob`,
   disableExperimentalSEAWarning: true,
   useCodeCache: true,
-  execArgv: ["--disable-warning=ExperimentalWarning"],
+  // A young generation of fixed size: V8 would let it grow with the load and keep it.
+  execArgv: ["--disable-warning=ExperimentalWarning", "--max-semi-space-size=16"],
   execArgvExtension: "none",
   assets,
 };
