@@ -15,4 +15,5 @@ try {
 }
 const run = spawnSync(binary, process.argv.slice(2), { stdio: "inherit" });
 if (run.error) console.error(`Cannot run ${binary}: ${run.error.message}`);
+if (run.signal) console.error(`forge was ended by ${run.signal}`);
 process.exit(run.status ?? 1);
