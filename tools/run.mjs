@@ -58,6 +58,11 @@ const child = spawn(node, ["--disable-warning=ExperimentalWarning", ...script, .
 // A terminal sends Ctrl-C to the child itself; a supervisor's SIGTERM reaches only this process.
 process.on("SIGINT", () => {});
 for (const signal of ["SIGTERM", "SIGHUP"]) process.on(signal, () => child.kill(signal));
+// npm ends at SIGTERM with its shell and tells nobody below; a new parent is how that shows.
+const parent = process.ppid;
+setInterval(() => {
+  if (process.ppid !== parent) child.kill("SIGTERM");
+}, 500).unref();
 child.on("error", (error) => {
   console.error(`Cannot start ${node}: ${error.message}. Remove node_modules and run this again.`);
   process.exit(1);
