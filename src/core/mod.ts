@@ -5,6 +5,7 @@
  */
 export * from "./clock.ts";
 export * from "./errors.ts";
+export * from "./file.ts";
 export * from "./identity.ts";
 export * from "./ids.ts";
 export * from "./log.ts";
@@ -12,6 +13,7 @@ export * from "./metrics.ts";
 export * from "./node-info.ts";
 export * from "./plugin.ts";
 export * from "./runtime.ts";
+export * from "./shard.ts";
 export * from "./stored-request.ts";
 export * from "./stored-task.ts";
 export * from "./target.ts";

@@ -15,3 +15,14 @@ export { DEFAULT_SETTINGS, type TaskProviderOptions, type TaskSettings } from ".
 export type { Ledger, PluginHost, Reservation, TaskQuote, TaskStore } from "./ports.ts";
 export { createTaskProvider, type TaskProvider } from "./task-provider.ts";
 export type { RecoverResult } from "./task-upkeep.ts";
+export type {
+  NewShard,
+  ShardKey,
+  ShardStore,
+  ShardTotals,
+  ShardUpload,
+  StorageLedger,
+  StorageQuote,
+  StorageReservation,
+  StorageUsage,
+} from "./shard-ports.ts";

@@ -1,0 +1,93 @@
+import type { ByteSpan, NodeId, RequesterId, ShardId, ShardRecord } from "../core/mod.ts";
+
+/** Names a shard in a store: ids are unique within their owner. */
+export interface ShardKey {
+  readonly owner: RequesterId;
+  readonly id: ShardId;
+}
+
+/** What a new shard is to be. Times are milliseconds since the epoch. */
+export interface NewShard extends ShardKey {
+  /** Set aside in the quota until the upload ends. */
+  readonly maxBytes: number;
+  readonly expiresAt: number;
+  readonly graceMs: number;
+}
+
+/** A shard that is being written. One of `finish`, `suspend` and `abort` ends it. */
+export interface ShardUpload {
+  /** Bytes that are there already, from an upload that was interrupted. */
+  readonly offset: number;
+  /** Appends bytes, which are the upload's from then on; resolves when it can take more. Throws `storage_full`. */
+  write(bytes: Uint8Array): Promise<void>;
+  /** Keeps a node of the shard's tree (block level and above), for proofs. */
+  keepNode(level: number, index: number, digest: Uint8Array): void;
+  /** Makes the shard: index, lease, accounts and the last bytes in one batch, durable when it returns. */
+  finish(root: string): Promise<ShardRecord>;
+  /** Keeps what was written for a while, for the upload to go on; durable when it returns. */
+  suspend(): Promise<void>;
+  /** Drops what was written. */
+  abort(): Promise<void>;
+}
+
+export interface ShardTotals {
+  readonly shards: number;
+  readonly bytes: number;
+}
+
+/** Keeps shards. `test/contract-suites/shard-store.ts` holds for it. */
+export interface ShardStore {
+  /**
+   * Opens a new upload, or one that was suspended (also by a crash). Throws `storage_full` over the quota, `already_exists` when the shard is
+   * there, and `failed_precondition` while another upload of the same shard is open.
+   */
+  begin(shard: NewShard): Promise<ShardUpload>;
+  get(key: ShardKey): Promise<ShardRecord | undefined>;
+  /** How many bytes of a suspended upload there are; 0 when none is. */
+  suspended(key: ShardKey): Promise<number>;
+  /** Throws `not_found`, and `data_corrupt` for a block that does not have its checksum, which puts the shard in quarantine. */
+  read(key: ShardKey, span: ByteSpan): Promise<Uint8Array>;
+  node(key: ShardKey, level: number, index: number): Promise<Uint8Array>;
+  /** Moves the end of a lease. Throws `not_found`. */
+  renew(key: ShardKey, expiresAt: number): Promise<ShardRecord>;
+  /** Removes a shard or a suspended upload: accounted bytes are free at once. Returns whether there was one. */
+  remove(key: ShardKey): Promise<boolean>;
+  /** Shards of an owner in the order of their ids, behind `afterId`. */
+  list(owner: RequesterId, afterId: ShardId, limit: number): Promise<readonly ShardRecord[]>;
+  /** Shards whose lease and grace are over, oldest first. */
+  expired(nowMs: number, limit: number): Promise<readonly ShardRecord[]>;
+  /** Of one owner, or of all. */
+  totals(owner?: RequesterId): Promise<ShardTotals>;
+  /** Bytes that may still be stored: what the quota leaves after shards and open uploads. */
+  freeBytes(): number;
+}
+
+/** What a storage operation may cost at most. */
+export interface StorageQuote {
+  readonly requester: RequesterId;
+  readonly provider: NodeId;
+  readonly action: "put" | "get" | "renew";
+  readonly bytes: number;
+  /** For how long the bytes are kept, in milliseconds; 0 for a read. */
+  readonly durationMs: number;
+}
+
+/** What was done. */
+export interface StorageUsage {
+  readonly writtenBytes: number;
+  readonly readBytes: number;
+  /** Bytes times milliseconds of lease. */
+  readonly byteMs: number;
+}
+
+/** Decides whether storage is paid for. */
+export interface StorageLedger {
+  /** Sets aside what the operation may cost at most. Throws when the requester has no credit for it. */
+  reserve(quote: StorageQuote): StorageReservation;
+}
+
+/** Money set aside for one operation. Exactly one of its methods is called, once. */
+export interface StorageReservation {
+  settle(usage: StorageUsage): void | Promise<void>;
+  release(): void;
+}
