@@ -6,6 +6,9 @@ import { problemResponse } from "./boundary.ts";
 import type { RestContext, RestEnv } from "./context.ts";
 import { createCors } from "./cors.ts";
 import { addDocumentRoutes } from "./documents.ts";
+import { createEventStreams } from "./events.ts";
+import { addFileRoutes } from "./files.ts";
+import { addLegacyFileRoutes } from "./legacy-files.ts";
 import { addLegacyRoutes } from "./legacy.ts";
 import { addOperationRoutes } from "./operations.ts";
 import type { RestAppOptions } from "./options.ts";
@@ -81,10 +84,15 @@ export function createRestApp(options: RestAppOptions): RestApp {
   });
   app.onError(fail);
 
-  addTaskRoutes(app, options);
+  const serveEvents = createEventStreams(options);
+  addTaskRoutes(app, options, serveEvents);
   addPluginRoutes(app, options);
   addOperationRoutes(app, options);
   addLegacyRoutes(app, options);
+  if (options.files !== undefined) {
+    addFileRoutes(app, { ...options, files: options.files, serveEvents });
+    addLegacyFileRoutes(app, { ...options, files: options.files });
+  }
   addDocumentRoutes(app, options);
 
   app.notFound((c) => {

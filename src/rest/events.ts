@@ -1,18 +1,17 @@
 import type { ServerResponse } from "node:http";
-import { isEnd, NodeError } from "../core/mod.ts";
-import type { CallContext, TaskEvent } from "../core/mod.ts";
+import { NodeError } from "../core/mod.ts";
+import type { CallContext } from "../core/mod.ts";
 import { reported } from "./boundary.ts";
 import { withCall } from "./context.ts";
 import type { RestContext } from "./context.ts";
 import type { RestAppOptions } from "./options.ts";
 import { alreadySent, writePiece } from "./stream.ts";
-import { eventJson } from "./task-json.ts";
 
 /** How long a client waits before it connects again, in milliseconds. */
 const RETRY_MS = 2000;
 const DEFAULT_HEARTBEAT_MS = 15_000;
 
-/** The id of the last event of a task. A client that comes back with it has seen all there is. */
+/** The id of the last event of a stream. A client that comes back with it has seen all there is. */
 const LAST_ID = "end";
 
 /** Headers of an event stream; it must pass proxies at once and unchanged. */
@@ -22,55 +21,80 @@ export const EVENT_STREAM_HEADERS: Readonly<Record<string, string>> = {
   "X-Accel-Buffering": "no",
 };
 
-/** Opens the events of a task. */
-export type OpenEvents = (ctx: CallContext) => AsyncIterable<TaskEvent>;
+/** A kind of event stream. */
+export interface EventSource<E extends { readonly type: string }> {
+  /** Opens the events. */
+  open(ctx: CallContext): AsyncIterable<E>;
+  /** The data of an event. */
+  json(event: E): unknown;
+  /** Whether no event can come after it. */
+  isLast(event: E): boolean;
+  /** Answer before the first event: there may be none for long. */
+  readonly atOnce?: boolean;
+}
+
+export type ServeEvents = <E extends { readonly type: string }>(
+  c: RestContext,
+  source: EventSource<E>,
+) => Promise<Response>;
 
 /**
- * Serves task events as server-sent events (WHATWG HTML §9.2), at most `maxEventStreams` at once. Events are numbered within
- * a task's streams, the one with the task's end has the id `end`. An EventSource connects again after every end; it is
+ * Serves events as server-sent events (WHATWG HTML §9.2), at most `maxEventStreams` at once. Events are numbered within
+ * a client's streams, the last one has the id `end`. An EventSource connects again after every end; it is
  * stopped with 204, which is what that status means there.
  */
-export function createEventStreams(options: RestAppOptions): (c: RestContext, open: OpenEvents) => Promise<Response> {
+export function createEventStreams(options: RestAppOptions): ServeEvents {
   const { limits, log } = options;
   let openStreams = 0;
 
-  return async (c, open) => {
+  return async (c, source) => {
     if (openStreams >= limits.maxEventStreams) {
       throw new NodeError(
         "overloaded",
-        `${openStreams} event streams are open, which is this node's limit; close one, or ask for the task's state instead`,
+        `${openStreams} event streams are open, which is this node's limit; close one, or ask for the state instead`,
         { data: { limit: limits.maxEventStreams }, retryAfterMs: RETRY_MS },
       );
     }
     openStreams++;
     try {
-      return await withCall(c, { ...options, until: options.stopping }, (ctx) => serve(c, open(ctx)));
+      return await withCall(c, { ...options, until: options.stopping }, (ctx) => serve(c, source, ctx));
     } finally {
       openStreams--;
     }
   };
 
-  async function serve(c: RestContext, events: AsyncIterable<TaskEvent>): Promise<Response> {
+  async function serve<E extends { readonly type: string }>(
+    c: RestContext,
+    source: EventSource<E>,
+    ctx: CallContext,
+  ): Promise<Response> {
     const { incoming, outgoing } = c.env;
     const lastSeen = incoming.headers["last-event-id"];
     let number = Number.parseInt(typeof lastSeen === "string" ? lastSeen : "", 10) || 0;
     let heartbeat: NodeJS.Timeout | undefined;
+
+    async function begin(): Promise<void> {
+      outgoing.writeHead(200, EVENT_STREAM_HEADERS);
+      await writePiece(outgoing, `retry: ${RETRY_MS}\n\n`, limits.idleTimeoutMs);
+      heartbeat = startHeartbeat(outgoing, options.eventHeartbeatMs ?? DEFAULT_HEARTBEAT_MS);
+    }
+
     try {
+      const events = source.open(ctx);
+      if (source.atOnce === true) await begin();
       for await (const event of events) {
-        const last = event.type === "state" && isEnd(event.task.state);
+        const last = source.isLast(event);
         // Only the first event opens the answer: before it an error still has a status.
         if (!outgoing.headersSent) {
           if (last && lastSeen === LAST_ID) return new Response(null, { status: 204 });
-          outgoing.writeHead(200, EVENT_STREAM_HEADERS);
-          await writePiece(outgoing, `retry: ${RETRY_MS}\n\n`, limits.idleTimeoutMs);
-          heartbeat = startHeartbeat(outgoing, options.eventHeartbeatMs ?? DEFAULT_HEARTBEAT_MS);
+          await begin();
         }
         const id = last ? LAST_ID : String(++number);
-        const text = `id: ${id}\nevent: ${event.type}\ndata: ${JSON.stringify(eventJson(event))}\n\n`;
+        const text = `id: ${id}\nevent: ${event.type}\ndata: ${JSON.stringify(source.json(event))}\n\n`;
         await writePiece(outgoing, text, limits.idleTimeoutMs);
         if (last) break;
       }
-      if (!outgoing.headersSent) throw new NodeError("internal", "The task's events ended before the first one");
+      if (!outgoing.headersSent) throw new NodeError("internal", "The events ended before the first one");
       outgoing.end();
     } catch (error) {
       if (!outgoing.headersSent) throw error;

@@ -5,7 +5,7 @@
  * turn JSON into the core's types, call the services that they were given, and turn the answer back; they decide
  * nothing else. Every failure is a NodeError and becomes problem+json in one place (`boundary.ts`) through one table
  * (`problem.ts`). Bodies and long answers go straight from and to Node's streams, bounded and timed (`body.ts`, `stream.ts`).
- * `POST /task` and `GET /info` answer as Velas Sphere Node did, byte for byte (`legacy.ts`). `createRestServer` listens.
+ * `POST /task`, `POST` and `GET /file` and `GET /info` answer as Velas Sphere Node did, byte for byte (`legacy.ts`, `legacy-files.ts`). `createRestServer` listens.
  */
 export { createRestApp } from "./app.ts";
 export type { NodeExchange } from "./body.ts";
@@ -13,7 +13,7 @@ export type { RestEnv } from "./context.ts";
 export { createMetrics } from "./metrics.ts";
 export type { MetricsOptions, MetricsRegistry } from "./metrics.ts";
 export { DEFAULT_REST_LIMITS } from "./options.ts";
-export type { HealthSource, PluginAdmin, RestAppOptions, RestLimits } from "./options.ts";
+export type { FileFace, HealthSource, PluginAdmin, RestAppOptions, RestLimits } from "./options.ts";
 export { PROBLEM_TYPE, PROBLEMS } from "./problem.ts";
 export type { Problem, ProblemKind } from "./problem.ts";
 export type { RestApp } from "./routes.ts";

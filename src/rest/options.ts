@@ -1,4 +1,13 @@
-import type { Clock, Log, NodeDescriber, PeerDirectory, PluginInfo, RequesterId, TaskRouter } from "../core/mod.ts";
+import type {
+  Clock,
+  FileService,
+  Log,
+  NodeDescriber,
+  PeerDirectory,
+  PluginInfo,
+  RequesterId,
+  TaskRouter,
+} from "../core/mod.ts";
 import type { MetricsRegistry } from "./metrics.ts";
 
 /** What REST needs of the plugin registry. Every method throws a NodeError; `ref` is `name`, `name@version` or a SHA-256. */
@@ -48,9 +57,18 @@ export const DEFAULT_REST_LIMITS: RestLimits = {
   maxConnections: 4096,
 };
 
+/** The files that REST serves. */
+export interface FileFace {
+  readonly service: FileService;
+  /** The largest file that may be put, in bytes; `RestLimits.maxBodyBytes` is not for uploads. */
+  readonly maxFileBytes: number;
+}
+
 /** What {@link createRestApp} is built from. */
 export interface RestAppOptions {
   readonly tasks: TaskRouter;
+  /** Without it there are no routes for files. */
+  readonly files?: FileFace;
   readonly plugins: PluginAdmin;
   readonly node: NodeDescriber;
   readonly peers: PeerDirectory;

@@ -20,17 +20,18 @@ type Parsed<R extends RouteConfig, Part extends "params" | "query"> = R["request
 
 /**
  * Registers a route: its schemas go into the OpenAPI document and check path and query before the handler runs. Bodies are
- * read by the handler (see {@link readJson}), which knows whether it wants them whole.
+ * read by the handler (see {@link readJson}), which knows whether it wants them whole. `pattern` is the path as the router
+ * matches it, where that is more than a part for each parameter.
  */
 export function addRoute<const R extends RouteConfig>(
   app: RestApp,
   route: R,
   handler: (c: RestContext, input: RouteInput<R>) => Response | Promise<Response>,
+  pattern = route.path.replaceAll(/\{(\w+)\}/g, ":$1"),
 ): void {
   app.openAPIRegistry.registerPath(route);
   const { params, query } = (route.request ?? {}) as { params?: z.ZodType; query?: z.ZodType };
-  const path = route.path.replaceAll(/\{(\w+)\}/g, ":$1");
-  app.on([route.method.toUpperCase()], [path], (c) =>
+  app.on([route.method.toUpperCase()], [pattern], (c) =>
     handler(c, {
       params: params && check(params, c.req.param(), "path"),
       query: query && check(query, queryOf(c), "query"),

@@ -1,6 +1,8 @@
 import { z } from "@hono/zod-openapi";
+import { isEnd } from "../core/mod.ts";
 import { json, withCall } from "./context.ts";
-import { createEventStreams, EVENT_STREAM_HEADERS } from "./events.ts";
+import { EVENT_STREAM_HEADERS } from "./events.ts";
+import type { ServeEvents } from "./events.ts";
 import { binaryContent, failures, jsonBody, jsonContent } from "./openapi.ts";
 import type { RestAppOptions } from "./options.ts";
 import { addRoute, readJson, readOptionalJson } from "./routes.ts";
@@ -8,7 +10,7 @@ import type { RestApp } from "./routes.ts";
 import { runStreaming, TASK_ID_HEADER } from "./run.ts";
 import * as schemas from "./schemas.ts";
 import { alreadySent, FOREIGN_CONTENT_HEADERS, writeWhole } from "./stream.ts";
-import { limitsOf, resultJson, specOf, taskJson } from "./task-json.ts";
+import { eventJson, limitsOf, resultJson, specOf, taskJson } from "./task-json.ts";
 
 const TAGS = ["Tasks"];
 const TaskParams = z.object({ id: schemas.TaskId });
@@ -72,9 +74,8 @@ const RUN_FAILURES = failures(
 );
 
 /** Tasks: run at once, run as a stream, or queue and come back. */
-export function addTaskRoutes(app: RestApp, options: RestAppOptions): void {
+export function addTaskRoutes(app: RestApp, options: RestAppOptions, serveEvents: ServeEvents): void {
   const { tasks, limits } = options;
-  const serveEvents = createEventStreams(options);
 
   addRoute(app, {
     method: "post",
@@ -257,7 +258,11 @@ export function addTaskRoutes(app: RestApp, options: RestAppOptions): void {
       await withCall(c, options, (ctx) => service.get(id, ctx));
       return new Response(null, { headers: EVENT_STREAM_HEADERS });
     }
-    return await serveEvents(c, (ctx) => service.watch(id, ctx));
+    return await serveEvents(c, {
+      open: (ctx) => service.watch(id, ctx),
+      json: eventJson,
+      isLast: (event) => event.type === "state" && isEnd(event.task.state),
+    });
   });
 
   addRoute(app, {

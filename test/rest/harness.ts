@@ -15,6 +15,7 @@ import {
 } from "../../src/core/mod.ts";
 import type { CallContext } from "../../src/core/mod.ts";
 import { createMetrics, createRestApp, createRestServer, DEFAULT_REST_LIMITS } from "../../src/rest/mod.ts";
+import { MemoryFiles } from "../contract-suites/memory-files.ts";
 import type { PluginAdmin, RestApp, RestAppOptions, RestLimits } from "../../src/rest/mod.ts";
 
 export const NODE_ID = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed";
@@ -230,6 +231,7 @@ export interface Served {
   readonly app: RestApp;
   readonly tasks: FakeTasks;
   readonly plugins: FakePlugins;
+  readonly files: MemoryFiles;
   readonly log: ReturnType<typeof recordingLog>;
   readonly options: RestAppOptions;
   readonly stopping: AbortController;
@@ -242,11 +244,13 @@ export type ServeOptions = Partial<Omit<RestAppOptions, "limits">> & { readonly 
 export async function serve(t: { after(f: () => unknown): void }, change: ServeOptions = {}): Promise<Served> {
   const tasks = new FakeTasks();
   const plugins = new FakePlugins();
+  const files = new MemoryFiles(() => NOW);
   const log = recordingLog();
   const stopping = new AbortController();
   const limits = { ...DEFAULT_REST_LIMITS, ...change.limits };
   const options: RestAppOptions = {
     tasks,
+    files: { service: files, maxFileBytes: 1 << 26 },
     plugins,
     node: { describe: () => NODE_INFO, sign: () => new Uint8Array(65) },
     peers: {
@@ -269,7 +273,7 @@ export async function serve(t: { after(f: () => unknown): void }, change: ServeO
   const { port } = await server.listen();
   const close = (drainMs = 0) => server.close({ drainMs });
   t.after(() => close());
-  return { url: `http://127.0.0.1:${port}`, port, app, tasks, plugins, log, options, stopping, close };
+  return { url: `http://127.0.0.1:${port}`, port, app, tasks, plugins, files, log, options, stopping, close };
 }
 
 /** A connection on which a test writes bytes as it likes. */
