@@ -237,11 +237,13 @@ function taskLimits({ tasks }: Config) {
       outputBytes: tasks.maxOutputBytes,
       memoryBytes: tasks.maxMemoryBytes,
       timeoutMs: tasks.maxTimeoutMs,
+      instructions: tasks.maxInstructions,
     },
     default: {
       timeoutMs: tasks.defaultTimeoutMs,
       memoryBytes: tasks.defaultMemoryBytes,
       outputBytes: tasks.defaultOutputBytes,
+      instructions: tasks.defaultInstructions,
     },
   };
 }

@@ -32,6 +32,7 @@ interface SpecFlags extends TargetFlags {
   readonly timeout?: number;
   readonly memory?: number;
   readonly maxOutput?: number;
+  readonly instructions?: number;
   readonly priority?: number;
 }
 
@@ -160,6 +161,11 @@ function withTaskOptions(command: Command): Command {
     .option("--timeout <duration>", "the longest run, such as 30s", durationOption)
     .option("--memory <size>", "the most memory, such as 64MiB", sizeOption)
     .option("--max-output <size>", "the largest output, such as 1MiB", sizeOption)
+    .option(
+      "--instructions <number>",
+      "the most instructions of a WASM plugin",
+      integerOption(1, Number.MAX_SAFE_INTEGER),
+    )
     .option("--priority <number>", "-100 to 100; higher leaves the queue first", integerOption(-100, 100));
   return withTarget(command);
 }
@@ -192,6 +198,7 @@ async function runTask(cli: CliContext, task: TaskArguments<RunFlags>): Promise<
       timeoutMs: flags.timeout,
       memoryBytes: flags.memory,
       outputBytes: flags.maxOutput,
+      instructions: flags.instructions,
       priority: flags.priority,
     },
     headers: { "content-type": flags.contentType ?? (input === undefined ? "application/octet-stream" : "text/plain") },
@@ -278,7 +285,12 @@ function cancel(
 /** The spec that `/v1` takes as JSON. */
 async function specJson(cli: CliContext, { plugin, fn, input, flags }: TaskArguments<SpecFlags>): Promise<unknown> {
   const bytes = await readInput({ input, inputFile: flags.inputFile }, cli);
-  const limits = { timeoutMs: flags.timeout, memoryBytes: flags.memory, outputBytes: flags.maxOutput };
+  const limits = {
+    timeoutMs: flags.timeout,
+    memoryBytes: flags.memory,
+    outputBytes: flags.maxOutput,
+    instructions: flags.instructions,
+  };
   return {
     id: flags.id,
     plugin,

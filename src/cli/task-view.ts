@@ -1,4 +1,4 @@
-import type { ErrorCode, TaskState, Usage } from "../core/mod.ts";
+import type { ErrorCode, TaskLimits, TaskState, Usage } from "../core/mod.ts";
 import { formatDuration, formatSize } from "../config/mod.ts";
 import { formatTable, printable, type Screen } from "./terminal.ts";
 
@@ -11,7 +11,7 @@ export interface TaskJson {
   readonly resolvedPlugin: string;
   readonly function: string;
   readonly contentType: string;
-  readonly limits: { readonly timeoutMs: number; readonly memoryBytes: number; readonly outputBytes: number };
+  readonly limits: TaskLimits;
   readonly priority: number;
   readonly state: TaskState;
   readonly reason?: ErrorCode;
@@ -55,11 +55,15 @@ export function showTask(task: TaskJson, screen: Screen): void {
   add("finished", task.finishedAt);
   add("kept until", task.expiresAt);
   add("attempts", String(task.attempts));
-  const { timeoutMs, memoryBytes, outputBytes } = task.limits;
-  add("limits", `${formatDuration(timeoutMs)}, ${formatSize(memoryBytes)} memory, ${formatSize(outputBytes)} output`);
+  add("limits", showLimits(task.limits));
   if (task.usage !== undefined) add("used", showUsage(task.usage));
   add("output", task.outputContentType);
   for (const line of formatTable(rows.map(([name, value]) => [dim(name), value]))) screen.line(line);
+}
+
+function showLimits({ timeoutMs, memoryBytes, outputBytes, instructions }: TaskLimits): string {
+  const budget = instructions === undefined ? "" : `, ${instructions} instructions`;
+  return `${formatDuration(timeoutMs)}, ${formatSize(memoryBytes)} memory, ${formatSize(outputBytes)} output${budget}`;
 }
 
 /** What a task consumed, in words. */

@@ -8,6 +8,7 @@ const AT_MOST = [
   ["tasks.defaultTimeoutMs", "tasks.maxTimeoutMs"],
   ["tasks.defaultMemoryBytes", "tasks.maxMemoryBytes"],
   ["tasks.defaultOutputBytes", "tasks.maxOutputBytes"],
+  ["tasks.defaultInstructions", "tasks.maxInstructions"],
 ] as const;
 
 /** What is wrong with values that are each right: a sentence a fault, with the cure. */

@@ -256,6 +256,19 @@ const tasks = z.strictObject({
     max: 2 ** 32,
     description: "The largest output that a task may ask for",
   }),
+  defaultInstructions: integer({
+    default: 100_000_000_000,
+    min: 1,
+    max: Number.MAX_SAFE_INTEGER,
+    description:
+      "The most instructions of a WASM plugin for a task that does not say: some 30 s of work. One that spends them is stopped, and its worker goes on",
+  }),
+  maxInstructions: integer({
+    default: 2_000_000_000_000,
+    min: 1,
+    max: Number.MAX_SAFE_INTEGER,
+    description: "The most instructions that a task may ask for",
+  }),
   retentionMs: duration({
     default: "24h",
     min: 1000,

@@ -16,6 +16,7 @@ export type ErrorCode =
   | "input_too_large" // over the input or message limit
   | "output_too_large" // the plugin produced more than the task allows
   | "memory_exceeded" // the plugin wanted more memory than the task allows
+  | "budget_exceeded" // the plugin spent all the instructions that the task allows
   | "plugin_trapped" // the plugin crashed
   | "plugin_failed" // the plugin reported an error of its own
   | "plugin_unavailable" // an external plugin is down

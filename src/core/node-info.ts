@@ -7,6 +7,8 @@ export interface NodeLimits {
   readonly outputBytes: number;
   readonly memoryBytes: number;
   readonly timeoutMs: number;
+  /** Absent from a node that does not meter. */
+  readonly instructions?: number;
 }
 
 /** What a node says of itself. Times are milliseconds since the epoch. */

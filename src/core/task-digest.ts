@@ -13,7 +13,7 @@ export function sha256Hex(bytes: Uint8Array): string {
  * change the result. Lower-case hex.
  */
 export function taskDigest(spec: TaskSpec, inputSha256: string): string {
-  const { timeoutMs = 0, memoryBytes = 0, outputBytes = 0 } = spec.limits;
+  const { timeoutMs = 0, memoryBytes = 0, outputBytes = 0, instructions = 0 } = spec.limits;
   const digest = createHash("sha256");
   digest.update("velas-sphere task v1\n");
   for (
@@ -25,6 +25,8 @@ export function taskDigest(spec: TaskSpec, inputSha256: string): string {
       String(memoryBytes),
       String(outputBytes),
       inputSha256,
+      // Last and only when given, so that what was digested before instructions were counted keeps its digest.
+      ...(instructions > 0 ? [String(instructions)] : []),
     ]
   ) {
     digest.update(`${Buffer.byteLength(part)}:${part}`);

@@ -10,6 +10,8 @@ export interface TaskLimits {
   readonly memoryBytes: number;
   /** The largest output, in bytes. */
   readonly outputBytes: number;
+  /** The most metered instructions; absent in what was written before they were counted, and then without a bound. */
+  readonly instructions?: number;
 }
 
 /** What to run, as a requester asks for it. Empty strings and absent limits mean the node's defaults. */

@@ -4,6 +4,6 @@ export interface Usage {
   readonly wallMicros: number;
   readonly inputBytes: number;
   readonly outputBytes: number;
-  /** Metered instructions; 0 when the runtime does not meter. */
+  /** Metered instructions; 0 when the plugin runs outside the node. */
   readonly instructions: number;
 }

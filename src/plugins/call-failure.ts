@@ -1,5 +1,7 @@
 import type { ErrorCode } from "../core/mod.ts";
+import { BudgetIsOver } from "./instance-meter.ts";
 import { HostRefusal } from "./kernel.ts";
+import { PAGE_BYTES } from "./prepare-module.ts";
 import { TimeIsOver } from "./time-guard.ts";
 import { WasiExit } from "./wasi.ts";
 import type { WarmInstance } from "./warm-instance.ts";
@@ -14,10 +16,11 @@ const SHOWN_CHARACTERS = 300;
 /** What the error means that a plugin's code ended with. `refusal` is the host's own reason, which outweighs the rest. */
 export function explainFailure(
   error: unknown,
-  { instance, refusal, timeoutMs }: {
+  { instance, refusal, timeoutMs, instructions }: {
     instance: WarmInstance | undefined;
     refusal: HostRefusal | undefined;
     timeoutMs: number;
+    instructions: number;
   },
 ): CallFailure {
   if (error instanceof TimeIsOver) return timeIsOver(timeoutMs);
@@ -28,21 +31,23 @@ export function explainFailure(
   if (instance === undefined) {
     return { code: "overloaded", message: `The machine has no room for another instance: ${messageOf(error)}` };
   }
+  const { meter } = instance;
+  if (meter.isOver || error instanceof BudgetIsOver) return budgetIsOver(instructions);
   if (error instanceof WasiExit) return { code: "plugin_trapped", message: error.message };
-  if (error instanceof RangeError && /call stack/i.test(error.message)) {
+  if (meter.isTooDeep || (error instanceof RangeError && /call stack/i.test(error.message))) {
     return { code: "plugin_trapped", message: "The plugin recursed too deeply: its stack is full" };
   }
   const reported = instance.error();
   if (reported !== undefined) return pluginFailed(reported);
-  // Languages abort when an allocation fails, which is seen here only as a trap with the memory nearly full.
-  if (error instanceof WebAssembly.RuntimeError && instance.isNearlyFull) {
+  // Languages abort when an allocation fails.
+  if (meter.deniedPages > 0) {
     return {
       code: "memory_exceeded",
       message:
-        `The plugin stopped (${
-          cut(error.message)
-        }) when its memory had grown to ${instance.memoryBytes} bytes of the ` +
-        `${instance.maxMemoryBytes} it may have; raise limits.memoryBytes if it needs more`,
+        `The plugin has ${instance.memoryBytes} bytes of memory of the ${instance.maxMemoryBytes} it may have, wanted ` +
+        `${meter.deniedPages * PAGE_BYTES} more, and stopped (${
+          messageOf(error)
+        }); raise limits.memoryBytes if it needs more`,
     };
   }
   return { code: "plugin_trapped", message: `The plugin trapped: ${messageOf(error)}` };
@@ -51,6 +56,15 @@ export function explainFailure(
 /** The plugin's own error. */
 export function pluginFailed(text: string): CallFailure {
   return { code: "plugin_failed", message: text === "" ? "The plugin failed without saying why" : text };
+}
+
+/** The call spent more instructions than it may. */
+export function budgetIsOver(instructions: number): CallFailure {
+  return {
+    code: "budget_exceeded",
+    message:
+      `The plugin ran through the task's budget of ${instructions} instructions (limits.instructions) and was stopped`,
+  };
 }
 
 /** The call ran longer than it may. */

@@ -29,6 +29,8 @@ export interface SlotCall {
   readonly memoryPages: number;
   readonly outputBytes: number;
   readonly timeoutMs: number;
+  /** What the call may spend; below 2^53. */
+  readonly instructions: number;
   readonly wantsEvents: boolean;
   readonly streamsOutput: boolean;
   /** Length of the input, and whether it lies in the slot rather than in a message. */
@@ -48,6 +50,8 @@ const FIELD = {
   outputLength: 8,
   canceled: 9,
   wallMicros: 10,
+  budget: 11, // two words
+  spent: 13, // two words
 } as const;
 const FIELDS = 16;
 const HEADER_INTS = 16;
@@ -130,6 +134,7 @@ export class CallSlots {
     ints[at + FIELD.memoryPages] = call.memoryPages;
     ints[at + FIELD.outputBytes] = call.outputBytes;
     ints[at + FIELD.timeoutMs] = call.timeoutMs;
+    this.#putLong(at + FIELD.budget, call.instructions);
     ints[at + FIELD.flags] = (call.wantsEvents ? FLAG.events : 0) | (call.streamsOutput ? FLAG.streams : 0) |
       (call.inputInSlot ? FLAG.inSlot : 0);
     ints[at + FIELD.inputLength] = call.inputLength;
@@ -149,6 +154,7 @@ export class CallSlots {
       memoryPages: ints[at + FIELD.memoryPages]!,
       outputBytes: ints[at + FIELD.outputBytes]! >>> 0,
       timeoutMs: ints[at + FIELD.timeoutMs]!,
+      instructions: this.#long(at + FIELD.budget),
       wantsEvents: (flags & FLAG.events) !== 0,
       streamsOutput: (flags & FLAG.streams) !== 0,
       inputLength: ints[at + FIELD.inputLength]!,
@@ -188,23 +194,29 @@ export class CallSlots {
   }
 
   /** Puts a small output into the slot and ends the call. Only the worker calls this. */
-  finish(slot: number, callNumber: number, result: { output: Uint8Array; wallMicros: number }): void {
+  finish(
+    slot: number,
+    callNumber: number,
+    result: { output: Uint8Array; wallMicros: number; instructions: number },
+  ): void {
     const at = HEADER_INTS + slot * FIELDS;
     this.#write(slot, result.output);
     this.#ints[at + FIELD.outputLength] = result.output.length;
     this.#ints[at + FIELD.wallMicros] = Math.min(result.wallMicros, 0x7fff_ffff);
+    this.#putLong(at + FIELD.spent, result.instructions);
     Atomics.store(this.#ints, at, word(callNumber, SLOT_STATE.done));
   }
 
   /** Takes the output out of a slot that is done, and frees it. Only the pool calls this. */
-  take(slot: number): { output: Uint8Array; outputBytes: number; wallMicros: number } {
+  take(slot: number): { output: Uint8Array; outputBytes: number; wallMicros: number; instructions: number } {
     const at = HEADER_INTS + slot * FIELDS;
     const length = this.#ints[at + FIELD.outputLength]!;
     const output = new Uint8Array(length);
     output.set(this.#data[slot]!.subarray(0, length));
     const wallMicros = this.#ints[at + FIELD.wallMicros]!;
+    const instructions = this.#long(at + FIELD.spent);
     Atomics.store(this.#ints, at, SLOT_STATE.free);
-    return { output, outputBytes: length, wallMicros };
+    return { output, outputBytes: length, wallMicros, instructions };
   }
 
   /** Frees a slot whatever it holds. Only the pool calls this, once the worker can no longer take it. */
@@ -219,6 +231,15 @@ export class CallSlots {
 
   isCanceled(slot: number): boolean {
     return Atomics.load(this.#ints, HEADER_INTS + slot * FIELDS + FIELD.canceled) === 1;
+  }
+
+  #putLong(at: number, value: number): void {
+    this.#ints[at] = value % 0x1_0000_0000;
+    this.#ints[at + 1] = Math.floor(value / 0x1_0000_0000);
+  }
+
+  #long(at: number): number {
+    return (this.#ints[at]! >>> 0) + this.#ints[at + 1]! * 0x1_0000_0000;
   }
 
   #write(slot: number, bytes: Uint8Array): void {

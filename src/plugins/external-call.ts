@@ -16,6 +16,7 @@ const PLUGIN_CODES: ReadonlySet<string> = new Set<ErrorCode>([
   "plugin_failed",
   "plugin_trapped",
   "memory_exceeded",
+  "budget_exceeded",
   "input_too_large",
   "output_too_large",
   "deadline_exceeded",

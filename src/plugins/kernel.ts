@@ -1,6 +1,7 @@
 import { KERNEL_BYTES } from "./kernel-bytes.ts";
 import { KERNEL_API } from "./kernel-api.ts";
 import type { LogLevel } from "../core/mod.ts";
+import type { InstanceMeter } from "./instance-meter.ts";
 
 export type HostFunction = (...args: never[]) => unknown;
 
@@ -29,7 +30,6 @@ export class HostRefusal extends Error {
 }
 
 const LEVELS: readonly LogLevel[] = ["trace", "debug", "info", "warn", "error"];
-const LOG_OFF = 0x7fff_ffff;
 const LOG_MESSAGE_BYTES = 8 << 10; // 8 KiB
 const ERROR_TEXT_BYTES = 4 << 10; // 4 KiB
 const VARIABLE_BYTES = 1 << 20; // 1 MiB a call, keys and values
@@ -41,7 +41,6 @@ interface KernelExports {
   "host:begin"(inputLength: number, limit: number): number;
   "host:block"(length: number): number;
   "host:length"(at: number): number;
-  "host:log_level": WebAssembly.Global<"i32">;
   "host:output_at": WebAssembly.Global<"i32">;
   "host:output_length": WebAssembly.Global<"i32">;
   "host:error_at": WebAssembly.Global<"i32">;
@@ -56,23 +55,30 @@ export class Kernel {
   readonly #all: WebAssembly.Exports;
   #bytes: Uint8Array;
   readonly #sink: CallSink;
+  readonly #meter: InstanceMeter;
+  #wantsLogs = false;
   #limit = 0;
   #variables: Map<string, Uint8Array> | undefined;
   #variableBytes = 0;
 
-  constructor(sink: CallSink) {
+  constructor(sink: CallSink, meter: InstanceMeter) {
     this.#sink = sink;
+    this.#meter = meter;
     const imports = {
       "velas:host": {
         refuse: (why: number) => this.#refuse(why),
         log: (level: number, at: number, length: number) => this.#log(level, at, length),
-        progress: (fraction: number, at: number, length: number) => {
-          this.#sink.progress(fraction, utf8.decode(this.#view(at, Math.min(length >>> 0, LOG_MESSAGE_BYTES))));
+        progress: (fraction: number, at: number, length: number) =>
+          this.#sink.progress(fraction, this.#message(at, length)),
+        output: (at: number, length: number) => {
+          this.#charge(length);
+          this.#sink.output(this.#view(at, length));
         },
-        output: (at: number, length: number) => this.#sink.output(this.#view(at, length)),
         var_get: (key: number, keyLength: number) => this.#variable(key, keyLength),
-        var_set: (key: number, keyLength: number, value: number, valueLength: number) =>
-          this.#setVariable(utf8.decode(this.#view(key, keyLength)), value, valueLength),
+        var_set: (key: number, keyLength: number, value: number, valueLength: number) => {
+          this.#charge((keyLength >>> 0) + (valueLength >>> 0));
+          this.#setVariable(utf8.decode(this.#view(key, keyLength)), value, valueLength);
+        },
       },
     };
     this.#all = new WebAssembly.Instance(module, imports).exports;
@@ -103,7 +109,7 @@ export class Kernel {
     // The input is the host's; it does not count against the plugin.
     const bound = Math.min(limitBytes + input.length + 64, 0xffff_0000);
     const at = this.#exports["host:begin"](input.length, bound) >>> 0;
-    this.#exports["host:log_level"].value = wantsLogs ? 0 : LOG_OFF;
+    this.#wantsLogs = wantsLogs;
     this.#memory().set(input, at);
   }
 
@@ -142,13 +148,26 @@ export class Kernel {
   }
 
   #log(level: number, at: number, length: number): void {
-    this.#sink.log(LEVELS[level] ?? "info", utf8.decode(this.#view(at, Math.min(length >>> 0, LOG_MESSAGE_BYTES))));
+    this.#sink.log(LEVELS[level] ?? "info", this.#message(at, length));
+  }
+
+  /** The text of a log line or of progress. What nobody will read is charged, so that the count does not tell, but not decoded. */
+  #message(at: number, length: number): string {
+    const bytes = Math.min(length >>> 0, LOG_MESSAGE_BYTES);
+    this.#charge(bytes);
+    return this.#wantsLogs ? utf8.decode(this.#view(at, bytes)) : "";
+  }
+
+  #charge(length: number): void {
+    this.#meter.charge((length >>> 0) / 8);
   }
 
   /** Puts a variable's value into a new block. Variables last for one call: the next may be another requester's. */
   #variable(key: number, keyLength: number): number {
+    this.#charge(keyLength);
     const value = this.#variables?.get(utf8.decode(this.#view(key, keyLength)));
     if (value === undefined) return 0;
+    this.#charge(value.length);
     const at = this.#exports["host:block"](value.length);
     this.#memory().set(value, at >>> 0);
     return at;

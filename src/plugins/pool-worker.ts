@@ -12,6 +12,7 @@ export interface PoolCall {
   readonly memoryPages: number;
   readonly outputBytes: number;
   readonly timeoutMs: number;
+  readonly instructions: number;
   readonly streamsOutput: boolean;
   readonly signal: AbortSignal;
   readonly onEvent: PluginCall["onEvent"];
@@ -22,6 +23,7 @@ export interface PoolOutcome {
   /** Size of the whole output, streamed or not. */
   readonly outputBytes: number;
   readonly wallMicros: number;
+  readonly instructions: number;
 }
 
 /** A call in the pool, from its arrival to its outcome. It may pass through several workers, but runs in one. */
@@ -122,6 +124,7 @@ export class PoolWorker {
       memoryPages: call.memoryPages,
       outputBytes: call.outputBytes,
       timeoutMs: call.timeoutMs,
+      instructions: call.instructions,
       wantsEvents: call.onEvent !== undefined,
       streamsOutput: call.streamsOutput,
       inputLength: call.input.length,
@@ -251,8 +254,8 @@ export class PoolWorker {
 }
 
 function outcomeOf(message: Extract<FromWorker, { type: "output" }>): PoolOutcome {
-  const { output, outputBytes, wallMicros } = message;
-  return { output: unshared(output), outputBytes, wallMicros };
+  const { output, outputBytes, wallMicros, instructions } = message;
+  return { output: unshared(output), outputBytes, wallMicros, instructions };
 }
 
 function deliver(job: Job, event: PluginEvent): void {

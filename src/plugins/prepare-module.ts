@@ -2,8 +2,12 @@ import { createHash } from "node:crypto";
 import { EXTISM_ENV, KERNEL_API } from "./kernel-api.ts";
 import { readManifest } from "./plugin-manifest.ts";
 import type { PluginManifest } from "./plugin-manifest.ts";
-import { invalidModule, joinSections, SECTION, WasmWriter } from "./wasm-binary.ts";
+import { invalidModule, joinSections, SECTION, SECTION_ORDER, WasmWriter } from "./wasm-binary.ts";
 import type { Section } from "./wasm-binary.ts";
+import { hostCost } from "./wasm-meter/costs.ts";
+import type { MeterGlobals } from "./wasm-meter/emit-function.ts";
+import { meterModule } from "./wasm-meter/meter-module.ts";
+import type { MeteredParts } from "./wasm-meter/meter-module.ts";
 import { outlineModule } from "./wasm-module.ts";
 import type { ModuleImport, ModuleOutline, TableType } from "./wasm-module.ts";
 import { WASI_FUNCTIONS, WASI_MODULE } from "./wasi-names.ts";
@@ -26,12 +30,21 @@ export const RENAMED_IMPORTS: ReadonlyMap<string, string> = new Map([
  */
 export const SETUP_EXPORTS = ["velas:start", "velas:_initialize", "velas:_start", "velas:hs_init"] as const;
 
+/** What a prepared module exports for the host to set before a call and to read after it; see `wasm-meter/`. */
+export const METER_EXPORTS: Readonly<Record<keyof MeterGlobals, string>> = {
+  fuel: "velas:fuel",
+  depth: "velas:depth",
+  denied: "velas:denied",
+};
+
 /** A module that workers can instantiate. */
 export interface PreparedModule {
   readonly manifest: PluginManifest;
   readonly module: WebAssembly.Module;
   /** Bounds of the linear memory in pages; absent for a module without one. */
   readonly memory?: { readonly min: number; readonly max: number };
+  /** Whether the same call gives the same result and count on every machine. */
+  readonly deterministic: boolean;
 }
 
 const MAX_PAGES = 65_536; // 4 GiB, all that wasm32 can address
@@ -51,7 +64,7 @@ export function moduleSha256(bytes: Uint8Array): string {
  *
  * The engine validates the original first, since the rewriting trusts what it reads. Then: unknown imports are rejected by
  * name; the memory becomes an import, so that one compiled module serves every memory limit; tables get a maximum; setup functions are
- * renamed; custom sections are dropped. Instruction metering will be injected between validation and joining.
+ * renamed; custom sections are dropped; and the code is made to count its instructions and to stop when its budget is over.
  *
  * Throws `module_invalid`. `fallbackName` names a plugin without a manifest.
  */
@@ -66,11 +79,14 @@ export async function prepareModule(bytes: Uint8Array, fallbackName: string): Pr
   checkImports(outline.imports);
   checkShape(outline);
   const manifest = readManifest(outline, fallbackName);
+  const metered = meterModule(outline, outline.imports.map(({ name }) => hostCost(name)));
+  const deterministic = !metered.usesRelaxedSimd;
   try {
-    const module = await WebAssembly.compile(joinSections(rewrite(outline)));
+    const module = await WebAssembly.compile(joinSections(rewrite(outline, metered)));
     const memory = outline.memories[0];
-    if (memory === undefined) return { manifest, module };
-    return { manifest, module, memory: { min: memory.min, max: Math.min(memory.max ?? MAX_PAGES, MAX_PAGES) } };
+    if (memory === undefined) return { manifest, module, deterministic };
+    const max = Math.min(memory.max ?? MAX_PAGES, MAX_PAGES);
+    return { manifest, module, deterministic, memory: { min: memory.min, max } };
   } catch (cause) {
     throw invalidModule(`The module cannot be prepared: ${messageOf(cause)}`, cause);
   }
@@ -114,25 +130,14 @@ function checkShape(outline: ModuleOutline): void {
 }
 
 /** The sections of the prepared module, in the order that the format demands. */
-function rewrite(outline: ModuleOutline): Section[] {
-  const replaced = new Map<number, Section>();
-  const put = (id: number, writer: WasmWriter): void => void replaced.set(id, { id, body: writer.finish() });
-  put(SECTION.import, writeImports(outline));
-  put(SECTION.export, writeExports(outline));
-  if (outline.tables.length > 0) put(SECTION.table, writeTables(outline.tables));
-
-  const dropped: readonly number[] = [SECTION.custom, SECTION.memory, SECTION.start];
-  const sections: Section[] = [];
-  let importsWritten = false;
-  for (const section of outline.sections) {
-    if (section.id > SECTION.type && !importsWritten) {
-      sections.push(replaced.get(SECTION.import)!);
-      importsWritten = true;
-    }
-    if (dropped.includes(section.id) || section.id === SECTION.import) continue;
-    sections.push(replaced.get(section.id) ?? section);
-  }
-  return sections;
+function rewrite(outline: ModuleOutline, metered: MeteredParts): Section[] {
+  const bodies = new Map<number, Uint8Array>();
+  for (const { id, body } of [...outline.sections, ...metered.sections]) bodies.set(id, body);
+  for (const id of [SECTION.custom, SECTION.memory, SECTION.start]) bodies.delete(id);
+  bodies.set(SECTION.import, writeImports(outline).finish());
+  bodies.set(SECTION.export, writeExports(outline, metered.globals).finish());
+  if (outline.tables.length > 0) bodies.set(SECTION.table, writeTables(outline.tables).finish());
+  return SECTION_ORDER.filter((id) => bodies.has(id)).map((id) => ({ id, body: bodies.get(id)! }));
 }
 
 function writeImports({ imports, memories }: ModuleOutline): WasmWriter {
@@ -149,14 +154,16 @@ function writeImports({ imports, memories }: ModuleOutline): WasmWriter {
   return writer;
 }
 
-function writeExports({ exports, startFunction }: ModuleOutline): WasmWriter {
+function writeExports({ exports, startFunction }: ModuleOutline, globals: MeterGlobals): WasmWriter {
   const setup = new Set<string>(SETUP_EXPORTS);
-  const writer = new WasmWriter().u32(exports.length + (startFunction === undefined ? 0 : 1));
+  const added = Object.entries(METER_EXPORTS) as [keyof MeterGlobals, string][];
+  const writer = new WasmWriter().u32(exports.length + added.length + (startFunction === undefined ? 0 : 1));
   for (const { name, kind, index } of exports) {
     const renamed = kind === "function" && setup.has(`velas:${name}`) ? `velas:${name}` : name;
-    writer.name(renamed).bytes([KIND_CODES[kind]]).u32(index);
+    writer.name(renamed).byte(KIND_CODES[kind]).u32(index);
   }
-  if (startFunction !== undefined) writer.name(SETUP_EXPORTS[0]).bytes([KIND_CODES.function]).u32(startFunction);
+  for (const [global, name] of added) writer.name(name).byte(KIND_CODES.global).u32(globals[global]);
+  if (startFunction !== undefined) writer.name(SETUP_EXPORTS[0]).byte(KIND_CODES.function).u32(startFunction);
   return writer;
 }
 

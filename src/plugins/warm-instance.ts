@@ -1,5 +1,6 @@
 import createPlugin from "@extism/extism";
 import type { Plugin } from "@extism/extism";
+import { InstanceMeter } from "./instance-meter.ts";
 import { Kernel } from "./kernel.ts";
 import type { CallSink, HostFunction } from "./kernel.ts";
 import { MEMORY_IMPORT, PAGE_BYTES, RENAMED_IMPORTS, SETUP_EXPORTS } from "./prepare-module.ts";
@@ -13,6 +14,8 @@ export interface InstanceCall {
   /** Bounds the buffers that the plugin has on the host's side. */
   readonly bufferBytes: number;
   readonly wantsLogs: boolean;
+  /** What it may spend. */
+  readonly instructions: number;
 }
 
 /**
@@ -23,26 +26,27 @@ export class WarmInstance {
   readonly #plugin: Plugin;
   readonly #kernel: Kernel;
   readonly #wasi: Wasi;
+  readonly meter: InstanceMeter;
   readonly #exports: WebAssembly.Exports;
   readonly #memory: WebAssembly.Memory | undefined;
   /** The bound of the linear memory, in bytes. */
   readonly maxMemoryBytes: number;
-  readonly #initialMemoryBytes: number;
 
-  private constructor(plugin: Plugin, host: { kernel: Kernel; wasi: Wasi }, shape: InstanceShape) {
+  private constructor(plugin: Plugin, host: InstanceHost, shape: InstanceShape) {
     this.#plugin = plugin;
     this.#kernel = host.kernel;
     this.#wasi = host.wasi;
+    this.meter = host.meter;
     this.#exports = shape.exports;
     this.#memory = shape.memory;
     this.maxMemoryBytes = shape.maxMemoryBytes;
-    this.#initialMemoryBytes = this.memoryBytes;
   }
 
   /** Instantiates a prepared module with at most `memoryPages` of memory. Runs none of the plugin's code. */
   static async create({ module, memory }: WorkerModule, memoryPages: number, sink: CallSink): Promise<WarmInstance> {
-    const kernel = new Kernel(sink);
-    const wasi = new Wasi((level, message) => sink.log(level, message));
+    const meter = new InstanceMeter();
+    const kernel = new Kernel(sink, meter);
+    const wasi = new Wasi((level, message) => sink.log(level, message), meter);
     const max = memory === undefined ? 0 : Math.min(memory.max, memoryPages);
     const functions: Record<string, Record<string, HostFunction>> = {};
     for (const [name, host] of Object.entries({ ...kernel.functions(), [WASI_MODULE]: wasi.functions() })) {
@@ -62,7 +66,12 @@ export class WarmInstance {
     // The memory is the plugin's own when it exports one, as every compiler's output does; WASI needs it.
     const exported = Object.values(exports).find((value) => value instanceof WebAssembly.Memory);
     wasi.attach(exported);
-    return new WarmInstance(plugin, { kernel, wasi }, { exports, memory: exported, maxMemoryBytes: max * PAGE_BYTES });
+    meter.attach(exports);
+    return new WarmInstance(plugin, { kernel, wasi, meter }, {
+      exports,
+      memory: exported,
+      maxMemoryBytes: max * PAGE_BYTES,
+    });
   }
 
   /** Bytes of linear memory in use. */
@@ -70,19 +79,14 @@ export class WarmInstance {
     return this.#memory?.buffer.byteLength ?? 0;
   }
 
-  /** Whether the plugin has grown its memory past half of what it may have. */
-  get isNearlyFull(): boolean {
-    return this.memoryBytes > Math.max(this.#initialMemoryBytes, this.maxMemoryBytes / 2);
-  }
-
   /** Bytes of the machine's memory that it holds while it waits. */
   get retainedBytes(): number {
     return this.memoryBytes + this.#kernel.retainedBytes;
   }
 
-  /** Lets the plugin's language set itself up. To be called once, before the first call. */
+  /** Lets the plugin's language set itself up. To be called once, before the first call, which does not count it. */
   setUp(call: InstanceCall): void {
-    this.#kernel.begin(new Uint8Array(0), { limitBytes: call.bufferBytes, wantsLogs: call.wantsLogs });
+    this.#begin(new Uint8Array(0), call);
     for (const name of SETUP_EXPORTS) {
       const setup = this.#exports[name];
       if (typeof setup !== "function") continue;
@@ -99,7 +103,7 @@ export class WarmInstance {
 
   /** Calls a function and returns the output that it set: a view, valid until the next call. Throws whatever stopped it. */
   call(name: string, input: Uint8Array, call: InstanceCall): Uint8Array {
-    this.#kernel.begin(input, { limitBytes: call.bufferBytes, wantsLogs: call.wantsLogs });
+    this.#begin(input, call);
     (this.#exports[name] as () => unknown)();
     this.#wasi.flush();
     return this.#kernel.output();
@@ -113,6 +117,18 @@ export class WarmInstance {
   close(): void {
     void this.#plugin.close();
   }
+
+  #begin(input: Uint8Array, { bufferBytes, wantsLogs, instructions }: InstanceCall): void {
+    this.meter.begin(instructions);
+    this.#kernel.begin(input, { limitBytes: bufferBytes, wantsLogs });
+    this.#wasi.begin(input);
+  }
+}
+
+interface InstanceHost {
+  readonly kernel: Kernel;
+  readonly wasi: Wasi;
+  readonly meter: InstanceMeter;
 }
 
 interface InstanceShape {

@@ -1,4 +1,5 @@
 import type { LogLevel } from "../core/mod.ts";
+import type { InstanceMeter } from "./instance-meter.ts";
 import { WASI_FUNCTIONS } from "./wasi-names.ts";
 
 /** Thrown by `proc_exit`. */
@@ -15,11 +16,14 @@ export class WasiExit extends Error {
 const ERRNO = { success: 0, badf: 8, fault: 21, nosys: 52, spipe: 70 } as const;
 const CLOCK_STEP_NS = 1_000n; // each reading of the clock moves it on by a microsecond
 const LINE_BYTES = 8 << 10; // 8 KiB
+/** Instructions that the host's work counts as, beside the call itself; part of the cost table (wasm-meter/costs.ts). */
+const VECTOR_COST = 20;
+const RANDOM_BYTE_COST = 4;
 const utf8 = new TextDecoder();
 
 /**
- * WASI preview 1 without a filesystem, network, environment or arguments. The clock is virtual and random numbers come from a fixed
- * seed, so that an instance does the same whenever and wherever it runs; sleeping moves the clock and takes no time. What is
+ * WASI preview 1 without a filesystem, network, environment or arguments. The clock is virtual and random numbers come from the call's
+ * input, so that a call does the same whenever and wherever it runs; sleeping moves the clock and takes no time. What is
  * written to standard output and standard error becomes log lines. Random numbers from here are no secrets.
  *
  * Source: WASI snapshot 01 (wasi_snapshot_preview1.witx).
@@ -29,10 +33,19 @@ export class Wasi {
   readonly #partial = new Map<number, string>();
   #memory: WebAssembly.Memory | undefined;
   #clockNs = 0n;
-  #seed = 0x9e37_79b9;
+  readonly #meter: InstanceMeter;
+  #input: Uint8Array = new Uint8Array(0);
+  #seed: number | undefined;
 
-  constructor(log: (level: LogLevel, message: string) => void) {
+  constructor(log: (level: LogLevel, message: string) => void, meter: InstanceMeter) {
     this.#log = log;
+    this.#meter = meter;
+  }
+
+  /** Begins a call with this input. */
+  begin(input: Uint8Array): void {
+    this.#input = input;
+    this.#seed = undefined;
   }
 
   /** Every function of preview 1. Those that are not implemented answer that there is no such descriptor. */
@@ -116,6 +129,7 @@ export class Wasi {
     if (fd !== 1 && fd !== 2) return ERRNO.badf;
     const view = this.#view();
     let total = 0;
+    this.#meter.charge((count >>> 0) * VECTOR_COST);
     for (let i = 0; i < count; i++) {
       const at = view.getUint32((vectors >>> 0) + i * 8, true);
       const length = view.getUint32((vectors >>> 0) + i * 8 + 4, true);
@@ -123,6 +137,7 @@ export class Wasi {
       // Long texts are cut: the log keeps little of a line, and a plugin must not make the host build gigabytes of text.
       this.#append(fd, utf8.decode(new Uint8Array(view.buffer, at, Math.min(Math.max(end - at, 0), LINE_BYTES))));
       total += length;
+      this.#meter.charge(Math.min(length, LINE_BYTES) / 8);
     }
     view.setUint32(written >>> 0, total, true);
     return ERRNO.success;
@@ -142,6 +157,7 @@ export class Wasi {
   /** Answers each subscription at once; a wait for the clock moves the clock to its end. */
   #poll(subscriptions: number, out: { events: number; count: number; written: number }): number {
     const view = this.#view();
+    this.#meter.charge((out.count >>> 0) * VECTOR_COST);
     let until = this.#clockNs;
     for (let i = 0; i < out.count; i++) {
       const from = (subscriptions >>> 0) + i * 48;
@@ -167,13 +183,23 @@ export class Wasi {
   #random(at: number, length: number): number {
     const memory = this.#memory!.buffer;
     if ((at >>> 0) + (length >>> 0) > memory.byteLength) return ERRNO.fault;
+    this.#meter.charge((length >>> 0) * RANDOM_BYTE_COST);
     const bytes = new Uint8Array(memory, at >>> 0, length >>> 0);
+    let seed = this.#seed ??= seedOf(this.#input);
     for (let i = 0; i < bytes.length; i++) {
-      this.#seed = (this.#seed + 0x6d2b_79f5) | 0;
-      let mixed = Math.imul(this.#seed ^ (this.#seed >>> 15), 1 | this.#seed);
+      seed = (seed + 0x6d2b_79f5) | 0;
+      let mixed = Math.imul(seed ^ (seed >>> 15), 1 | seed);
       mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
       bytes[i] = (mixed ^ (mixed >>> 14)) & 0xff;
     }
+    this.#seed = seed;
     return ERRNO.success;
   }
+}
+
+/** A 32-bit seed from a call's input: FNV-1a. */
+function seedOf(input: Uint8Array): number {
+  let hash = 0x811c_9dc5;
+  for (const byte of input) hash = Math.imul(hash ^ byte, 0x0100_0193);
+  return hash;
 }

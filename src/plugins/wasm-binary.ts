@@ -11,7 +11,29 @@ export const SECTION = {
   global: 6,
   export: 7,
   start: 8,
+  element: 9,
+  code: 10,
+  data: 11,
+  dataCount: 12,
+  tag: 13,
 } as const;
+
+/** The order in which the format wants the sections that are not custom; it is not the order of their ids. */
+export const SECTION_ORDER: readonly number[] = [
+  SECTION.type,
+  SECTION.import,
+  SECTION.function,
+  SECTION.table,
+  SECTION.memory,
+  SECTION.tag,
+  SECTION.global,
+  SECTION.export,
+  SECTION.start,
+  SECTION.element,
+  SECTION.dataCount,
+  SECTION.code,
+  SECTION.data,
+];
 
 export interface Section {
   readonly id: number;
@@ -62,6 +84,12 @@ export class WasmReader {
     throw invalidModule(`The module has a number of more than 32 bits before byte ${this.offset}`);
   }
 
+  /** Passes over a signed LEB128 of at most 64 bits. */
+  skipSigned(): void {
+    for (let i = 0; i < 10; i++) if (this.byte() < 0x80) return;
+    throw invalidModule(`The module has a number of more than 64 bits before byte ${this.offset}`);
+  }
+
   slice(length: number): Uint8Array {
     if (length > this.bytes.length - this.offset) {
       throw invalidModule(`The module ends ${length - (this.bytes.length - this.offset)} bytes too early`);
@@ -80,23 +108,54 @@ export class WasmReader {
   }
 }
 
-/** Writes the primitive values of the binary format. */
+/** Writes the primitive values of the binary format into memory that grows as it is needed. */
 export class WasmWriter {
-  readonly #chunks: Uint8Array[] = [];
+  #bytes: Uint8Array<ArrayBuffer>;
+  #length = 0;
 
+  constructor(expectedBytes = 64) {
+    this.#bytes = new Uint8Array(expectedBytes);
+  }
+
+  get length(): number {
+    return this.#length;
+  }
+
+  byte(value: number): this {
+    this.#reserve(1);
+    this.#bytes[this.#length++] = value;
+    return this;
+  }
+
+  /** An unsigned LEB128 of at most 32 bits. */
   u32(value: number): this {
-    const bytes: number[] = [];
+    this.#reserve(5);
     let rest = value;
-    do {
-      const low = rest % 128;
+    while (rest > 0x7f) {
+      this.#bytes[this.#length++] = (rest % 128) | 0x80;
       rest = Math.floor(rest / 128);
-      bytes.push(rest > 0 ? low | 0x80 : low);
-    } while (rest > 0);
-    return this.bytes(bytes);
+    }
+    this.#bytes[this.#length++] = rest;
+    return this;
+  }
+
+  /** A signed LEB128 of a safe integer. */
+  signed(value: number): this {
+    this.#reserve(8);
+    let rest = value;
+    for (;;) {
+      const low = ((rest % 128) + 128) % 128;
+      rest = (rest - low) / 128;
+      const ends = (rest === 0 && low < 64) || (rest === -1 && low >= 64);
+      this.#bytes[this.#length++] = ends ? low : low | 0x80;
+      if (ends) return this;
+    }
   }
 
   bytes(bytes: Uint8Array | readonly number[]): this {
-    this.#chunks.push(bytes instanceof Uint8Array ? bytes : Uint8Array.from(bytes));
+    this.#reserve(bytes.length);
+    this.#bytes.set(bytes, this.#length);
+    this.#length += bytes.length;
     return this;
   }
 
@@ -106,17 +165,20 @@ export class WasmWriter {
   }
 
   section({ id, body }: Section): this {
-    return this.bytes([id]).u32(body.length).bytes(body);
+    return this.byte(id).u32(body.length).bytes(body);
   }
 
+  /** What was written. */
   finish(): Uint8Array<ArrayBuffer> {
-    const whole = new Uint8Array(this.#chunks.reduce((sum, chunk) => sum + chunk.length, 0));
-    let offset = 0;
-    for (const chunk of this.#chunks) {
-      whole.set(chunk, offset);
-      offset += chunk.length;
-    }
-    return whole;
+    return this.#bytes.slice(0, this.#length);
+  }
+
+  #reserve(count: number): void {
+    const needed = this.#length + count;
+    if (needed <= this.#bytes.length) return;
+    const larger = new Uint8Array(Math.max(needed, this.#bytes.length * 2));
+    larger.set(this.#bytes.subarray(0, this.#length));
+    this.#bytes = larger;
   }
 }
 

@@ -28,6 +28,14 @@ export interface ModuleExport {
   readonly signature: string;
 }
 
+export interface FunctionType {
+  /** Parameters, colon, results, such as `I,i:I`. */
+  readonly signature: string;
+  readonly params: number;
+  /** The value types as the format writes them. */
+  readonly results: readonly number[];
+}
+
 export interface TableType {
   readonly element: number;
   readonly limits: Limits;
@@ -36,6 +44,9 @@ export interface TableType {
 /** The parts of a module that decide whether and how this node can run it. */
 export interface ModuleOutline {
   readonly sections: readonly Section[];
+  readonly types: readonly FunctionType[];
+  /** The index of the type of every function, imported ones first. */
+  readonly functionTypes: readonly number[];
   readonly imports: readonly ModuleImport[];
   readonly exports: readonly ModuleExport[];
   readonly tables: readonly TableType[];
@@ -54,7 +65,6 @@ const VALUE_TYPES: Readonly<Record<number, string>> = {
   0x7b: "v",
   0x70: "c",
   0x6f: "x",
-  0x69: "n",
 };
 
 /**
@@ -74,21 +84,24 @@ export function outlineModule(module: Uint8Array): ModuleOutline {
   const typeOf = (index: number): string => {
     const type = types[index];
     if (type === undefined) throw invalidModule(`The module uses type ${index}, and has only ${types.length}`);
-    return type;
+    return type.signature;
   };
   const imports = list(body(SECTION.import), (reader) => readImport(reader, typeOf));
-  const functions = [
-    ...imports.filter(({ kind }) => kind === "function").map(({ signature }) => signature),
-    ...list(body(SECTION.function), (reader) => typeOf(reader.u32())),
+  const functionTypes = [
+    ...imports.filter(({ kind }) => kind === "function").map(({ typeIndex }) => typeIndex),
+    ...list(body(SECTION.function), (reader) => reader.u32()),
   ];
   const exports = list(body(SECTION.export), (reader): ModuleExport => {
     const name = reader.name();
     const kind = readKind(reader);
     const index = reader.u32();
-    return { name, kind, index, signature: kind === "function" ? functions[index] ?? "" : "" };
+    const type = kind === "function" ? functionTypes[index] : undefined;
+    return { name, kind, index, signature: type === undefined ? "" : typeOf(type) };
   });
   return {
     sections,
+    types,
+    functionTypes,
     imports,
     exports,
     tables: list(body(SECTION.table), readTableType),
@@ -106,7 +119,7 @@ function list<T>(reader: WasmReader, read: (reader: WasmReader) => T): T[] {
   return items;
 }
 
-function readFunctionType(reader: WasmReader): string {
+function readFunctionType(reader: WasmReader): FunctionType {
   const form = reader.byte();
   if (form !== 0x60) {
     // Structs and arrays live on the garbage-collected heap, where no memory limit would reach them.
@@ -115,16 +128,32 @@ function readFunctionType(reader: WasmReader): string {
         "build it without garbage-collected types",
     );
   }
-  const values = (): string => list(reader, (r) => readValueType(r)).join(",");
-  const parameters = values();
-  return `${parameters}:${values()}`;
+  const params = list(reader, readValueType);
+  const results = list(reader, readValueType);
+  const signature = `${params.map(valueTypeName).join()}:${results.map(valueTypeName).join()}`;
+  return { signature, params: params.length, results };
 }
 
-function readValueType(reader: WasmReader): string {
+/** Reads the type of a value. Throws `module_invalid` for references of a kind that this node does not run. */
+export function readValueType(reader: WasmReader): number {
   const code = reader.byte();
-  // A reference to a heap type carries that type: another code, or the index of a type.
-  if (code === 0x63 || code === 0x64) return `r${code}.${reader.u32()}`;
-  return VALUE_TYPES[code] ?? `?${code}`;
+  if (code in VALUE_TYPES) return code;
+  if (code === 0x69 || code === 0x74) {
+    throw invalidModule("The module uses exceptions, which this node does not run yet");
+  }
+  if (code === 0x63 || code === 0x64) {
+    throw invalidModule("The module uses typed references, which this node does not run");
+  }
+  throw invalidModule(
+    `The module uses the value type 0x${
+      code.toString(16)
+    }, and this node runs only numbers, vectors, funcref and externref; ` +
+      "build it without garbage-collected types",
+  );
+}
+
+function valueTypeName(code: number): string {
+  return VALUE_TYPES[code] ?? "";
 }
 
 function readKind(reader: WasmReader): ExternalKind {

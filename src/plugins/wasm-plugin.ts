@@ -40,7 +40,7 @@ export class WasmPlugin {
     this.#calls++;
     try {
       const input = await readInput(call, this.#maxInputBytes);
-      const { output, outputBytes, wallMicros } = await this.#pool.run({
+      const { output, outputBytes, wallMicros, instructions } = await this.#pool.run({
         module: this.#module,
         functionIndex,
         input,
@@ -48,6 +48,7 @@ export class WasmPlugin {
         // Slots hold them as 32-bit numbers; more is no limit in practice.
         outputBytes: Math.min(call.limits.outputBytes, 0xffff_ffff),
         timeoutMs: Math.min(call.limits.timeoutMs, 0x7fff_0000),
+        instructions: call.limits.instructions ?? Number.MAX_SAFE_INTEGER,
         streamsOutput: call.streamOutput === true,
         signal: call.signal,
         onEvent: call.onEvent,
@@ -55,7 +56,7 @@ export class WasmPlugin {
       return {
         output,
         contentType: this.manifest.functions[functionIndex]!.outputContentType || "application/octet-stream",
-        usage: { wallMicros, inputBytes: input.length, outputBytes, instructions: 0 },
+        usage: { wallMicros, inputBytes: input.length, outputBytes, instructions },
       };
     } finally {
       this.#calls--;

@@ -45,5 +45,6 @@ export type FromWorker =
     /** Size of the whole output, streamed or not. */
     readonly outputBytes: number;
     readonly wallMicros: number;
+    readonly instructions: number;
   }
   | { readonly type: "failure"; readonly callNumber: number; readonly code: ErrorCode; readonly message: string };

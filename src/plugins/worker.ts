@@ -3,13 +3,14 @@
  * instances warm between them.
  */
 import { parentPort, workerData } from "node:worker_threads";
-import { explainFailure, pluginFailed } from "./call-failure.ts";
+import { budgetIsOver, explainFailure, pluginFailed } from "./call-failure.ts";
 import { CallSlots, shared, SLOT_BYTES, SLOT_STATE } from "./call-slots.ts";
 import type { SlotCall } from "./call-slots.ts";
 import { WorkerSink } from "./call-sink.ts";
 import { InstanceCache } from "./instance-cache.ts";
 import { GUARD_WINDOW_MS, runGuarded } from "./time-guard.ts";
 import { WarmInstance } from "./warm-instance.ts";
+import type { InstanceCall } from "./warm-instance.ts";
 import type { FromWorker, ToWorker, WorkerModule, WorkerSetup } from "./worker-protocol.ts";
 import type { CallFailure } from "./call-failure.ts";
 
@@ -137,7 +138,8 @@ async function run(first: Runnable): Promise<void> {
     });
     cache.put(moduleId, memoryPages, instance);
   } catch (error) {
-    fail(current, explainFailure(error, { instance, refusal: sink.refusal, timeoutMs }));
+    const { instructions } = current.call;
+    fail(current, explainFailure(error, { instance, refusal: sink.refusal, timeoutMs, instructions }));
     instance?.close();
   } finally {
     sink.end();
@@ -166,8 +168,8 @@ function begin({ slot, callNumber, call }: Runnable): void {
   });
 }
 
-function bounds(call: SlotCall): { bufferBytes: number; wantsLogs: boolean } {
-  return { bufferBytes: call.memoryPages * 65_536, wantsLogs: call.wantsEvents };
+function bounds({ memoryPages, wantsEvents, instructions }: SlotCall): InstanceCall {
+  return { bufferBytes: memoryPages * 65_536, wantsLogs: wantsEvents, instructions };
 }
 
 /** Calls the plugin and hands the outcome over. Throws when the plugin was stopped in the middle. */
@@ -176,19 +178,24 @@ function complete({ slot, callNumber, call, module }: Runnable, instance: WarmIn
   inputs.delete(callNumber);
   const last = instance.call(module.functions[call.functionIndex]!, input, bounds(call));
   if (sink.refusal !== undefined) throw sink.refusal;
+  const { meter } = instance;
+  const done = { slot, callNumber, call, module };
+  // Its last stretch may have gone over the budget without another test; it returned in good order, too.
+  if (meter.isOver) return fail(done, budgetIsOver(call.instructions));
   const error = instance.error();
   // A plugin that reports an error returned in good order; its instance may go on.
-  if (error !== undefined) return fail({ slot, callNumber, call, module }, pluginFailed(error));
+  if (error !== undefined) return fail(done, pluginFailed(error));
   const output = sink.finish(last);
   const wallMicros = Math.ceil((performance.now() - startedAt) * 1000);
+  const instructions = meter.spent;
   if (output.length <= SLOT_BYTES && !sink.posted) {
-    slots.finish(slot, callNumber, { output, wallMicros });
+    slots.finish(slot, callNumber, { output, wallMicros, instructions });
     const now = performance.now();
     if (unannouncedSince === 0) unannouncedSince = now;
     else if (now - unannouncedSince > ANNOUNCE_MS) announce();
     return;
   }
-  post({ type: "output", callNumber, output: shared(output), outputBytes: sink.outputBytes, wallMicros });
+  post({ type: "output", callNumber, output: shared(output), outputBytes: sink.outputBytes, wallMicros, instructions });
   slots.move(slot, callNumber, SLOT_STATE.running, SLOT_STATE.posted);
 }
 

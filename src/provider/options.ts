@@ -41,8 +41,14 @@ export interface TaskProviderOptions extends Partial<TaskSettings> {
 }
 
 export const DEFAULT_SETTINGS: TaskSettings = {
-  maxLimits: { inputBytes: 64 << 20, outputBytes: 64 << 20, memoryBytes: 1 << 30, timeoutMs: 600_000 },
-  defaultLimits: { timeoutMs: 30_000, memoryBytes: 128 << 20, outputBytes: 16 << 20 },
+  maxLimits: {
+    inputBytes: 64 << 20,
+    outputBytes: 64 << 20,
+    memoryBytes: 1 << 30,
+    timeoutMs: 600_000,
+    instructions: 2e12,
+  },
+  defaultLimits: { timeoutMs: 30_000, memoryBytes: 128 << 20, outputBytes: 16 << 20, instructions: 1e11 },
   maxRunning: 64,
   maxQueued: 10_000,
   maxQueuedBytes: 256 << 20,

@@ -13,16 +13,18 @@ export const ANY_CONTENT = "application/octet-stream";
 
 /** Checks what callers ask for, completely and before anything happens. */
 export class TaskRules {
-  readonly #max: NodeLimits;
-  readonly #defaults: TaskLimits;
+  readonly #max: Required<NodeLimits>;
+  readonly #defaults: Required<TaskLimits>;
 
   constructor(max: NodeLimits, defaults: TaskLimits) {
-    this.#max = max;
+    const { instructions = Number.MAX_SAFE_INTEGER } = max;
+    this.#max = { ...max, instructions };
     // An operator may lower a maximum below the default; then the default follows.
     this.#defaults = {
       timeoutMs: Math.min(defaults.timeoutMs, max.timeoutMs),
       memoryBytes: Math.min(defaults.memoryBytes, max.memoryBytes),
       outputBytes: Math.min(defaults.outputBytes, max.outputBytes),
+      instructions: Math.min(defaults.instructions ?? instructions, instructions),
     };
   }
 
@@ -46,6 +48,7 @@ export class TaskRules {
       timeoutMs: this.#limit("timeoutMs", limits.timeoutMs),
       memoryBytes: this.#limit("memoryBytes", limits.memoryBytes),
       outputBytes: this.#limit("outputBytes", limits.outputBytes),
+      instructions: this.#limit("instructions", limits.instructions),
     };
   }
 

@@ -37,7 +37,7 @@ export class RequestBook {
   /** Records a submission before it is sent, so that it cannot be forgotten from then on. */
   async open(spec: TaskSpec, details: { target: string; digest: string; inputSha256: string }): Promise<StoredRequest> {
     const { self, store, clock } = this.#options;
-    const { timeoutMs = 0, memoryBytes = 0, outputBytes = 0 } = spec.limits;
+    const { timeoutMs = 0, memoryBytes = 0, outputBytes = 0, instructions } = spec.limits;
     const record: StoredRequest["record"] = {
       id: spec.id,
       requester: self,
@@ -47,7 +47,7 @@ export class RequestBook {
       pluginSha256: "",
       function: spec.function,
       contentType: spec.contentType,
-      limits: { timeoutMs, memoryBytes, outputBytes },
+      limits: { timeoutMs, memoryBytes, outputBytes, ...(instructions === undefined ? {} : { instructions }) },
       priority: spec.priority,
       state: "queued",
       createdAt: clock.now(),

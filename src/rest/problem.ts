@@ -84,6 +84,12 @@ export const PROBLEMS = {
     title: "The plugin wanted too much memory",
     explanation: "The plugin needed more memory than the task allows. Ask for a higher memory limit, up to the node's.",
   },
+  budget_exceeded: {
+    status: 422,
+    title: "The plugin spent its budget",
+    explanation:
+      "The plugin ran through all the instructions that the task allows. Ask for a higher limit, up to the node's.",
+  },
   plugin_trapped: {
     status: 422,
     title: "The plugin crashed",

@@ -58,6 +58,10 @@ export const OutputBytes = z.int().min(1).max(MAX_BYTES).openapi({
   description: "The largest output, in bytes.",
   examples: [1_048_576],
 });
+export const Instructions = z.int().min(1).max(Number.MAX_SAFE_INTEGER).openapi({
+  description: "The most metered instructions of a WASM plugin.",
+  examples: [1_000_000_000],
+});
 export const DEFAULT_PAGE_SIZE = 50;
 export const PageSize = z.int().min(1).max(1000).openapi({
   description: `The most tasks to return; ${DEFAULT_PAGE_SIZE} when it is left out.`,
@@ -77,6 +81,7 @@ export const TaskLimits = z.strictObject({
   timeoutMs: TimeoutMs.optional(),
   memoryBytes: MemoryBytes.optional(),
   outputBytes: OutputBytes.optional(),
+  instructions: Instructions.optional(),
 }).openapi("TaskLimits", {
   description: "Bounds of one task. What is left out is the node's default; more than the node's maximum is refused.",
 });
@@ -119,7 +124,7 @@ export const Usage = z.object({
   wallMicros: bytes("Wall-clock time in the plugin, in microseconds.", 412),
   inputBytes: bytes("Bytes of input.", 5),
   outputBytes: bytes("Bytes of output.", 5),
-  instructions: bytes("Metered instructions; 0 when the runtime does not meter.", 0),
+  instructions: bytes("Metered instructions; 0 for a plugin that runs outside the node.", 4212),
 }).openapi("Usage", { description: "What a task consumed; the quantities that a price multiplies." });
 
 export const ErrorCodeSchema = z.enum(Object.keys(PROBLEMS) as ErrorCode[]).openapi("ErrorCode", {
@@ -142,7 +147,12 @@ export const Task = z.object({
   }),
   function: FunctionName,
   contentType: contentType("Media type of the input."),
-  limits: z.object({ timeoutMs: TimeoutMs, memoryBytes: MemoryBytes, outputBytes: OutputBytes }).openapi({
+  limits: z.object({
+    timeoutMs: TimeoutMs,
+    memoryBytes: MemoryBytes,
+    outputBytes: OutputBytes,
+    instructions: Instructions.optional(),
+  }).openapi({
     description: "The bounds that hold for it.",
   }),
   priority: Priority,
@@ -197,7 +207,7 @@ export const TaskResult = z.object({
     id: EXAMPLE_ID,
     output: "world",
     contentType: "text/plain",
-    usage: { wallMicros: 412, inputBytes: 5, outputBytes: 5, instructions: 0 },
+    usage: { wallMicros: 412, inputBytes: 5, outputBytes: 5, instructions: 4212 },
     replayed: false,
   }],
 });
@@ -260,6 +270,7 @@ export const Node = z.object({
     outputBytes: bytes("The largest output, in bytes.", 16_777_216),
     memoryBytes: bytes("The largest memory, in bytes.", 268_435_456),
     timeoutMs: bytes("The longest run, in milliseconds.", 60_000),
+    instructions: bytes("The most metered instructions.", 1_000_000_000_000).optional(),
   }).openapi({ description: "The bounds within which it accepts tasks." }),
 }).openapi("Node", { description: "What a node says of itself." });
 

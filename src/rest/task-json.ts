@@ -10,7 +10,7 @@ export function timeText(ms: number): string {
 
 /** The task that a JSON spec asks for. */
 export function specOf(json: z.output<typeof schemas.TaskSpec>): TaskSpec {
-  const { timeoutMs, memoryBytes, outputBytes } = json.limits ?? {};
+  const { timeoutMs, memoryBytes, outputBytes, instructions } = json.limits ?? {};
   return {
     id: json.id ?? "",
     plugin: json.plugin ?? "",
@@ -19,23 +19,25 @@ export function specOf(json: z.output<typeof schemas.TaskSpec>): TaskSpec {
       ? Buffer.from(json.input ?? "", "utf8")
       : Buffer.from(json.inputBase64, "base64"),
     contentType: json.contentType ?? (json.input === undefined ? "" : "text/plain"),
-    limits: limitsOf({ timeoutMs, memoryBytes, outputBytes }),
+    limits: limitsOf({ timeoutMs, memoryBytes, outputBytes, instructions }),
     priority: json.priority ?? 0,
   };
 }
 
 /** Limits without those that were not asked for. */
 export function limitsOf(
-  { timeoutMs, memoryBytes, outputBytes }: {
+  { timeoutMs, memoryBytes, outputBytes, instructions }: {
     timeoutMs?: number | undefined;
     memoryBytes?: number | undefined;
     outputBytes?: number | undefined;
+    instructions?: number | undefined;
   },
 ): TaskSpec["limits"] {
   return {
     ...(timeoutMs === undefined ? {} : { timeoutMs }),
     ...(memoryBytes === undefined ? {} : { memoryBytes }),
     ...(outputBytes === undefined ? {} : { outputBytes }),
+    ...(instructions === undefined ? {} : { instructions }),
   };
 }
 

@@ -49,6 +49,7 @@ const RunQuery = z.strictObject({
   timeoutMs: WaitMs,
   memoryBytes: fromText(schemas.MemoryBytes).optional(),
   outputBytes: fromText(schemas.OutputBytes).optional(),
+  instructions: fromText(schemas.Instructions).optional(),
   priority: fromText(schemas.Priority).optional(),
 });
 
@@ -61,6 +62,7 @@ const RUN_FAILURES = failures(
   "input_too_large",
   "output_too_large",
   "memory_exceeded",
+  "budget_exceeded",
   "plugin_trapped",
   "plugin_failed",
   "plugin_unavailable",
@@ -165,14 +167,14 @@ export function addTaskRoutes(app: RestApp, options: RestAppOptions, serveEvents
       ...RUN_FAILURES,
     },
   }, (c, { params, query }) => {
-    const { timeoutMs, memoryBytes, outputBytes, target = "", id = "", priority = 0 } = query;
+    const { timeoutMs, memoryBytes, outputBytes, instructions, target = "", id = "", priority = 0 } = query;
     const spec = {
       id,
       plugin: params.plugin,
       function: params.function,
       input: new Uint8Array(0),
       contentType: c.env.incoming.headers["content-type"] ?? "",
-      limits: limitsOf({ timeoutMs, memoryBytes, outputBytes }),
+      limits: limitsOf({ timeoutMs, memoryBytes, outputBytes, instructions }),
       priority,
     };
     const service = tasks.at(target);

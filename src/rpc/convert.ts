@@ -72,11 +72,12 @@ const bytesOf = (hex: string | undefined): Uint8Array<ArrayBuffer> => Uint8Array
 /** Limits of a request: zero means the node's default, so it becomes absence. */
 export function limitsFromProto(limits: taskPb.TaskLimits | undefined): Partial<TaskLimits> {
   if (limits === undefined) return {};
-  const { timeoutMs, memoryBytes, outputBytes } = limits;
+  const { timeoutMs, memoryBytes, outputBytes, instructions } = limits;
   return {
     ...(timeoutMs > 0n ? { timeoutMs: Number(timeoutMs) } : {}),
     ...(memoryBytes > 0n ? { memoryBytes: Number(memoryBytes) } : {}),
     ...(outputBytes > 0n ? { outputBytes: Number(outputBytes) } : {}),
+    ...(instructions > 0n ? { instructions: Number(instructions) } : {}),
   };
 }
 
@@ -85,7 +86,13 @@ export function limitsToProto(limits: Partial<TaskLimits>): taskPb.TaskLimits {
     timeoutMs: BigInt(limits.timeoutMs ?? 0),
     memoryBytes: BigInt(limits.memoryBytes ?? 0),
     outputBytes: BigInt(limits.outputBytes ?? 0),
+    instructions: BigInt(limits.instructions ?? 0),
   });
+}
+
+/** A bound on instructions; a peer that does not meter sends none. */
+function instructionsOf(limits: { readonly instructions: bigint } | undefined): { instructions?: number } {
+  return limits === undefined || limits.instructions === 0n ? {} : { instructions: Number(limits.instructions) };
 }
 
 export function usageFromProto(usage: taskPb.TaskUsage | undefined): Usage {
@@ -202,6 +209,7 @@ export function recordFromProto(task: taskPb.Task | undefined, target?: string):
       timeoutMs: Number(task.limits?.timeoutMs ?? 0n),
       memoryBytes: Number(task.limits?.memoryBytes ?? 0n),
       outputBytes: Number(task.limits?.outputBytes ?? 0n),
+      ...instructionsOf(task.limits),
     },
     priority: task.priority,
     state,
@@ -382,6 +390,7 @@ export function encodeNodeInfo(info: NodeInfo, nonce: Uint8Array): Uint8Array<Ar
       outputBytes: BigInt(info.limits.outputBytes),
       memoryBytes: BigInt(info.limits.memoryBytes),
       timeoutMs: BigInt(info.limits.timeoutMs),
+      instructions: BigInt(info.limits.instructions ?? 0),
     },
   });
   return toBinary(nodePb.NodeInfoSchema, message);
@@ -407,6 +416,7 @@ export function decodeNodeInfo(bytes: Uint8Array): { readonly info: NodeInfo; re
       outputBytes: Number(message.limits?.outputBytes ?? 0n),
       memoryBytes: Number(message.limits?.memoryBytes ?? 0n),
       timeoutMs: Number(message.limits?.timeoutMs ?? 0n),
+      ...instructionsOf(message.limits),
     },
   };
   return { info, nonce: message.nonce };

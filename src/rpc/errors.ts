@@ -21,6 +21,7 @@ export const CONNECT_CODES = {
   input_too_large: Code.ResourceExhausted,
   output_too_large: Code.ResourceExhausted,
   memory_exceeded: Code.ResourceExhausted,
+  budget_exceeded: Code.ResourceExhausted,
   plugin_trapped: Code.Unknown,
   plugin_failed: Code.Unknown,
   plugin_unavailable: Code.Unavailable,

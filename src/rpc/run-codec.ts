@@ -62,6 +62,7 @@ function readLimits(bytes: Uint8Array, end: number): Partial<TaskLimits> | undef
   let timeoutMs = 0;
   let memoryBytes = 0;
   let outputBytes = 0;
+  let instructions = 0;
   while (position < end) {
     const tag = bytes[position++]!;
     const value = readVarint(bytes, end);
@@ -69,12 +70,14 @@ function readLimits(bytes: Uint8Array, end: number): Partial<TaskLimits> | undef
     if (tag === 0x08 && value <= MAX_TIMEOUT_MS) timeoutMs = value;
     else if (tag === 0x10 && value <= MAX_BYTES) memoryBytes = value;
     else if (tag === 0x18 && value <= MAX_BYTES) outputBytes = value;
+    else if (tag === 0x20) instructions = value;
     else return undefined;
   }
   return {
     ...(timeoutMs > 0 ? { timeoutMs } : {}),
     ...(memoryBytes > 0 ? { memoryBytes } : {}),
     ...(outputBytes > 0 ? { outputBytes } : {}),
+    ...(instructions > 0 ? { instructions } : {}),
   };
 }
 

@@ -140,7 +140,7 @@ export function taskServiceContract(name: string, connect: (local: TaskService) 
   });
 
   it("run() hands plugin, function, limits and content type to the host", {}, async (service, host) => {
-    const limits = { timeoutMs: 1234, memoryBytes: 1 << 20, outputBytes: 99 };
+    const limits = { timeoutMs: 1234, memoryBytes: 1 << 20, outputBytes: 99, instructions: 5_000_000_000 };
     await service.run(
       spec({ plugin: "fake", function: "echo", contentType: "text/csv", limits, input: "x" }),
       caller(),
@@ -178,10 +178,10 @@ export function taskServiceContract(name: string, connect: (local: TaskService) 
   });
 
   it("limits above the node's are refused with value and maximum", {
-    maxLimits: { timeoutMs: 1000, memoryBytes: 1000, outputBytes: 1000, inputBytes: 10 },
+    maxLimits: { timeoutMs: 1000, memoryBytes: 1000, outputBytes: 1000, instructions: 1000, inputBytes: 10 },
   }, async (service) => {
     await service.run(spec({ limits: { timeoutMs: 1000 } }), caller());
-    for (const name of ["timeoutMs", "memoryBytes", "outputBytes"]) {
+    for (const name of ["timeoutMs", "memoryBytes", "outputBytes", "instructions"]) {
       const refused = failure(
         "invalid_argument",
         new RegExp(`limits.${name} is 1001, and this node allows at most 1000`),
@@ -481,7 +481,7 @@ export function taskServiceContract(name: string, connect: (local: TaskService) 
   });
 
   it("runStream() refuses an input over the limit", {
-    maxLimits: { timeoutMs: 1000, memoryBytes: 1000, outputBytes: 1000, inputBytes: 10 },
+    maxLimits: { timeoutMs: 1000, memoryBytes: 1000, outputBytes: 1000, instructions: 1000, inputBytes: 10 },
   }, async (service) => {
     const events = await readAll(service.runStream(spec({ function: "words" }), pieces("012345", "6789a"), caller()));
     const last = events.at(-1)!;

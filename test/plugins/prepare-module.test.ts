@@ -60,6 +60,9 @@ test("prepareModule() leaves the plugin no memory, start or custom section of it
     "velas:_initialize",
     "velas:_start",
     "run",
+    "velas:fuel",
+    "velas:depth",
+    "velas:denied",
     "velas:start",
   ]);
   assert.deepEqual(memory, { min: 2, max: 5 });

@@ -1,7 +1,7 @@
 import loadWabt from "wabt";
 
 const wabt = loadWabt();
-const FEATURES = { exceptions: true, multi_memory: true, memory64: true, threads: true };
+const FEATURES = { exceptions: true, tail_call: true, multi_memory: true, memory64: true, threads: true };
 
 /** Assembles WebAssembly text; not validated, so that tests can make invalid modules. */
 export async function wat(text: string): Promise<Uint8Array<ArrayBuffer>> {
