@@ -30,6 +30,20 @@ export interface ShardRecord {
   readonly graceMs: number;
 }
 
+/** Names a shard in a store: ids are unique within their owner. */
+export interface ShardKey {
+  readonly owner: RequesterId;
+  readonly id: ShardId;
+}
+
+/** What a new shard is to be. Times are milliseconds since the epoch. */
+export interface NewShard extends ShardKey {
+  /** Set aside in the quota until the upload ends. */
+  readonly maxBytes: number;
+  readonly expiresAt: number;
+  readonly graceMs: number;
+}
+
 /** A provider's signed word that it keeps a shard. */
 export interface ShardReceipt {
   readonly provider: NodeId;

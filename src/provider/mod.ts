@@ -16,8 +16,6 @@ export type { Ledger, PluginHost, Reservation, TaskQuote, TaskStore } from "./po
 export { createTaskProvider, type TaskProvider } from "./task-provider.ts";
 export type { RecoverResult } from "./task-upkeep.ts";
 export type {
-  NewShard,
-  ShardKey,
   ShardStore,
   ShardTotals,
   ShardUpload,

@@ -1,23 +1,11 @@
-import type { ByteSpan, NodeId, RequesterId, ShardId, ShardRecord } from "../core/mod.ts";
-
-/** Names a shard in a store: ids are unique within their owner. */
-export interface ShardKey {
-  readonly owner: RequesterId;
-  readonly id: ShardId;
-}
-
-/** What a new shard is to be. Times are milliseconds since the epoch. */
-export interface NewShard extends ShardKey {
-  /** Set aside in the quota until the upload ends. */
-  readonly maxBytes: number;
-  readonly expiresAt: number;
-  readonly graceMs: number;
-}
+import type { ByteSpan, NewShard, NodeId, RequesterId, ShardId, ShardKey, ShardRecord } from "../core/mod.ts";
 
 /** A shard that is being written. One of `finish`, `suspend` and `abort` ends it. */
 export interface ShardUpload {
   /** Bytes that are there already, from an upload that was interrupted. */
   readonly offset: number;
+  /** Bytes of that upload, up to the offset, for their tree to be made anew. Throws `data_corrupt`. */
+  read(span: ByteSpan): Promise<Uint8Array>;
   /** Appends bytes, which are the upload's from then on; resolves when it can take more. Throws `storage_full`. */
   write(bytes: Uint8Array): Promise<void>;
   /** Keeps a node of the shard's tree (block level and above), for proofs. */
@@ -42,6 +30,7 @@ export interface ShardStore {
    * there, and `failed_precondition` while another upload of the same shard is open.
    */
   begin(shard: NewShard): Promise<ShardUpload>;
+  /** Throws `data_corrupt` for a shard in quarantine. */
   get(key: ShardKey): Promise<ShardRecord | undefined>;
   /** How many bytes of a suspended upload there are; 0 when none is. */
   suspended(key: ShardKey): Promise<number>;
@@ -56,6 +45,8 @@ export interface ShardStore {
   list(owner: RequesterId, afterId: ShardId, limit: number): Promise<readonly ShardRecord[]>;
   /** Shards whose lease and grace are over, oldest first. */
   expired(nowMs: number, limit: number): Promise<readonly ShardRecord[]>;
+  /** Removes uploads that were begun before a time and are not open. Returns how many. */
+  dropUploadsBefore(timeMs: number): Promise<number>;
   /** Of one owner, or of all. */
   totals(owner?: RequesterId): Promise<ShardTotals>;
   /** Bytes that may still be stored: what the quota leaves after shards and open uploads. */

@@ -28,5 +28,7 @@ export interface Engine {
    * the changes of the failed write are there or not.
    */
   reopen(): Promise<void>;
+  /** Gives the disk space of deleted keys between the two back. May take long; reads and writes go on meanwhile. */
+  compact(range: { readonly gt: string; readonly lt: string }): Promise<void>;
   close(): Promise<void>;
 }

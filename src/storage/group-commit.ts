@@ -32,6 +32,7 @@ export class GroupCommit {
   readonly #engine: Engine;
   readonly #accounts: Sublevel;
   readonly #sync: boolean;
+  readonly #forgetZeros: boolean;
   #waiting: Waiting[] = [];
   #flushing: Promise<void> | undefined;
   #totals = new Map<string, number>();
@@ -39,16 +40,25 @@ export class GroupCommit {
   /** Whether a write has failed, whose changes may be there or not. */
   #doubtful = false;
 
-  constructor(engine: Engine, options: { readonly sync: boolean }) {
+  /** With `forgetZeros` a total of zero is no entry, so that those who have nothing left leave no trace. */
+  constructor(engine: Engine, options: { readonly sync: boolean; readonly forgetZeros?: boolean }) {
     this.#engine = engine;
     this.#accounts = new Sublevel(engine, "account");
     this.#sync = options.sync;
+    this.#forgetZeros = options.forgetZeros ?? false;
   }
 
   /** Reads the totals from the store. */
   async load(): Promise<void> {
-    const entries = await this.#accounts.entries({ limit: 1000 });
-    this.#totals = new Map(entries.map(([name, value]) => [name, Number(value)]));
+    const totals = new Map<string, number>();
+    let after: string | undefined;
+    for (;;) {
+      const entries = await this.#accounts.entries({ ...(after !== undefined && { gt: after }), limit: 1000 });
+      for (const [name, value] of entries) totals.set(name, Number(value));
+      if (entries.length < 1000) break;
+      after = entries.at(-1)![0];
+    }
+    this.#totals = totals;
   }
 
   /** A total as of the last batch that was written. */
@@ -100,7 +110,10 @@ export class GroupCommit {
       this.#doubtful = true;
       throw error;
     }
-    for (const [name, value] of totals) this.#totals.set(name, value);
+    for (const [name, value] of totals) {
+      if (value === 0 && this.#forgetZeros) this.#totals.delete(name);
+      else this.#totals.set(name, value);
+    }
   }
 
   #takeGroup(): Waiting[] {
@@ -124,7 +137,10 @@ export class GroupCommit {
         if (delta !== 0) totals.set(name, (totals.get(name) ?? this.total(name)) + delta);
       }
     }
-    for (const [name, value] of totals) ops.push(this.#accounts.put(name, String(value)));
+    for (const [name, value] of totals) {
+      const isGone = value === 0 && this.#forgetZeros;
+      ops.push(isGone ? this.#accounts.del(name) : this.#accounts.put(name, String(value)));
+    }
     return totals;
   }
 }

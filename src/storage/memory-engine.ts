@@ -51,6 +51,10 @@ export class MemoryEngine implements Engine {
     return Promise.resolve();
   }
 
+  compact(): Promise<void> {
+    return Promise.resolve();
+  }
+
   close(): Promise<void> {
     return Promise.resolve();
   }

@@ -5,6 +5,8 @@
  * told of it. The engine below holds LevelDB open, turns its failures into errors that name the cure, and reopens it
  * after a failed write. The same tables run on an engine in memory.
  *
+ * Shards have a database of their own, tuned for large values under rising keys ({@link LevelShardStore}, docs/storage.md).
+ *
  * A schema version is kept from the first day; `openStore` migrates older stores and refuses newer ones.
  */
 export * from "./open-store.ts";
@@ -12,3 +14,6 @@ export type { MetaTable } from "./meta-table.ts";
 export type { RequestRange, RequestTable } from "./request-table.ts";
 export { type Migration, SCHEMA_VERSION } from "./schema.ts";
 export type { TaskTable, TaskTotals } from "./task-table.ts";
+export type { CheckOptions, ShardCheck, ShardProblem } from "./check-shards.ts";
+export * from "./open-shard-store.ts";
+export { LevelShardStore, type ShardStoreSettings, type ShardStoreStats } from "./shard-store.ts";

@@ -24,10 +24,10 @@ const KEY = "schema";
  */
 export async function migrate(
   engine: Engine,
-  options: { readonly path: string; readonly migrations?: readonly Migration[] },
+  options: { readonly path: string; readonly migrations?: readonly Migration[]; readonly version?: number },
 ): Promise<number> {
   const { path, migrations = MIGRATIONS } = options;
-  const newest = migrations.at(-1)?.to ?? SCHEMA_VERSION;
+  const newest = migrations.at(-1)?.to ?? options.version ?? SCHEMA_VERSION;
   const system = new Sublevel(engine, "system");
   const text = await system.get(KEY);
   if (text === undefined) {

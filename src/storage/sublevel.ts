@@ -21,6 +21,11 @@ export class Sublevel {
     this.#end = `!${name}"`;
   }
 
+  /** The key as the engine has it. */
+  fullKey(key: string): string {
+    return this.#prefix + key;
+  }
+
   get(key: string): Promise<string | undefined> {
     return this.#engine.get(this.#prefix + key);
   }

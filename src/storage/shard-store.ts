@@ -1,0 +1,464 @@
+import {
+  type ByteSpan,
+  type Clock,
+  type Metrics,
+  type NewShard,
+  NodeError,
+  type RequesterId,
+  type ShardId,
+  type ShardKey,
+  type ShardRecord,
+} from "../core/mod.ts";
+import { requesterKey, seqKey } from "./codec.ts";
+import type { WriteOp } from "./engine.ts";
+import type { AccountDeltas, GroupCommit } from "./group-commit.ts";
+import { KeyedLock } from "./keyed-lock.ts";
+import {
+  blockCount,
+  blockKey,
+  blockOf,
+  bodyRange,
+  decodeShardRow,
+  decodeUploadRow,
+  encodeRow,
+  expiryKey,
+  NODE_BYTES,
+  NODES_PER_ROW,
+  openBlock,
+  SHARD_BLOCK_BYTES,
+  type ShardRow,
+  shardRowKey,
+  treeKey,
+  type UploadRow,
+} from "./shard-rows.ts";
+import type { ShardSweeper } from "./shard-sweeper.ts";
+import { accountsOf, ALL_BYTES, ALL_SHARDS, ownerBytes, ownerShards, type ShardTables } from "./shard-tables.ts";
+import { OpenUpload, type UploadHost } from "./shard-upload.ts";
+
+const NEXT_SEQ = "next-seq";
+/** How long an answer about the disk's room is believed, in milliseconds. */
+const DISK_CHECK_MS = 1000;
+
+export interface ShardStoreSettings {
+  /** The most bytes of shards, suspended uploads included. */
+  readonly quotaBytes: number;
+  /** Room that is left on the disk for others; nothing is taken below it. */
+  readonly minFreeBytes: number;
+}
+
+export interface ShardStoreParts {
+  readonly tables: ShardTables;
+  readonly commit: GroupCommit;
+  readonly sweeper: ShardSweeper;
+  readonly settings: ShardStoreSettings;
+  readonly clock: Clock;
+  readonly metrics: Metrics;
+  /** Bytes that the disk still takes. */
+  readonly diskFreeBytes: () => Promise<number>;
+}
+
+/** What the store holds, for people who look after it. */
+export interface ShardStoreStats {
+  readonly shards: number;
+  readonly bytes: number;
+  /** Bytes set aside for uploads, open and suspended. */
+  readonly uploadBytes: number;
+  readonly quotaBytes: number;
+}
+
+/**
+ * Shards in an engine of their own: bodies under rising keys in blocks of 64 KiB, each with its checksum; rows, the index of leases and
+ * the accounts change in the batch that holds a body's last bytes, so they cannot disagree. The quota counts shards and what uploads set
+ * aside, before a byte is taken. docs/storage.md tells the layout.
+ */
+export class LevelShardStore implements UploadHost {
+  readonly tables: ShardTables;
+  readonly #parts: ShardStoreParts;
+  readonly #commit: GroupCommit;
+  readonly #locks = new KeyedLock();
+  /** What each open or suspended upload counts in the quota, by its key. */
+  readonly #aside = new Map<string, number>();
+  readonly #open = new Set<string>();
+  #asideBytes = 0;
+  #nextSeq = 1;
+  #diskFree = Infinity;
+  #diskCheckedAt = -Infinity;
+  readonly #damagedBlocks;
+
+  constructor(parts: ShardStoreParts) {
+    this.#parts = parts;
+    this.tables = parts.tables;
+    this.#commit = parts.commit;
+    this.#damagedBlocks = parts.metrics.counter(
+      "velas_shard_damage_total",
+      "Shards put in quarantine since a block did not have its checksum",
+    );
+  }
+
+  /** Reads what the store holds; must run before anything else. */
+  async load(): Promise<void> {
+    await this.#commit.load();
+    this.#nextSeq = Number(await this.tables.meta.get(NEXT_SEQ) ?? 1);
+    let after: string | undefined;
+    for (;;) {
+      const rows = await this.tables.uploads.entries({ ...(after !== undefined && { gt: after }), limit: 1000 });
+      for (const [key, text] of rows) this.#setAside(key, await this.#storedBytes(decodeUploadRow(text).seq));
+      if (rows.length < 1000) break;
+      after = rows.at(-1)![0];
+    }
+    this.#parts.sweeper.start();
+  }
+
+  begin(shard: NewShard): Promise<OpenUpload> {
+    const key = shardRowKey(shard);
+    return this.#locks.run(key, async () => {
+      if (this.#open.has(key)) throw uploading(shard);
+      const row = await this.tables.row(shard);
+      if (row !== undefined && row.damaged === undefined) {
+        throw new NodeError("already_exists", `Shard ${shard.id} is stored already: remove it first`, {
+          data: { id: shard.id, root: row.record.root },
+        });
+      }
+      const suspended = await this.tables.upload(shard);
+      const stored = suspended === undefined ? 0 : await this.#storedBytes(suspended.seq);
+      if (stored > shard.maxBytes) {
+        throw new NodeError(
+          "invalid_argument",
+          `An upload of shard ${shard.id} with ${stored} bytes waits to go on, more than the ${shard.maxBytes} that are announced now: remove it first`,
+        );
+      }
+      const before = this.#aside.get(key) ?? 0;
+      // Set aside in the same turn as it is checked, so that uploads side by side cannot both have the same room.
+      this.#assertQuota(shard.maxBytes, before);
+      this.#open.add(key);
+      this.#setAside(key, shard.maxBytes);
+      try {
+        await this.#assertDisk(shard.maxBytes);
+        if (suspended !== undefined) {
+          return new OpenUpload(this, { shard, seq: suspended.seq, blocks: stored / SHARD_BLOCK_BYTES });
+        }
+        const seq = this.#nextSeq++;
+        const upload: UploadRow = { owner: shard.owner, id: shard.id, seq, startedAt: this.#parts.clock.now() };
+        await this.#commit.write([
+          this.tables.uploads.put(key, encodeRow(upload)),
+          this.tables.meta.put(NEXT_SEQ, String(this.#nextSeq)),
+        ], { durable: false });
+        return new OpenUpload(this, { shard, seq, blocks: 0 });
+      } catch (error) {
+        this.#open.delete(key);
+        this.#setAside(key, before);
+        throw error;
+      }
+    });
+  }
+
+  async get(key: ShardKey): Promise<ShardRecord | undefined> {
+    const row = await this.tables.row(key);
+    if (row?.damaged !== undefined) throw quarantined(row);
+    return row?.record;
+  }
+
+  async suspended(key: ShardKey): Promise<number> {
+    const upload = await this.tables.upload(key);
+    return upload === undefined || this.#open.has(shardRowKey(key)) ? 0 : await this.#storedBytes(upload.seq);
+  }
+
+  async read(key: ShardKey, span: ByteSpan): Promise<Uint8Array> {
+    const row = await this.#existing(key);
+    const { sizeBytes } = row.record;
+    if (!(span.start >= 0 && span.start < span.end && span.end <= sizeBytes)) {
+      throw new NodeError(
+        "invalid_argument",
+        `There are no bytes ${span.start} to ${span.end} in a shard of ${sizeBytes}`,
+      );
+    }
+    const bytes = await this.#blocks(row.seq, sizeBytes, span);
+    if (bytes !== undefined) return bytes;
+    throw await this.#quarantine(key, row);
+  }
+
+  async node(key: ShardKey, level: number, index: number): Promise<Uint8Array> {
+    const row = await this.#existing(key);
+    const at = (index % NODES_PER_ROW) * NODE_BYTES;
+    const digests = await this.tables.trees.getBytes(treeKey(row.seq, level, Math.floor(index / NODES_PER_ROW)));
+    if (digests === undefined || digests.length < at + NODE_BYTES) throw await this.#quarantine(key, row);
+    return digests.subarray(at, at + NODE_BYTES);
+  }
+
+  renew(key: ShardKey, expiresAt: number): Promise<ShardRecord> {
+    return this.#locks.run(shardRowKey(key), async () => {
+      const row = await this.#existing(key);
+      const renewed: ShardRow = { ...row, record: { ...row.record, expiresAt } };
+      const ops = [this.tables.expiry.del(expiryKey(row.record)), ...this.tables.add(renewed)];
+      await this.#commit.write(ops, { durable: true });
+      return renewed.record;
+    });
+  }
+
+  remove(key: ShardKey): Promise<boolean> {
+    const name = shardRowKey(key);
+    return this.#locks.run(name, async () => {
+      if (this.#open.has(name)) throw uploading(key);
+      const [row, upload] = await Promise.all([this.tables.row(key), this.tables.upload(key)]);
+      if (row === undefined && upload === undefined) return false;
+      const ops: WriteOp[] = row === undefined ? [] : this.tables.drop(row);
+      if (upload !== undefined) {
+        ops.push(this.tables.uploads.del(name), this.tables.bury(upload.seq, this.#aside.get(name) ?? 0));
+      }
+      await this.#commit.write(ops, { durable: true, ...(row && { deltas: accountsOf(row, -1) }) });
+      this.#setAside(name, 0);
+      this.#parts.sweeper.start();
+      return true;
+    });
+  }
+
+  async list(owner: RequesterId, afterId: ShardId, limit: number): Promise<readonly ShardRecord[]> {
+    const prefix = `${requesterKey(owner)}/`;
+    const rows = await this.tables.rows.entries({ gt: prefix + afterId, lt: `${requesterKey(owner)}0`, limit });
+    return rows.map(([, text]) => decodeShardRow(text).record);
+  }
+
+  async expired(nowMs: number, limit: number): Promise<readonly ShardRecord[]> {
+    const keys = await this.tables.expiry.keys({ lt: seqKey(Math.max(0, Math.floor(nowMs)) + 1), limit });
+    const rows = await this.tables.rows.getMany(keys.map((key) => key.slice(key.indexOf("/") + 1)));
+    return rows.flatMap((text) => text === undefined ? [] : [decodeShardRow(text).record]);
+  }
+
+  /** Removes uploads that were begun before a time and are not open. Returns how many. */
+  async dropUploadsBefore(timeMs: number): Promise<number> {
+    let dropped = 0;
+    let after: string | undefined;
+    for (;;) {
+      const rows = await this.tables.uploads.entries({ ...(after !== undefined && { gt: after }), limit: 1000 });
+      for (const [key, text] of rows) {
+        const { startedAt, owner, id } = decodeUploadRow(text);
+        if (startedAt >= timeMs || this.#open.has(key)) continue;
+        // A damaged shard of the same name stays: only the upload goes.
+        if (await this.#dropUpload({ owner, id })) dropped++;
+      }
+      if (rows.length < 1000) return dropped;
+      after = rows.at(-1)![0];
+    }
+  }
+
+  totals(owner?: RequesterId): Promise<{ readonly shards: number; readonly bytes: number }> {
+    const name = owner === undefined ? undefined : requesterKey(owner);
+    return Promise.resolve({
+      shards: this.#commit.total(name === undefined ? ALL_SHARDS : ownerShards(name)),
+      bytes: this.#commit.total(name === undefined ? ALL_BYTES : ownerBytes(name)),
+    });
+  }
+
+  freeBytes(): number {
+    const { quotaBytes } = this.#parts.settings;
+    return Math.max(0, quotaBytes - this.#commit.total(ALL_BYTES) - this.#asideBytes);
+  }
+
+  stats(): ShardStoreStats {
+    return {
+      shards: this.#commit.total(ALL_SHARDS),
+      bytes: this.#commit.total(ALL_BYTES),
+      uploadBytes: this.#asideBytes,
+      quotaBytes: this.#parts.settings.quotaBytes,
+    };
+  }
+
+  /** Waits until removed bodies are off the disk. */
+  async settle(): Promise<void> {
+    await this.#parts.sweeper.settle({ compact: true });
+  }
+
+  // What uploads ask of their store.
+
+  async append(ops: readonly WriteOp[], sizeBytes: number): Promise<void> {
+    if (ops.length === 0) return;
+    await this.#assertDisk(sizeBytes);
+    // Each piece is flushed: the log that holds it may be closed, unflushed, before the batch that ends the upload is.
+    await this.#commit.write(ops, { durable: true });
+  }
+
+  commit(
+    upload: OpenUpload,
+    end: { readonly root: string; readonly sizeBytes: number },
+    ops: readonly WriteOp[],
+  ): Promise<ShardRecord> {
+    const { shard, seq } = upload;
+    const key = shardRowKey(shard);
+    return this.#locks.run(key, async () => {
+      const record: ShardRecord = {
+        id: shard.id,
+        owner: shard.owner,
+        sizeBytes: end.sizeBytes,
+        root: end.root,
+        storedAt: this.#parts.clock.now(),
+        expiresAt: shard.expiresAt,
+        graceMs: shard.graceMs,
+      };
+      const row: ShardRow = { record, seq };
+      const damaged = await this.tables.row(shard);
+      const all = [
+        ...ops,
+        ...(damaged === undefined ? [] : this.tables.drop(damaged)),
+        ...this.tables.add(row),
+        this.tables.uploads.del(key),
+      ];
+      await this.#assertDisk(0);
+      const deltas = damaged === undefined ? accountsOf(row, 1) : sum(accountsOf(row, 1), accountsOf(damaged, -1));
+      await this.#commit.write(all, { durable: true, deltas });
+      this.#ended(key, 0);
+      if (damaged !== undefined) this.#parts.sweeper.start();
+      return record;
+    });
+  }
+
+  async keep(upload: OpenUpload): Promise<void> {
+    const key = shardRowKey(upload.shard);
+    const stored = await this.#storedBytes(upload.seq).catch(() => upload.sizeBytes);
+    if (this.#open.has(key)) this.#ended(key, stored);
+  }
+
+  async drop(upload: OpenUpload): Promise<void> {
+    const key = shardRowKey(upload.shard);
+    await this.#locks.run(key, async () => {
+      this.#ended(key, this.#aside.get(key) ?? 0);
+      await this.#dropUploadNow(upload.shard);
+    });
+  }
+
+  async readUpload(upload: OpenUpload, span: ByteSpan): Promise<Uint8Array> {
+    const bytes = await this.#blocks(upload.seq, upload.offset, span);
+    if (bytes === undefined) {
+      throw new NodeError(
+        "data_corrupt",
+        `The interrupted upload of shard ${upload.shard.id} is damaged: begin it anew`,
+      );
+    }
+    return bytes;
+  }
+
+  #dropUpload(key: ShardKey): Promise<boolean> {
+    return this.#locks.run(shardRowKey(key), () => this.#dropUploadNow(key));
+  }
+
+  async #dropUploadNow(key: ShardKey): Promise<boolean> {
+    const name = shardRowKey(key);
+    const upload = await this.tables.upload(key);
+    if (upload === undefined || this.#open.has(name)) return false;
+    const ops = [this.tables.uploads.del(name), this.tables.bury(upload.seq, this.#aside.get(name) ?? 0)];
+    await this.#commit.write(ops, { durable: false });
+    this.#setAside(name, 0);
+    this.#parts.sweeper.start();
+    return true;
+  }
+
+  #ended(key: string, keptBytes: number): void {
+    this.#open.delete(key);
+    this.#setAside(key, keptBytes);
+  }
+
+  #setAside(key: string, bytes: number): void {
+    this.#asideBytes += bytes - (this.#aside.get(key) ?? 0);
+    if (bytes === 0) this.#aside.delete(key);
+    else this.#aside.set(key, bytes);
+  }
+
+  /** Bytes of the whole blocks that are stored of an upload. */
+  async #storedBytes(seq: number): Promise<number> {
+    const [last] = await this.tables.bodies.keys({ ...bodyRange(seq), limit: 1, reverse: true });
+    return last === undefined ? 0 : (blockOf(last) + 1) * SHARD_BLOCK_BYTES;
+  }
+
+  async #existing(key: ShardKey): Promise<ShardRow> {
+    const row = await this.tables.row(key);
+    if (row === undefined) throw new NodeError("not_found", `There is no shard ${key.id}`, { data: { id: key.id } });
+    if (row.damaged !== undefined) throw quarantined(row);
+    return row;
+  }
+
+  /** Bytes of a body of `sizeBytes`; undefined when a block that holds them is damaged. */
+  async #blocks(seq: number, sizeBytes: number, span: ByteSpan): Promise<Uint8Array | undefined> {
+    const first = Math.floor(span.start / SHARD_BLOCK_BYTES);
+    const end = blockCount(span.end);
+    const bytes = new Uint8Array(span.end - span.start);
+    const whole = await Promise.all(Array.from({ length: end - first }, async (_, i) => {
+      const block = first + i;
+      const blockAt = block * SHARD_BLOCK_BYTES;
+      const sealed = await this.tables.bodies.getBytes(blockKey(seq, block));
+      const opened = openBlock(sealed, Math.min(SHARD_BLOCK_BYTES, sizeBytes - blockAt));
+      if (opened === undefined) return false;
+      const from = Math.max(0, span.start - blockAt);
+      bytes.set(opened.subarray(from, span.end - blockAt), blockAt + from - span.start);
+      return true;
+    }));
+    return whole.every(Boolean) ? bytes : undefined;
+  }
+
+  /** Marks a shard as damaged and returns the error that says so. */
+  #quarantine(key: ShardKey, found: ShardRow): Promise<NodeError> {
+    return this.#locks.run(shardRowKey(key), async () => {
+      const row = await this.tables.row(key);
+      // It may have been removed, or put anew, since it was found.
+      if (row === undefined || row.seq !== found.seq) {
+        return new NodeError("not_found", `Shard ${key.id} was removed`, { data: { id: key.id } });
+      }
+      if (row.damaged === undefined) {
+        await this.#commit.write([this.tables.rows.put(shardRowKey(key), encodeRow({ ...row, damaged: true }))], {
+          durable: false,
+        });
+        this.#damagedBlocks.add(1);
+      }
+      return quarantined(row);
+    });
+  }
+
+  #assertQuota(maxBytes: number, asideAlready: number): void {
+    const free = this.freeBytes() + asideAlready;
+    if (maxBytes > free) {
+      const { quotaBytes } = this.#parts.settings;
+      throw new NodeError(
+        "storage_full",
+        `No room for ${maxBytes} bytes: ${free} of the quota of ${quotaBytes} are free (storage.quotaBytes)`,
+        { data: { wantedBytes: maxBytes, freeBytes: free, quotaBytes } },
+      );
+    }
+  }
+
+  async #assertDisk(sizeBytes: number): Promise<void> {
+    const now = performance.now();
+    if (now - this.#diskCheckedAt >= DISK_CHECK_MS) {
+      this.#diskCheckedAt = now;
+      this.#diskFree = await this.#parts.diskFreeBytes();
+    }
+    const { minFreeBytes } = this.#parts.settings;
+    if (this.#diskFree - sizeBytes >= minFreeBytes) {
+      return;
+    }
+    throw new NodeError(
+      "storage_full",
+      `The disk has ${this.#diskFree} bytes left, and ${minFreeBytes} are to stay free (storage.minFreeBytes): free some space`,
+      { data: { freeBytes: this.#diskFree, minFreeBytes }, retryAfterMs: 60_000 },
+    );
+  }
+}
+
+function uploading({ id }: ShardKey): NodeError {
+  return new NodeError("failed_precondition", `Shard ${id} is being uploaded: wait until that has ended`, {
+    data: { id },
+    retryable: true,
+    retryAfterMs: 1000,
+  });
+}
+
+function quarantined({ record }: ShardRow): NodeError {
+  return new NodeError(
+    "data_corrupt",
+    `Shard ${record.id} is damaged on this node's disk and in quarantine: rebuild it from the others and put it again`,
+    { data: { id: record.id } },
+  );
+}
+
+function sum(a: AccountDeltas, b: AccountDeltas): AccountDeltas {
+  const total: Record<string, number> = { ...a };
+  for (const [name, value] of Object.entries(b)) total[name] = (total[name] ?? 0) + value;
+  return total;
+}
