@@ -6,6 +6,7 @@ import type { CliContext } from "./context.ts";
 import { addDevCommand } from "./dev-command.ts";
 import { addDoctorCommand } from "./doctor.ts";
 import { EXIT, EXIT_MEANINGS } from "./exit-codes.ts";
+import { addFileCommands } from "./file-commands.ts";
 import { addInfoCommands, addVersionCommand } from "./info-commands.ts";
 import { addNodeCommand } from "./node-command.ts";
 import { addPluginCommand } from "./plugin-command.ts";
@@ -21,6 +22,7 @@ export function createProgram(cli: CliContext): Command {
     .description("A peer-to-peer edge node that shares compute and storage for pay.")
     .version(VERSION, "-V, --version", "show the version")
     .helpOption("-h, --help", "show help")
+    .enablePositionalOptions() // so that --version behind a command is that command's
     .exitOverride()
     .configureOutput({
       writeOut: (text) => out.write(text),
@@ -45,6 +47,7 @@ export function createProgram(cli: CliContext): Command {
   addDevCommand(program, cli);
   program.commandsGroup("Ask a node:");
   addTaskCommands(program, cli);
+  addFileCommands(program, cli);
   addPluginsCommands(program, cli);
   addInfoCommands(program, cli);
   program.commandsGroup("This machine:");
