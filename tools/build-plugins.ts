@@ -1,6 +1,7 @@
 // Builds everything that is WebAssembly: the kernel of the plugin host (into src/plugins/kernel-bytes.ts), the test plugins
-// (wasm-plugins/testing/*.wat) and the Rust plugins (wasm-plugins/*/build.sh). With --check nothing is written: the built bytes are compared
-// with what is checked in, and a difference is an error. With --no-rust the Rust plugins are left out.
+// (wasm-plugins/testing/*.wat) and the plugins in other languages (wasm-plugins/*/build.sh), whose manifest it puts in when the compiler
+// cannot. With --check nothing is written: the built bytes are compared with what is checked in, and a difference is an error. With
+// --no-compilers those are left out, and `--only name` builds one of them.
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -8,12 +9,12 @@ import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import loadWabt from "wabt";
-import { MANIFEST_SECTION } from "../src/plugins/plugin-manifest.ts";
-import { SECTION, WasmWriter } from "../src/plugins/wasm-binary.ts";
+import { packPlugin } from "../src/plugins/pack-plugin.ts";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const check = process.argv.includes("--check");
-const withRust = !process.argv.includes("--no-rust");
+const only = process.argv.includes("--only") ? process.argv[process.argv.indexOf("--only") + 1] : undefined;
+const withCompilers = !process.argv.includes("--no-compilers");
 const wabt = await loadWabt();
 const stale: string[] = [];
 
@@ -58,23 +59,20 @@ put(
 for (const file of readdirSync(join(root, "wasm-plugins/testing")).filter((name) => name.endsWith(".wat")).sort()) {
   const path = `wasm-plugins/testing/${file.slice(0, -4)}`;
   const manifest = join(root, `${path}.json`);
-  const writer = new WasmWriter().bytes(assemble(`${path}.wat`));
-  if (existsSync(manifest)) {
-    const body = new WasmWriter().name(MANIFEST_SECTION).bytes(readFileSync(manifest)).finish();
-    writer.section({ id: SECTION.custom, body });
-  }
-  put(`${path}.wasm`, writer.finish());
+  const module = assemble(`${path}.wat`);
+  put(`${path}.wasm`, existsSync(manifest) ? packPlugin(module, readFileSync(manifest)) : module);
 }
 
-if (withRust) {
+if (withCompilers) {
   const scratch = mkdtempSync(join(tmpdir(), "build-plugins-"));
   try {
     for (const entry of readdirSync(join(root, "wasm-plugins"), { withFileTypes: true })) {
       const script = join(root, "wasm-plugins", entry.name, "build.sh");
-      if (!entry.isDirectory() || !existsSync(script)) continue;
+      if (!entry.isDirectory() || !existsSync(script) || (only !== undefined && entry.name !== only)) continue;
       const out = join(scratch, `${entry.name}.wasm`);
       execFileSync("bash", [script, out], { stdio: "inherit" });
-      put(`wasm-plugins/${entry.name}/${entry.name}.wasm`, readFileSync(out));
+      const manifest = readFileSync(join(root, "wasm-plugins", entry.name, "manifest.json"));
+      put(`wasm-plugins/${entry.name}/${entry.name}.wasm`, packPlugin(readFileSync(out), manifest));
     }
   } finally {
     rmSync(scratch, { recursive: true });

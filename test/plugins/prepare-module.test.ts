@@ -29,7 +29,7 @@ function manifest(parts: Record<string, unknown> = {}): string {
 test("prepareModule() reads the demo plugin's manifest and memory", async () => {
   const prepared = await prepareModule(wasm("demo/demo"), "file");
   assert.equal(prepared.manifest.name, "demo");
-  assert.deepEqual(prepared.manifest.functions.map(({ name }) => name), ["greet", "echo", "wordcount"]);
+  assert.deepEqual(prepared.manifest.functions.map(({ name }) => name), ["greet", "echo", "wordcount", "primes"]);
   assert.equal(prepared.manifest.functions[2]!.outputContentType, "application/json");
   assert(prepared.memory!.min > 0);
   assert.equal(prepared.memory!.max, 65_536);

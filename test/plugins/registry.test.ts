@@ -112,7 +112,7 @@ test("a newer program replaces the demo plugin that an older one brought", async
   const registry = { version: 1, builtin: sha256, plugins: { [sha256]: { enabled: true, origin: "builtin" } } };
   await writeFile(join(folder, "registry.json"), JSON.stringify(registry));
   const host = await openHost(t, { folder });
-  assert.deepEqual(host.list().map(({ name, version }) => `${name}@${version}`), ["demo@1.0.0"]);
+  assert.deepEqual(host.list().map(({ name, version }) => `${name}@${version}`), ["demo@1.1.0"]);
 });
 
 test("installing the same bytes again changes nothing; other bytes of that version are refused", async (t) => {

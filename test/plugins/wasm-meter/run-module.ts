@@ -20,7 +20,7 @@ function withCounters({ exports }: ModuleOutline, globals: MeterGlobals): Uint8A
   const kinds = { function: 0, table: 1, memory: 2, global: 3, tag: 4 } as const;
   const writer = new WasmWriter().u32(exports.length + 3);
   for (const { name, kind, index } of exports) writer.name(name).byte(kinds[kind]).u32(index);
-  for (const [name, index] of Object.entries(globals)) writer.name(`meter:${name}`).byte(3).u32(index);
+  for (const [name, index] of Object.entries(globals)) writer.name(`velas:${name}`).byte(3).u32(index);
   return writer.finish();
 }
 
@@ -55,6 +55,6 @@ export class Metered {
   }
 
   #global(name: keyof MeterGlobals): WebAssembly.Global {
-    return this.exports[`meter:${name}`] as WebAssembly.Global;
+    return this.exports[`velas:${name}`] as WebAssembly.Global;
   }
 }

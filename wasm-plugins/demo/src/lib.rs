@@ -30,3 +30,27 @@ pub fn wordcount(input: String) -> FnResult<String> {
     let bytes = input.len();
     Ok(format!(r#"{{"lines":{lines},"words":{words},"bytes":{bytes}}}"#))
 }
+
+/// Counts the prime numbers up to a number of at most 10,000,000.
+#[plugin_fn]
+pub fn primes(input: String) -> FnResult<String> {
+    let limit = match input.trim().parse::<usize>() {
+        Ok(limit) if limit <= 10_000_000 => limit,
+        _ => return Err(Error::msg("primes wants a whole number from 0 to 10000000").into()),
+    };
+    let mut composite = vec![false; limit + 1];
+    let mut count = 0;
+    for n in 2..=limit {
+        if composite[n] {
+            continue;
+        }
+        count += 1;
+        // A usize has 32 bits here, too few for the square of a large prime.
+        let mut multiple = n as u64 * n as u64;
+        while multiple <= limit as u64 {
+            composite[multiple as usize] = true;
+            multiple += n as u64;
+        }
+    }
+    Ok(count.to_string())
+}
