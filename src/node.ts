@@ -2,7 +2,15 @@ import { constants } from "node:fs";
 import { access, mkdir, readFile } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { dirname } from "node:path";
-import { type Address, type Config, dataPaths, isLoopback, parseAddress } from "./config/mod.ts";
+import {
+  type Address,
+  type Config,
+  dataPaths,
+  effectiveSettings,
+  isLoopback,
+  parseAddress,
+  type ValueSource,
+} from "./config/mod.ts";
 import { type Log, type NodeDescriber, NodeError, type NodeId, systemClock, toNodeError, VERSION } from "./core/mod.ts";
 import { freeLedger } from "./payments/mod.ts";
 import { openPluginHost, type Plugins } from "./plugins/mod.ts";
@@ -16,6 +24,8 @@ import { openStore } from "./storage/mod.ts";
 
 export interface StartNodeOptions {
   readonly config: Config;
+  /** Where the values come from, to be shown on the web page. */
+  readonly sources?: ReadonlyMap<string, ValueSource>;
   readonly log: Log;
 }
 
@@ -40,7 +50,7 @@ const RUNNING_PER_WORKER = 32;
  * Builds a node from its configuration and starts it: the one place where implementations meet the interfaces that their
  * consumers declare. When a step fails, what was started is stopped again and the NodeError of the step is thrown.
  */
-export async function startNode({ config, log }: StartNodeOptions): Promise<RunningNode> {
+export async function startNode({ config, sources, log }: StartNodeOptions): Promise<RunningNode> {
   assertRuntimeSupported();
   const closers: (() => Promise<void>)[] = [];
   const closeAll = async () => {
@@ -49,20 +59,20 @@ export async function startNode({ config, log }: StartNodeOptions): Promise<Runn
     }
   };
   try {
-    return await assemble({ config, log, closers, closeAll });
+    return await assemble({ config, sources: sources ?? new Map(), log, closers, closeAll });
   } catch (error) {
     await closeAll();
     throw toNodeError(error);
   }
 }
 
-interface Assembly extends StartNodeOptions {
+interface Assembly extends Required<StartNodeOptions> {
   /** What to stop, in the order in which it was started. */
   readonly closers: (() => Promise<void>)[];
   readonly closeAll: () => Promise<void>;
 }
 
-async function assemble({ config, log, closers, closeAll }: Assembly): Promise<RunningNode> {
+async function assemble({ config, sources, log, closers, closeAll }: Assembly): Promise<RunningNode> {
   const { dataDir } = config.node;
   await makeDataDir(dataDir);
   const paths = dataPaths(dataDir);
@@ -155,6 +165,7 @@ async function assemble({ config, log, closers, closeAll }: Assembly): Promise<R
         live: () => true,
         ready: () => ({ ready: health.ready, reasons: health.ready ? [] : ["The node is shutting down"] }),
       },
+      settings: () => effectiveSettings(config, sources),
       limits: config.rest,
       stopping: stopping.signal,
       ...hostCheck(config, restListen),

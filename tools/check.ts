@@ -6,11 +6,13 @@ const STEPS: readonly (readonly [name: string, command: string, ...args: string[
   ["format", "deno", "fmt", "--check"],
   ["lint", "deno", "lint"],
   ["types", "tsc", "-p", "."],
+  ["types of the web page", "tsc", "-p", "web"],
   ["import direction", process.execPath, "tools/check-imports.ts"],
   ["protocol: lint", "buf", "lint"],
   ["protocol: format", "buf", "format", "--diff", "--exit-code"],
   ["protocol: compatible with v1", "buf", "breaking", "--against", "test/vectors/proto-v1.binpb"],
   ["codec kernel is fresh", process.execPath, "tools/build-kernel.ts", "--check"],
+  ["web page is fresh", process.execPath, "tools/build-web.ts", "--check"],
   ["generated code is fresh", process.execPath, "tools/gen.ts", "--check"],
 ];
 

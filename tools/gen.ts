@@ -44,8 +44,10 @@ try {
   } else {
     rmSync("src/gen", { recursive: true, force: true });
     cpSync(fresh, "src/gen", { recursive: true });
-    const docs = spawnSync(process.execPath, ["tools/gen-docs.ts"], { stdio: "inherit" });
-    process.exitCode = docs.status ?? 1;
+    for (const tool of ["tools/gen-docs.ts", "tools/build-web.ts"]) {
+      const run = spawnSync(process.execPath, [tool], { stdio: "inherit" });
+      if (run.status !== 0) process.exitCode = run.status ?? 1;
+    }
   }
 } finally {
   rmSync(scratch, { recursive: true, force: true });

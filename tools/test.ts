@@ -1,6 +1,7 @@
 /**
  * Runs the tests: `npm test [-- --runtime deno] [-- files or folders below test/]`. End-to-end tests run against the source unless
- * VELAS_SPHERE_EXE names an executable. Tests in `test/interop` need other tool chains or root and run only when named, as CI does.
+ * VELAS_SPHERE_EXE names an executable. Tests in `test/interop` need other tool chains or root, those in `test/ui` Debian's chromium: they run only when named, as CI
+ * does.
  */
 import { spawnSync } from "node:child_process";
 import { globSync } from "node:fs";
@@ -17,7 +18,7 @@ const patterns = positionals.length === 0
   : positionals.map((place) => place.endsWith(".ts") ? place : `${place.replace(/\/$/, "")}/**/*.test.ts`);
 const named = positionals.length > 0;
 const files = patterns.flatMap((pattern) => globSync(pattern)).filter((file) =>
-  named || !file.startsWith("test/interop/")
+  named || !/^test\/(interop|ui)\//.test(file)
 ).sort();
 if (files.length === 0) {
   console.error(`No test files match ${patterns.join(" ")}. Name files or folders such as test/core.`);

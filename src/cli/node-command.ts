@@ -24,7 +24,7 @@ export function addNodeCommand(program: Command, cli: CliContext): void {
 }
 
 async function runNode(cli: CliContext, flags: SettingFlags): Promise<void> {
-  const { config, notices, file } = loadFor(cli, flags);
+  const { config, sources, notices, file } = loadFor(cli, flags);
   const { createLogger } = await import("./logger.ts"); // clients start faster without it
   const log = createLogger({ ...config.log, env: cli.env });
   cli.onFault = (error) => {
@@ -33,7 +33,7 @@ async function runNode(cli: CliContext, flags: SettingFlags): Promise<void> {
   };
   for (const notice of notices) log.warn(notice);
 
-  const node = await startNode({ config, log });
+  const node = await startNode({ config, sources, log });
   log.info("Serving", {
     nodeId: node.nodeId,
     rest: restUrl(node.restAddress),

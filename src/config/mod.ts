@@ -7,6 +7,7 @@
 export { type Address, isLoopback, parseAddress } from "./address.ts";
 export { valueOf } from "./check.ts";
 export { type DataPaths, dataPaths } from "./data-paths.ts";
+export { effectiveSettings, type EffectiveValue } from "./effective.ts";
 export { configJsonSchema } from "./json-schema.ts";
 export {
   defaultConfig,

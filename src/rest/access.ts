@@ -1,15 +1,21 @@
 import { createHash, timingSafeEqual } from "node:crypto";
 import type { IncomingMessage } from "node:http";
+import type { Clock } from "../core/mod.ts";
 import { NodeError } from "../core/mod.ts";
+import type { SessionCookies } from "./session-cookie.ts";
 
 export interface AccessOptions {
   readonly token?: string | undefined;
   readonly allowedHosts?: readonly string[] | undefined;
   readonly allowedOrigins?: readonly string[] | undefined;
+  /** Logins of the web page, which count as the token. */
+  readonly cookies?: SessionCookies | undefined;
+  readonly clock: Pick<Clock, "now">;
 }
 
-/** The one route that a supervisor may ask without a token. */
-const OPEN_PATH = /^\/healthz(?:\?|$)/;
+/** What needs no token: a supervisor's question, and the files of the web page, which hold nothing of the node. */
+const OPEN_PATH = /^\/(?:healthz|ui\/[a-z.]+)(?:\?|$)/;
+const PAGE_PATH = /^\/(?:\?|$)/;
 
 /** The error that refuses a request; undefined when it may pass. */
 export type AccessCheck = (incoming: IncomingMessage) => NodeError | undefined;
@@ -21,9 +27,11 @@ export type AccessCheck = (incoming: IncomingMessage) => NodeError | undefined;
  *    rebinding) still sends its own name.
  * 2. Origin: a browser names the page's site on every request of another site that could change something. Only the node's
  *    own pages and `allowedOrigins` pass; programs such as curl send none.
- * 3. Token, when one is set, compared in constant time by its digest, so that its length does not show either.
+ * 3. Token, when one is set, compared in constant time by its digest, so that its length does not show either; or a login
+ *    of the web page, which for anything but reading must come with an Origin, as browsers send it.
  */
-export function createAccessCheck({ token, allowedHosts, allowedOrigins = [] }: AccessOptions): AccessCheck {
+export function createAccessCheck(options: AccessOptions): AccessCheck {
+  const { token, allowedHosts, allowedOrigins = [], cookies, clock } = options;
   const hosts = allowedHosts && new Set(allowedHosts.map((host) => host.toLowerCase()));
   const origins = new Set(allowedOrigins.map((origin) => origin.toLowerCase()));
   const expected = token === undefined ? undefined : digest(token);
@@ -32,7 +40,8 @@ export function createAccessCheck({ token, allowedHosts, allowedOrigins = [] }: 
   // Nearly every request names the same host.
   let lastKnown: string | undefined;
 
-  return ({ headers, url = "" }) => {
+  return (incoming) => {
+    const { headers, url = "", method } = incoming;
     const host = headers.host?.toLowerCase() ?? "";
     if (host !== lastKnown && isKnown(host)) lastKnown = host;
     if (host !== lastKnown) {
@@ -52,6 +61,14 @@ export function createAccessCheck({ token, allowedHosts, allowedOrigins = [] }: 
       return foreignOrigin("a cross-site request");
     }
     if (expected === undefined || OPEN_PATH.test(url)) return undefined;
+    if (PAGE_PATH.test(url) && method === "GET" && headers.accept?.includes("text/html")) return undefined;
+    const reads = method === "GET" || method === "HEAD";
+    if (
+      headers.authorization === undefined && headers.cookie !== undefined && (reads || origin !== undefined) &&
+      cookies?.accepts(incoming, clock.now())
+    ) {
+      return undefined;
+    }
     const given = /^Bearer +([^ ]+) *$/i.exec(headers.authorization ?? "")?.[1];
     if (given !== undefined && timingSafeEqual(digest(given), expected)) return undefined;
     return new NodeError(

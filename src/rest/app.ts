@@ -17,7 +17,12 @@ import { withStatus } from "./problem.ts";
 import { requestIdOf } from "./request-id.ts";
 import { StaticFirstRouter } from "./router.ts";
 import type { RestApp } from "./routes.ts";
+import { createSessionCookies } from "./session-cookie.ts";
+import { addSessionRoutes } from "./sessions.ts";
+import { addSettingsRoute } from "./settings.ts";
+import { addStatsRoutes } from "./stats.ts";
 import { addTaskRoutes } from "./tasks.ts";
+import { addUiRoutes } from "./ui.ts";
 
 const METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"] as const;
 
@@ -34,7 +39,10 @@ const NO_ROUTE = "none";
 export function createRestApp(options: RestAppOptions): RestApp {
   const { log, clock, metrics } = options;
   const app: RestApp = new OpenAPIHono<RestEnv>({ router: new StaticFirstRouter() });
-  const refuse = createAccessCheck(options);
+  const cookies = options.token === undefined
+    ? undefined
+    : createSessionCookies({ token: options.token, nodeId: options.node.describe().nodeId });
+  const refuse = createAccessCheck({ ...options, cookies });
   const cors = createCors(options.allowedOrigins);
   const requests = metrics.counter(
     "velas_http_requests_total",
@@ -93,6 +101,10 @@ export function createRestApp(options: RestAppOptions): RestApp {
     addFileRoutes(app, { ...options, files: options.files, serveEvents });
     addLegacyFileRoutes(app, { ...options, files: options.files });
   }
+  addStatsRoutes(app, options);
+  addSessionRoutes(app, { ...options, cookies });
+  if (options.settings !== undefined) addSettingsRoute(app, options.settings);
+  addUiRoutes(app);
   addDocumentRoutes(app, options);
 
   app.notFound((c) => {

@@ -3,31 +3,43 @@ import { createHash } from "node:crypto";
 import { json } from "./context.ts";
 import type { RestContext } from "./context.ts";
 import { renderDocs } from "./docs-page.ts";
-import { renderLanding } from "./landing-page.ts";
 import { failures, jsonContent, openApiDocument } from "./openapi.ts";
 import type { RestAppOptions } from "./options.ts";
 import { PAGE_HEADERS } from "./page.ts";
 import { addRoute } from "./routes.ts";
 import type { RestApp } from "./routes.ts";
 import { Landing } from "./schemas.ts";
+import { uiFile } from "./ui.ts";
 
 const TAGS = ["Operations"];
 
-/** Where the landing page leads. */
+/** Where the answer to programs leads, and by which the web page knows what this node has. */
 const LINKS = {
   docs: "/v1/docs",
   openapi: "/v1/openapi.json",
   node: "/v1/node",
   plugins: "/v1/plugins",
   tasks: "/v1/tasks",
+  files: "/v1/files",
+  peers: "/v1/peers",
+  payments: "/v1/payments",
+  config: "/v1/config",
+  stats: "/v1/stats",
+  events: "/v1/events",
   health: "/healthz",
   readiness: "/readyz",
   metrics: "/metrics",
 };
 
-/** What tells about the API itself: the landing page, the OpenAPI document, and a page made from it. */
+/** The links whose routes are there: parts that a node lacks have none. */
+function linksOf(app: RestApp): Record<string, string> {
+  // Every path matches what runs around each request, so only a second match is a route.
+  return Object.fromEntries(Object.entries(LINKS).filter(([, path]) => app.router.match("GET", path)[0].length > 1));
+}
+
+/** What leads into the API: the web page, the OpenAPI document, and a page made from it. */
 export function addDocumentRoutes(app: RestApp, options: RestAppOptions): void {
-  const { node, health } = options;
+  const { node } = options;
   // Made when first asked for: by then every route is registered.
   let document: ReturnType<typeof openApiDocument> | undefined;
   const theDocument = () => document ??= openApiDocument(app, { token: options.token !== undefined });
@@ -39,7 +51,7 @@ export function addDocumentRoutes(app: RestApp, options: RestAppOptions): void {
     tags: TAGS,
     operationId: "getLanding",
     summary: "Where to go from here",
-    description: "A page for browsers, JSON for everybody else.",
+    description: "The web page for browsers, JSON for everybody else.",
     responses: {
       200: {
         description: "What the node is, with links.",
@@ -51,15 +63,11 @@ export function addDocumentRoutes(app: RestApp, options: RestAppOptions): void {
       ...failures(),
     },
   }, (c) => {
-    const info = node.describe();
-    const { accept } = c.env.incoming.headers;
-    if (!accept?.includes("text/html")) {
-      const { name, version, nodeId } = info;
-      return json({ name, version, nodeId, links: LINKS }, 200, { Vary: "Accept" });
+    if (c.env.incoming.headers.accept?.includes("text/html")) {
+      return uiFile(c, "index.html", { Vary: "Accept, Accept-Encoding" });
     }
-    return new Response(renderLanding({ info, health: health.ready(), origin: originOf(c) }), {
-      headers: { ...PAGE_HEADERS, "Cache-Control": "no-store", Vary: "Accept" },
-    });
+    const { name, version, nodeId } = node.describe();
+    return json({ name, version, nodeId, links: linksOf(app) }, 200, { Vary: "Accept" });
   });
 
   addRoute(app, {

@@ -9,6 +9,8 @@ export interface MetricsRegistry extends Metrics {
   readonly contentType: string;
   /** All metrics as text. */
   render(): Promise<string>;
+  /** The sum over the cells of a counter or gauge that have these labels; undefined when nobody registered the name. */
+  read(name: string, labels?: Labels): number | undefined;
 }
 
 export interface MetricsOptions {
@@ -25,6 +27,7 @@ export function createMetrics(options: MetricsOptions = {}): MetricsRegistry {
   const registry = new Registry();
   if (options.processMetrics ?? true) collectDefaultMetrics({ register: registry });
   const known = new Map<string, Counter | Gauge | Histogram>();
+  const readers = new Map<string, () => readonly Value[]>();
 
   function register<T extends Counter | Gauge | Histogram>(name: string, help: string, make: () => OwnMetric<T>): T {
     let face = known.get(name) as T | undefined;
@@ -36,6 +39,7 @@ export function createMetrics(options: MetricsOptions = {}): MetricsRegistry {
       registry.registerMetric(readable as unknown as Metric);
       face = metric.face;
       known.set(name, face);
+      readers.set(name, metric.values);
     }
     return face;
   }
@@ -43,6 +47,13 @@ export function createMetrics(options: MetricsOptions = {}): MetricsRegistry {
   return {
     contentType: registry.contentType,
     render: () => registry.metrics(),
+    read: (name, labels = NO_LABELS) => {
+      const wanted = Object.entries(labels);
+      return readers.get(name)?.().reduce(
+        (sum, cell) => wanted.every(([label, value]) => cell.labels[label] === value) ? sum + cell.value : sum,
+        0,
+      );
+    },
     counter: (name, help, labelNames = []) => register(name, help, () => makeCounter(labelNames)),
     gauge: (name, help, labelNames = []) => register(name, help, () => makeGauge(labelNames)),
     histogram: (name, help, buckets, labelNames = []) =>
@@ -54,7 +65,7 @@ export function createMetrics(options: MetricsOptions = {}): MetricsRegistry {
 interface OwnMetric<T> {
   readonly type: "counter" | "gauge" | "histogram";
   readonly face: T;
-  values(): readonly Value[];
+  readonly values: () => readonly Value[];
 }
 
 interface Value {

@@ -31,6 +31,17 @@ export interface HealthSource {
   ready(): { readonly ready: boolean; readonly reasons: readonly string[] };
 }
 
+/** One setting as the node runs with it; a secret has no value, only whether it is set. */
+export interface EffectiveSetting {
+  readonly key: string;
+  /** As people read it; absent when it is not set. */
+  readonly value?: string;
+  readonly secret: boolean;
+  /** Where it comes from: a flag, a variable, a file, or the default. */
+  readonly source: string;
+  readonly description: string;
+}
+
 /** Bounds of the HTTP listener and of what it serves. */
 export interface RestLimits {
   /** The largest request body, in bytes. */
@@ -74,6 +85,8 @@ export interface RestAppOptions {
   readonly peers: PeerDirectory;
   readonly health: HealthSource;
   readonly metrics: MetricsRegistry;
+  /** The effective configuration, for people to read; without it there is no such route. */
+  readonly settings?: () => readonly EffectiveSetting[];
   /** Who asks when a call comes in here: the node's own id, since REST belongs to its owner. */
   readonly requester: RequesterId;
   readonly log: Log;

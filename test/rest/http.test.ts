@@ -17,7 +17,8 @@ test("HEAD answers as GET without a body, on every GET route", async (t) => {
     // GET /file names its file in a body, which HEAD does not have.
     if (!("get" in methods) || path === "/file") continue;
     const query = path.startsWith("/v1/file/") || path === "/v1/file" ? "?name=demo" : "";
-    const place = url + path.replace("{ref}", "demo").replace("{id}", path.startsWith("/v1/files") ? id : "t1") + query;
+    const ids = { "{ref}": "demo", "{file}": "app.js", "{id}": path.startsWith("/v1/files") ? id : "t1" };
+    const place = url + path.replace(/\{\w+\}/, (name) => ids[name as keyof typeof ids]) + query;
     const answer = await fetch(place, { method: "HEAD" });
     assert.equal(answer.status, 200, path);
     assert.equal(await answer.text(), "");

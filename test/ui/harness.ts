@@ -1,0 +1,69 @@
+/** Drives the web page of real nodes in Chromium. `VELAS_SPHERE_SCREENSHOTS` names a folder for pictures of what the tests saw. */
+import assert from "node:assert/strict";
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import process from "node:process";
+import { chromium } from "playwright-core";
+import type { Browser, BrowserContextOptions, Page } from "playwright-core";
+import type { TestScope } from "../testing.ts";
+
+const CHROMIUM = process.env["CHROMIUM"] ?? "/usr/bin/chromium";
+
+const FLAGS = [
+  "--no-sandbox",
+  "--disable-gpu",
+  "--disable-quic",
+  "--no-first-run",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync",
+  "--autoplay-policy=no-user-gesture-required",
+];
+
+/** Starts a browser that goes with the test. */
+export async function openBrowser(t: TestScope): Promise<Browser> {
+  const browser = await chromium.launch({ executablePath: CHROMIUM, args: FLAGS });
+  t.after(() => browser.close());
+  return browser;
+}
+
+export interface OpenPageOptions extends BrowserContextOptions {
+  /** Text of console messages and failed calls that the test provokes; any other fails it. */
+  readonly mayFail?: RegExp;
+  readonly browser?: Browser;
+}
+
+export interface OpenedPage {
+  readonly page: Page;
+  /** Fails when the page complained of anything, or asked anything of another host. */
+  assertQuiet(): void;
+}
+
+/** Opens a page of a node in a fresh profile. */
+export async function openPage(t: TestScope, url: string, options: OpenPageOptions = {}): Promise<OpenedPage> {
+  const { mayFail, browser = await openBrowser(t), ...context } = options;
+  const opened = await browser.newContext({ viewport: { width: 1280, height: 860 }, locale: "en-GB", ...context });
+  const page = await opened.newPage();
+  const complaints: string[] = [];
+  page.on("console", (message) => {
+    if (["error", "warning"].includes(message.type())) complaints.push(message.text());
+  });
+  page.on("pageerror", (error) => complaints.push(error.message));
+  page.on("request", (request) => {
+    const { protocol, host } = new URL(request.url());
+    if (protocol !== "blob:" && host !== new URL(url).host) complaints.push(`asked ${request.url()}`);
+  });
+  await page.goto(url);
+  return {
+    page,
+    assertQuiet: () => assert.deepEqual(complaints.filter((text) => mayFail === undefined || !mayFail.test(text)), []),
+  };
+}
+
+/** Keeps a picture of the page when CI wants pictures. */
+export async function picture(page: Page, name: string): Promise<void> {
+  const folder = process.env["VELAS_SPHERE_SCREENSHOTS"];
+  if (folder === undefined) return;
+  mkdirSync(folder, { recursive: true });
+  await page.screenshot({ path: join(folder, `${name}.png`) });
+}

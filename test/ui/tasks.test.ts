@@ -1,0 +1,104 @@
+import assert from "node:assert/strict";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { scratch, startNode } from "../e2e/harness.ts";
+import { test } from "../testing.ts";
+import { openBrowser, openPage, picture } from "./harness.ts";
+
+test("a task run from the page shows its output and joins the history", async (t) => {
+  const node = await startNode(t, { dataDir: join(scratch(t), "data") });
+  const { page, assertQuiet } = await openPage(t, node.rest);
+  await page.getByRole("link", { name: "Tasks", exact: true }).click();
+  await page.getByLabel("Plugin").selectOption("demo");
+  await page.getByLabel("Function").selectOption("wordcount");
+  await page.getByLabel("Input", { exact: true }).fill("to be or not to be");
+  await page.getByRole("button", { name: "Run", exact: true }).click();
+  await page.locator(".result .output").filter({ hasText: '"words": 6' }).waitFor();
+  await page.locator("tbody tr").filter({ hasText: "wordcount" }).getByText("succeeded").waitFor();
+  await picture(page, "tasks");
+  assertQuiet();
+});
+
+test("a task runs at another node by its address, which is offered again", async (t) => {
+  const provider = await startNode(t, { dataDir: join(scratch(t), "data") });
+  const requester = await startNode(t, { dataDir: join(scratch(t), "data") });
+  const { page, assertQuiet } = await openPage(t, `${requester.rest}/#/tasks`);
+  await page.getByLabel("Provider").fill(provider.rpc);
+  await page.getByLabel("Input", { exact: true }).fill("you");
+  await page.getByLabel("Input", { exact: true }).press("Control+Enter");
+  await page.locator(".result .output").filter({ hasText: "hello, you" }).waitFor();
+  await page.locator("tbody tr").filter({ hasText: provider.rpc }).waitFor();
+  await page.reload();
+  assert.equal(await page.locator("#targets option").getAttribute("value"), provider.rpc);
+  assertQuiet();
+});
+
+test("a file is the input, and what is no text is shown as bytes", async (t) => {
+  const folder = scratch(t);
+  const node = await startNode(t, { dataDir: join(folder, "data") });
+  writeFileSync(join(folder, "bytes.bin"), new Uint8Array([0, 255, 65, 66]));
+  const { page, assertQuiet } = await openPage(t, `${node.rest}/#/tasks`);
+  await page.getByLabel("Function").selectOption("echo");
+  await page.locator("input[type=file]").setInputFiles(join(folder, "bytes.bin"));
+  await page.getByText("bytes.bin").waitFor();
+  await page.getByRole("button", { name: "Run", exact: true }).click();
+  await page.locator(".result .output").filter({ hasText: "00 ff 41 42" }).waitFor();
+  assertQuiet();
+});
+
+test("a task that fails says why in the node's words", async (t) => {
+  const node = await startNode(t, { dataDir: join(scratch(t), "data") });
+  const { page } = await openPage(t, `${node.rest}/#/tasks`);
+  await page.getByLabel("Provider").fill("127.0.0.1:1");
+  await page.getByLabel("Input", { exact: true }).click();
+  await page.getByRole("alert").filter({ hasText: "cannot be reached" }).first().waitFor();
+  await picture(page, "tasks-failure");
+});
+
+test("the details of a task open from the history, close with Escape, and have an address of their own", async (t) => {
+  const node = await startNode(t, { dataDir: join(scratch(t), "data") });
+  await fetch(`${node.rest}/v1/tasks`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({ id: "job-1", plugin: "demo", function: "greet", input: "hello" }),
+  });
+  const { page, assertQuiet } = await openPage(t, `${node.rest}/#/tasks/job-1`);
+  const dialog = page.getByRole("dialog");
+  await dialog.getByText("world").waitFor();
+  await picture(page, "task-details");
+  await page.keyboard.press("Escape");
+  await dialog.waitFor({ state: "detached" });
+  await page.locator("tbody").getByRole("link", { name: "job-1" }).click();
+  await dialog.getByText("demo@1.0.0 greet").waitFor();
+  assert.match(page.url(), /#\/tasks\/job-1$/);
+  assertQuiet();
+});
+
+test("the overview plots what the node does and follows it live", async (t) => {
+  const node = await startNode(t, { dataDir: join(scratch(t), "data") });
+  const browser = await openBrowser(t);
+  const { page, assertQuiet } = await openPage(t, node.rest, { browser });
+  await page.getByText("Ready", { exact: true }).waitFor();
+  const done = page.locator(".tile").filter({ hasText: "Tasks done" }).locator("b");
+  assert.equal(await done.textContent(), "0");
+  for (let i = 0; i < 25; i++) {
+    await fetch(`${node.rest}/task`, { method: "POST", body: JSON.stringify({ id: "1", input: "hello" }) });
+  }
+  await done.filter({ hasText: /^25$/ }).waitFor();
+  await page.locator(".chart canvas").first().waitFor();
+  assert.equal(await page.locator(".chart").count(), 4);
+  await picture(page, "overview");
+  for (
+    const [name, look] of [["dark", { colorScheme: "dark" as const }], ["phone", {
+      viewport: { width: 390, height: 844 },
+    }]] as const
+  ) {
+    const other = await openPage(t, node.rest, { browser, ...look });
+    await other.page.locator(".chart canvas").first().waitFor();
+    const overflow = "document.documentElement.scrollWidth - document.documentElement.clientWidth";
+    assert.equal(await other.page.evaluate(overflow), 0, `${name} scrolls sideways`);
+    await picture(other.page, `overview-${name}`);
+    other.assertQuiet();
+  }
+  assertQuiet();
+});

@@ -1,0 +1,90 @@
+// What the API answers with, as far as the page uses it; the OpenAPI document has all of it.
+
+export interface NodeInfo {
+  readonly nodeId: string;
+  readonly name: string;
+  readonly version: string;
+  readonly plugins: readonly Plugin[];
+  readonly limits: {
+    readonly inputBytes: number;
+    readonly outputBytes: number;
+    readonly memoryBytes: number;
+    readonly timeoutMs: number;
+  };
+}
+
+export interface PluginFunction {
+  readonly name: string;
+  readonly inputContentType: string;
+  readonly outputContentType: string;
+  readonly description: string;
+}
+
+export interface Plugin {
+  readonly name: string;
+  readonly version: string;
+  readonly sha256: string;
+  readonly runtime: "wasm" | "grpc";
+  readonly functions: readonly PluginFunction[];
+  readonly description: string;
+  readonly isDefault: boolean;
+  readonly enabled: boolean;
+  readonly ready: boolean;
+  readonly problem?: string;
+  readonly address?: string;
+  readonly sizeBytes?: number;
+}
+
+export const TASK_STATES = ["queued", "running", "succeeded", "failed", "canceled", "expired"] as const;
+export type TaskState = typeof TASK_STATES[number];
+
+export interface Usage {
+  readonly wallMicros: number;
+  readonly inputBytes: number;
+  readonly outputBytes: number;
+  readonly instructions: number;
+}
+
+export interface Task {
+  readonly id: string;
+  readonly target?: string;
+  readonly plugin: string;
+  readonly resolvedPlugin: string;
+  readonly pluginSha256: string;
+  readonly function: string;
+  readonly contentType: string;
+  readonly limits: { readonly timeoutMs: number; readonly memoryBytes: number; readonly outputBytes: number };
+  readonly state: TaskState;
+  readonly reason?: string;
+  readonly message?: string;
+  readonly createdAt: string;
+  readonly startedAt?: string;
+  readonly finishedAt?: string;
+  readonly expiresAt?: string;
+  readonly attempts: number;
+  readonly usage?: Usage;
+  readonly outputContentType?: string;
+  readonly inputSha256: string;
+  readonly outputSha256?: string;
+}
+
+export interface Stats {
+  readonly stepMs: number;
+  readonly at: readonly number[];
+  readonly values: Readonly<Record<string, readonly (number | null)[] | undefined>>;
+}
+
+export interface Sample {
+  readonly at: number;
+  readonly ready: { readonly ready: boolean; readonly reasons: readonly string[] };
+  readonly values: Readonly<Record<string, number | undefined>>;
+}
+
+export interface Setting {
+  readonly key: string;
+  readonly value?: string;
+  readonly secret: boolean;
+  readonly isSet: boolean;
+  readonly source: string;
+  readonly description: string;
+}

@@ -1,0 +1,190 @@
+import { useSignal } from "@preact/signals";
+import type { ComponentChildren, JSX } from "preact";
+import { useMemo } from "preact/hooks";
+import { getJson, query } from "../api.ts";
+import type { Stats, Task } from "../api-types.ts";
+import { bytes, count, duration, few } from "../format.ts";
+import { cpu, epoch, node, sample } from "../live.ts";
+import { Chart } from "../parts/chart.tsx";
+import { Copy } from "../parts/copy.tsx";
+import { Empty, Loaded, Text } from "../parts/states.tsx";
+import { TaskRows } from "../parts/task-rows.tsx";
+import { useChange, useResource } from "../resource.ts";
+import type { Resource } from "../resource.ts";
+import { href } from "../route.ts";
+import { rateOf, useStats } from "../stats.ts";
+
+type Span = "1h" | "24h";
+const SPANS: readonly (readonly [Span, string])[] = [["1h", "Hour"], ["24h", "Day"]];
+const RECENT_TASKS = 6;
+
+/** How the node is, at a glance: whether it is well, what it does now, and what it did. */
+export function Overview(): JSX.Element {
+  const span = useSignal<Span>("1h");
+  const stats = useResource<Stats>((abort) => getJson(`v1/stats${query({ span: span.value })}`, abort), [
+    span.value,
+    epoch.value,
+  ]);
+  const recent = useResource<{ tasks: readonly Task[] }>(
+    (abort) => getJson(`v1/tasks${query({ pageSize: RECENT_TASKS })}`, abort),
+    [epoch.value],
+  );
+  useChange(sample, recent.reload);
+  return (
+    <>
+      <Tiles />
+      <section aria-labelledby="load">
+        <header class="section-head">
+          <h2 id="load">Load</h2>
+          <div class="segments" role="group" aria-label="How far back">
+            {SPANS.map(([value, label]) => (
+              <button
+                key={value}
+                type="button"
+                aria-pressed={span.value === value}
+                onClick={() => span.value = value}
+              >
+                {label}
+              </button>
+            ))}
+          </div>
+        </header>
+        <Loaded of={stats} rows={6}>{(value) => <Charts stats={value} grows={span.value === "1h"} />}</Loaded>
+      </section>
+      <section aria-labelledby="recent">
+        <header class="section-head">
+          <h2 id="recent">Latest tasks</h2>
+          <a href={href("tasks")}>All tasks</a>
+        </header>
+        <RecentTasks tasks={recent} />
+      </section>
+      <About />
+    </>
+  );
+}
+
+function RecentTasks({ tasks }: { readonly tasks: Resource<{ tasks: readonly Task[] }> }): JSX.Element {
+  return (
+    <Loaded of={tasks}>
+      {({ tasks: list }) =>
+        list.length > 0 ? <TaskRows tasks={list} /> : (
+          <Empty icon="tasks" title="No tasks yet">
+            <p>
+              <a href={href("tasks")}>Run the first one</a>; it takes a second.
+            </p>
+          </Empty>
+        )}
+    </Loaded>
+  );
+}
+
+interface TileProps {
+  readonly name: string;
+  readonly value: ComponentChildren;
+  readonly note?: ComponentChildren;
+  readonly tone?: "ok" | "bad";
+}
+
+function Tile({ name, value, note, tone }: TileProps): JSX.Element {
+  return (
+    <div class={`tile ${tone ?? ""}`}>
+      <dt>{name}</dt>
+      <dd>
+        <b>{value}</b>
+        {note !== undefined && <span class="small quiet">{note}</span>}
+      </dd>
+    </div>
+  );
+}
+
+function Tiles(): JSX.Element {
+  const now = sample.value;
+  const values = now?.values ?? {};
+  const show = (value: number | undefined, how: (value: number) => string) => value === undefined ? "–" : how(value);
+  const ready = now?.ready;
+  const failed = (values["tasksFailed"] ?? 0) + (values["tasksExpired"] ?? 0) + (values["tasksRejected"] ?? 0);
+  return (
+    <dl class="tiles">
+      <Tile
+        name="State"
+        value={ready === undefined ? "–" : ready.ready ? "Ready" : "Not ready"}
+        note={ready === undefined ? "" : ready.ready ? "takes tasks" : ready.reasons.join("; ")}
+        {...(ready === undefined ? {} : { tone: ready.ready ? "ok" : "bad" })}
+      />
+      <Tile
+        name="Running"
+        value={show(values["tasksRunning"], count)}
+        note={`${show(values["tasksQueued"], count)} waiting`}
+      />
+      <Tile
+        name="Tasks done"
+        value={show(values["tasksSucceeded"], count)}
+        note={failed === 0 ? "none failed" : `${count(failed)} failed`}
+      />
+      <Tile name="Memory" value={show(values["memoryBytes"], bytes)} note="resident" />
+      <Tile
+        name="Processor"
+        value={show(cpu.value, (share) => `${few(share * 100)} %`)}
+        note="of one core"
+      />
+    </dl>
+  );
+}
+
+function Charts({ stats, grows }: { readonly stats: Stats; readonly grows: boolean }): JSX.Element {
+  const { at, values } = useStats(stats, grows);
+  const lines = useMemo(() => {
+    const rate = (name: string) => rateOf(at, values[name] ?? []);
+    const now = (name: string) => values[name] ?? [];
+    const percent = rate("cpuSeconds").map((cores) => cores === null ? null : cores * 100);
+    return {
+      tasks: [
+        { label: "succeeded", color: "--ok", values: rate("tasksSucceeded") },
+        { label: "failed", color: "--bad", values: rate("tasksFailed") },
+      ],
+      queue: [
+        { label: "running", color: "--accent", values: now("tasksRunning") },
+        { label: "waiting", color: "--warn", values: now("tasksQueued") },
+      ],
+      cpu: [{ label: "of one core", color: "--violet", values: percent }],
+      memory: [{ label: "resident", color: "--teal", values: now("memoryBytes") }],
+    };
+  }, [at, values]);
+  if (at.length < 2) return <p class="quiet">The node started just now; the plots begin with its second reading.</p>;
+  return (
+    <div class="charts">
+      <Chart title="Tasks a second" at={at} lines={lines.tasks} />
+      <Chart title="Tasks now" at={at} lines={lines.queue} />
+      <Chart title="Processor" at={at} lines={lines.cpu} show={(value) => `${few(value)} %`} />
+      <Chart title="Memory" at={at} lines={lines.memory} show={bytes} binary />
+    </div>
+  );
+}
+
+function About(): JSX.Element | null {
+  const info = node.value;
+  if (info === undefined) return null;
+  const { limits } = info;
+  return (
+    <section aria-labelledby="about">
+      <h2 id="about">This node</h2>
+      <dl class="facts">
+        <dt>Name</dt>
+        <dd>
+          <Text of={info.name} />
+        </dd>
+        <dt>Node id</dt>
+        <dd>
+          <Copy text={info.nodeId} />
+        </dd>
+        <dt>Version</dt>
+        <dd>{info.version}</dd>
+        <dt>A task may have</dt>
+        <dd>
+          {bytes(limits.inputBytes)} of input, {bytes(limits.outputBytes)} of output, {bytes(limits.memoryBytes)}{" "}
+          of memory, {duration(limits.timeoutMs)}
+        </dd>
+      </dl>
+    </section>
+  );
+}

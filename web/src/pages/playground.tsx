@@ -1,0 +1,208 @@
+import { signal } from "@preact/signals";
+import type { JSX } from "preact";
+import { useMemo } from "preact/hooks";
+import { getJson, query } from "../api.ts";
+import type { NodeInfo, Plugin } from "../api-types.ts";
+import { bytes } from "../format.ts";
+import { epoch } from "../live.ts";
+import { DropZone } from "../parts/drop-zone.tsx";
+import { Icon } from "../parts/icons.tsx";
+import { Failure, Text } from "../parts/states.tsx";
+import { useResource } from "../resource.ts";
+import { rememberTarget, targets } from "../targets.ts";
+import { submitTask, TaskWatch } from "../task-run.ts";
+import { TaskProgress } from "./task-progress.tsx";
+
+/** What was last filled in; it survives a look at another page. */
+const form = {
+  target: signal(""),
+  plugin: signal(""),
+  function: signal(""),
+  text: signal("hello"),
+  file: signal<File | undefined>(undefined),
+  timeoutMs: signal(""),
+  memoryMiB: signal(""),
+};
+
+const watch = new TaskWatch();
+const started = signal<{ readonly id: string; readonly target: string } | undefined>(undefined);
+const busy = signal(false);
+const refused = signal<unknown>(undefined);
+
+async function run(): Promise<void> {
+  const { target, plugin, file, text, timeoutMs, memoryMiB } = form;
+  busy.value = true;
+  refused.value = undefined;
+  try {
+    const task = await submitTask({
+      target: target.value.trim(),
+      plugin: plugin.value,
+      function: form.function.value,
+      input: file.value ?? text.value,
+      ...(timeoutMs.value === "" ? {} : { timeoutMs: Number(timeoutMs.value) }),
+      ...(memoryMiB.value === "" ? {} : { memoryBytes: Number(memoryMiB.value) * 2 ** 20 }),
+    });
+    started.value = { id: task.id, target: target.value.trim() };
+    watch.watch(task.id, target.value.trim());
+    rememberTarget(target.value.trim());
+  } catch (error) {
+    refused.value = error;
+  } finally {
+    busy.value = false;
+  }
+}
+
+/** Pick a provider, a plugin and a function, give it something, and see what it makes of it. */
+export function Playground(): JSX.Element {
+  const target = form.target.value.trim();
+  const offered = useResource<NodeInfo>((abort) => getJson(`v1/node${query({ target })}`, abort), [
+    target,
+    epoch.value,
+  ]);
+  const plugins = (offered.value?.plugins ?? []).filter(({ ready }) => ready);
+  const plugin = plugins.find(({ name }) => name === form.plugin.value) ??
+    (form.plugin.value === "" ? plugins.find(({ isDefault }) => isDefault) : undefined);
+  const chosen = useMemo(() => plugin?.functions.find(({ name }) => name === form.function.value), [
+    plugin,
+    form.function.value,
+  ]);
+  return (
+    <section class="panel playground" aria-labelledby="playground">
+      <form
+        onSubmit={(event) => {
+          event.preventDefault();
+          void run();
+        }}
+        onKeyDown={(event) => {
+          if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) void run();
+        }}
+      >
+        <h2 id="playground">Run a task</h2>
+        <div class="fields">
+          <label>
+            <span>Provider</span>
+            <input
+              list="targets"
+              placeholder="this node"
+              value={form.target.value}
+              spellcheck={false}
+              autocomplete="off"
+              onChange={(event) => form.target.value = event.currentTarget.value}
+            />
+            <datalist id="targets">{targets.value.map((one) => <option key={one} value={one} />)}</datalist>
+          </label>
+          <PluginPicker plugins={plugins} />
+          <FunctionPicker plugin={plugin} />
+        </div>
+        {offered.error !== undefined && <Failure error={offered.error} retry={offered.reload} />}
+        {chosen !== undefined && chosen.description !== "" && (
+          <p class="quiet small">
+            <Text of={chosen.description} />
+          </p>
+        )}
+        <Input />
+        <details>
+          <summary>Limits</summary>
+          <div class="fields">
+            <label>
+              <span>Time, ms</span>
+              <input
+                type="number"
+                min="1"
+                placeholder="the node's default"
+                value={form.timeoutMs.value}
+                onInput={(event) => form.timeoutMs.value = event.currentTarget.value}
+              />
+            </label>
+            <label>
+              <span>Memory, MiB</span>
+              <input
+                type="number"
+                min="1"
+                placeholder="the node's default"
+                value={form.memoryMiB.value}
+                onInput={(event) => form.memoryMiB.value = event.currentTarget.value}
+              />
+            </label>
+          </div>
+        </details>
+        <div class="buttons">
+          <button type="submit" class="button primary" disabled={busy.value}>
+            <Icon name="tasks" />Run
+          </button>
+          <span class="small quiet">or Ctrl Enter</span>
+        </div>
+        {refused.value !== undefined && <Failure error={refused.value} />}
+      </form>
+      <div class="result" aria-live="polite">
+        {started.value === undefined
+          ? <p class="quiet placeholder">What the task says and gives shows here, as it happens.</p>
+          : <TaskProgress view={watch.view.value} target={started.value.target} />}
+      </div>
+    </section>
+  );
+}
+
+function PluginPicker({ plugins }: { readonly plugins: readonly Plugin[] }): JSX.Element {
+  const choose = (name: string) => {
+    form.plugin.value = name;
+    form.function.value = "";
+  };
+  return (
+    <label>
+      <span>Plugin</span>
+      <select value={form.plugin.value} onChange={(event) => choose(event.currentTarget.value)}>
+        <option value="">its default</option>
+        {plugins.map(({ name, version }) => <option key={name} value={name}>{`${name} ${version}`}</option>)}
+      </select>
+    </label>
+  );
+}
+
+function FunctionPicker({ plugin }: { readonly plugin: Plugin | undefined }): JSX.Element {
+  return (
+    <label>
+      <span>Function</span>
+      <select value={form.function.value} onChange={(event) => form.function.value = event.currentTarget.value}>
+        <option value="">its first</option>
+        {plugin?.functions.map(({ name }) => <option key={name} value={name}>{name}</option>)}
+      </select>
+    </label>
+  );
+}
+
+function Input(): JSX.Element {
+  const file = form.file.value;
+  return (
+    <DropZone label="Drop a file to use it as the input" onFiles={([first]) => form.file.value = first}>
+      {(pick) =>
+        file === undefined
+          ? (
+            <div class="stack">
+              <div class="row">
+                <label for="input">
+                  <span>Input</span>
+                </label>
+                <button type="button" class="link" onClick={pick}>use a file</button>
+              </div>
+              <textarea
+                id="input"
+                rows={6}
+                spellcheck={false}
+                value={form.text.value}
+                onInput={(event) => form.text.value = event.currentTarget.value}
+              />
+            </div>
+          )
+          : (
+            <div class="chosen-file">
+              <Icon name="file" />
+              <span class="grow">
+                <Text of={file.name} /> <span class="quiet">{bytes(file.size)}</span>
+              </span>
+              <button type="button" class="link" onClick={() => form.file.value = undefined}>use text</button>
+            </div>
+          )}
+    </DropZone>
+  );
+}
