@@ -7,6 +7,7 @@ import { createFastPath } from "./fast-path.ts";
 import { Listener, type ListenerLimits } from "./listener.ts";
 import type { Route, UnaryRoute } from "./route.ts";
 import { assertRuntimeSupported } from "./runtime-check.ts";
+import { fileRoutes, type FileRoutesOptions } from "./services/files.ts";
 import { healthRoutes, type HealthSource } from "./services/health.ts";
 import { legacyRoutes } from "./services/legacy.ts";
 import { nodeRoutes } from "./services/node.ts";
@@ -50,6 +51,8 @@ export interface RouteServerOptions {
 export interface RpcServerOptions extends RouteServerOptions {
   readonly tasks: TaskService;
   readonly node: NodeDescriber;
+  /** Without it the owner's programs cannot keep files over RPC. */
+  readonly files?: FileRoutesOptions;
 }
 
 /** A server of RPC methods. */
@@ -74,7 +77,12 @@ const FLUSH_MS = 250;
  * HTTP/2 and HTTP/1.1 on each port. Throws `runtime_unsupported` where a peer could crash it.
  */
 export function createRpcServer(options: RpcServerOptions): RpcServer {
-  const routes = [...taskRoutes(options.tasks), ...nodeRoutes(options.node), ...legacyRoutes(options.tasks)];
+  const routes = [
+    ...taskRoutes(options.tasks),
+    ...nodeRoutes(options.node),
+    ...legacyRoutes(options.tasks),
+    ...(options.files === undefined ? [] : fileRoutes(options.files)),
+  ];
   return createRouteServer(routes, options);
 }
 

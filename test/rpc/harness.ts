@@ -4,6 +4,7 @@ import net from "node:net";
 import type { RequestListener } from "node:http";
 import { type Log, noMetrics, silentLog, systemClock } from "../../src/core/mod.ts";
 import { createRpcServer, DEFAULT_RPC_LIMITS, HealthState, type RpcLimits, type RpcServer } from "../../src/rpc/mod.ts";
+import type { RpcServerOptions } from "../../src/rpc/server.ts";
 import { fakeNode, FakeTasks } from "./fake-tasks.ts";
 
 export interface Running extends AsyncDisposable {
@@ -19,6 +20,7 @@ export interface StartOptions {
   readonly limits?: Partial<RpcLimits>;
   readonly tls?: { readonly cert: string; readonly key: string };
   readonly fallback?: RequestListener;
+  readonly files?: RpcServerOptions["files"];
 }
 
 /** Starts a server over fake tasks on a port of its own. */
@@ -36,6 +38,7 @@ export async function start(options: StartOptions = {}): Promise<Running> {
     clock: systemClock,
     limits: { ...DEFAULT_RPC_LIMITS, ...options.limits },
     ...(options.tls === undefined ? {} : { tls: options.tls }),
+    ...(options.files === undefined ? {} : { files: options.files }),
     ...(options.fallback === undefined ? {} : { fallback: options.fallback }),
   });
   const { port } = await server.listen({ host: "127.0.0.1", port: 0 });
