@@ -17,6 +17,8 @@ export interface NodeKey {
   readonly nodeId: NodeId;
   /** The EIP-191 personal-message signature of the message: r ‖ s ‖ v, 65 bytes, v 27 or 28, s in the lower half (EIP-2). */
   sign(message: Uint8Array): Uint8Array;
+  /** Signs a digest as it is, such as an EIP-712 one; the form is the same. Never sign a digest that somebody else chose. */
+  signDigest(digest: Uint8Array): Uint8Array;
 }
 
 /** Draws a secret key from the system's randomness. */
@@ -34,7 +36,11 @@ export function nodeKeyOf(secretKey: Uint8Array): NodeKey {
   }
   const secret = secretKey.slice();
   const nodeId = addressOf(secp256k1.getPublicKey(secret, false));
-  return { nodeId, sign: (message) => signPersonalMessage(message, secret) };
+  return {
+    nodeId,
+    sign: (message) => signDigest(personalMessageHash(message), secret),
+    signDigest: (digest) => signDigest(digest, secret),
+  };
 }
 
 /**
@@ -42,6 +48,11 @@ export function nodeKeyOf(secretKey: Uint8Array): NodeKey {
  * signature is malformed or malleable (s in the upper half, v not 27 or 28), or belongs to no key.
  */
 export function recoverSigner(message: Uint8Array, signature: Uint8Array): NodeId {
+  return recoverDigestSigner(personalMessageHash(message), signature);
+}
+
+/** The node that signed this digest, as {@link NodeKey.signDigest} does. Throws as {@link recoverSigner}. */
+export function recoverDigestSigner(digest: Uint8Array, signature: Uint8Array): NodeId {
   if (signature.length !== SIGNATURE_BYTES) {
     throw new NodeError("invalid_argument", `A signature has ${SIGNATURE_BYTES} bytes, not ${signature.length}`);
   }
@@ -52,7 +63,7 @@ export function recoverSigner(message: Uint8Array, signature: Uint8Array): NodeI
   try {
     const parsed = secp256k1.Signature.fromBytes(signature.subarray(0, 64)).addRecoveryBit(v - 27);
     if (parsed.hasHighS()) throw new RangeError("s is in the upper half of the curve's order");
-    return addressOf(parsed.recoverPublicKey(personalMessageHash(message)).toBytes(false));
+    return addressOf(parsed.recoverPublicKey(digest).toBytes(false));
   } catch (cause) {
     throw new NodeError("invalid_argument", "The signature is not one that any key makes", { cause });
   }
@@ -87,8 +98,8 @@ export function parseNodeId(text: string): NodeId {
   return checksumAddress(text.slice(2).toLowerCase());
 }
 
-function signPersonalMessage(message: Uint8Array, secretKey: Uint8Array): Uint8Array {
-  const recovered = secp256k1.sign(personalMessageHash(message), secretKey, { prehash: false, format: "recovered" });
+function signDigest(digest: Uint8Array, secretKey: Uint8Array): Uint8Array {
+  const recovered = secp256k1.sign(digest, secretKey, { prehash: false, format: "recovered" });
   const signature = new Uint8Array(SIGNATURE_BYTES);
   signature.set(recovered.subarray(1));
   signature[64] = 27 + recovered[0]!;

@@ -4,6 +4,7 @@
  * `runtime.ts`, which finds the program's own files.
  */
 export * from "./clock.ts";
+export * from "./deal.ts";
 export * from "./errors.ts";
 export * from "./file.ts";
 export * from "./identity.ts";
@@ -12,6 +13,7 @@ export * from "./log.ts";
 export * from "./metrics.ts";
 export * from "./node-info.ts";
 export * from "./plugin.ts";
+export * from "./price.ts";
 export * from "./runtime.ts";
 export * from "./shard.ts";
 export * from "./stored-request.ts";
@@ -21,6 +23,7 @@ export * from "./task-digest.ts";
 export * from "./task-id.ts";
 export * from "./task-position.ts";
 export * from "./task.ts";
+export * from "./typed-data.ts";
 export * from "./usage.ts";
 export * from "./version.ts";
 export * from "./wei.ts";

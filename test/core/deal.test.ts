@@ -1,0 +1,107 @@
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { test } from "node:test";
+import { hashTypedData } from "viem";
+import {
+  DEAL_TYPES,
+  leaseDigest,
+  nodeKeyOf,
+  type Offer,
+  offerDigest,
+  quoteDigest,
+  type Rates,
+  receiptDigest,
+  recoverDigestSigner,
+  toHex,
+  typedDigest,
+  typeText,
+  voucherDigest,
+  wei,
+} from "../../src/core/mod.ts";
+
+const read = (name: string) => JSON.parse(readFileSync(new URL(`../vectors/${name}.json`, import.meta.url), "utf8"));
+const vectors = read("payments");
+const at = vectors.settlement;
+
+const rates = Object.fromEntries(
+  Object.entries(vectors.rates).map(([name, value]) => [name, name === "token" ? value : wei(BigInt(value as string))]),
+) as unknown as Rates;
+const offer: Offer = { ...vectors.offer, rates };
+const quote = { ...offer, ...vectors.quote };
+
+test("signed deals have the types and digests of the vectors", () => {
+  const receipt = {
+    ...vectors.receipt,
+    charged: wei(BigInt(vectors.receipt.charged)),
+    paid: wei(BigInt(vectors.receipt.paid)),
+  };
+  const digests = {
+    offer: offerDigest(at, offer),
+    quote: quoteDigest(at, quote),
+    lease: leaseDigest(at, vectors.lease),
+    receipt: receiptDigest(at, receipt),
+  };
+  for (const [name, digest] of Object.entries(digests)) {
+    assert.equal(toHex(digest), vectors.digests[name], name);
+    assert.equal(typeText(DEAL_TYPES[name as keyof typeof digests]), vectors.types[name]);
+  }
+});
+
+test("a voucher has the digest that the contract computes", () => {
+  const { chainId, contract, voucher } = read("contracts");
+  const digest = voucherDigest({ chainId, channels: contract }, {
+    channelId: voucher.channelId,
+    cumulative: wei(BigInt(voucher.cumulative)),
+  });
+  assert.equal(toHex(digest), voucher.digest);
+});
+
+test("digests of nested structs are viem's", () => {
+  const fields = (list: readonly (readonly [unknown, string])[]) =>
+    list.map(([type, name]) => ({ name, type: typeof type === "string" ? type : "Rates" }));
+  const nested = DEAL_TYPES.quote.fields.find(([, name]) => name === "rates")![0] as typeof DEAL_TYPES.voucher;
+  const made = hashTypedData({
+    domain: {
+      name: "Velas Sphere Market",
+      version: "1",
+      chainId: at.chainId,
+      verifyingContract: at.channels,
+    },
+    types: { Quote: fields(DEAL_TYPES.quote.fields), Rates: fields(nested.fields) },
+    primaryType: "Quote",
+    message: {
+      ...quote,
+      defaultTimeoutMs: BigInt(quote.defaultTimeoutMs),
+      defaultOutputBytes: BigInt(quote.defaultOutputBytes),
+      issuedAt: BigInt(quote.issuedAt),
+      expiresAt: BigInt(quote.expiresAt),
+    },
+  });
+  assert.equal(made, toHex(quoteDigest(at, quote)));
+});
+
+test("any change of a quote is another digest, and another signer", () => {
+  const key = nodeKeyOf(new Uint8Array(32).fill(7));
+  const digest = quoteDigest(at, quote);
+  const signature = key.signDigest(digest);
+  assert.equal(recoverDigestSigner(digest, signature), key.nodeId);
+  const altered = [
+    { ...quote, rates: { ...rates, minimum: wei(rates.minimum + 1n) } },
+    { ...quote, expiresAt: quote.expiresAt + 1 },
+    { ...quote, channelId: quote.nonce },
+  ];
+  for (const other of altered) assert.notEqual(recoverDigestSigner(quoteDigest(at, other), signature), key.nodeId);
+  for (const place of [{ ...at, chainId: at.chainId + 1 }, { ...at, channels: key.nodeId }]) {
+    assert.notEqual(recoverDigestSigner(quoteDigest(place, quote), signature), key.nodeId);
+  }
+});
+
+test("typedDigest() refuses values that do not fit their type", () => {
+  const domain = { name: "x", chainId: 1, verifyingContract: at.channels };
+  const one = (type: string) => ({ name: "One", fields: [[type, "value"]] }) as const;
+  for (
+    const [type, value] of [["uint128", 1n << 128n], ["uint64", -1n], ["bytes32", "0x00"], ["address", "0xzz"]] as const
+  ) {
+    assert.throws(() => typedDigest(domain, one(type), { value }), { code: "invalid_argument" });
+  }
+});

@@ -1,0 +1,103 @@
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { test } from "node:test";
+import fc from "fast-check";
+import { FREE_RATES, maxTaskPrice, priceOf, type Rates, taskPrice, wei } from "../../src/core/mod.ts";
+
+const vectors = JSON.parse(readFileSync(new URL("../vectors/payments.json", import.meta.url), "utf8"));
+const GIB = 2 ** 30;
+
+function rates(changes: Partial<Rates>): Rates {
+  return { ...FREE_RATES, ...changes };
+}
+
+test("prices are those of the vectors", () => {
+  const { token, ...amounts } = vectors.rates;
+  const all = {
+    token,
+    ...Object.fromEntries(Object.entries(amounts).map(([name, text]) => [name, BigInt(text as string)])),
+  };
+  for (const { quantities, price } of vectors.prices) {
+    const { byteMs, ...rest } = quantities;
+    assert.equal(
+      priceOf(all as Rates, { ...rest, byteMs: BigInt(byteMs ?? 0) }),
+      BigInt(price),
+      JSON.stringify(quantities),
+    );
+  }
+});
+
+test("a price is rounded up once, over all terms together", () => {
+  const half = rates({ gibWritten: wei(1n), gibRead: wei(1n) });
+  assert.equal(priceOf(half, { writtenBytes: GIB / 2, readBytes: GIB / 2 }), 1n);
+  assert.equal(priceOf(half, { writtenBytes: GIB / 2, readBytes: GIB / 2 + 1 }), 2n);
+  assert.equal(priceOf(half, { writtenBytes: 1 }), 1n);
+  assert.equal(priceOf(half, {}), 0n);
+});
+
+test("each unit is what its name says", () => {
+  assert.equal(priceOf(rates({ gibHour: wei(7n) }), { byteMs: BigInt(GIB) * 3_600_000n }), 7n);
+  assert.equal(priceOf(rates({ gibWritten: wei(7n) }), { writtenBytes: GIB }), 7n);
+  assert.equal(priceOf(rates({ gibRead: wei(7n) }), { readBytes: GIB }), 7n);
+  assert.equal(priceOf(rates({ megaInstructions: wei(7n) }), { instructions: 1_000_000 }), 7n);
+  assert.equal(priceOf(rates({ cpuSecond: wei(7n) }), { cpuMicros: 1_000_000 }), 7n);
+  assert.equal(priceOf(rates({ gpuSecond: wei(7n) }), { gpuMicros: 1_000_000 }), 7n);
+});
+
+test("a second in the plugin costs no more than its cap, and alone counts where nothing is metered", () => {
+  const both = rates({ megaInstructions: wei(10n), cpuSecond: wei(25n) });
+  assert.equal(priceOf(both, { instructions: 2_000_000, cpuMicros: 1_000_000 }), 20n);
+  assert.equal(priceOf(both, { instructions: 3_000_000, cpuMicros: 1_000_000 }), 25n);
+  assert.equal(priceOf(both, { instructions: 0, cpuMicros: 1_000_000 }), 25n);
+});
+
+test("the minimum is the least that anything costs", () => {
+  assert.equal(priceOf(rates({ minimum: wei(3n) }), {}), 3n);
+  assert.equal(priceOf(rates({ minimum: wei(3n), gibRead: wei(4n) }), { readBytes: GIB }), 4n);
+});
+
+test("priceOf() refuses what is no safe integer, and what no voucher can carry", () => {
+  for (const readBytes of [-1, 0.5, NaN, Infinity, 2 ** 53]) {
+    assert.throws(() => priceOf(FREE_RATES, { readBytes }), { code: "invalid_argument" });
+  }
+  assert.throws(() => priceOf(FREE_RATES, { byteMs: -1n }), { code: "invalid_argument" });
+  const dear = rates({ gibRead: wei(2n ** 128n - 1n) });
+  assert.equal(priceOf(dear, { readBytes: GIB }), 2n ** 128n - 1n);
+  assert.throws(() => priceOf(dear, { readBytes: GIB + 1 }), { code: "invalid_argument" });
+});
+
+test("maxTaskPrice() refuses a task whose price nothing bounds", () => {
+  const unbounded = rates({ megaInstructions: wei(1n) });
+  const limits = { timeoutMs: 1000, outputBytes: 10 };
+  assert.throws(() => maxTaskPrice(unbounded, limits, 0), { code: "failed_precondition" });
+  assert.equal(maxTaskPrice(unbounded, { ...limits, instructions: 5_000_000 }, 0), 5n);
+});
+
+test("no task within its limits costs more than what was reserved for it", () => {
+  const amount = fc.bigInt({ min: 0n, max: 10n ** 30n }).map(wei);
+  fc.assert(fc.property(
+    fc.record({
+      gibWritten: amount,
+      gibRead: amount,
+      megaInstructions: amount,
+      cpuSecond: amount,
+      minimum: amount,
+    }),
+    fc.nat(86_400_000),
+    fc.nat(2 ** 30),
+    fc.nat(2 ** 30),
+    fc.nat(),
+    fc.double({ min: 0, max: 1, noNaN: true }),
+    (changes, timeoutMs, inputBytes, outputBytes, instructions, part) => {
+      const all = rates(changes);
+      const limits = { timeoutMs, outputBytes, instructions: instructions + 1 };
+      const usage = {
+        wallMicros: Math.floor(timeoutMs * 1500 * part),
+        inputBytes,
+        outputBytes: Math.floor(outputBytes * part),
+        instructions: Math.floor(instructions * part),
+      };
+      assert.ok(taskPrice(all, usage, limits) <= maxTaskPrice(all, limits, inputBytes));
+    },
+  ));
+});
