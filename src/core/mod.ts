@@ -15,6 +15,8 @@ export * from "./node-info.ts";
 export * from "./plugin.ts";
 export * from "./price.ts";
 export * from "./runtime.ts";
+export * from "./session.ts";
+export * from "./shard-receipt.ts";
 export * from "./shard.ts";
 export * from "./stored-request.ts";
 export * from "./stored-task.ts";

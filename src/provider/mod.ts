@@ -24,3 +24,9 @@ export type {
   StorageReservation,
   StorageUsage,
 } from "./shard-ports.ts";
+export {
+  createShardProvider,
+  type ShardLimits,
+  type ShardProvider,
+  type ShardProviderOptions,
+} from "./shard-provider.ts";

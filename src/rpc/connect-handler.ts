@@ -210,12 +210,27 @@ async function serve(
 }
 
 /**
- * Lets Connect stop reading a body in the middle without destroying the request. A destroyed request of HTTP/1.1 that is still being
- * received makes Node stop reading the connection for good, and the next request on it is never seen.
+ * Lets Connect stop reading a body in the middle without destroying the request, and tells a body that was cut off from one that ended. A
+ * destroyed request of HTTP/1.1 that is still being received makes Node stop reading the connection for good, and the next request on it is
+ * never seen. A stream of HTTP/2 that its client resets ends for its reader as if it were whole.
  */
 function leaveUndestroyed(request: Request): void {
   const body = request as IncomingMessage;
-  body[Symbol.asyncIterator] = () => body.iterator({ destroyOnReturn: false }) as ReturnType<typeof body.iterator>;
+  const { stream } = request as { readonly stream?: { readonly rstCode?: number } };
+  const isCut = () => stream === undefined ? !body.complete : (stream.rstCode ?? 0) !== 0;
+  body[Symbol.asyncIterator] = () => {
+    const pieces = body.iterator({ destroyOnReturn: false });
+    const whole: AsyncIterableIterator<unknown> = {
+      async next() {
+        const next = await pieces.next();
+        if (next.done === true && isCut()) throw new ConnectError("the request was cut off", Code.Canceled);
+        return next;
+      },
+      return: () => pieces.return!(),
+      [Symbol.asyncIterator]: () => whole,
+    };
+    return whole as ReturnType<typeof pieces[typeof Symbol.asyncIterator]>;
+  };
 }
 
 function ignore(): void {}

@@ -12,6 +12,7 @@ import { healthRoutes, type HealthSource } from "./services/health.ts";
 import { legacyRoutes } from "./services/legacy.ts";
 import { nodeRoutes } from "./services/node.ts";
 import { reflectionRoutes } from "./services/reflection.ts";
+import { storageRoutes, type StorageRoutesOptions } from "./services/storage.ts";
 import { taskRoutes } from "./services/tasks.ts";
 
 /** Bounds of a server. */
@@ -53,6 +54,8 @@ export interface RpcServerOptions extends RouteServerOptions {
   readonly node: NodeDescriber;
   /** Without it the owner's programs cannot keep files over RPC. */
   readonly files?: FileRoutesOptions;
+  /** Without it other nodes cannot keep shards here. */
+  readonly storage?: Omit<StorageRoutesOptions, "clock">;
 }
 
 /** A server of RPC methods. */
@@ -82,6 +85,7 @@ export function createRpcServer(options: RpcServerOptions): RpcServer {
     ...nodeRoutes(options.node),
     ...legacyRoutes(options.tasks),
     ...(options.files === undefined ? [] : fileRoutes(options.files)),
+    ...(options.storage === undefined ? [] : storageRoutes({ ...options.storage, clock: options.clock })),
   ];
   return createRouteServer(routes, options);
 }

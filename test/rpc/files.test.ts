@@ -46,6 +46,7 @@ type Message = MessageInitShape<typeof PutFileRequestSchema>;
 async function* messages(order: Order, pieces: readonly Uint8Array[]): AsyncGenerator<Message> {
   yield { message: { case: "order", value: order } };
   for (const piece of pieces) yield { message: { case: "chunk", value: piece as Uint8Array<ArrayBuffer> } };
+  yield { message: { case: "end", value: {} } };
 }
 
 async function put(client: Client<typeof FileService>, order: Order, ...pieces: Uint8Array[]): Promise<File> {
@@ -109,6 +110,7 @@ test("the order comes first, and only first", async (t) => {
   await assert.rejects(send([]), failing(Code.InvalidArgument, /first message/));
   await assert.rejects(send([chunk]), failing(Code.InvalidArgument, /first message/));
   await assert.rejects(send([order, order]), failing(Code.InvalidArgument, /Only the first/));
+  await assert.rejects(send([order, chunk]), failing(Code.Canceled, /without the end message/));
   assert.equal(files.files.filter(({ record }) => record.state !== "uploading").length, 0);
 });
 

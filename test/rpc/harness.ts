@@ -21,6 +21,7 @@ export interface StartOptions {
   readonly tls?: { readonly cert: string; readonly key: string };
   readonly fallback?: RequestListener;
   readonly files?: RpcServerOptions["files"];
+  readonly storage?: RpcServerOptions["storage"];
 }
 
 /** Starts a server over fake tasks on a port of its own. */
@@ -39,6 +40,7 @@ export async function start(options: StartOptions = {}): Promise<Running> {
     limits: { ...DEFAULT_RPC_LIMITS, ...options.limits },
     ...(options.tls === undefined ? {} : { tls: options.tls }),
     ...(options.files === undefined ? {} : { files: options.files }),
+    ...(options.storage === undefined ? {} : { storage: options.storage }),
     ...(options.fallback === undefined ? {} : { fallback: options.fallback }),
   });
   const { port } = await server.listen({ host: "127.0.0.1", port: 0 });

@@ -3,15 +3,18 @@ import {
   type Clock,
   type NodeId,
   type NodeInfo,
+  type NodeKey,
   parseTarget,
   type PeerDirectory,
   recoverSigner,
+  type ShardService,
   systemClock,
   type TaskService,
   VERSION,
 } from "../../core/mod.ts";
 import { queryNode, type RecoverSigner } from "./node-query.ts";
 import { Peer, type PeerCallOptions } from "./peer.ts";
+import { RemoteShards } from "./remote-shards.ts";
 import { RemoteTasks } from "./remote-tasks.ts";
 import { SessionPool } from "./session-pool.ts";
 import { createPeerTransport } from "./transport.ts";
@@ -59,6 +62,8 @@ export const DEFAULT_PEER_LIMITS: PeerLimits = {
 export interface PeersOptions {
   /** This node's id, in whose name calls go out that have no requester of their own. */
   readonly requester?: NodeId;
+  /** Signs the sessions in which this node's shards are kept; without it other nodes keep none. */
+  readonly key?: NodeKey;
   /** By default `recoverSigner` of core. */
   readonly recover?: RecoverSigner;
   readonly limits?: Partial<PeerLimits>;
@@ -76,6 +81,8 @@ export interface Peers extends PeerDirectory {
    * for a target that cannot be read.
    */
   dial(target: string): TaskService;
+  /** The shard service there. Throws like {@link dial}. */
+  dialShards(target: string): ShardService;
   info(target: string, signal: AbortSignal): Promise<NodeInfo>;
   /** Ends all connections; open calls fail with `shutting_down`. */
   close(): Promise<void>;
@@ -84,6 +91,7 @@ export interface Peers extends PeerDirectory {
 interface KnownPeer {
   readonly peer: Peer;
   readonly tasks: TaskService;
+  readonly shards: ShardService;
 }
 
 /** A caller is not held up longer than this for the sake of a retry. */
@@ -116,13 +124,18 @@ export function createPeers(options: PeersOptions): Peers {
     retryDelayMs: Math.min(limits.backoffMs + 20, MAX_RETRY_DELAY_MS),
   };
   const known = new Map<string, KnownPeer>();
+  const recover = options.recover ?? recoverSigner;
 
   const find = (target: string): KnownPeer => {
     const found = known.get(target);
     if (found !== undefined) return found;
     const address = parseTarget(target);
     const peer = new Peer(address, createPeerTransport(address, transportOptions), callOptions);
-    const entry = { peer, tasks: new RemoteTasks(peer) };
+    const shards = new RemoteShards(peer, {
+      key: options.key,
+      whoIs: async (signal) => (await queryNode(peer, recover, signal)).nodeId,
+    });
+    const entry = { peer, tasks: new RemoteTasks(peer), shards };
     if (known.size >= MAX_KNOWN_PEERS) known.delete(known.keys().next().value!);
     known.set(target, entry);
     return entry;
@@ -130,7 +143,8 @@ export function createPeers(options: PeersOptions): Peers {
 
   return {
     dial: (target) => find(target).tasks,
-    info: async (target, signal) => await queryNode(find(target).peer, options.recover ?? recoverSigner, signal),
+    dialShards: (target) => find(target).shards,
+    info: async (target, signal) => await queryNode(find(target).peer, recover, signal),
     close: () => pool.close(),
   };
 }

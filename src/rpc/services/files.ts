@@ -7,6 +7,7 @@ import {
   type PutFileOptions,
 } from "../../core/mod.ts";
 import { FileService, type GetFileRequest, type PutFileRequest } from "../../gen/velas/sphere/v1/file_pb.ts";
+import { cutOff } from "../cut-off.ts";
 import {
   fileEventToProto,
   fileNameFromProto,
@@ -145,6 +146,7 @@ async function* content(source: AsyncIterator<PutFileRequest>, maxFileBytes: num
   let size = 0;
   for (let next = await source.next(); next.done !== true; next = await source.next()) {
     const { message } = next.value;
+    if (message.case === "end") return;
     if (message.case !== "chunk") {
       throw new NodeError("invalid_argument", "Only the first message of Put may be the order");
     }
@@ -152,6 +154,7 @@ async function* content(source: AsyncIterator<PutFileRequest>, maxFileBytes: num
     if (size > maxFileBytes) throw tooLarge(maxFileBytes);
     yield message.value;
   }
+  throw cutOff("Put");
 }
 
 /** The newest progress of a put, for a reader that may be slower: what it did not take in time is left out. */

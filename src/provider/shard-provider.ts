@@ -1,0 +1,323 @@
+import {
+  type ByteSpan,
+  type CallContext,
+  type Clock,
+  type LeafProof,
+  type Log,
+  MAX_CHALLENGE_LEAVES,
+  MAX_SHARD_READ_BYTES,
+  type Metrics,
+  NodeError,
+  type NodeKey,
+  type PutShardOrder,
+  receiptText,
+  type ShardBytes,
+  type ShardId,
+  type ShardKey,
+  type ShardPage,
+  type ShardReceipt,
+  type ShardRecord,
+  type ShardService,
+  type ShardUsage,
+} from "../core/mod.ts";
+import { LEAF_BYTES, type LeafRange, MerkleBuilder, proveRange, type TreeHead } from "../codec/mod.ts";
+import { abortable } from "./abortable.ts";
+import type { ShardStore, ShardUpload, StorageLedger } from "./shard-ports.ts";
+import { ShardUpkeep } from "./shard-upkeep.ts";
+
+/** Bounds of what a provider keeps. Durations are milliseconds. */
+export interface ShardLimits {
+  readonly maxShardBytes: number;
+  readonly maxLeaseMs: number;
+  /** How long a shard is kept after its lease. */
+  readonly graceMs: number;
+  /** How long an interrupted upload waits to go on. */
+  readonly uploadTtlMs: number;
+}
+
+export interface ShardProviderOptions {
+  readonly store: ShardStore;
+  readonly key: NodeKey;
+  readonly ledger: StorageLedger;
+  readonly limits: ShardLimits;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly metrics: Metrics;
+}
+
+/** Keeps shards for others: the provider side of {@link ShardService}. */
+export interface ShardProvider extends ShardService {
+  /** Stops looking after leases. */
+  close(): Promise<void>;
+}
+
+const SHARD_ID = /^[0-9a-f]{32}$/;
+/** Bytes of an interrupted upload that are read at once to make its tree anew. */
+const REREAD_BYTES = 1 << 20; // 1 MiB
+
+export function createShardProvider(options: ShardProviderOptions): ShardProvider {
+  return new Provider(options);
+}
+
+/** Every call checks all that it was given, then reserves what it may cost, then acts, then settles. */
+class Provider implements ShardProvider {
+  readonly #options: ShardProviderOptions;
+  readonly #upkeep: ShardUpkeep;
+  readonly #bytes;
+
+  constructor(options: ShardProviderOptions) {
+    this.#options = options;
+    this.#upkeep = new ShardUpkeep(options);
+    this.#bytes = options.metrics.counter("velas_shard_bytes_total", "Bytes of shards taken and given", ["direction"]);
+  }
+
+  async put(source: AsyncIterable<Uint8Array>, order: PutShardOrder, ctx: CallContext): Promise<ShardReceipt> {
+    const { store, ledger, limits, clock, key } = this.#options;
+    const { id, maxBytes, offset = 0 } = order;
+    const leaseMs = this.#lease(order.leaseMs);
+    const shard = this.#key(id, ctx);
+    if (!(Number.isSafeInteger(maxBytes) && maxBytes >= LEAF_BYTES && maxBytes <= limits.maxShardBytes)) {
+      throw new NodeError(
+        "invalid_argument",
+        `A shard has ${LEAF_BYTES} to ${limits.maxShardBytes} bytes here, not ${maxBytes} (shards.maxBytes)`,
+        { data: { maxBytes } },
+      );
+    }
+    const known = await store.get(shard).catch((error: unknown) => {
+      // One in quarantine may be put anew.
+      if (error instanceof NodeError && error.code === "data_corrupt") return undefined;
+      throw error;
+    });
+    if (known !== undefined) return await this.#putAgain(known, source, { order, leaseMs, ctx });
+
+    const reservation = ledger.reserve({
+      requester: ctx.requester,
+      provider: key.nodeId,
+      action: "put",
+      bytes: maxBytes,
+      durationMs: leaseMs,
+    });
+    let upload: ShardUpload | undefined;
+    let record: ShardRecord;
+    try {
+      upload = await store.begin({ ...shard, maxBytes, expiresAt: clock.now() + leaseMs, graceMs: limits.graceMs });
+      record = await this.#take(upload, source, { offset, ctx });
+    } catch (error) {
+      reservation.release();
+      await this.#end(upload, error);
+      throw error;
+    }
+    const { sizeBytes } = record;
+    await reservation.settle({ writtenBytes: sizeBytes, readBytes: 0, byteMs: sizeBytes * leaseMs });
+    return this.#receipt(record);
+  }
+
+  /** Takes the bytes of a shard, and makes its tree on the way. */
+  async #take(
+    upload: ShardUpload,
+    source: AsyncIterable<Uint8Array>,
+    { offset, ctx }: { readonly offset: number; readonly ctx: CallContext },
+  ): Promise<ShardRecord> {
+    if (offset > upload.offset) {
+      throw new NodeError(
+        "failed_precondition",
+        `The upload goes on at ${offset}, but only ${upload.offset} bytes are here: send it from there`,
+        { data: { uploadedBytes: upload.offset } },
+      );
+    }
+    const tree = new MerkleBuilder(({ level, index }, digest) => upload.keepNode(level, index, digest));
+    for (let start = 0; start < upload.offset; start += REREAD_BYTES) {
+      tree.append(await upload.read({ start, end: Math.min(start + REREAD_BYTES, upload.offset) }));
+    }
+    let skip = upload.offset - offset;
+    for await (const piece of abortable(source, ctx.signal)) {
+      const fresh = piece.subarray(Math.min(skip, piece.length));
+      skip -= piece.length - fresh.length;
+      if (fresh.length === 0) continue;
+      tree.append(fresh);
+      await upload.write(fresh);
+      this.#bytes.add(fresh.length, { direction: "in" });
+    }
+    if (skip > 0) {
+      throw new NodeError("invalid_argument", `The shard ended ${skip} bytes before what is here of it already`);
+    }
+    return await upload.finish(rootOf(tree.finish()));
+  }
+
+  /** A shard that is here: the same bytes extend its lease. */
+  async #putAgain(
+    known: ShardRecord,
+    source: AsyncIterable<Uint8Array>,
+    { order, leaseMs, ctx }: { readonly order: PutShardOrder; readonly leaseMs: number; readonly ctx: CallContext },
+  ): Promise<ShardReceipt> {
+    const taken = new NodeError("already_exists", `Shard ${order.id} is here with other bytes: remove it first`, {
+      data: { id: order.id, root: known.root },
+    });
+    if ((order.offset ?? 0) > 0) throw taken;
+    const tree = new MerkleBuilder();
+    let size = 0;
+    for await (const piece of abortable(source, ctx.signal)) {
+      size += piece.length;
+      if (size > known.sizeBytes) throw taken;
+      tree.append(piece);
+    }
+    if (size !== known.sizeBytes || rootOf(tree.finish()) !== known.root) throw taken;
+    return await this.renew(order.id, leaseMs, ctx);
+  }
+
+  /** What becomes of an upload that failed: wrong bytes are dropped, others wait to go on. */
+  async #end(upload: ShardUpload | undefined, error: unknown): Promise<void> {
+    if (upload === undefined) return;
+    const wrong = error instanceof NodeError && ["invalid_argument", "data_corrupt"].includes(error.code);
+    await (wrong ? upload.abort() : upload.suspend()).catch((failure: unknown) =>
+      this.#options.log.warn("An upload did not end cleanly", { error: failure })
+    );
+  }
+
+  async uploaded(id: ShardId, ctx: CallContext): Promise<number> {
+    return await this.#options.store.suspended(this.#key(id, ctx));
+  }
+
+  async get(id: ShardId, span: ByteSpan, ctx: CallContext): Promise<ShardBytes> {
+    const { store, ledger, key: { nodeId } } = this.#options;
+    const key = this.#key(id, ctx);
+    const { start, end } = span;
+    if (
+      !(Number.isSafeInteger(start) && Number.isSafeInteger(end) && start >= 0 && start < end) ||
+      start % LEAF_BYTES !== 0 || end % LEAF_BYTES !== 0 || end - start > MAX_SHARD_READ_BYTES
+    ) {
+      throw new NodeError(
+        "invalid_argument",
+        `Cannot read bytes ${start} to ${end}: ask for whole leaves of ${LEAF_BYTES} bytes, at most ${MAX_SHARD_READ_BYTES}`,
+      );
+    }
+    const { sizeBytes } = await this.#record(key);
+    const reservation = ledger.reserve({
+      requester: ctx.requester,
+      provider: nodeId,
+      action: "get",
+      bytes: end - start,
+      durationMs: 0,
+    });
+    let given: ShardBytes;
+    try {
+      const bytes = await store.read(key, span);
+      const range = { first: start / LEAF_BYTES, end: end / LEAF_BYTES };
+      given = { bytes, proof: await proveRange(this.#tree(key), sizeBytes / LEAF_BYTES, range) };
+    } catch (error) {
+      reservation.release();
+      throw error;
+    }
+    await reservation.settle({ writtenBytes: 0, readBytes: given.bytes.length, byteMs: 0 });
+    this.#bytes.add(given.bytes.length, { direction: "out" });
+    return given;
+  }
+
+  async prove(id: ShardId, leaves: readonly number[], ctx: CallContext): Promise<readonly LeafProof[]> {
+    const key = this.#key(id, ctx);
+    if (leaves.length < 1 || leaves.length > MAX_CHALLENGE_LEAVES) {
+      throw new NodeError(
+        "invalid_argument",
+        `A challenge has 1 to ${MAX_CHALLENGE_LEAVES} leaves, not ${leaves.length}`,
+      );
+    }
+    const { sizeBytes } = await this.#record(key);
+    const tree = this.#tree(key);
+    const proofs: LeafProof[] = [];
+    for (const leaf of leaves) {
+      if (ctx.signal.aborted) throw ctx.signal.reason;
+      const range = { first: leaf, end: leaf + 1 };
+      const proof = await proveRange(tree, sizeBytes / LEAF_BYTES, range);
+      proofs.push({ leaf, bytes: await tree.leaves(range), proof });
+    }
+    return proofs;
+  }
+
+  async renew(id: ShardId, leaseMs: number, ctx: CallContext): Promise<ShardReceipt> {
+    const { store, ledger, clock, key: { nodeId } } = this.#options;
+    const key = this.#key(id, ctx);
+    const expiresAt = clock.now() + this.#lease(leaseMs);
+    const record = await this.#record(key);
+    const durationMs = expiresAt - record.expiresAt;
+    if (durationMs <= 0) return this.#receipt(record);
+    const reservation = ledger.reserve({
+      requester: ctx.requester,
+      provider: nodeId,
+      action: "renew",
+      bytes: record.sizeBytes,
+      durationMs,
+    });
+    let renewed: ShardRecord;
+    try {
+      renewed = await store.renew(key, expiresAt);
+    } catch (error) {
+      reservation.release();
+      throw error;
+    }
+    await reservation.settle({ writtenBytes: 0, readBytes: 0, byteMs: record.sizeBytes * durationMs });
+    return this.#receipt(renewed);
+  }
+
+  async remove(id: ShardId, ctx: CallContext): Promise<void> {
+    await this.#options.store.remove(this.#key(id, ctx));
+  }
+
+  async stat(id: ShardId, ctx: CallContext): Promise<ShardRecord> {
+    return await this.#record(this.#key(id, ctx));
+  }
+
+  async list({ pageSize, pageToken }: { pageSize: number; pageToken: string }, ctx: CallContext): Promise<ShardPage> {
+    if (!(pageSize >= 1 && pageSize <= 1000) || (pageToken !== "" && !SHARD_ID.test(pageToken))) {
+      throw new NodeError("invalid_argument", "A page has 1 to 1000 shards, and a token that a page before it gave");
+    }
+    const shards = await this.#options.store.list(ctx.requester, pageToken, pageSize);
+    return { shards, nextPageToken: shards.length < pageSize ? "" : shards.at(-1)!.id };
+  }
+
+  async usage(ctx: CallContext): Promise<ShardUsage> {
+    const { store } = this.#options;
+    return { ...await store.totals(ctx.requester), freeBytes: store.freeBytes() };
+  }
+
+  async close(): Promise<void> {
+    await this.#upkeep.close();
+  }
+
+  #key(id: ShardId, { requester }: CallContext): ShardKey {
+    if (SHARD_ID.test(id)) return { owner: requester, id };
+    throw new NodeError("invalid_argument", "A shard's id is 32 lower-case hex digits");
+  }
+
+  #lease(leaseMs: number): number {
+    const { maxLeaseMs } = this.#options.limits;
+    if (Number.isSafeInteger(leaseMs) && leaseMs >= 1 && leaseMs <= maxLeaseMs) return leaseMs;
+    throw new NodeError(
+      "invalid_argument",
+      `A lease lasts 1 to ${maxLeaseMs} ms here, not ${leaseMs}: renew it before it ends (shards.maxLeaseMs)`,
+      { data: { maxLeaseMs } },
+    );
+  }
+
+  async #record(key: ShardKey): Promise<ShardRecord> {
+    const record = await this.#options.store.get(key);
+    if (record !== undefined) return record;
+    throw new NodeError("not_found", `There is no shard ${key.id} of yours here`, { data: { id: key.id } });
+  }
+
+  #tree(key: ShardKey) {
+    const { store } = this.#options;
+    return {
+      node: ({ level, index }: { level: number; index: number }) => store.node(key, level, index),
+      leaves: ({ first, end }: LeafRange) => store.read(key, { start: first * LEAF_BYTES, end: end * LEAF_BYTES }),
+    };
+  }
+
+  #receipt(record: ShardRecord): ShardReceipt {
+    const { nodeId, sign } = this.#options.key;
+    return { provider: nodeId, record, signature: sign(receiptText(nodeId, record)) };
+  }
+}
+
+function rootOf({ root }: TreeHead): string {
+  return Buffer.from(root.buffer, root.byteOffset, root.length).toString("hex");
+}

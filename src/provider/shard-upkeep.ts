@@ -1,0 +1,52 @@
+import type { Clock, Log } from "../core/mod.ts";
+import type { ShardStore } from "./shard-ports.ts";
+
+const EVERY_MS = 60_000;
+const BATCH = 1000;
+
+export interface ShardUpkeepOptions {
+  readonly store: ShardStore;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly limits: { readonly uploadTtlMs: number };
+}
+
+/** Drops what nobody renews, after its lease and grace, and uploads that nobody goes on with. */
+export class ShardUpkeep {
+  readonly #options: ShardUpkeepOptions;
+  readonly #timer: NodeJS.Timeout;
+  #round: Promise<void>;
+  #closed = false;
+
+  constructor(options: ShardUpkeepOptions) {
+    this.#options = options;
+    this.#round = this.#run();
+    this.#timer = setInterval(() => this.#round = this.#round.then(() => this.#run()), EVERY_MS);
+    this.#timer.unref();
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    clearInterval(this.#timer);
+    await this.#round;
+  }
+
+  async #run(): Promise<void> {
+    const { store, clock, log, limits } = this.#options;
+    try {
+      let dropped = 0;
+      while (!this.#closed) {
+        const expired = await store.expired(clock.now(), BATCH);
+        for (const record of expired) {
+          if (this.#closed) return;
+          if (await store.remove(record)) dropped++;
+        }
+        if (expired.length < BATCH) break;
+      }
+      const uploads = this.#closed ? 0 : await store.dropUploadsBefore(clock.now() - limits.uploadTtlMs);
+      if (dropped + uploads > 0) log.info("Dropped shards whose lease is over", { shards: dropped, uploads });
+    } catch (error) {
+      log.error("Leases of shards could not be looked after", { error });
+    }
+  }
+}

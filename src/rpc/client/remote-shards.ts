@@ -1,0 +1,204 @@
+import type { DescMessage, DescMethodUnary, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
+import {
+  type ByteSpan,
+  type CallContext,
+  isReceiptSigned,
+  type LeafProof,
+  MAX_SESSION_MS,
+  NodeError,
+  type NodeId,
+  type NodeKey,
+  type PutShardOrder,
+  type ShardBytes,
+  type ShardId,
+  type ShardPage,
+  type ShardReceipt,
+  type ShardRecord,
+  type ShardService,
+  type ShardUsage,
+  signSession,
+} from "../../core/mod.ts";
+import { type PutShardRequestSchema, StorageService } from "../../gen/velas/sphere/v1/storage_pb.ts";
+import { SESSION_HEADER } from "../call-sessions.ts";
+import { receiptFromProto, shardFromProto } from "../shard-convert.ts";
+import { explain } from "./failures.ts";
+import { isUnknownService, type Peer } from "./peer.ts";
+import { WatchedInput } from "./watched-input.ts";
+
+const { method } = StorageService;
+
+/** Bytes of a shard are sent in messages of at most this size. */
+const CHUNK_BYTES = 1 << 20; // 1 MiB
+
+/** A session is renewed when less than this is left of it, in milliseconds. */
+const RENEW_MS = 300_000;
+
+/** For calls that read up to 4 MiB, when their caller sets no deadline, in milliseconds. */
+const READ_TIMEOUT_MS = 60_000;
+
+export interface RemoteShardsOptions {
+  readonly key: NodeKey | undefined;
+  /** Asks the peer for its id, proven. */
+  whoIs(signal: AbortSignal): Promise<NodeId>;
+}
+
+interface OpenSession {
+  readonly text: string;
+  readonly provider: NodeId;
+  readonly expiresAt: number;
+}
+
+/** The shard service of another node. Receipts that it gives are signed by that node. */
+export class RemoteShards implements ShardService {
+  readonly #peer: Peer;
+  readonly #options: RemoteShardsOptions;
+  #session: Promise<OpenSession> | undefined;
+
+  constructor(peer: Peer, options: RemoteShardsOptions) {
+    this.#peer = peer;
+    this.#options = options;
+  }
+
+  async put(source: AsyncIterable<Uint8Array>, order: PutShardOrder, ctx: CallContext): Promise<ShardReceipt> {
+    const peer = this.#peer;
+    const session = await this.#open(ctx.signal);
+    const stop = new AbortController();
+    const onAbort = () => stop.abort(ctx.signal.reason);
+    if (ctx.signal.aborted) onAbort();
+    else ctx.signal.addEventListener("abort", onAbort, { once: true });
+    const input = new WatchedInput(requestsOf(source, order), stop);
+    try {
+      const timeoutMs = ctx.deadlineAt === undefined ? undefined : peer.timeLeft(ctx, 0);
+      const metadata = { ...peer.metadata(ctx), [SESSION_HEADER]: session.text };
+      const response = await peer.transport.stream(method.putShard, stop.signal, timeoutMs, metadata, input);
+      let receipt: ShardReceipt | undefined;
+      for await (const message of response.message) receipt = receiptFromProto(message.receipt);
+      return this.#signed(receipt, session);
+    } catch (reason) {
+      if (input.failure !== undefined) throw input.failure.reason;
+      throw this.#explain(reason);
+    } finally {
+      ctx.signal.removeEventListener("abort", onAbort);
+      stop.abort();
+    }
+  }
+
+  async uploaded(id: ShardId, ctx: CallContext): Promise<number> {
+    return Number((await this.#call(method.getUpload, { id }, ctx)).bytes);
+  }
+
+  async get(id: ShardId, { start, end }: ByteSpan, ctx: CallContext): Promise<ShardBytes> {
+    const request = { id, start: BigInt(start), end: BigInt(end) };
+    const { bytes, proof } = await this.#call(method.getShard, request, ctx, READ_TIMEOUT_MS);
+    return { bytes, proof };
+  }
+
+  async prove(id: ShardId, leaves: readonly number[], ctx: CallContext): Promise<readonly LeafProof[]> {
+    const { proofs } = await this.#call(method.prove, { id, leaves: leaves.map(BigInt) }, ctx, READ_TIMEOUT_MS);
+    return proofs.map(({ leaf, bytes, proof }) => ({ leaf: Number(leaf), bytes, proof }));
+  }
+
+  async renew(id: ShardId, leaseMs: number, ctx: CallContext): Promise<ShardReceipt> {
+    const { receipt } = await this.#call(method.renewLease, { id, leaseMs: BigInt(leaseMs) }, ctx);
+    return this.#signed(receiptFromProto(receipt), await this.#open(ctx.signal));
+  }
+
+  async remove(id: ShardId, ctx: CallContext): Promise<void> {
+    await this.#call(method.deleteShard, { id }, ctx);
+  }
+
+  async stat(id: ShardId, ctx: CallContext): Promise<ShardRecord> {
+    return shardFromProto((await this.#call(method.statShard, { id }, ctx)).record);
+  }
+
+  async list(page: { readonly pageSize: number; readonly pageToken: string }, ctx: CallContext): Promise<ShardPage> {
+    const { shards, nextPageToken } = await this.#call(method.listShards, page, ctx);
+    return { shards: shards.map(shardFromProto), nextPageToken };
+  }
+
+  async usage(ctx: CallContext): Promise<ShardUsage> {
+    const { shards, bytes, freeBytes } = await this.#call(method.getUsage, {}, ctx);
+    return { shards: Number(shards), bytes: Number(bytes), freeBytes: Number(freeBytes) };
+  }
+
+  /** Every unary call here may be repeated: it changes nothing the second time. */
+  async #call<I extends DescMessage, O extends DescMessage>(
+    desc: DescMethodUnary<I, O>,
+    request: MessageInitShape<I>,
+    ctx: CallContext,
+    timeoutMs = this.#peer.options.requestTimeoutMs,
+  ): Promise<MessageShape<O>> {
+    const peer = this.#peer;
+    const rules = { timeoutMs, repeatable: true };
+    for (let first = true;; first = false) {
+      const { text } = await this.#open(ctx.signal);
+      try {
+        return await peer.call(ctx, rules, async (attempt) => {
+          const metadata = { ...attempt.metadata, [SESSION_HEADER]: text };
+          return (await peer.transport.unary(desc, attempt.signal, attempt.timeoutMs, metadata, request)).message;
+        });
+      } catch (reason) {
+        const error = this.#explain(reason);
+        if (!first || error.code !== "unauthenticated") throw error;
+      }
+    }
+  }
+
+  /** The session with the peer; a new one when there is none that lasts. */
+  async #open(signal: AbortSignal): Promise<OpenSession> {
+    const { clock } = this.#peer.options;
+    const known = await this.#session?.catch(() => undefined);
+    if (known !== undefined && known.expiresAt - clock.now() > RENEW_MS) return known;
+    const making = this.#make(signal);
+    this.#session = making;
+    making.catch(() => {
+      if (this.#session === making) this.#session = undefined;
+    });
+    return await making;
+  }
+
+  async #make(signal: AbortSignal): Promise<OpenSession> {
+    const { key, whoIs } = this.#options;
+    if (key === undefined) {
+      throw new NodeError(
+        "unauthenticated",
+        `${this.#peer.target} keeps shards for nodes with a key only, and this one has none`,
+      );
+    }
+    const provider = await whoIs(signal);
+    const expiresAt = this.#peer.options.clock.now() + MAX_SESSION_MS;
+    return { text: signSession(key, { provider, expiresAt }), provider, expiresAt };
+  }
+
+  #signed(receipt: ShardReceipt | undefined, { provider }: OpenSession): ShardReceipt {
+    if (receipt !== undefined && receipt.provider === provider && isReceiptSigned(receipt)) return receipt;
+    throw new NodeError("target_misbehaved", `${this.#peer.target} gave no receipt that ${provider} has signed`, {
+      data: { target: this.#peer.target },
+    });
+  }
+
+  #explain(reason: unknown): NodeError {
+    const { target } = this.#peer;
+    if (isUnknownService(reason)) {
+      return new NodeError("unimplemented", `${target} keeps no shards: name another provider`, { data: { target } });
+    }
+    const error = explain(reason, target);
+    // The peer may have another key since, or have forgotten the time.
+    if (error.code === "unauthenticated") this.#session = undefined;
+    return error;
+  }
+}
+
+async function* requestsOf(
+  source: AsyncIterable<Uint8Array>,
+  { id, maxBytes, leaseMs, offset = 0 }: PutShardOrder,
+): AsyncGenerator<MessageInitShape<typeof PutShardRequestSchema>> {
+  const value = { id, maxBytes: BigInt(maxBytes), leaseMs: BigInt(leaseMs), offset: BigInt(offset) };
+  yield { message: { case: "order", value } };
+  for await (const bytes of source) {
+    for (let at = 0; at < bytes.length; at += CHUNK_BYTES) {
+      yield { message: { case: "chunk", value: bytes.subarray(at, at + CHUNK_BYTES) as Uint8Array<ArrayBuffer> } };
+    }
+  }
+  yield { message: { case: "end", value: {} } };
+}

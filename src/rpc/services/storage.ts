@@ -1,0 +1,87 @@
+import { type CallContext, NodeError, type PutShardOrder, type ShardService } from "../../core/mod.ts";
+import { type PutShardRequest, StorageService } from "../../gen/velas/sphere/v1/storage_pb.ts";
+import { type CallSessionsOptions, createSessionCheck } from "../call-sessions.ts";
+import { cutOff } from "../cut-off.ts";
+import { bidiStream, type Route, unary } from "../route.ts";
+import { receiptToProto, shardToProto } from "../shard-convert.ts";
+
+const DEFAULT_PAGE_SIZE = 50;
+
+export interface StorageRoutesOptions extends CallSessionsOptions {
+  readonly shards: ShardService;
+}
+
+/** `velas.sphere.v1.StorageService` on a shard service of the domain. */
+export function storageRoutes({ shards, ...options }: StorageRoutesOptions): Route[] {
+  const { method } = StorageService;
+  const owner = createSessionCheck(options);
+  return [
+    bidiStream(method.putShard, (requests, ctx) => put(shards, requests, () => owner(ctx)), { endsOnDrain: false }),
+    unary(method.getUpload, async ({ id }, ctx) => ({ bytes: BigInt(await shards.uploaded(id, owner(ctx))) })),
+    unary(method.getShard, async ({ id, start, end }, ctx) => {
+      const { bytes, proof } = await shards.get(id, { start: Number(start), end: Number(end) }, owner(ctx));
+      return { bytes: bytes as Uint8Array<ArrayBuffer>, proof: proof as Uint8Array<ArrayBuffer> };
+    }),
+    unary(method.prove, async ({ id, leaves }, ctx) => ({
+      proofs: (await shards.prove(id, leaves.map(Number), owner(ctx))).map(({ leaf, bytes, proof }) => ({
+        leaf: BigInt(leaf),
+        bytes: bytes as Uint8Array<ArrayBuffer>,
+        proof: proof as Uint8Array<ArrayBuffer>,
+      })),
+    })),
+    unary(method.renewLease, async ({ id, leaseMs }, ctx) => ({
+      receipt: receiptToProto(await shards.renew(id, Number(leaseMs), owner(ctx))),
+    })),
+    unary(method.deleteShard, async ({ id }, ctx) => {
+      await shards.remove(id, owner(ctx));
+      return {};
+    }),
+    unary(method.statShard, async ({ id }, ctx) => ({ record: shardToProto(await shards.stat(id, owner(ctx))) })),
+    unary(method.listShards, async ({ pageSize, pageToken }, ctx) => {
+      const page = await shards.list({ pageSize: pageSize || DEFAULT_PAGE_SIZE, pageToken }, owner(ctx));
+      return { shards: page.shards.map(shardToProto), nextPageToken: page.nextPageToken };
+    }),
+    unary(method.getUsage, async (_, ctx) => {
+      const usage = await shards.usage(owner(ctx));
+      return { shards: BigInt(usage.shards), bytes: BigInt(usage.bytes), freeBytes: BigInt(usage.freeBytes) };
+    }),
+  ];
+}
+
+async function* put(shards: ShardService, requests: AsyncIterable<PutShardRequest>, context: () => CallContext) {
+  const source = requests[Symbol.asyncIterator]();
+  try {
+    // Inside, so that it fails the call and not the server.
+    const ctx = context();
+    const receipt = await shards.put(chunks(source), orderOf(await source.next()), ctx);
+    yield { receipt: receiptToProto(receipt) };
+  } finally {
+    // Whatever ended the put, the rest is not wanted. Not awaited: it may be waiting for the caller.
+    source.return?.().catch(() => {});
+  }
+}
+
+function orderOf(first: IteratorResult<PutShardRequest>): PutShardOrder {
+  if (first.done === true || first.value.message.case !== "order") {
+    throw new NodeError("invalid_argument", "The first message of PutShard must be the order; send the bytes after it");
+  }
+  const { id, maxBytes, leaseMs, offset } = first.value.message.value;
+  return {
+    id,
+    maxBytes: Number(maxBytes),
+    leaseMs: Number(leaseMs),
+    ...(offset === 0n ? {} : { offset: Number(offset) }),
+  };
+}
+
+async function* chunks(source: AsyncIterator<PutShardRequest>): AsyncGenerator<Uint8Array> {
+  for (let next = await source.next(); next.done !== true; next = await source.next()) {
+    const { message } = next.value;
+    if (message.case === "end") return;
+    if (message.case !== "chunk") {
+      throw new NodeError("invalid_argument", "Only the first message of PutShard may be the order");
+    }
+    yield message.value;
+  }
+  throw cutOff("PutShard");
+}

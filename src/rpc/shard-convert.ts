@@ -1,0 +1,56 @@
+import { Buffer } from "node:buffer";
+import { create } from "@bufbuild/protobuf";
+import { timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
+import { NodeError, parseNodeId, type RequesterId, type ShardReceipt, type ShardRecord } from "../core/mod.ts";
+import * as storagePb from "../gen/velas/sphere/v1/storage_pb.ts";
+import { requesterFromText } from "./convert.ts";
+
+export function shardToProto(record: ShardRecord): storagePb.ShardRecord {
+  return create(storagePb.ShardRecordSchema, {
+    id: record.id,
+    owner: record.owner,
+    sizeBytes: BigInt(record.sizeBytes),
+    root: Uint8Array.from(Buffer.from(record.root, "hex")),
+    storedAt: timestampFromMs(record.storedAt),
+    expiresAt: timestampFromMs(record.expiresAt),
+    graceMs: BigInt(record.graceMs),
+  });
+}
+
+/** A record that a peer sent. Throws `target_misbehaved` when a part of it is missing. */
+export function shardFromProto(record: storagePb.ShardRecord | undefined): ShardRecord {
+  if (record?.storedAt === undefined || record.expiresAt === undefined || record.root.length !== 32) {
+    throw new NodeError(
+      "target_misbehaved",
+      "The target's answer breaks the protocol: the shard's record is not whole",
+    );
+  }
+  const { id, owner, sizeBytes, root, storedAt, expiresAt, graceMs } = record;
+  const requester: RequesterId = requesterFromText(owner);
+  return {
+    id,
+    owner: requester,
+    sizeBytes: Number(sizeBytes),
+    root: Buffer.from(root).toString("hex"),
+    storedAt: timestampMs(storedAt),
+    expiresAt: timestampMs(expiresAt),
+    graceMs: Number(graceMs),
+  };
+}
+
+export function receiptToProto({ provider, record, signature }: ShardReceipt): storagePb.ShardReceipt {
+  return create(storagePb.ShardReceiptSchema, {
+    provider,
+    record: shardToProto(record),
+    signature: signature as Uint8Array<ArrayBuffer>,
+  });
+}
+
+/** A receipt that a peer sent; its signature is for the caller to check. */
+export function receiptFromProto(receipt: storagePb.ShardReceipt | undefined): ShardReceipt {
+  if (receipt === undefined) {
+    throw new NodeError("target_misbehaved", "The target's answer breaks the protocol: the receipt is missing");
+  }
+  const { provider, record, signature } = receipt;
+  return { provider: parseNodeId(provider), record: shardFromProto(record), signature };
+}
