@@ -1,24 +1,16 @@
-import { constants } from "node:fs";
-import { access, mkdir, readFile } from "node:fs/promises";
-import { availableParallelism } from "node:os";
-import { dirname } from "node:path";
-import {
-  type Address,
-  type Config,
-  dataPaths,
-  effectiveSettings,
-  isLoopback,
-  parseAddress,
-  type ValueSource,
-} from "./config/mod.ts";
-import { type Log, type NodeDescriber, NodeError, type NodeId, systemClock, toNodeError, VERSION } from "./core/mod.ts";
+import { type Config, dataPaths, effectiveSettings, type ValueSource } from "./config/mod.ts";
+import { type Log, type NodeDescriber, type NodeId, systemClock, toNodeError, VERSION } from "./core/mod.ts";
+import { addressOf, hostCheck, showAddress } from "./node/addresses.ts";
+import { makeDataDir } from "./node/data-dir.ts";
+import { makeRpc } from "./node/rpc-part.ts";
+import { openShardPart } from "./node/shard-part.ts";
+import { openPlugins, taskLimits, workersOf } from "./node/task-parts.ts";
 import { freeLedger } from "./payments/mod.ts";
-import { openPluginHost, type Plugins } from "./plugins/mod.ts";
-import { createTaskProvider, type TaskProvider } from "./provider/mod.ts";
+import { createTaskProvider } from "./provider/mod.ts";
 import { createTaskRequester } from "./requester/mod.ts";
-import { createMetrics, createRestApp, createRestServer, type MetricsRegistry } from "./rest/mod.ts";
+import { createMetrics, createRestApp, createRestServer } from "./rest/mod.ts";
 import { createPeers } from "./rpc/client/mod.ts";
-import { assertRuntimeSupported, createRpcServer, HealthState, type RpcServer } from "./rpc/mod.ts";
+import { assertRuntimeSupported, HealthState } from "./rpc/mod.ts";
 import { loadOrCreateNodeKey } from "./storage/node-key.ts";
 import { openStore } from "./storage/mod.ts";
 
@@ -105,8 +97,11 @@ async function assemble({ config, sources, log, closers, closeAll }: Assembly): 
     maxStoredOutputBytes: config.tasks.maxStoredOutputBytes,
   });
   closers.push(() => provider.close());
+  const shards = await openShardPart({ config, key, ledger, log, metrics });
+  if (shards !== undefined) closers.push(() => shards.close());
   const peers = createPeers({
     requester: key.nodeId,
+    key,
     limits: {
       maxMessageBytes: config.rpc.maxMessageBytes,
       maxSessions: config.requester.maxPeers,
@@ -144,7 +139,15 @@ async function assemble({ config, sources, log, closers, closeAll }: Assembly): 
 
   const health = new HealthState(true);
   const stopping = new AbortController();
-  const rpc = await makeRpc({ config, log, metrics, provider, node, health });
+  const rpc = await makeRpc({
+    config,
+    log,
+    metrics,
+    tasks: provider,
+    node,
+    health,
+    ...(shards === undefined ? {} : { storage: { shards: shards.provider, self: key.nodeId } }),
+  });
   closers.push(() => rpc.close({ graceMs: 0 }));
   const rpcAddresses: string[] = [];
   for (const listen of config.rpc.listen) rpcAddresses.push(showAddress(await rpc.listen(addressOf(listen))));
@@ -192,128 +195,4 @@ async function assemble({ config, sources, log, closers, closeAll }: Assembly): 
     restAddress,
     close: ({ graceMs }) => closing ??= drain(graceMs),
   };
-}
-
-async function makeDataDir(path: string): Promise<void> {
-  try {
-    await mkdir(path, { recursive: true, mode: 0o700 });
-  } catch (error) {
-    const cause = await reasonAbove(path) ?? error;
-    throw new NodeError(
-      "storage_failed",
-      `Cannot make the data directory ${path}: ${
-        (cause as Error).message
-      }. Set node.dataDir to a folder that can be written`,
-      { cause, data: { path } },
-    );
-  }
-}
-
-/** Why nothing can be made below the nearest folder that is there: mkdir says ENOENT on a read-only file system. */
-async function reasonAbove(path: string): Promise<unknown> {
-  for (let folder = dirname(path);; folder = dirname(folder)) {
-    try {
-      await access(folder, constants.W_OK);
-      return undefined;
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== "ENOENT" || folder === dirname(folder)) return error;
-    }
-  }
-}
-
-function openPlugins(
-  { config, log, metrics }: { config: Config; log: Log; metrics: MetricsRegistry },
-): Promise<Plugins> {
-  return openPluginHost({
-    folder: dataPaths(config.node.dataDir).plugins,
-    defaultPlugin: config.plugins.default,
-    workers: workersOf(config),
-    maxModuleBytes: config.plugins.maxModuleBytes,
-    maxInputBytes: config.tasks.maxInputBytes,
-    allowUrlInstall: config.plugins.allowUrlInstall,
-    external: config.plugins.external,
-    log,
-    metrics,
-  });
-}
-
-function workersOf(config: Config): number {
-  return config.plugins.workers || availableParallelism();
-}
-
-function taskLimits({ tasks }: Config) {
-  return {
-    max: {
-      inputBytes: tasks.maxInputBytes,
-      outputBytes: tasks.maxOutputBytes,
-      memoryBytes: tasks.maxMemoryBytes,
-      timeoutMs: tasks.maxTimeoutMs,
-      instructions: tasks.maxInstructions,
-    },
-    default: {
-      timeoutMs: tasks.defaultTimeoutMs,
-      memoryBytes: tasks.defaultMemoryBytes,
-      outputBytes: tasks.defaultOutputBytes,
-      instructions: tasks.defaultInstructions,
-    },
-  };
-}
-
-interface RpcParts {
-  readonly config: Config;
-  readonly log: Log;
-  readonly metrics: MetricsRegistry;
-  readonly provider: TaskProvider;
-  readonly node: NodeDescriber;
-  readonly health: HealthState;
-}
-
-async function makeRpc({ config, log, metrics, provider, node, health }: RpcParts): Promise<RpcServer> {
-  const { tlsCertFile, tlsKeyFile } = config.rpc;
-  const tls = tlsCertFile === undefined || tlsKeyFile === undefined
-    ? {}
-    : { tls: { cert: await pemOf(tlsCertFile), key: await pemOf(tlsKeyFile) } };
-  return createRpcServer({
-    tasks: provider,
-    node,
-    health,
-    clock: systemClock,
-    log,
-    metrics,
-    limits: config.rpc,
-    ...tls,
-  });
-}
-
-async function pemOf(path: string): Promise<Uint8Array> {
-  try {
-    return await readFile(path);
-  } catch (cause) {
-    throw new NodeError("config_invalid", `Cannot read ${path}: ${(cause as Error).message}`, {
-      cause,
-      data: { path },
-    });
-  }
-}
-
-/**
- * The names that REST requests may carry. On loopback this keeps websites out; elsewhere a token does, and the names by which
- * others reach the node are not known here, so only configured ones are checked.
- */
-function hostCheck({ rest }: Config, { host }: Address): { allowedHosts?: readonly string[] } {
-  if (!isLoopback(host) && rest.allowedHosts.length === 0) return {};
-  return { allowedHosts: ["localhost", "127.0.0.1", "[::1]", showHost(host), ...rest.allowedHosts] };
-}
-
-/** The address in a text that the configuration's schema has checked. */
-function addressOf(text: string): Address {
-  return parseAddress(text)!;
-}
-
-function showHost(host: string): string {
-  return host.includes(":") ? `[${host}]` : host;
-}
-
-function showAddress({ host, port }: Address): string {
-  return `${showHost(host)}:${port}`;
 }

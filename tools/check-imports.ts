@@ -9,6 +9,21 @@ import { fileURLToPath } from "node:url";
 
 const src = join(dirname(fileURLToPath(import.meta.url)), "..", "src");
 
+/** What the composition root joins. */
+const ALL_PARTS = [
+  "core",
+  "codec",
+  "storage",
+  "payments",
+  "plugins",
+  "discovery",
+  "provider",
+  "requester",
+  "rpc",
+  "rest",
+  "config",
+] as const;
+
 /** What each folder may import; a single file at the top of src/ is its own folder. */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   core: [],
@@ -23,19 +38,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   rpc: ["core", "provider", "requester", "gen"],
   rest: ["core", "provider", "requester"],
   config: ["core"],
-  "node.ts": [
-    "core",
-    "codec",
-    "storage",
-    "payments",
-    "plugins",
-    "discovery",
-    "provider",
-    "requester",
-    "rpc",
-    "rest",
-    "config",
-  ],
+  node: ALL_PARTS,
+  "node.ts": [...ALL_PARTS, "node"],
   cli: ["core", "config", "node.ts"],
   "main.ts": ["cli", "core"],
 };

@@ -4,11 +4,13 @@ import { join } from "node:path";
 export interface DataPaths {
   /** The folder of the LevelDB. */
   readonly database: string;
+  /** The folder of the LevelDB that holds shards for other nodes. */
+  readonly shards: string;
   /** The folder where plugins are found and installed. */
   readonly plugins: string;
 }
 
 /** The places in a data directory. */
 export function dataPaths(dataDir: string): DataPaths {
-  return { database: join(dataDir, "db"), plugins: join(dataDir, "plugins") };
+  return { database: join(dataDir, "db"), shards: join(dataDir, "shards"), plugins: join(dataDir, "plugins") };
 }

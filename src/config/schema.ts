@@ -331,9 +331,61 @@ const requester = z.strictObject({
     max: 100_000,
     description: "Other nodes that it stays connected to. Beyond it the one that was idle the longest is let go",
   }),
+  providers: addresses({
+    min: 0,
+    max: 1000,
+    default: [],
+    description: "Nodes that may be asked to keep shards of this node's files, each as host:port",
+  }),
+});
+
+const files = z.strictObject({
+  maxFileBytes: size({
+    default: "1TiB",
+    min: 1,
+    max: 2 ** 40,
+    description: "The largest file that may be put. Uploads are streamed, so it costs no memory",
+  }),
 });
 
 const storage = z.strictObject({
+  quotaBytes: size({
+    default: "10GiB",
+    min: 0,
+    max: Number.MAX_SAFE_INTEGER,
+    description:
+      "The most bytes of shards that are kept for other nodes, uploads under way included. With 0 the node keeps none",
+  }),
+  minFreeBytes: size({
+    default: "1GiB",
+    min: 0,
+    max: Number.MAX_SAFE_INTEGER,
+    description: "Room that shards leave on the disk for others, whatever the quota says",
+  }),
+  maxShardBytes: size({
+    default: "320GiB",
+    min: 1024,
+    max: 2 ** 44,
+    description: "The largest shard. That of a file of 1 TiB spread 4+2 is a little more than 256 GiB",
+  }),
+  maxLeaseMs: duration({
+    default: "90d",
+    min: 60_000,
+    max: 366 * 86_400_000,
+    description: "The longest lease of a shard. Its owner renews it while the shard is wanted",
+  }),
+  graceMs: duration({
+    default: "3d",
+    min: 0,
+    max: 366 * 86_400_000,
+    description: "How long a shard is still kept, and can be renewed, after its lease has ended",
+  }),
+  uploadTtlMs: duration({
+    default: "1d",
+    min: 60_000,
+    max: 366 * 86_400_000,
+    description: "How long an interrupted upload of a shard waits to go on",
+  }),
   sync: toggle({
     default: true,
     description:
@@ -366,7 +418,18 @@ const shutdown = z.strictObject({
  * The one schema of the configuration: two levels, `group.key`. Types, defaults, units, descriptions, flags, environment names,
  * the reference page and the JSON Schema all come from it.
  */
-export const configSchema = z.strictObject({ node, rpc, rest, tasks, plugins, requester, storage, log, shutdown });
+export const configSchema = z.strictObject({
+  node,
+  rpc,
+  rest,
+  tasks,
+  plugins,
+  requester,
+  files,
+  storage,
+  log,
+  shutdown,
+});
 
 /** What the groups are about, for the reference and `--help`. */
 export const GROUP_TITLES: Readonly<Record<keyof Config, string>> = {
@@ -376,7 +439,8 @@ export const GROUP_TITLES: Readonly<Record<keyof Config, string>> = {
   tasks: "Tasks",
   plugins: "Plugins",
   requester: "Calls to other nodes",
-  storage: "The database",
+  files: "Files",
+  storage: "The databases, and shards kept for other nodes",
   log: "The log",
   shutdown: "Shutdown",
 };

@@ -126,9 +126,11 @@ export function choice<const Words extends readonly [string, ...string[]]>(
   return setting(z.enum(words), options, { kind: "choice", expectation });
 }
 
-/** Listening addresses. */
-export function addresses(options: Common<readonly string[]> & { min: number }): z.ZodType<string[]> {
-  return setting(z.array(addressSchema).min(options.min).max(16), options, {
+/** Addresses; 16 at most unless `max` says otherwise. */
+export function addresses(
+  options: Common<readonly string[]> & { readonly min: number; readonly max?: number },
+): z.ZodType<string[]> {
+  return setting(z.array(addressSchema).min(options.min).max(options.max ?? 16), options, {
     kind: "addresses",
     expectation: `a list of addresses such as "127.0.0.1:8081" or "[::1]:8081"`,
   });

@@ -79,7 +79,7 @@ class Provider implements ShardProvider {
     if (!(Number.isSafeInteger(maxBytes) && maxBytes >= LEAF_BYTES && maxBytes <= limits.maxShardBytes)) {
       throw new NodeError(
         "invalid_argument",
-        `A shard has ${LEAF_BYTES} to ${limits.maxShardBytes} bytes here, not ${maxBytes} (shards.maxBytes)`,
+        `A shard has ${LEAF_BYTES} to ${limits.maxShardBytes} bytes here, not ${maxBytes} (storage.maxShardBytes)`,
         { data: { maxBytes } },
       );
     }
@@ -293,7 +293,7 @@ class Provider implements ShardProvider {
     if (Number.isSafeInteger(leaseMs) && leaseMs >= 1 && leaseMs <= maxLeaseMs) return leaseMs;
     throw new NodeError(
       "invalid_argument",
-      `A lease lasts 1 to ${maxLeaseMs} ms here, not ${leaseMs}: renew it before it ends (shards.maxLeaseMs)`,
+      `A lease lasts 1 to ${maxLeaseMs} ms here, not ${leaseMs}: renew it before it ends (storage.maxLeaseMs)`,
       { data: { maxLeaseMs } },
     );
   }

@@ -1,0 +1,38 @@
+import { type Config, dataPaths } from "../config/mod.ts";
+import { type Log, type Metrics, type NodeKey, systemClock } from "../core/mod.ts";
+import { createShardProvider, type ShardProvider, type StorageLedger } from "../provider/mod.ts";
+import { openShardStore } from "../storage/mod.ts";
+
+export interface ShardPartOptions {
+  readonly config: Config;
+  readonly key: NodeKey;
+  readonly ledger: StorageLedger;
+  readonly log: Log;
+  readonly metrics: Metrics;
+}
+
+/** What a node keeps for others. */
+export interface ShardPart {
+  readonly provider: ShardProvider;
+  close(): Promise<void>;
+}
+
+/** Opens the shard database and serves it; nothing when the configuration leaves no room for shards (`storage.quotaBytes` 0). */
+export async function openShardPart(
+  { config, key, ledger, log, metrics }: ShardPartOptions,
+): Promise<ShardPart | undefined> {
+  const { quotaBytes, minFreeBytes, maxShardBytes, maxLeaseMs, graceMs, uploadTtlMs, sync } = config.storage;
+  if (quotaBytes === 0) return undefined;
+  const clock = systemClock;
+  const path = dataPaths(config.node.dataDir).shards;
+  const store = await openShardStore(path, { quotaBytes, minFreeBytes, sync, clock, log, metrics });
+  const limits = { maxShardBytes, maxLeaseMs, graceMs, uploadTtlMs };
+  const provider = createShardProvider({ store: store.shards, key, ledger, limits, clock, log, metrics });
+  return {
+    provider,
+    async close() {
+      await provider.close();
+      await store.close();
+    },
+  };
+}

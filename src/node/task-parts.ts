@@ -1,0 +1,45 @@
+import { availableParallelism } from "node:os";
+import { type Config, dataPaths } from "../config/mod.ts";
+import type { Log } from "../core/mod.ts";
+import { openPluginHost, type Plugins } from "../plugins/mod.ts";
+import type { MetricsRegistry } from "../rest/mod.ts";
+
+/** Opens the plugins that the configuration names. */
+export function openPlugins(
+  { config, log, metrics }: { config: Config; log: Log; metrics: MetricsRegistry },
+): Promise<Plugins> {
+  return openPluginHost({
+    folder: dataPaths(config.node.dataDir).plugins,
+    defaultPlugin: config.plugins.default,
+    workers: workersOf(config),
+    maxModuleBytes: config.plugins.maxModuleBytes,
+    maxInputBytes: config.tasks.maxInputBytes,
+    allowUrlInstall: config.plugins.allowUrlInstall,
+    external: config.plugins.external,
+    log,
+    metrics,
+  });
+}
+
+export function workersOf(config: Config): number {
+  return config.plugins.workers || availableParallelism();
+}
+
+/** The bounds of tasks: the most that they may ask for, and what they get without asking. */
+export function taskLimits({ tasks }: Config) {
+  return {
+    max: {
+      inputBytes: tasks.maxInputBytes,
+      outputBytes: tasks.maxOutputBytes,
+      memoryBytes: tasks.maxMemoryBytes,
+      timeoutMs: tasks.maxTimeoutMs,
+      instructions: tasks.maxInstructions,
+    },
+    default: {
+      timeoutMs: tasks.defaultTimeoutMs,
+      memoryBytes: tasks.defaultMemoryBytes,
+      outputBytes: tasks.defaultOutputBytes,
+      instructions: tasks.defaultInstructions,
+    },
+  };
+}
