@@ -158,6 +158,7 @@ async function assemble({ config, sources, log, closers, closeAll }: Assembly): 
     app: createRestApp({
       tasks: requester,
       plugins,
+      ...(shards === undefined ? {} : { shards: shards.keeping }),
       node,
       peers,
       metrics,

@@ -12,6 +12,7 @@ import { addNodeCommand } from "./node-command.ts";
 import { addPluginCommand } from "./plugin-command.ts";
 import { addPluginsCommands } from "./plugins-commands.ts";
 import { reportError } from "./report-error.ts";
+import { addShardsCommands } from "./shards-commands.ts";
 import { addTaskCommands } from "./task-commands.ts";
 
 /** The tree of all commands. */
@@ -49,6 +50,7 @@ export function createProgram(cli: CliContext): Command {
   addTaskCommands(program, cli);
   addFileCommands(program, cli);
   addPluginsCommands(program, cli);
+  addShardsCommands(program, cli);
   addInfoCommands(program, cli);
   program.commandsGroup("This machine:");
   addDoctorCommand(program, cli);

@@ -1,6 +1,7 @@
 import { type Config, dataPaths } from "../config/mod.ts";
 import { type Log, type Metrics, type NodeKey, systemClock } from "../core/mod.ts";
 import { createShardProvider, type ShardProvider, type StorageLedger } from "../provider/mod.ts";
+import type { ShardKeeping } from "../rest/mod.ts";
 import { openShardStore } from "../storage/mod.ts";
 
 export interface ShardPartOptions {
@@ -14,6 +15,8 @@ export interface ShardPartOptions {
 /** What a node keeps for others. */
 export interface ShardPart {
   readonly provider: ShardProvider;
+  /** For the provider's operator. */
+  readonly keeping: ShardKeeping;
   close(): Promise<void>;
 }
 
@@ -30,6 +33,10 @@ export async function openShardPart(
   const provider = createShardProvider({ store: store.shards, key, ledger, limits, clock, log, metrics });
   return {
     provider,
+    keeping: {
+      usage: () => ({ ...store.shards.stats(), freeBytes: store.shards.freeBytes() }),
+      list: (after, limit) => store.shards.listAll(after, limit),
+    },
     async close() {
       await provider.close();
       await store.close();

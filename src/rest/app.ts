@@ -21,6 +21,7 @@ import { createSessionCookies } from "./session-cookie.ts";
 import { addSessionRoutes } from "./sessions.ts";
 import { addSettingsRoute } from "./settings.ts";
 import { addStatsRoutes } from "./stats.ts";
+import { addShardRoutes } from "./shards.ts";
 import { addTaskRoutes } from "./tasks.ts";
 import { addUiRoutes } from "./ui.ts";
 
@@ -97,6 +98,7 @@ export function createRestApp(options: RestAppOptions): RestApp {
   addPluginRoutes(app, options);
   addOperationRoutes(app, options);
   addLegacyRoutes(app, options);
+  if (options.shards !== undefined) addShardRoutes(app, { ...options, shards: options.shards });
   if (options.files !== undefined) {
     addFileRoutes(app, { ...options, files: options.files, serveEvents });
     addLegacyFileRoutes(app, { ...options, files: options.files });

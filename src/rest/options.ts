@@ -6,6 +6,8 @@ import type {
   PeerDirectory,
   PluginInfo,
   RequesterId,
+  ShardKey,
+  ShardRecord,
   TaskRouter,
 } from "../core/mod.ts";
 import type { MetricsRegistry } from "./metrics.ts";
@@ -75,11 +77,27 @@ export interface FileFace {
   readonly maxFileBytes: number;
 }
 
+/** What a provider's operator may see of the shards that the node keeps. */
+export interface ShardKeeping {
+  usage(): {
+    readonly shards: number;
+    readonly bytes: number;
+    /** Set aside for uploads, open and interrupted. */
+    readonly uploadBytes: number;
+    readonly quotaBytes: number;
+    readonly freeBytes: number;
+  };
+  /** Shards of all owners in the order of their owners and ids, behind the given one. */
+  list(after: ShardKey | undefined, limit: number): Promise<readonly ShardRecord[]>;
+}
+
 /** What {@link createRestApp} is built from. */
 export interface RestAppOptions {
   readonly tasks: TaskRouter;
   /** Without it there are no routes for files. */
   readonly files?: FileFace;
+  /** Without it there are no routes for the shards that the node keeps. */
+  readonly shards?: ShardKeeping;
   readonly plugins: PluginAdmin;
   readonly node: NodeDescriber;
   readonly peers: PeerDirectory;

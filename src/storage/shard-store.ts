@@ -218,6 +218,12 @@ export class LevelShardStore implements UploadHost {
     return rows.map(([, text]) => decodeShardRow(text).record);
   }
 
+  /** Shards of all owners, in the order of owners and ids, behind the given one. */
+  async listAll(after: ShardKey | undefined, limit: number): Promise<readonly ShardRecord[]> {
+    const rows = await this.tables.rows.entries({ ...(after !== undefined && { gt: shardRowKey(after) }), limit });
+    return rows.map(([, text]) => decodeShardRow(text).record);
+  }
+
   async expired(nowMs: number, limit: number): Promise<readonly ShardRecord[]> {
     const keys = await this.tables.expiry.keys({ lt: seqKey(Math.max(0, Math.floor(nowMs)) + 1), limit });
     const rows = await this.tables.rows.getMany(keys.map((key) => key.slice(key.indexOf("/") + 1)));

@@ -7,6 +7,7 @@ import {
   NodeError,
   type NodeInfo,
   type PluginInfo,
+  type ShardRecord,
   type TaskEvent,
   type TaskRecord,
   type TaskRouter,
@@ -72,6 +73,17 @@ export function taskRecord(change: Partial<TaskRecord> = {}): TaskRecord {
 }
 
 export const USAGE = { wallMicros: 412, inputBytes: 5, outputBytes: 5, instructions: 0 };
+
+/** Two shards that the node keeps for another. */
+export const SHARDS: readonly ShardRecord[] = ["a", "b"].map((digit, place) => ({
+  id: digit.repeat(32),
+  owner: NODE_ID,
+  sizeBytes: 1024 * (place + 1),
+  root: SHA256,
+  storedAt: NOW,
+  expiresAt: NOW + 86_400_000,
+  graceMs: 3_600_000,
+}));
 
 /** One call that reached the fake service. */
 export interface Call {
@@ -251,6 +263,11 @@ export async function serve(t: { after(f: () => unknown): void }, change: ServeO
   const options: RestAppOptions = {
     tasks,
     files: { service: files, maxFileBytes: 1 << 26 },
+    shards: {
+      usage: () => ({ shards: 2, bytes: 3072, uploadBytes: 0, quotaBytes: 10_240, freeBytes: 7168 }),
+      list: (after, limit) =>
+        Promise.resolve(SHARDS.filter(({ id }) => after === undefined || id > after.id).slice(0, limit)),
+    },
     plugins,
     node: { describe: () => NODE_INFO, sign: () => new Uint8Array(65) },
     peers: {
