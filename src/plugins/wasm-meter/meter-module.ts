@@ -93,10 +93,10 @@ class ResultBlocks {
   }
 }
 
-function addedGlobals({ sections }: ModuleOutline): MeterGlobals {
+function addedGlobals({ sections, imports }: ModuleOutline): MeterGlobals {
   const global = sections.find(({ id }) => id === SECTION.global);
-  // Imports of globals were refused.
-  const first = global === undefined ? 0 : new WasmReader(global.body).u32();
+  const imported = imports.filter(({ kind }) => kind === "global").length;
+  const first = imported + (global === undefined ? 0 : new WasmReader(global.body).u32());
   return { fuel: first, depth: first + 1, denied: first + 2 };
 }
 
