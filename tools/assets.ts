@@ -1,3 +1,5 @@
+import { TEMPLATE_ASSETS } from "../src/cli/plugin-templates.ts";
+
 /** Files that the program reads at run time through `readAsset()`. */
 export const ASSETS: readonly string[] = [
   "wasm-plugins/demo/demo.wasm",
@@ -5,6 +7,7 @@ export const ASSETS: readonly string[] = [
   "web/dist/app.js",
   "web/dist/app.css",
   "web/dist/icon.svg",
+  ...TEMPLATE_ASSETS,
 ];
 
 /** Modules that the program starts as workers through `startWorker()`. */

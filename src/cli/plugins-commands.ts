@@ -7,6 +7,7 @@ import { NodeError, type PluginInfo } from "../core/mod.ts";
 import type { NodeClient } from "./client.ts";
 import { type ClientFlags, clientOf, withClientOptions, withExamples } from "./command.ts";
 import type { CliContext } from "./context.ts";
+import { addPluginAuthorCommands } from "./plugin-author.ts";
 import { formatTable, printable, type Screen } from "./terminal.ts";
 
 interface InstallFlags extends ClientFlags {
@@ -16,8 +17,9 @@ interface InstallFlags extends ClientFlags {
 /** `velas-sphere plugins …` */
 export function addPluginsCommands(program: Command, cli: CliContext): void {
   const plugins = program.command("plugins").summary("see and manage the node's plugins").description(
-    "See, install, switch and remove the plugins of a node while it runs.",
+    "See, install, switch and remove the plugins of a node while it runs; begin, test and pack plugins of your own.",
   );
+  addPluginAuthorCommands(plugins, cli);
 
   withExamples(
     withClientOptions(plugins.command("list").summary("list plugins"))

@@ -12,4 +12,5 @@
  */
 export { openPluginHost } from "./host.ts";
 export type { PluginHostOptions, Plugins } from "./host.ts";
+export { packPlugin } from "./pack-plugin.ts";
 export type { PluginRuntime } from "./runtime.ts";

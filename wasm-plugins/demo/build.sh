@@ -41,4 +41,4 @@ for registry in "$CARGO_HOME"/registry/src/*; do flags+=" --remap-path-prefix=$r
 export RUSTFLAGS="$flags"
 
 "$CARGO" build --release --locked --quiet --lib --target "$target" "${std[@]}"
-cp "$work/$target/release/demo.wasm" "$out"
+cp "$work/$target/release/"*.wasm "$out"

@@ -1,0 +1,82 @@
+import assert from "node:assert/strict";
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { TEMPLATES } from "../../src/cli/plugin-templates.ts";
+import { test } from "../testing.ts";
+import type { TestScope } from "../testing.ts";
+import { runHere } from "./harness.ts";
+
+const DEMO = new URL("../../wasm-plugins/demo-as/demo-as.wasm", import.meta.url);
+
+function scratch(t: TestScope): string {
+  const folder = mkdtempSync(join(tmpdir(), "velas-author-"));
+  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+test("plugins new writes a plugin with the folder's name, in each language, and never over anything", async (t) => {
+  const folder = scratch(t);
+  for (const language of Object.keys(TEMPLATES)) {
+    const path = join(folder, `My ${language}`);
+    assert.match((await runHere(["plugins", "new", path, "--lang", language])).stdout, /README\.md/);
+    const manifest = JSON.parse(readFileSync(join(path, "manifest.json"), "utf8")) as { name: string };
+    assert.equal(manifest.name, `my-${language}`);
+    assert.match(readFileSync(join(path, "build.sh"), "utf8"), new RegExp(`my-${language}\\.wasm`));
+    assert(statSync(join(path, "build.sh")).mode & 0o100);
+    const again = await runHere(["plugins", "new", path, "--lang", language]);
+    assert.equal(again.code, 6);
+    assert.match(again.stderr, /is there already/);
+  }
+  assert.equal((await runHere(["plugins", "new", join(folder, "7up")])).code, 2);
+  assert.equal((await runHere(["plugins", "new", join(folder, "x"), "--lang", "cobol"])).code, 2);
+});
+
+test("plugins test runs a plugin's cases and tells what each spent", async (t) => {
+  const folder = scratch(t);
+  const cases = join(folder, "cases.json");
+  const run = (list: unknown, ...flags: string[]) => {
+    writeFileSync(cases, JSON.stringify(list));
+    return runHere(["plugins", "test", DEMO.pathname, "--cases", cases, ...flags]);
+  };
+  const good = await run([
+    { function: "greet", input: "hello", output: "world" },
+    { function: "echo", inputBase64: "AP8=", outputBase64: "AP8=" },
+    { function: "primes", input: "x", error: "plugin_failed" },
+    { function: "primes", input: "1000000", error: "budget_exceeded", instructions: 1_000_000 },
+  ], "--json");
+  assert.equal(good.code, 0, good.stderr);
+  const { cases: outcomes } = JSON.parse(good.stdout) as { cases: { passed: boolean; instructions: number }[] };
+  assert(outcomes.every(({ passed }) => passed), good.stdout);
+  assert(outcomes[0]!.instructions > 1000);
+  const bad = await run([{ function: "greet", input: "hello", output: "globe" }, { function: "absent" }]);
+  assert.equal(bad.code, 8);
+  assert.match(bad.stdout, /failed {2}1 greet .*\n.*gave "world", and should have given "globe"/);
+  assert.match(bad.stdout, /function_not_found/);
+  assert.equal((await run([])).code, 2);
+});
+
+test("plugins pack puts a manifest in, in place of another, and checks the whole", async (t) => {
+  const folder = scratch(t);
+  const manifest = join(folder, "manifest.json");
+  const output = join(folder, "packed.wasm");
+  const pack = (content: unknown) => {
+    writeFileSync(manifest, JSON.stringify(content));
+    return runHere(["plugins", "pack", DEMO.pathname, "--manifest", manifest, "--output-file", output]);
+  };
+  const packed = await pack({ name: "renamed", version: "2.0.0", functions: [{ name: "echo" }] });
+  assert.match(packed.stdout, /^renamed@2\.0\.0, \d+ bytes, SHA-256 [0-9a-f]{64}\n$/);
+  const again = await runHere([
+    "plugins",
+    "pack",
+    output,
+    "--manifest",
+    manifest,
+    "--output-file",
+    join(folder, "b.wasm"),
+  ]);
+  assert.equal(again.stdout, packed.stdout);
+  const wrong = await pack({ name: "renamed", version: "2.0.0", functions: [{ name: "absent" }] });
+  assert.equal(wrong.code, 8);
+  assert.match(wrong.stderr, /absent/);
+});
