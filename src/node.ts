@@ -10,7 +10,7 @@ import { createTaskProvider } from "./provider/mod.ts";
 import { createTaskRequester } from "./requester/mod.ts";
 import { createMetrics, createRestApp, createRestServer } from "./rest/mod.ts";
 import { createPeers } from "./rpc/client/mod.ts";
-import { assertRuntimeSupported, HealthState } from "./rpc/mod.ts";
+import { assertRuntimeSupported, Authenticator, HealthState } from "./rpc/mod.ts";
 import { loadOrCreateNodeKey } from "./storage/node-key.ts";
 import { openStore } from "./storage/mod.ts";
 
@@ -146,7 +146,9 @@ async function assemble({ config, sources, log, closers, closeAll }: Assembly): 
     tasks: provider,
     node,
     health,
-    ...(shards === undefined ? {} : { storage: { shards: shards.provider, self: key.nodeId } }),
+    // Sessions name chain 0 until nodes settle on one.
+    authenticator: new Authenticator({ self: key.nodeId, chainId: 0, clock }),
+    ...(shards === undefined ? {} : { storage: shards.provider }),
   });
   closers.push(() => rpc.close({ graceMs: 0 }));
   const rpcAddresses: string[] = [];

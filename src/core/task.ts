@@ -101,6 +101,8 @@ export type TaskEvent = PluginEvent | { readonly type: "state"; readonly task: T
 /** Who calls, and how long the caller waits. */
 export interface CallContext {
   readonly requester: RequesterId;
+  /** Whether the requester has proven who it is, by signing the call; by default not. */
+  readonly authenticated?: boolean;
   /** Aborts when the caller goes away or its deadline passes. */
   readonly signal: AbortSignal;
   /** The caller's own deadline, in milliseconds since the epoch. */

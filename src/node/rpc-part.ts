@@ -5,7 +5,8 @@ import { createRpcServer, type RpcServer, type RpcServerOptions } from "../rpc/m
 
 /** What the RPC ports serve. */
 export interface RpcParts
-  extends Pick<RpcServerOptions, "tasks" | "node" | "health" | "files" | "storage" | "log" | "metrics"> {
+  extends
+    Pick<RpcServerOptions, "tasks" | "node" | "health" | "files" | "storage" | "authenticator" | "log" | "metrics"> {
   readonly config: Config;
 }
 

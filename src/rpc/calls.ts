@@ -1,3 +1,4 @@
+import { Buffer } from "node:buffer";
 import {
   type CallContext,
   type Clock,
@@ -7,6 +8,7 @@ import {
   type Log,
   type Metrics,
   NodeError,
+  notSigned,
   type RequesterId,
   toNodeError,
 } from "../core/mod.ts";
@@ -15,6 +17,7 @@ import type { IncomingHttpHeaders } from "node:http";
 import type { ConnectError } from "@connectrpc/connect";
 import { requesterFromText } from "./convert.ts";
 import { Deadlines, type Expiring } from "./deadlines.ts";
+import type { Authenticator, SignedBy } from "./authenticator.ts";
 import type { Route } from "./route.ts";
 
 /** Metadata that names the requester of a call. */
@@ -45,6 +48,8 @@ export interface CallsOptions {
   readonly metrics: Metrics;
   /** The longest unary call, in milliseconds; streams have no limit of the server's own. */
   readonly requestTimeoutMs: number;
+  /** Finds out who signed a call; without one nobody has. */
+  readonly authenticator?: Authenticator | undefined;
 }
 
 /** What a service may add to its answer. The node's own services do not; the conformance suite's does. */
@@ -58,10 +63,13 @@ export interface AnswerMetadata {
 /** One call that is being served. It is the {@link CallContext} that services see. */
 export class Call implements CallContext, Expiring {
   readonly requester: RequesterId;
+  readonly authenticated: boolean;
   readonly requestId: string;
   readonly signal: AbortSignal;
   readonly deadlineAt?: number;
   readonly route: Route;
+  /** Why the call is not from whom it says; whoever serves it must refuse it with this before the body is read. */
+  readonly refusal: NodeError | undefined;
   readonly metadata: IncomingHttpHeaders | Headers;
   /** Set by the service before it gives its first message or fails. */
   answer: AnswerMetadata | undefined;
@@ -70,6 +78,7 @@ export class Call implements CallContext, Expiring {
   readonly #calls: Calls;
   readonly #onAbort: ((error: NodeError) => void) | undefined;
   readonly #tick: number;
+  readonly #signedBy: SignedBy | undefined;
   #ended = false;
 
   constructor(calls: Calls, route: Route, opening: CallOpening) {
@@ -77,7 +86,14 @@ export class Call implements CallContext, Expiring {
     this.route = route;
     this.metadata = opening.metadata;
     this.#onAbort = opening.onAbort;
-    this.requester = requesterFromText(opening.requester);
+    try {
+      const { metadata } = opening;
+      this.#signedBy = calls.authenticator?.identify({ method: "POST", path: route.path, headers: metadata });
+    } catch (error) {
+      this.refusal = toNodeError(error);
+    }
+    this.authenticated = this.#signedBy !== undefined;
+    this.requester = this.#signedBy?.requester ?? requesterFromText(opening.requester);
     this.requestId = opening.requestId !== undefined && REQUEST_ID.test(opening.requestId)
       ? opening.requestId
       : calls.nextRequestId();
@@ -89,6 +105,18 @@ export class Call implements CallContext, Expiring {
       this.#tick = calls.deadlines.add(this, timeoutMs);
     } else {
       this.#tick = -1;
+    }
+  }
+
+  /** Whether the call's signature covers its body, so that {@link checkBody} must be asked. */
+  get signsBody(): boolean {
+    return this.#signedBy?.bodyDigest !== undefined;
+  }
+
+  /** Throws `unauthenticated` when the SHA-256 of the body, as it was on the wire, is not the one that was signed. */
+  checkBody(sha256: Uint8Array): void {
+    if (Buffer.compare(sha256, this.#signedBy?.bodyDigest ?? sha256) !== 0) {
+      throw notSigned("its body is not the one that was signed");
     }
   }
 
@@ -142,6 +170,7 @@ export class Calls {
   readonly deadlines = new Deadlines();
   readonly log: Log;
   readonly requestTimeoutMs: number;
+  readonly authenticator: Authenticator | undefined;
   readonly #clock: Clock;
   readonly #open = new Set<Call>();
   readonly #requests: Counter;
@@ -154,6 +183,7 @@ export class Calls {
     this.#clock = options.clock;
     this.log = options.log;
     this.requestTimeoutMs = options.requestTimeoutMs;
+    this.authenticator = options.authenticator;
     this.#requests = options.metrics.counter("velas_rpc_requests_total", "RPC calls by method and outcome", [
       "method",
       "code",

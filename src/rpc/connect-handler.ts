@@ -1,11 +1,13 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from "node:http";
 import type { Http2ServerRequest, OutgoingHttpHeaders, ServerHttp2Stream } from "node:http2";
 import { Buffer } from "node:buffer";
+import { createHash } from "node:crypto";
 import { create, type DescMethod, type Registry } from "@bufbuild/protobuf";
 import { Code, ConnectError, type ConnectRouter, createConnectRouter, type HandlerContext } from "@connectrpc/connect";
 import type { UniversalHandler, UniversalServerResponse } from "@connectrpc/connect/protocol";
 import { universalRequestFromNodeRequest } from "@connectrpc/connect-node";
-import { type ErrorCode, NodeError } from "../core/mod.ts";
+import { type ErrorCode, NodeError, notSigned } from "../core/mod.ts";
+import { SIGNATURE_HEADER } from "./authenticator.ts";
 import { type AnswerMetadata, type Call, type Calls, REQUEST_ID_HEADER, REQUESTER_HEADER } from "./calls.ts";
 import { fromConnectError, toConnectError } from "./errors.ts";
 import { statusOf } from "./grpc-frame.ts";
@@ -30,6 +32,9 @@ export interface ConnectHandlerOptions {
 
 type Request = IncomingMessage | Http2ServerRequest;
 
+/** Brings the SHA-256 of a signed body from where bytes are read to where calls are served. Whatever a client sends under it is deleted. */
+const BODY_DIGEST_HEADER = "velas-body-sha256";
+
 /** A listener for requests of node:http and of the compatibility layer of node:http2. */
 export type Handler = (request: Request, response: Response) => void;
 
@@ -40,6 +45,7 @@ export type Handler = (request: Request, response: Response) => void;
  */
 export function createConnectHandler(options: ConnectHandlerOptions): Handler {
   const handlers = new Map<string, UniversalHandler>();
+  const unary = new Set(options.routes.filter(({ kind }) => kind === "unary").map(({ path }) => path));
   const router = createConnectRouter({
     // Between nodes, compressing every answer costs much more than the bytes it saves.
     acceptCompression: [],
@@ -57,7 +63,7 @@ export function createConnectHandler(options: ConnectHandlerOptions): Handler {
     const path = (request.url ?? "").split("?", 1)[0]!;
     const handler = handlers.get(path);
     if (handler === undefined) answerUnknown(request, response, path, options.fallback);
-    else void serve(handler, request, response, options);
+    else void serve(handler, { request, response, isUnary: unary.has(path) }, options);
   };
 }
 
@@ -97,6 +103,16 @@ class ConnectCall {
     else signal.addEventListener("abort", leave, { once: true });
   }
 
+  /** Throws `unauthenticated` when the call is not from whom it says, or its body is not the one that was signed. */
+  checkSignature(): void {
+    const { call } = this;
+    if (call.refusal !== undefined) throw call.refusal;
+    if (!call.signsBody) return;
+    const digest = this.#context.requestHeader.get(BODY_DIGEST_HEADER);
+    if (digest === null) throw notSigned("a stream is signed without the digest of its body");
+    call.checkBody(Buffer.from(digest, "hex"));
+  }
+
   /** Hands what the service adds to its answer on to Connect, which sends headers with the first message. */
   publish(): void {
     const { answer } = this.call;
@@ -134,6 +150,7 @@ function leaving(reason: unknown): NodeError {
 async function answerUnary(route: UnaryRoute, request: never, connect: ConnectCall) {
   const { call } = connect;
   try {
+    connect.checkSignature();
     const response = await connect.wait(() => route.handle(request, call));
     call.end("ok");
     connect.publish();
@@ -161,6 +178,7 @@ async function* answerStream(route: StreamRoute, request: never, connect: Connec
   const source = route.handle(input, call)[Symbol.asyncIterator]();
   let code: ErrorCode | "ok" = "canceled";
   try {
+    connect.checkSignature();
     for (;;) {
       const next = await connect.wait(() => source.next());
       connect.publish();
@@ -187,8 +205,7 @@ async function* answerStream(route: StreamRoute, request: never, connect: Connec
 
 async function serve(
   handler: UniversalHandler,
-  request: Request,
-  response: Response,
+  { request, response, isUnary }: { readonly request: Request; readonly response: Response; readonly isUnary: boolean },
   options: ConnectHandlerOptions,
 ): Promise<void> {
   response.on("error", ignore);
@@ -201,6 +218,13 @@ async function serve(
       undefined,
       undefined,
     );
+    // What is signed are bytes, and Connect hands out messages; so the body of a signed unary call is read here.
+    universal.header.delete(BODY_DIGEST_HEADER);
+    if (isUnary && universal.header.has(SIGNATURE_HEADER)) {
+      const body = await readWhole(request, 2 * options.maxMessageBytes); // JSON's base64 is larger than what it holds
+      universal.header.set(BODY_DIGEST_HEADER, createHash("sha256").update(body).digest("hex"));
+      universal.body = oneChunk(body);
+    }
     answer = await handler(universal);
   } catch {
     // Connect words the failures of calls itself; here are requests that it cannot even make out.
@@ -231,6 +255,21 @@ function leaveUndestroyed(request: Request): void {
     };
     return whole as ReturnType<typeof pieces[typeof Symbol.asyncIterator]>;
   };
+}
+
+async function readWhole(request: Request, maxBytes: number): Promise<Uint8Array> {
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  for await (const chunk of request as AsyncIterable<Uint8Array>) {
+    size += chunk.length;
+    if (size > maxBytes) throw new NodeError("input_too_large", `The body has more than ${maxBytes} bytes`);
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks);
+}
+
+async function* oneChunk(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield await Promise.resolve(bytes);
 }
 
 function ignore(): void {}

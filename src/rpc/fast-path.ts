@@ -1,4 +1,5 @@
 import { Buffer } from "node:buffer";
+import { createHash } from "node:crypto";
 import type { IncomingHttpHeaders, OutgoingHttpHeaders, ServerHttp2Stream } from "node:http2";
 import { constants } from "node:http2";
 import { Code } from "@connectrpc/connect";
@@ -96,7 +97,7 @@ class FastCall {
     // An error on a stream is the peer's doing (a reset, a broken connection); `close` follows and ends the call.
     stream.on("error", ignore);
     stream.on("close", () => this.#closed());
-    const refusal = options.refusal();
+    const refusal = options.refusal() ?? this.#call.refusal;
     if (refusal !== undefined) {
       this.#fail(refusal);
       return;
@@ -158,6 +159,7 @@ class FastCall {
     if (this.#answered) return;
     let response: Promise<Uint8Array>;
     try {
+      if (this.#call.signsBody) this.#call.checkBody(createHash("sha256").update(this.#whole()).digest());
       response = this.#route.handleBytes(this.#message(), this.#call);
     } catch (reason) {
       this.#refuse(reason);

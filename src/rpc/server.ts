@@ -1,6 +1,15 @@
 import type { RequestListener } from "node:http";
 import type { DescService, Registry } from "@bufbuild/protobuf";
-import { type Clock, type Log, type Metrics, type NodeDescriber, NodeError, type TaskService } from "../core/mod.ts";
+import {
+  type Clock,
+  type Log,
+  type Metrics,
+  type NodeDescriber,
+  NodeError,
+  type ShardService,
+  type TaskService,
+} from "../core/mod.ts";
+import type { Authenticator } from "./authenticator.ts";
 import { Calls } from "./calls.ts";
 import { createConnectHandler } from "./connect-handler.ts";
 import { createFastPath } from "./fast-path.ts";
@@ -12,7 +21,7 @@ import { healthRoutes, type HealthSource } from "./services/health.ts";
 import { legacyRoutes } from "./services/legacy.ts";
 import { nodeRoutes } from "./services/node.ts";
 import { reflectionRoutes } from "./services/reflection.ts";
-import { storageRoutes, type StorageRoutesOptions } from "./services/storage.ts";
+import { storageRoutes } from "./services/storage.ts";
 import { taskRoutes } from "./services/tasks.ts";
 
 /** Bounds of a server. */
@@ -45,6 +54,8 @@ export interface RouteServerOptions {
   readonly tls?: { readonly cert: string | Uint8Array; readonly key: string | Uint8Array };
   /** Types that messages may hold in a google.protobuf.Any; JSON needs them. The node's own messages hold none. */
   readonly types?: Registry;
+  /** Finds out who signed a call; without one no call counts as signed. */
+  readonly authenticator?: Authenticator;
   /** Serves HTTP paths that are no RPC method, over HTTP/1.1 and HTTP/2. */
   readonly fallback?: RequestListener;
 }
@@ -55,7 +66,7 @@ export interface RpcServerOptions extends RouteServerOptions {
   /** Without it the owner's programs cannot keep files over RPC. */
   readonly files?: FileRoutesOptions;
   /** Without it other nodes cannot keep shards here. */
-  readonly storage?: Omit<StorageRoutesOptions, "clock">;
+  readonly storage?: ShardService;
 }
 
 /** A server of RPC methods. */
@@ -85,7 +96,7 @@ export function createRpcServer(options: RpcServerOptions): RpcServer {
     ...nodeRoutes(options.node),
     ...legacyRoutes(options.tasks),
     ...(options.files === undefined ? [] : fileRoutes(options.files)),
-    ...(options.storage === undefined ? [] : storageRoutes({ ...options.storage, clock: options.clock })),
+    ...(options.storage === undefined ? [] : storageRoutes(options.storage)),
   ];
   return createRouteServer(routes, options);
 }

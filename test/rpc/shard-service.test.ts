@@ -1,23 +1,26 @@
 import assert from "node:assert/strict";
-import { randomBytes } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
 import {
   newSecretKey,
   NodeError,
+  type NodeId,
   nodeKeyOf,
   noMetrics,
-  signSession,
+  openSession,
+  signRequest,
   silentLog,
   systemClock,
-  verifySession,
 } from "../../src/core/mod.ts";
 import { freeLedger } from "../../src/payments/mod.ts";
 import { createShardProvider } from "../../src/provider/mod.ts";
 import { createPeers } from "../../src/rpc/client/mod.ts";
-import { createRpcServer, DEFAULT_RPC_LIMITS, HealthState } from "../../src/rpc/mod.ts";
+import { Authenticator, createRpcServer, DEFAULT_RPC_LIMITS, HealthState } from "../../src/rpc/mod.ts";
 import { openMemoryShardStore } from "../../src/storage/mod.ts";
 import { shardServiceContract } from "../contract-suites/shard-service.ts";
 import { test, type TestScope } from "../testing.ts";
+import { frameOf } from "../../src/rpc/grpc-frame.ts";
 import { fakeNode, FakeTasks } from "./fake-tasks.ts";
+import { grpcMessage, grpcStatus, RawClient } from "./harness.ts";
 
 const QUOTA_BYTES = 64 << 20;
 const LIMITS = { maxShardBytes: 2 ** 40, maxLeaseMs: 86_400_000, graceMs: 3_600_000, uploadTtlMs: 3_600_000 };
@@ -40,7 +43,8 @@ async function serve(t: TestScope) {
   const server = createRpcServer({
     tasks: new FakeTasks(),
     node: { describe: () => ({ ...fakeNode.describe(), nodeId: key.nodeId }), sign: (message) => key.sign(message) },
-    storage: { shards, self: key.nodeId },
+    storage: shards,
+    authenticator: new Authenticator({ self: key.nodeId, chainId: 0, clock: systemClock }),
     health: new HealthState(),
     log: silentLog,
     metrics: noMetrics,
@@ -102,30 +106,51 @@ test("an owner that goes away in the middle of an upload leaves it to go on", as
   assert.ok(uploaded > 0);
 });
 
-test("a session holds for one provider, one hour, and who signed it", () => {
-  const key = nodeKeyOf(newSecretKey());
-  const self = nodeKeyOf(newSecretKey()).nodeId;
-  const now = 1_800_000_000_000;
-  const text = signSession(key, { provider: self, expiresAt: now + 1000 });
-  assert.deepEqual(verifySession(text, { self, now }), {
-    requester: key.nodeId,
-    provider: self,
-    expiresAt: now + 1000,
-  });
-  const [words, signature] = text.split(".") as [string, string];
-  const forged = Buffer.from(Buffer.from(words, "base64url").toString().replace(key.nodeId, self)).toString(
-    "base64url",
-  );
-  const refused: [string, number][] = [
-    [signSession(key, { provider: key.nodeId, expiresAt: now + 1000 }), now],
-    [text, now + 61_001],
-    [signSession(key, { provider: self, expiresAt: now + 3_660_001 }), now],
-    [`${forged}.${signature}`, now],
-    [`${words}.AAAA`, now],
-    ["", now],
-    ["x.y.z", now],
+/** A signed call of StatShard, as gRPC and as Connect in JSON send it. */
+function statCall(provider: NodeId) {
+  const path = "/velas.sphere.v1.StorageService/StatShard";
+  const session = openSession(nodeKeyOf(newSecretKey()), { provider, chainId: 0, expiresAt: Date.now() + 60_000 });
+  const signed = (body: Uint8Array) => {
+    const digest = createHash("sha256").update(body).digest();
+    const proof = signRequest(session, { method: "POST", path, digest }, Date.now());
+    return {
+      "velas-session": Buffer.from(session.certificate).toString("base64url"),
+      "velas-signature": Buffer.from(proof).toString("base64url"),
+    };
+  };
+  return { path, signed };
+}
+
+test("a signed call over gRPC is refused with another body, and when it comes again", async (t) => {
+  const { target, provider } = await serve(t);
+  const { path, signed } = statCall(provider);
+  await using raw = new RawClient(Number(target.split(":")[1]));
+  const body = frameOf(Buffer.from([0x0a, 32, ...Buffer.from("a".repeat(32))]));
+  const other = frameOf(Buffer.from([0x0a, 32, ...Buffer.from("b".repeat(32))]));
+  const headers = signed(body);
+  const [found, again, changed, unsigned] = [
+    await raw.call(path, body, headers),
+    await raw.call(path, body, headers),
+    await raw.call(path, other, signed(body)),
+    await raw.call(path, body),
   ];
-  for (const [session, at] of refused) {
-    assert.throws(() => verifySession(session, { self, now: at }), { code: "unauthenticated" }, session.slice(0, 40));
-  }
+  assert.equal(grpcStatus(found), 5, "NotFound: it was let in");
+  for (const answer of [again, changed, unsigned]) assert.equal(grpcStatus(answer), 16, grpcMessage(answer));
+});
+
+test("a signed call in JSON over HTTP/1.1 is refused with another body, and when it comes again", async (t) => {
+  const { target, provider } = await serve(t);
+  const { path, signed } = statCall(provider);
+  const call = async (body: string, headers: Record<string, string>) => {
+    const init = { method: "POST", body, headers: { "content-type": "application/json", ...headers } };
+    const response = await fetch(`http://${target}${path}`, init);
+    return ((await response.json()) as { code: string }).code;
+  };
+  const body = JSON.stringify({ id: "a".repeat(32) });
+  const headers = signed(Buffer.from(body));
+  assert.equal(await call(body, headers), "not_found");
+  assert.equal(await call(body, headers), "unauthenticated");
+  assert.equal(await call(body.replace("a", "b"), signed(Buffer.from(body))), "unauthenticated");
+  const other = { "velas-body-sha256": createHash("sha256").update(body).digest("hex") };
+  assert.equal(await call(body.replace("a", "b"), { ...signed(Buffer.from(body)), ...other }), "unauthenticated");
 });

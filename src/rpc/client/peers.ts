@@ -16,6 +16,7 @@ import { queryNode, type RecoverSigner } from "./node-query.ts";
 import { Peer, type PeerCallOptions } from "./peer.ts";
 import { RemoteShards } from "./remote-shards.ts";
 import { RemoteTasks } from "./remote-tasks.ts";
+import { RequestSigner } from "./request-signer.ts";
 import { SessionPool } from "./session-pool.ts";
 import { createPeerTransport } from "./transport.ts";
 
@@ -62,8 +63,10 @@ export const DEFAULT_PEER_LIMITS: PeerLimits = {
 export interface PeersOptions {
   /** This node's id, in whose name calls go out that have no requester of their own. */
   readonly requester?: NodeId;
-  /** Signs the sessions in which this node's shards are kept; without it other nodes keep none. */
+  /** Signs requests in this node's name; without it other nodes keep no shards for it. */
   readonly key?: NodeKey;
+  /** The chain that sessions are for; 0, the default, without one. */
+  readonly chainId?: number;
   /** By default `recoverSigner` of core. */
   readonly recover?: RecoverSigner;
   readonly limits?: Partial<PeerLimits>;
@@ -125,6 +128,8 @@ export function createPeers(options: PeersOptions): Peers {
   };
   const known = new Map<string, KnownPeer>();
   const recover = options.recover ?? recoverSigner;
+  const { key, chainId = 0 } = options;
+  const signer = key && new RequestSigner({ key, chainId, clock });
 
   const find = (target: string): KnownPeer => {
     const found = known.get(target);
@@ -132,7 +137,7 @@ export function createPeers(options: PeersOptions): Peers {
     const address = parseTarget(target);
     const peer = new Peer(address, createPeerTransport(address, transportOptions), callOptions);
     const shards = new RemoteShards(peer, {
-      key: options.key,
+      signer,
       whoIs: async (signal) => (await queryNode(peer, recover, signal)).nodeId,
     });
     const entry = { peer, tasks: new RemoteTasks(peer), shards };

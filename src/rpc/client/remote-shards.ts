@@ -1,13 +1,20 @@
-import type { DescMessage, DescMethodUnary, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
+import {
+  create,
+  type DescMessage,
+  type DescMethod,
+  type DescMethodUnary,
+  fromBinary,
+  type MessageInitShape,
+  type MessageShape,
+  toBinary,
+} from "@bufbuild/protobuf";
 import {
   type ByteSpan,
   type CallContext,
   isReceiptSigned,
   type LeafProof,
-  MAX_SESSION_MS,
   NodeError,
   type NodeId,
-  type NodeKey,
   type PutShardOrder,
   type ShardBytes,
   type ShardId,
@@ -16,13 +23,13 @@ import {
   type ShardRecord,
   type ShardService,
   type ShardUsage,
-  signSession,
 } from "../../core/mod.ts";
 import { type PutShardRequestSchema, StorageService } from "../../gen/velas/sphere/v1/storage_pb.ts";
-import { SESSION_HEADER } from "../call-sessions.ts";
+import { frameOf } from "../grpc-frame.ts";
 import { receiptFromProto, shardFromProto } from "../shard-convert.ts";
 import { explain } from "./failures.ts";
 import { isUnknownService, type Peer } from "./peer.ts";
+import type { RequestSigner } from "./request-signer.ts";
 import { WatchedInput } from "./watched-input.ts";
 
 const { method } = StorageService;
@@ -30,29 +37,21 @@ const { method } = StorageService;
 /** Bytes of a shard are sent in messages of at most this size. */
 const CHUNK_BYTES = 1 << 20; // 1 MiB
 
-/** A session is renewed when less than this is left of it, in milliseconds. */
-const RENEW_MS = 300_000;
-
 /** For calls that read up to 4 MiB, when their caller sets no deadline, in milliseconds. */
 const READ_TIMEOUT_MS = 60_000;
 
 export interface RemoteShardsOptions {
-  readonly key: NodeKey | undefined;
+  /** Signs in this node's name; without one nothing can be kept. */
+  readonly signer: RequestSigner | undefined;
   /** Asks the peer for its id, proven. */
   whoIs(signal: AbortSignal): Promise<NodeId>;
-}
-
-interface OpenSession {
-  readonly text: string;
-  readonly provider: NodeId;
-  readonly expiresAt: number;
 }
 
 /** The shard service of another node. Receipts that it gives are signed by that node. */
 export class RemoteShards implements ShardService {
   readonly #peer: Peer;
   readonly #options: RemoteShardsOptions;
-  #session: Promise<OpenSession> | undefined;
+  #provider: Promise<NodeId> | undefined;
 
   constructor(peer: Peer, options: RemoteShardsOptions) {
     this.#peer = peer;
@@ -61,7 +60,8 @@ export class RemoteShards implements ShardService {
 
   async put(source: AsyncIterable<Uint8Array>, order: PutShardOrder, ctx: CallContext): Promise<ShardReceipt> {
     const peer = this.#peer;
-    const session = await this.#open(ctx.signal);
+    const signer = this.#signer;
+    const provider = await this.#identify(ctx.signal);
     const stop = new AbortController();
     const onAbort = () => stop.abort(ctx.signal.reason);
     if (ctx.signal.aborted) onAbort();
@@ -69,11 +69,12 @@ export class RemoteShards implements ShardService {
     const input = new WatchedInput(requestsOf(source, order), stop);
     try {
       const timeoutMs = ctx.deadlineAt === undefined ? undefined : peer.timeLeft(ctx, 0);
-      const metadata = { ...peer.metadata(ctx), [SESSION_HEADER]: session.text };
+      const head = { method: "POST", path: pathOf(method.putShard) };
+      const metadata = { ...peer.metadata(ctx), ...signer.sign(provider, head, "stream") };
       const response = await peer.transport.stream(method.putShard, stop.signal, timeoutMs, metadata, input);
       let receipt: ShardReceipt | undefined;
       for await (const message of response.message) receipt = receiptFromProto(message.receipt);
-      return this.#signed(receipt, session);
+      return this.#signed(receipt, provider);
     } catch (reason) {
       if (input.failure !== undefined) throw input.failure.reason;
       throw this.#explain(reason);
@@ -100,7 +101,7 @@ export class RemoteShards implements ShardService {
 
   async renew(id: ShardId, leaseMs: number, ctx: CallContext): Promise<ShardReceipt> {
     const { receipt } = await this.#call(method.renewLease, { id, leaseMs: BigInt(leaseMs) }, ctx);
-    return this.#signed(receiptFromProto(receipt), await this.#open(ctx.signal));
+    return this.#signed(receiptFromProto(receipt), await this.#identify(ctx.signal));
   }
 
   async remove(id: ShardId, ctx: CallContext): Promise<void> {
@@ -129,14 +130,25 @@ export class RemoteShards implements ShardService {
     timeoutMs = this.#peer.options.requestTimeoutMs,
   ): Promise<MessageShape<O>> {
     const peer = this.#peer;
+    const signer = this.#signer;
+    const path = pathOf(desc);
+    const message = toBinary(desc.input, create(desc.input, request));
+    const frame = frameOf(message);
     const rules = { timeoutMs, repeatable: true };
     for (let first = true;; first = false) {
-      const { text } = await this.#open(ctx.signal);
       try {
-        return await peer.call(ctx, rules, async (attempt) => {
-          const metadata = { ...attempt.metadata, [SESSION_HEADER]: text };
-          return (await peer.transport.unary(desc, attempt.signal, attempt.timeoutMs, metadata, request)).message;
-        });
+        const provider = await this.#identify(ctx.signal);
+        const answer = await peer.call(
+          ctx,
+          rules,
+          ({ metadata, ...attempt }) =>
+            peer.transport.unaryBytes(path, message, {
+              ...attempt,
+              // Each attempt has a signature of its own: a nonce counts once.
+              metadata: { ...metadata, ...signer.sign(provider, { method: "POST", path }, frame) },
+            }),
+        );
+        return parse(desc.output, answer, peer.target);
       } catch (reason) {
         const error = this.#explain(reason);
         if (!first || error.code !== "unauthenticated") throw error;
@@ -144,33 +156,28 @@ export class RemoteShards implements ShardService {
     }
   }
 
-  /** The session with the peer; a new one when there is none that lasts. */
-  async #open(signal: AbortSignal): Promise<OpenSession> {
-    const { clock } = this.#peer.options;
-    const known = await this.#session?.catch(() => undefined);
-    if (known !== undefined && known.expiresAt - clock.now() > RENEW_MS) return known;
-    const making = this.#make(signal);
-    this.#session = making;
-    making.catch(() => {
-      if (this.#session === making) this.#session = undefined;
-    });
-    return await making;
-  }
-
-  async #make(signal: AbortSignal): Promise<OpenSession> {
-    const { key, whoIs } = this.#options;
-    if (key === undefined) {
-      throw new NodeError(
-        "unauthenticated",
-        `${this.#peer.target} keeps shards for nodes with a key only, and this one has none`,
-      );
+  /** Who the peer is; asked once. */
+  async #identify(signal: AbortSignal): Promise<NodeId> {
+    if (this.#provider === undefined) {
+      const asking = this.#options.whoIs(signal);
+      this.#provider = asking;
+      asking.catch(() => {
+        if (this.#provider === asking) this.#provider = undefined;
+      });
     }
-    const provider = await whoIs(signal);
-    const expiresAt = this.#peer.options.clock.now() + MAX_SESSION_MS;
-    return { text: signSession(key, { provider, expiresAt }), provider, expiresAt };
+    return await this.#provider;
   }
 
-  #signed(receipt: ShardReceipt | undefined, { provider }: OpenSession): ShardReceipt {
+  get #signer(): RequestSigner {
+    const { signer } = this.#options;
+    if (signer !== undefined) return signer;
+    throw new NodeError(
+      "unauthenticated",
+      `${this.#peer.target} keeps shards for nodes with a key only, and this one has none`,
+    );
+  }
+
+  #signed(receipt: ShardReceipt | undefined, provider: NodeId): ShardReceipt {
     if (receipt !== undefined && receipt.provider === provider && isReceiptSigned(receipt)) return receipt;
     throw new NodeError("target_misbehaved", `${this.#peer.target} gave no receipt that ${provider} has signed`, {
       data: { target: this.#peer.target },
@@ -184,7 +191,7 @@ export class RemoteShards implements ShardService {
     }
     const error = explain(reason, target);
     // The peer may have another key since, or have forgotten the time.
-    if (error.code === "unauthenticated") this.#session = undefined;
+    if (error.code === "unauthenticated") this.#provider = undefined;
     return error;
   }
 }
@@ -201,4 +208,19 @@ async function* requestsOf(
     }
   }
   yield { message: { case: "end", value: {} } };
+}
+
+function pathOf(desc: DescMethod): string {
+  return `/${desc.parent.typeName}/${desc.name}`;
+}
+
+function parse<O extends DescMessage>(schema: O, bytes: Uint8Array, target: string): MessageShape<O> {
+  try {
+    return fromBinary(schema, bytes);
+  } catch (cause) {
+    throw new NodeError("target_misbehaved", `${target} answered with bytes that are no ${schema.typeName}`, {
+      cause,
+      data: { target },
+    });
+  }
 }

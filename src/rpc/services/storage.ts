@@ -1,20 +1,20 @@
-import { type CallContext, NodeError, type PutShardOrder, type ShardService } from "../../core/mod.ts";
+import { type CallContext, NodeError, notSigned, type PutShardOrder, type ShardService } from "../../core/mod.ts";
 import { type PutShardRequest, StorageService } from "../../gen/velas/sphere/v1/storage_pb.ts";
-import { type CallSessionsOptions, createSessionCheck } from "../call-sessions.ts";
 import { cutOff } from "../cut-off.ts";
 import { bidiStream, type Route, unary } from "../route.ts";
 import { receiptToProto, shardToProto } from "../shard-convert.ts";
 
 const DEFAULT_PAGE_SIZE = 50;
 
-export interface StorageRoutesOptions extends CallSessionsOptions {
-  readonly shards: ShardService;
+/** The context of a call whose requester is proven. Throws `unauthenticated`. */
+function owner(ctx: CallContext): CallContext {
+  if (ctx.authenticated === true) return ctx;
+  throw notSigned("whose shards these are must be proven by a signature (docs/protocol.md)");
 }
 
 /** `velas.sphere.v1.StorageService` on a shard service of the domain. */
-export function storageRoutes({ shards, ...options }: StorageRoutesOptions): Route[] {
+export function storageRoutes(shards: ShardService): Route[] {
   const { method } = StorageService;
-  const owner = createSessionCheck(options);
   return [
     bidiStream(method.putShard, (requests, ctx) => put(shards, requests, () => owner(ctx)), { endsOnDrain: false }),
     unary(method.getUpload, async ({ id }, ctx) => ({ bytes: BigInt(await shards.uploaded(id, owner(ctx))) })),
