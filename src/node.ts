@@ -1,7 +1,8 @@
 import { type Config, dataPaths, effectiveSettings, type ValueSource } from "./config/mod.ts";
 import { type Log, type NodeDescriber, type NodeId, systemClock, toNodeError, VERSION } from "./core/mod.ts";
-import { addressOf, hostCheck, showAddress } from "./node/addresses.ts";
+import { addressOf, hostCheck, isRpcLocal, showAddress } from "./node/addresses.ts";
 import { makeDataDir } from "./node/data-dir.ts";
+import { makeFilePart } from "./node/file-part.ts";
 import { makeRpc } from "./node/rpc-part.ts";
 import { openShardPart } from "./node/shard-part.ts";
 import { openPlugins, taskLimits, workersOf } from "./node/task-parts.ts";
@@ -121,6 +122,8 @@ async function assemble({ config, sources, log, closers, closeAll }: Assembly): 
     self: key.nodeId,
   });
   closers.push(() => requester.close());
+  const files = await makeFilePart({ config, store, peers, ledger, self: key.nodeId, log, metrics });
+  closers.push(() => files.close());
 
   const node: NodeDescriber = {
     describe: () => ({
@@ -139,6 +142,8 @@ async function assemble({ config, sources, log, closers, closeAll }: Assembly): 
 
   const health = new HealthState(true);
   const stopping = new AbortController();
+  const { maxFileBytes } = config.files;
+  const { token } = config.rest;
   const rpc = await makeRpc({
     config,
     log,
@@ -148,18 +153,23 @@ async function assemble({ config, sources, log, closers, closeAll }: Assembly): 
     health,
     // Sessions name chain 0 until nodes settle on one.
     authenticator: new Authenticator({ self: key.nodeId, chainId: 0, clock }),
+    files: {
+      files,
+      maxFileBytes,
+      access: { self: key.nodeId, loopbackOnly: isRpcLocal(config), ...(token === undefined ? {} : { token }) },
+    },
     ...(shards === undefined ? {} : { storage: shards.provider }),
   });
   closers.push(() => rpc.close({ graceMs: 0 }));
   const rpcAddresses: string[] = [];
   for (const listen of config.rpc.listen) rpcAddresses.push(showAddress(await rpc.listen(addressOf(listen))));
 
-  const { token } = config.rest;
   const restListen = addressOf(config.rest.listen);
   const rest = createRestServer({
     app: createRestApp({
       tasks: requester,
       plugins,
+      files: { service: files, maxFileBytes },
       ...(shards === undefined ? {} : { shards: shards.keeping }),
       node,
       peers,
@@ -184,6 +194,8 @@ async function assemble({ config, sources, log, closers, closeAll }: Assembly): 
   });
   const restAddress = showAddress(await rest.listen());
   closers.push(() => rest.close());
+
+  files.start();
 
   const drain = async (graceMs: number) => {
     health.set(false);

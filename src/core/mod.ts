@@ -18,6 +18,7 @@ export * from "./runtime.ts";
 export * from "./session.ts";
 export * from "./shard-receipt.ts";
 export * from "./shard.ts";
+export * from "./stored-file.ts";
 export * from "./stored-request.ts";
 export * from "./stored-task.ts";
 export * from "./target.ts";

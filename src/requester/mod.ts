@@ -9,3 +9,11 @@
 export type { Ledger, RequestStore, Reservation, TaskOrder } from "./ports.ts";
 export { parseTarget } from "./target.ts";
 export { createTaskRequester, type TaskRequester, type TaskRequesterOptions } from "./task-requester.ts";
+export type { FileStore, ProviderOffer, StorageLedger, StorageOrder, StorageReservation } from "./file-ports.ts";
+export {
+  createFileRequester,
+  type FileKeyring,
+  type FileRequester,
+  type FileRequesterOptions,
+} from "./file-requester.ts";
+export { DEFAULT_FILE_SETTINGS, type FileSettings } from "./file-settings.ts";

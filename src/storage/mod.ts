@@ -1,5 +1,5 @@
 /**
- * What a node keeps: one LevelDB, in sublevels. Tables ({@link TaskTable}, {@link RequestTable}, {@link MetaTable}) know keys,
+ * What a node keeps: one LevelDB, in sublevels. Tables ({@link TaskTable}, {@link RequestTable}, {@link FileTable}, {@link MetaTable}) know keys,
  * records and indexes, and turn each step into a list of key changes. {@link GroupCommit} gathers the changes of one tick, adds
  * the totals they move, and writes them as one LevelDB batch; with `sync` that batch is flushed to the disk when somebody is
  * told of it. The engine below holds LevelDB open, turns its failures into errors that name the cure, and reopens it
@@ -10,6 +10,7 @@
  * A schema version is kept from the first day; `openStore` migrates older stores and refuses newer ones.
  */
 export * from "./open-store.ts";
+export type { FileTable } from "./file-table.ts";
 export type { MetaTable } from "./meta-table.ts";
 export type { RequestRange, RequestTable } from "./request-table.ts";
 export { type Migration, SCHEMA_VERSION } from "./schema.ts";

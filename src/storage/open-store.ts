@@ -1,5 +1,6 @@
 import { type Log, silentLog } from "../core/mod.ts";
 import type { Engine } from "./engine.ts";
+import { FileTable } from "./file-table.ts";
 import { GroupCommit } from "./group-commit.ts";
 import { LevelEngine } from "./level-engine.ts";
 import { MemoryEngine } from "./memory-engine.ts";
@@ -27,6 +28,7 @@ export interface OpenStoreOptions {
 export interface Store {
   readonly tasks: TaskTable;
   readonly requests: RequestTable;
+  readonly files: FileTable;
   readonly meta: MetaTable;
   /** Waits for writes that have been handed in, and closes the files. Using the tables afterwards throws. */
   close(): Promise<void>;
@@ -71,15 +73,20 @@ function makeTables(engine: Engine, sync: boolean) {
     commit,
     tasks: new TaskTable(engine, commit),
     requests: new RequestTable(engine, commit),
+    files: new FileTable(engine, commit),
     meta: new MetaTable(engine, commit),
   };
 }
 
-function asStore({ commit, tasks, requests, meta }: ReturnType<typeof makeTables>, close: () => Promise<void>): Store {
+function asStore(
+  { commit, tasks, requests, files, meta }: ReturnType<typeof makeTables>,
+  close: () => Promise<void>,
+): Store {
   let closing: Promise<void> | undefined;
   return {
     tasks,
     requests,
+    files,
     meta,
     close: () => closing ??= commit.close().then(close),
   };

@@ -1,11 +1,24 @@
 import { isEnd, type StoredTask } from "../core/mod.ts";
 import { bodyKey, decodeRequest, decodeTask } from "./codec.ts";
 import type { Engine, WriteOp } from "./engine.ts";
+import { decodeFileRecord } from "./file-codec.ts";
+import type { FileTable } from "./file-table.ts";
 import { Sublevel } from "./sublevel.ts";
 import type { RequestTable } from "./request-table.ts";
 import type { TaskTable } from "./task-table.ts";
 
 const STEP = 500;
+/** What follows from the records. */
+const INDEXES = [
+  "task-time",
+  "task-pending",
+  "task-expiry",
+  "request-time",
+  "request-sending",
+  "file-name",
+  "file-due",
+  "account",
+];
 
 /**
  * Makes indexes and totals anew from the records, which are the truth, and drops inputs and outputs that belong to none. For a
@@ -14,12 +27,10 @@ const STEP = 500;
  */
 export async function rebuild(
   engine: Engine,
-  tables: { readonly tasks: TaskTable; readonly requests: RequestTable },
+  tables: { readonly tasks: TaskTable; readonly requests: RequestTable; readonly files: FileTable },
 ): Promise<number> {
-  for (const name of ["task-time", "task-pending", "task-expiry", "request-time", "request-sending", "account"]) {
-    await clear(engine, new Sublevel(engine, name));
-  }
-  const totals = { "task.count": 0, "task.inputBytes": 0, "task.outputBytes": 0 };
+  for (const name of INDEXES) await clear(engine, new Sublevel(engine, name));
+  const totals = { "task.count": 0, "task.inputBytes": 0, "task.outputBytes": 0, "file.count": 0 };
   let dropped = 0;
 
   dropped += await forEachRecord(engine, "task", (text) => {
@@ -30,6 +41,11 @@ export async function rebuild(
     return tables.tasks.indexEntries(task);
   });
   dropped += await forEachRecord(engine, "request", (text) => tables.requests.indexEntries(decodeRequest(text)));
+  dropped += await forEachRecord(engine, "file", (text) => {
+    const entries = tables.files.indexEntries(decodeFileRecord(text));
+    totals["file.count"]++;
+    return entries;
+  });
 
   await dropOrphans(engine, "task-input", (task) => !isEnd(task.record.state));
   await dropOrphans(engine, "task-output", (task) => task.storedOutputBytes !== undefined);

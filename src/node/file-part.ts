@@ -1,0 +1,45 @@
+import { hkdfSync } from "node:crypto";
+import { x25519 } from "@noble/curves/ed25519.js";
+import { formatMasterKeyFile, parseMasterKeyFile } from "../codec/mod.ts";
+import type { Config } from "../config/mod.ts";
+import { type Log, type Metrics, type NodeId, systemClock } from "../core/mod.ts";
+import { createFileRequester, DEFAULT_FILE_SETTINGS, type FileKeyring, type FileRequester } from "../requester/mod.ts";
+import type { StorageLedger } from "../requester/mod.ts";
+import type { Peers } from "../rpc/client/mod.ts";
+import { loadOrCreateMasterKey } from "../storage/master-key-file.ts";
+import type { Store } from "../storage/mod.ts";
+
+export interface FilePartOptions {
+  readonly config: Config;
+  readonly store: Store;
+  readonly peers: Peers;
+  readonly ledger: StorageLedger;
+  readonly self: NodeId;
+  readonly log: Log;
+  readonly metrics: Metrics;
+}
+
+/** Makes what keeps this node's files at others. */
+export async function makeFilePart({ config, store, peers, ...rest }: FilePartOptions): Promise<FileRequester> {
+  const masterKey = await loadOrCreateMasterKey(config.node.dataDir, {
+    parse: parseMasterKeyFile,
+    format: formatMasterKeyFile,
+  });
+  const providers = config.requester.providers.map((target) => ({ target }));
+  return createFileRequester({
+    ...rest,
+    store: store.files,
+    dial: (target) => peers.dialShards(target),
+    peers,
+    providers: () => providers,
+    keys: keyringOf(masterKey),
+    settings: DEFAULT_FILE_SETTINGS,
+    clock: systemClock,
+  });
+}
+
+/** All keys come from the master key, so that its backup is enough. */
+function keyringOf(masterKey: Uint8Array): FileKeyring {
+  const shareSecret = new Uint8Array(hkdfSync("sha256", masterKey, new Uint8Array(0), "velas-sphere/1 share key", 32));
+  return { masterKey, shareSecret, sharePublic: x25519.getPublicKey(shareSecret) };
+}

@@ -1,0 +1,112 @@
+import { NodeError, type StoredFile, type StoredShard, toNodeError } from "../core/mod.ts";
+import { LEAF_BYTES, verifyRange } from "../codec/mod.ts";
+import type { ByteBudget } from "./byte-budget.ts";
+import type { FileKit } from "./file-kit.ts";
+import { recovered, withShard } from "./file-state.ts";
+import { type OpenedShards, openShards } from "./open-file.ts";
+import { isLie } from "./shard-access.ts";
+import { shardIdOf } from "./shard-ids.ts";
+import { withTimeout } from "./with-timeout.ts";
+
+/** Challenges providers to prove that they have their shards, with leaves that nobody can foresee. Nothing is downloaded but those. */
+export class FileAudit {
+  readonly #kit: FileKit;
+  readonly #budget: ByteBudget;
+
+  constructor(kit: FileKit, budget: ByteBudget) {
+    this.#kit = kit;
+    this.#budget = budget;
+  }
+
+  /** Audits every shard that is somewhere, and returns the file afterwards. */
+  async audit(file: StoredFile, signal: AbortSignal): Promise<StoredFile | undefined> {
+    const opened = await openShards(this.#kit, file);
+    await Promise.all(file.shards.map(async (shard, index) => {
+      if (shard.target !== "" && shard.state !== "pending") await this.#auditShard(opened, index, signal);
+    }));
+    return await this.#kit.book.get(file.id);
+  }
+
+  async #auditShard(opened: OpenedShards, index: number, signal: AbortSignal): Promise<void> {
+    const { book, scores, metrics, clock } = this.#kit;
+    const { id } = opened.file;
+    const shard = opened.file.shards[index]!;
+    let failure: NodeError | undefined;
+    try {
+      await this.#challenge(opened, index, signal);
+    } catch (cause) {
+      signal.throwIfAborted();
+      failure = toNodeError(cause);
+    }
+    metrics.audits.add(1, { result: failure === undefined ? "proven" : isGone(failure) ? "lost" : "unreachable" });
+    if (shard.providerId !== undefined) {
+      if (failure === undefined) scores.good(shard.providerId, 0.1);
+      else scores.bad(shard.providerId, failure.message, isLie(failure) ? 10 : 1);
+    }
+    const now = clock.now();
+    const changed = await book.update(id, (file) => {
+      const old = file.shards[index]!;
+      // It may have moved meanwhile.
+      if (file.phase !== "kept" || old.target !== shard.target) return undefined;
+      return withShard(file, index, failure === undefined ? proven(old, now) : this.#failing(old, { failure, now }));
+    }, { durable: false });
+    if (changed === undefined) return;
+    const told = failure === undefined ? "proved its shard" : `failed an audit: ${failure.message}`;
+    book.publish({ type: "audit", fileId: id, message: `${shard.target} ${told}` });
+  }
+
+  /** Draws leaves and verifies the answer against the root that the manifest holds. Throws what went wrong. */
+  async #challenge({ file, header, layout, roots }: OpenedShards, index: number, signal: AbortSignal): Promise<void> {
+    const { pool, settings, random, metrics } = this.#kit;
+    const { target, providerId } = file.shards[index]!;
+    const leaves = drawLeaves(random, { count: settings.auditLeaves, leafCount: layout.leafCount });
+    await this.#budget.take(leaves.length * LEAF_BYTES, signal);
+    const shards = pool.at(target, providerId);
+    const limit = { timeoutMs: 3 * settings.stallMs, what: `An audit of ${target}` };
+    const proofs = await withTimeout(
+      signal,
+      limit,
+      (limited) => shards.prove(shardIdOf(header, index), leaves, pool.call(limited)),
+    );
+    const head = { root: roots[index]!, leafCount: layout.leafCount };
+    const answered = proofs.length === leaves.length &&
+      proofs.every(({ leaf, bytes, proof }, place) =>
+        leaf === leaves[place] && verifyRange(head, { firstLeaf: leaf, bytes, proof })
+      );
+    metrics.auditBytes.add(leaves.length * LEAF_BYTES);
+    if (!answered) {
+      throw new NodeError("data_corrupt", `${target} gave a proof of other bytes than it was given to keep`);
+    }
+  }
+
+  /** A shard whose provider did not prove it: lost at once when it is gone or wrong, and after a while when nobody answers. */
+  #failing(shard: StoredShard, { failure, now }: { failure: NodeError; now: number }): StoredShard {
+    const failingSince = shard.failingSince ?? now;
+    const lost = shard.state === "lost" || isGone(failure) || now - failingSince >= this.#kit.settings.lostAfterMs;
+    return {
+      ...shard,
+      state: lost ? "lost" : "suspect",
+      failingSince,
+      failures: (shard.failures ?? 0) + 1,
+      lastError: failure.message,
+    };
+  }
+}
+
+function proven(shard: StoredShard, now: number): StoredShard {
+  return { ...recovered(shard), state: "proven", lastAuditAt: now };
+}
+
+/** Whether an answer says that the shard is not there, or not what it was. */
+function isGone(error: NodeError): boolean {
+  return isLie(error) || error.code === "not_found";
+}
+
+/** Places of leaves, drawn evenly and with repetition, as the estimate of detection assumes. */
+function drawLeaves(
+  random: (length: number) => Uint8Array,
+  { count, leafCount }: { readonly count: number; readonly leafCount: number },
+): number[] {
+  const bytes = Buffer.from(random(count * 6));
+  return Array.from({ length: Math.min(count, leafCount) }, (_, i) => bytes.readUIntBE(i * 6, 6) % leafCount);
+}

@@ -1,0 +1,38 @@
+import { isNodeId, type StoredFile, type StoredShard } from "../core/mod.ts";
+import { type Identity, type ManifestShard, openManifest } from "../codec/mod.ts";
+import { hex } from "./hex.ts";
+
+export interface ImportOptions {
+  readonly master: Identity;
+  readonly now: number;
+  readonly auditIntervalMs: number;
+}
+
+/** The file that a manifest of this node describes. Throws what opening it throws. Its leases are not known: the first look after it renews them. */
+export function importedFile(bytes: Uint8Array, { master, now }: ImportOptions): StoredFile {
+  const { manifest } = openManifest(bytes, master);
+  return {
+    id: hex(manifest.fileId),
+    name: manifest.name,
+    version: manifest.version,
+    contentType: manifest.contentType || "application/octet-stream",
+    sizeBytes: manifest.sizeBytes,
+    // A manifest holds the digests of sealed bytes only.
+    sha256: "",
+    policy: manifest.policy,
+    createdAt: manifest.createdAtMs,
+    touchedAt: now,
+    warnings: [],
+    phase: "kept",
+    shards: manifest.shards.map(placeOf),
+    leftovers: [],
+    dueAt: now,
+  };
+}
+
+/** Where a manifest says that a shard is: `0xNodeId@host:port`, or only the address. */
+function placeOf({ providers: [first = ""] }: ManifestShard): StoredShard {
+  const [id = "", target] = first.split("@");
+  if (target === undefined) return { target: first, state: first === "" ? "lost" : "stored" };
+  return { target, ...(isNodeId(id) ? { providerId: id } : {}), state: "stored" };
+}

@@ -1,0 +1,51 @@
+import type { FileChange, NamedVersion, NameRange, NodeId, ProviderScore, StoredFile } from "../core/mod.ts";
+
+/** Keeps what this node knows of its files. */
+export interface FileStore {
+  /** The files with these ids, in the same places. */
+  getMany(ids: readonly string[]): Promise<(StoredFile | undefined)[]>;
+  manifest(id: string): Promise<Uint8Array | undefined>;
+  /** Versions in the order of their names (as UTF-8), the newest of each first. Removed ones are not among them. */
+  names(range: NameRange): Promise<NamedVersion[]>;
+  /** Files for which something is to be done by now, the most overdue first. */
+  due(nowMs: number, limit: number): Promise<StoredFile[]>;
+  /** All files in the order of their ids, behind the given one. */
+  all(afterId: string, limit: number): Promise<StoredFile[]>;
+  /** The digests of an upload's pieces from `first` on. */
+  pieces(fileId: string, first: number, limit: number): Promise<string[]>;
+  scores(): Promise<ProviderScore[]>;
+  /** Applies changes, all or none, after all earlier ones. With `durable` it returns when they would survive a power cut. */
+  write(changes: readonly FileChange[], options: { readonly durable: boolean }): Promise<void>;
+}
+
+/** A node that may be asked to keep shards. */
+export interface ProviderOffer {
+  /** `host:port`. */
+  readonly target: string;
+  readonly region?: string;
+}
+
+/** What keeping or reading a shard may cost at most. */
+export interface StorageOrder {
+  /** The provider, as `host:port`. */
+  readonly target: string;
+  readonly provider: NodeId | undefined;
+  readonly action: "put" | "get" | "renew";
+  readonly bytes: number;
+  /** For how long the bytes are kept, in milliseconds; 0 for a read. */
+  readonly durationMs: number;
+}
+
+/** Decides what this node may spend on files. */
+export interface StorageLedger {
+  /** Sets aside the most that an operation may cost. Throws when that is over a cap. */
+  reserve(order: StorageOrder): StorageReservation;
+}
+
+/** Money set aside for one operation. Exactly one of its methods is called, once. */
+export interface StorageReservation {
+  /** It was done: pays for the bytes that were written, read or kept, and frees the rest. */
+  commit(used: { readonly bytes: number; readonly durationMs: number }): void | Promise<void>;
+  /** Frees all of it: nothing was done. */
+  release(): void;
+}

@@ -1,0 +1,419 @@
+import {
+  type CallContext,
+  type FileChange,
+  type FileRecord,
+  NodeError,
+  type PutFileOptions,
+  type ShardReceipt,
+  type StoredFile,
+  type StoredShard,
+  toNodeError,
+} from "../core/mod.ts";
+import {
+  createHeader,
+  encodeFile,
+  FILE_ID_BYTES,
+  fileLayout,
+  KEY_BYTES,
+  MAX_FILE_BYTES,
+  type OpenedHeader,
+  openHeader,
+  shardCount,
+} from "../codec/mod.ts";
+import type { FileKit } from "./file-kit.ts";
+import { failedAt, healthyShards, pendingAt } from "./file-state.ts";
+import { hex, unhex } from "./hex.ts";
+import { LanePace } from "./lane-pace.ts";
+import { manifestOf } from "./manifest-of.ts";
+import { placeShards, warningsOf } from "./place-shards.ts";
+import type { Candidate } from "./provider-pool.ts";
+import { checkOrder, type PutOrder } from "./put-order.ts";
+import { canceled, checkSize, sizeChecked, tooFewDurable, withId } from "./put-failures.ts";
+import { shardIdOf } from "./shard-ids.ts";
+import { ShardLane } from "./shard-lane.ts";
+import { cutPieces, type Piece, UploadJournal, withFirst } from "./upload-journal.ts";
+
+export interface FilePutOptions extends FileKit {
+  /** Rebuilds what a file lacks at other providers. */
+  readonly rebuild: (id: string, signal: AbortSignal) => Promise<StoredFile | undefined>;
+}
+
+/** Bytes of plaintext between two tellings of progress. */
+const PROGRESS_BYTES = 1 << 20;
+
+/** An upload under way. */
+interface Upload {
+  readonly file: StoredFile;
+  readonly header: OpenedHeader;
+  readonly headerBytes: Uint8Array;
+  readonly resumes: boolean;
+}
+
+/** Stores files: source → journal → cells → shards → a lane for each to its provider; manifest last, in one batch with the record. */
+export class FilePut {
+  readonly #options: FilePutOptions;
+  /** Uploads that a put works on now. */
+  readonly #running = new Set<string>();
+
+  constructor(options: FilePutOptions) {
+    this.#options = options;
+  }
+
+  async put(source: AsyncIterable<Uint8Array>, options: PutFileOptions, ctx: CallContext): Promise<FileRecord> {
+    const { metrics, settings } = this.#options;
+    const startedAt = performance.now();
+    const order = checkOrder(options, settings.defaultPolicy);
+    const pieces = cutPieces(source);
+    try {
+      const record = await this.#put(pieces, order, ctx.signal);
+      metrics.puts.add(1, { result: "stored" });
+      metrics.putBytes.add(record.sizeBytes);
+      metrics.putSeconds.observe((performance.now() - startedAt) / 1000);
+      return record;
+    } catch (error) {
+      metrics.puts.add(1, { result: "failed" });
+      // The source may wait for bytes that will never come: nobody waits for it.
+      pieces.return().catch(() => {});
+      throw error;
+    }
+  }
+
+  async #put(
+    pieces: AsyncGenerator<Piece, void, undefined>,
+    order: PutOrder,
+    signal: AbortSignal,
+  ): Promise<FileRecord> {
+    // With the first piece at hand the size of a small file is known, and a source that fails at once leaves nothing behind.
+    const first = (await pieces.next()).value!;
+    const size = first.last ? first.sizeBytes : order.sizeBytes;
+    checkSize(order.sizeBytes, first.sizeBytes, first.last);
+    const upload = order.resume === undefined ? await this.#begin(order, size, signal) : await this.#resume(order);
+    const { id } = upload.file;
+    if (this.#running.has(id)) {
+      throw new NodeError("failed_precondition", `The upload ${id} is going on already; wait for it to end`);
+    }
+    this.#running.add(id);
+    this.#options.busy.add(id);
+    try {
+      return await this.#send(withFirst(first, pieces), { upload, order, signal });
+    } catch (cause) {
+      this.#options.busy.delete(id);
+      const error = toNodeError(signal.aborted ? canceled(signal) : cause);
+      // What can never succeed is forgotten, and its shards are freed; anything else can go on.
+      if (error.code === "invalid_argument") await this.#giveUp(id);
+      throw withId(error, id);
+    } finally {
+      this.#running.delete(id);
+    }
+  }
+
+  /** Draws the keys of a new version, chooses its providers, and writes it down. */
+  async #begin(order: PutOrder, size: number | undefined, signal: AbortSignal): Promise<Upload> {
+    const { pool, book, store, clock, random, master, settings } = this.#options;
+    const { name, policy, targets, allowFewer } = order;
+    const { providers, warnings } = await placeShards(pool, { count: shardCount(policy), targets, allowFewer, signal });
+    const fileId = random(FILE_ID_BYTES);
+    const fileKey = random(KEY_BYTES);
+    const headerBytes = createHeader({ fileId, fileKey, recipients: [master], random });
+    const now = clock.now();
+    const maxShardBytes = fileLayout(Math.min(size ?? settings.unknownSizeBytes, MAX_FILE_BYTES), policy).shardBytes;
+    const file = await book.withName(name, async () => {
+      const newest = (await store.names({ prefix: name, limit: 1 }))[0];
+      const version = newest?.name === name ? newest.version + 1 : 1;
+      const added: StoredFile = {
+        id: hex(fileId),
+        name,
+        version,
+        contentType: order.contentType,
+        sizeBytes: size ?? 0,
+        sha256: "",
+        policy,
+        createdAt: now,
+        touchedAt: now,
+        warnings,
+        phase: "uploading",
+        upload: { header: hex(headerBytes), maxShardBytes },
+        shards: providers.map(pendingAt),
+        leftovers: [],
+        dueAt: now + settings.uploadTtlMs,
+      };
+      await book.add(added);
+      return added;
+    });
+    return { file, header: openHeader(headerBytes, { type: "file", key: fileKey }), headerBytes, resumes: false };
+  }
+
+  /** Takes up an upload that was interrupted, with its keys and its providers. */
+  async #resume({ resume, name, policy }: PutOrder): Promise<Upload> {
+    const { book, master } = this.#options;
+    const file = await book.find({ id: resume! });
+    const samePolicy = file.policy.dataShards === policy.dataShards && file.policy.parityShards === policy.parityShards;
+    if (file.phase !== "uploading" || file.upload === undefined || file.name !== name || !samePolicy) {
+      throw new NodeError(
+        "failed_precondition",
+        `File ${file.id} is no upload under this name and policy that can go on; put it anew`,
+        { data: { id: file.id } },
+      );
+    }
+    const headerBytes = unhex(file.upload.header);
+    return { file, header: openHeader(headerBytes, master), headerBytes, resumes: true };
+  }
+
+  async #send(
+    pieces: AsyncGenerator<Piece, void, undefined>,
+    { upload, order, signal }: { upload: Upload; order: PutOrder; signal: AbortSignal },
+  ): Promise<FileRecord> {
+    const { store, settings, closing } = this.#options;
+    const { file, header } = upload;
+    const { id, policy } = file;
+    const lanes = this.#openLanes(upload, order);
+    const stop = (reason: NodeError) => lanes.forEach((lane) => lane.fail(reason));
+    const cancel = () => stop(canceled(signal));
+    const close = () =>
+      stop(new NodeError("shutting_down", "The node is stopping; the upload can go on after its start"));
+    signal.addEventListener("abort", cancel);
+    closing.addEventListener("abort", close);
+    try {
+      if (signal.aborted) throw canceled(signal);
+      const journal = new UploadJournal({ fileId: id, store, resumes: upload.resumes, signal });
+      const pace = new LanePace({
+        count: lanes.length,
+        stallMs: settings.stallMs,
+        onSlow: (lane, heldMs) =>
+          lanes[lane]!.fail(
+            new NodeError(
+              "deadline_exceeded",
+              `${lanes[lane]!.provider.target} held the upload up for ${Math.round(heldMs)} ms`,
+            ),
+          ),
+      });
+      const plaintext = this.#progress(journal.pass(sizeChecked(pieces, order.sizeBytes)), { file, order, lanes });
+      const encoded = await encodeFile(plaintext, {
+        header,
+        policy,
+        writers: lanes.map((lane, index) => pace.timed(index, lane)),
+        minShards: policy.dataShards,
+        signal,
+      });
+      lanes.forEach((lane, index) => lane.end(encoded.heads[index]!));
+      const done = {
+        sizeBytes: encoded.sizeBytes,
+        sha256: journal.sha256(),
+        roots: encoded.heads.map(({ root }) => root),
+      };
+      const settled = await this.#enough(lanes, Math.min(policy.dataShards + settings.ackMargin, lanes.length));
+      signal.removeEventListener("abort", cancel);
+      const dropPieces: FileChange = { type: "dropPieces", fileId: id, count: journal.count };
+      return await this.#acknowledge({ upload, lanes, done, settled, dropPieces, signal });
+    } catch (error) {
+      stop(toNodeError(error));
+      throw error;
+    } finally {
+      signal.removeEventListener("abort", cancel);
+      closing.removeEventListener("abort", close);
+    }
+  }
+
+  #openLanes({ file, header, resumes }: Upload, order: PutOrder): ShardLane[] {
+    const { pool, settings } = this.#options;
+    const lanes: ShardLane[] = [];
+    for (const [index, { target, providerId, region }] of file.shards.entries()) {
+      lanes.push(
+        new ShardLane({
+          index,
+          id: shardIdOf(header, index),
+          provider: { target, nodeId: providerId!, ...(region === undefined ? {} : { region }) },
+          at: (provider) => pool.at(provider.target, provider.nodeId),
+          call: (signal) => pool.call(signal),
+          maxBytes: file.upload!.maxShardBytes,
+          leaseMs: settings.leaseMs,
+          stallMs: settings.stallMs,
+          resumes,
+          replace: (lane, error) => this.#replace(file, { lane, error, lanes, order }),
+        }),
+      );
+    }
+    return lanes;
+  }
+
+  /** Another provider for a lane whose own failed; none when the put named its only one. */
+  async #replace(
+    file: StoredFile,
+    { lane, error, lanes, order }: { lane: ShardLane; error: NodeError; lanes: readonly ShardLane[]; order: PutOrder },
+  ): Promise<Candidate | undefined> {
+    const { pool, book, scores, metrics, closing, log } = this.#options;
+    const failed = lane.provider;
+    scores.bad(failed.nodeId, error.message);
+    metrics.shardFailures.add(1, { during: "put" });
+    if (order.targets?.length === 1) return undefined;
+    const { candidates } = await pool.survey(order.targets, closing);
+    const taken = new Set(lanes.map(({ provider }) => provider.nodeId));
+    const next = candidates.find(({ nodeId }) => !taken.has(nodeId) && !scores.isResting(nodeId));
+    if (next === undefined) return undefined;
+    log.info("A provider failed during an upload; its shard begins anew at another", {
+      fileId: file.id,
+      shard: lane.index,
+      from: failed.target,
+      to: next.target,
+      error: error.message,
+    });
+    await book.update(file.id, (now) => ({
+      ...now,
+      shards: now.shards.map((shard, index) => index === lane.index ? pendingAt(next) : shard),
+      leftovers: [...now.leftovers, { index: lane.index, target: failed.target, providerId: failed.nodeId }],
+    }), { durable: false });
+    return next;
+  }
+
+  /** Tells of progress while plaintext passes. */
+  async *#progress(
+    plaintext: AsyncIterable<Uint8Array>,
+    { file, order, lanes }: { file: StoredFile; order: PutOrder; lanes: readonly ShardLane[] },
+  ): AsyncGenerator<Uint8Array> {
+    const { book } = this.#options;
+    let bytes = 0;
+    let told = 0;
+    const tell = () => {
+      told = bytes;
+      const progress = {
+        bytes,
+        ...(order.sizeBytes === undefined ? {} : { totalBytes: order.sizeBytes }),
+        shards: lanes.filter(({ failure }) => failure === undefined).length,
+        shardCount: lanes.length,
+      };
+      order.onProgress?.(progress);
+      book.publish({ type: "progress", fileId: file.id, progress });
+    };
+    for await (const chunk of plaintext) {
+      yield chunk;
+      bytes += chunk.length;
+      if (bytes - told >= PROGRESS_BYTES) tell();
+    }
+    tell();
+  }
+
+  /** Waits until `wanted` shards are durable, or no more will be. Returns where each stands. */
+  #enough(lanes: readonly ShardLane[], wanted: number): Promise<(StoredShard | undefined)[]> {
+    const { scores } = this.#options;
+    const settled: (StoredShard | undefined)[] = lanes.map(() => undefined);
+    return new Promise((resolve) => {
+      let durable = 0;
+      let open = lanes.length;
+      const check = () => {
+        if (durable >= wanted || open === 0) resolve(settled);
+      };
+      lanes.forEach((lane, index) => {
+        lane.done.then((receipt) => {
+          settled[index] = this.#storedAt(lane.provider, receipt);
+          scores.good(lane.provider.nodeId);
+          durable++;
+          open--;
+          check();
+        }, (error: unknown) => {
+          settled[index] = failedAt(lane.provider, toNodeError(error));
+          scores.bad(lane.provider.nodeId, toNodeError(error).message);
+          open--;
+          check();
+        });
+      });
+    });
+  }
+
+  async #acknowledge(
+    { upload, lanes, done, settled, dropPieces, signal }: {
+      upload: Upload;
+      lanes: readonly ShardLane[];
+      done: { readonly sizeBytes: number; readonly sha256: string; readonly roots: readonly Uint8Array[] };
+      /** Changes while lanes end. */
+      settled: readonly (StoredShard | undefined)[];
+      dropPieces: FileChange;
+      signal: AbortSignal;
+    },
+  ): Promise<FileRecord> {
+    const { book, settings, clock, rebuild, busy } = this.#options;
+    const { id, policy } = upload.file;
+    const wanted = Math.min(policy.dataShards + settings.ackMargin, lanes.length);
+    const asOf = (file: StoredFile): StoredFile => ({
+      ...file,
+      sizeBytes: done.sizeBytes,
+      sha256: done.sha256,
+      touchedAt: clock.now(),
+      warnings: warningsOf(lanes.map(({ provider }) => provider)),
+      shards: settled.map((shard, index) => shard ?? pendingAt(lanes[index]!.provider)),
+    });
+    const kept = (file: StoredFile): StoredFile => {
+      const { upload: _upload, ...rest } = file;
+      return { ...rest, phase: "kept", dueAt: clock.now() + settings.auditIntervalMs };
+    };
+    const manifest = (file: StoredFile) => ({
+      manifest: manifestOf(file, { header: upload.headerBytes, roots: done.roots, keys: upload.header.keys }),
+    });
+    const durable = settled.filter((shard) => shard?.state === "stored").length;
+    if (durable < wanted) {
+      // No lane is left, yet others can rebuild what is missing.
+      await book.update(id, asOf, manifest);
+      const rebuilt = durable < policy.dataShards ? undefined : await rebuild(id, signal);
+      if (rebuilt === undefined || healthyShards(rebuilt) < wanted) {
+        throw tooFewDurable(lanes, { durable: rebuilt === undefined ? durable : healthyShards(rebuilt), wanted });
+      }
+      const file = await book.update(id, kept, { also: [dropPieces] });
+      busy.delete(id);
+      return await book.record(file!);
+    }
+    const file = await book.update(
+      id,
+      (before) => kept(asOf(before)),
+      (after) => ({ ...manifest(after), also: [dropPieces] }),
+    );
+    void this.#complete(id, lanes, settled);
+    return await book.record(file!);
+  }
+
+  /** After the answer: notes how the other lanes end, and has what failed rebuilt. */
+  async #complete(
+    id: string,
+    lanes: readonly ShardLane[],
+    settled: readonly (StoredShard | undefined)[],
+  ): Promise<void> {
+    const { book, rebuild, busy, closing, log } = this.#options;
+    try {
+      const open = lanes.filter((_, index) => settled[index] === undefined);
+      await Promise.all(lanes.map(({ done }) => done.catch(() => {})));
+      const failed = settled.some((shard) => shard?.state !== "stored");
+      if (open.length > 0 || failed) {
+        await book.update(id, (file) =>
+          file.phase !== "kept" ? undefined : {
+            ...file,
+            shards: file.shards.map((shard, index) => shard.state === "pending" ? settled[index] ?? shard : shard),
+          });
+      }
+      if (failed && !closing.aborted) await rebuild(id, closing);
+    } catch (error) {
+      if (!closing.aborted) {
+        log.warn("A file could not be completed yet; it is tried again", {
+          fileId: id,
+          error: toNodeError(error).message,
+        });
+      }
+    } finally {
+      busy.delete(id);
+    }
+  }
+
+  async #giveUp(id: string): Promise<void> {
+    const { book, clock, store } = this.#options;
+    const count = (await store.pieces(id, 0, 1_000_000)).length;
+    await book.update(id, (file) => ({ ...file, phase: "removed", dueAt: clock.now() }), {
+      also: [{ type: "dropPieces", fileId: id, count }],
+    });
+  }
+
+  #storedAt(provider: Candidate, { record }: ShardReceipt): StoredShard {
+    const { clock, settings } = this.#options;
+    return {
+      ...pendingAt(provider),
+      state: "stored",
+      leaseExpiresAt: Math.min(record.expiresAt, clock.now() + settings.leaseMs),
+    };
+  }
+}

@@ -1,0 +1,163 @@
+import { NodeError, type StoredFile, type StoredShard, toNodeError } from "../core/mod.ts";
+import { deriveMaskKey, LEAF_BYTES, rebuildShards } from "../codec/mod.ts";
+import type { ByteBudget } from "./byte-budget.ts";
+import type { FileKit } from "./file-kit.ts";
+import { isHealthy, pendingAt, recovered } from "./file-state.ts";
+import { KeyedQueue } from "./keyed-queue.ts";
+import { manifestOf } from "./manifest-of.ts";
+import { type OpenedShards, openShards } from "./open-file.ts";
+import type { Candidate } from "./provider-pool.ts";
+import { ReadPace } from "./read-pace.ts";
+import { noteReadFailure, shardReaders } from "./shard-access.ts";
+import { shardIdOf } from "./shard-ids.ts";
+import { ShardLane } from "./shard-lane.ts";
+
+/** How often a shard is tried at ever another provider within one repair. */
+const ROUNDS = 3;
+
+/** Rebuilds the shards that a file lacks from those it has, at providers that have none of it. */
+export class FileRepair {
+  readonly #kit: FileKit;
+  readonly #budget: ByteBudget;
+  readonly #pace: ReadPace;
+  readonly #queue = new KeyedQueue();
+
+  constructor(kit: FileKit, budget: ByteBudget) {
+    this.#kit = kit;
+    this.#budget = budget;
+    this.#pace = new ReadPace({ maxHedgeMs: kit.settings.stallMs / 2 });
+  }
+
+  /**
+   * Rebuilds all shards that are lost or were never stored, and returns the file afterwards, whose shards tell how far it got. Throws `shards_missing`
+   * when fewer than k can be read.
+   */
+  rebuild(id: string, signal: AbortSignal): Promise<StoredFile | undefined> {
+    return this.#queue.run(id, async () => {
+      const { book, log } = this.#kit;
+      for (let round = 0; round < ROUNDS; round++) {
+        const file = await book.get(id);
+        const wanted = file?.shards.flatMap((shard, index) => isHealthy(shard) ? [] : [index]) ?? [];
+        if (file === undefined || file.phase === "removed" || wanted.length === 0) return file;
+        const opened = await openShards(this.#kit, file);
+        const providers = await this.#providersFor(opened, wanted, signal);
+        if (providers.length === 0) {
+          log.warn("A file lacks shards and no other provider answers; it is tried again later", { fileId: id });
+          return file;
+        }
+        await this.#rebuildAt(
+          opened,
+          wanted.slice(0, providers.length).map((index, i) => ({ index, provider: providers[i]! })),
+          signal,
+        );
+      }
+      return await book.get(id);
+    });
+  }
+
+  /** Providers without a shard of the file; when all have one, as with a single target, those that have least. */
+  async #providersFor({ file }: OpenedShards, wanted: readonly number[], signal: AbortSignal): Promise<Candidate[]> {
+    const { pool, scores } = this.#kit;
+    const { candidates } = await pool.survey(undefined, signal);
+    const holding = new Set(file.shards.filter(isHealthy).map(({ providerId }) => providerId));
+    const free = candidates.filter(({ nodeId }) => !holding.has(nodeId) && !scores.isResting(nodeId));
+    const own = candidates.filter(({ nodeId }) => !holding.has(nodeId) && scores.isResting(nodeId));
+    return [...free, ...own].slice(0, wanted.length);
+  }
+
+  async #rebuildAt(
+    opened: OpenedShards,
+    moves: readonly { readonly index: number; readonly provider: Candidate }[],
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { pool, settings, metrics, log } = this.#kit;
+    const { file, header, layout, roots } = opened;
+    await this.#budget.take(layout.shardBytes * (file.policy.dataShards + moves.length), signal);
+    const lanes = moves.map(({ index, provider }) =>
+      new ShardLane({
+        index,
+        id: shardIdOf(header, index),
+        provider,
+        at: ({ target, nodeId }) => pool.at(target, nodeId),
+        call: (limited) => pool.call(limited),
+        maxBytes: layout.shardBytes,
+        leaseMs: settings.leaseMs,
+        stallMs: settings.stallMs,
+        resumes: false,
+        replace: () => Promise.resolve(undefined),
+      })
+    );
+    const stop = () => lanes.forEach((lane) => lane.fail(new NodeError("canceled", "The repair was canceled")));
+    signal.addEventListener("abort", stop);
+    // Writers that fail are passed over: one bad provider must not end the repair of the other shards.
+    const writers = lanes.map((lane) => ({
+      shard: lane.index,
+      writer: { write: (bytes: Uint8Array) => lane.write(bytes).catch(() => {}) },
+    }));
+    try {
+      await rebuildShards({
+        layout,
+        roots,
+        readers: shardReaders(this.#kit, opened, this.#pace),
+        maskKeys: roots.map((_, index) => deriveMaskKey(header.fileKey, header.fileId, index)),
+        wanted: writers,
+        hedge: this.#pace.hedge,
+        onShardFailed: (shard, error) => noteReadFailure(this.#kit, opened, shard, error),
+        signal,
+      });
+      for (const lane of lanes) lane.end({ root: roots[lane.index]!, leafCount: layout.shardBytes / LEAF_BYTES });
+    } catch (error) {
+      lanes.forEach((lane) => lane.fail(toNodeError(error)));
+      metrics.repairs.add(moves.length, { result: "failed" });
+      throw error;
+    } finally {
+      signal.removeEventListener("abort", stop);
+    }
+    await Promise.all(lanes.map(async (lane) => {
+      try {
+        const { record } = await lane.done;
+        await this.#settle(opened, lane.index, {
+          ...pendingAt(lane.provider),
+          state: "stored",
+          leaseExpiresAt: Math.min(record.expiresAt, this.#kit.clock.now() + settings.leaseMs),
+        });
+        this.#kit.scores.good(lane.provider.nodeId);
+        metrics.repairs.add(1, { result: "rebuilt" });
+        metrics.repairBytes.add(layout.shardBytes * (1 + file.policy.dataShards / moves.length));
+        log.info("A shard was rebuilt", { fileId: file.id, shard: lane.index, provider: lane.provider.target });
+      } catch (cause) {
+        const error = toNodeError(cause);
+        metrics.repairs.add(1, { result: "failed" });
+        this.#kit.scores.bad(lane.provider.nodeId, error.message);
+        log.warn("A shard could not be rebuilt at a provider", {
+          fileId: file.id,
+          shard: lane.index,
+          provider: lane.provider.target,
+          error: error.message,
+        });
+      }
+    }));
+  }
+
+  /** Notes where a shard is now, in record and manifest at once. What an earlier provider may still have of it is to be freed. */
+  async #settle(
+    { file: { id }, manifest, header, roots }: OpenedShards,
+    index: number,
+    shard: StoredShard,
+  ): Promise<void> {
+    const { book } = this.#kit;
+    await book.update(id, (file) => {
+      const old = file.shards[index]!;
+      const leftover = old.target === "" || old.target === shard.target
+        ? []
+        : [{ index, target: old.target, ...(old.providerId === undefined ? {} : { providerId: old.providerId }) }];
+      return {
+        ...file,
+        shards: file.shards.map((one, place) => place === index ? recovered(shard) : one),
+        // The new provider may once have failed with the same shard.
+        leftovers: [...file.leftovers.filter((one) => one.index !== index || one.target !== shard.target), ...leftover],
+      };
+    }, (file) => ({ manifest: manifestOf(file, { header: manifest.header, roots, keys: header.keys }) }));
+    book.publish({ type: "repair", fileId: id, message: `Shard ${index} was rebuilt at ${shard.target}` });
+  }
+}

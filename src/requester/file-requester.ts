@@ -1,0 +1,268 @@
+import {
+  type CallContext,
+  type Clock,
+  type FileEvent,
+  type FileHealth,
+  type FilePage,
+  type FileQuery,
+  type FileRecord,
+  type FileRef,
+  type FileService,
+  type Log,
+  type Metrics,
+  NodeError,
+  type NodeId,
+  type OpenedFile,
+  type PeerDirectory,
+  type PutFileOptions,
+  type ShardService,
+  type StoredFile,
+} from "../core/mod.ts";
+import { type Identity, systemRandom } from "../codec/mod.ts";
+import { ByteBudget } from "./byte-budget.ts";
+import { FileAudit } from "./file-audit.ts";
+import { FileBook } from "./file-book.ts";
+import { FileEvents } from "./file-events.ts";
+import type { FileKit } from "./file-kit.ts";
+import { listFiles } from "./file-list.ts";
+import { importedFile } from "./file-import.ts";
+import { FileMetrics } from "./file-metrics.ts";
+import type { FileStore, ProviderOffer, StorageLedger } from "./file-ports.ts";
+import { FilePut } from "./file-put.ts";
+import { FileRead } from "./file-read.ts";
+import { FileRepair } from "./file-repair.ts";
+import { healthOf } from "./file-risk.ts";
+import type { FileSettings } from "./file-settings.ts";
+import { FileUpkeep } from "./file-upkeep.ts";
+import { hex } from "./hex.ts";
+import { ProviderPool } from "./provider-pool.ts";
+import { ProviderScores } from "./provider-scores.ts";
+import { checkName } from "./put-order.ts";
+
+export interface FileRequesterOptions {
+  readonly store: FileStore;
+  readonly dial: (target: string) => ShardService;
+  readonly peers: PeerDirectory;
+  /** The nodes that may be asked to keep shards. */
+  readonly providers: () => readonly ProviderOffer[] | Promise<readonly ProviderOffer[]>;
+  readonly ledger: StorageLedger;
+  readonly self: NodeId;
+  readonly keys: FileKeyring;
+  readonly settings: FileSettings;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly metrics: Metrics;
+  /** 0 to below 1; by default the system's. */
+  readonly random?: () => number;
+}
+
+/** What opens a requester's files. 32 bytes each. */
+export interface FileKeyring {
+  readonly masterKey: Uint8Array;
+  readonly shareSecret: Uint8Array;
+  readonly sharePublic: Uint8Array;
+}
+
+/** A file service that looks after its files by itself. */
+export interface FileRequester extends FileService {
+  /** Begins to look after files. */
+  start(): void;
+  /** Stops uploads, audits and repairs; what was acknowledged is safe, uploads can go on after the next start. */
+  close(): Promise<void>;
+}
+
+/** How long a node may take to say who it is, in milliseconds. */
+const INFO_TIMEOUT_MS = 5000;
+
+export function createFileRequester(options: FileRequesterOptions): FileRequester {
+  return new Requester(options);
+}
+
+class Requester implements FileRequester {
+  readonly #kit: FileKit;
+  readonly #events = new FileEvents();
+  readonly #closing = new AbortController();
+  readonly #put: FilePut;
+  readonly #read: FileRead;
+  readonly #audit: FileAudit;
+  readonly #repair: FileRepair;
+  readonly #upkeep: FileUpkeep;
+  readonly #sharePublic: Uint8Array;
+
+  constructor(options: FileRequesterOptions) {
+    const { store, clock, log, settings, keys, self, dial, peers, providers, ledger, random = Math.random } = options;
+    const scores = new ProviderScores({ store, clock, halfLifeMs: settings.scoreHalfLifeMs });
+    const kit: FileKit = {
+      store,
+      book: new FileBook({ store, events: this.#events, clock }),
+      pool: new ProviderPool({
+        dial,
+        peers,
+        providers,
+        ledger,
+        scores,
+        self,
+        clock,
+        random,
+        infoTimeoutMs: INFO_TIMEOUT_MS,
+      }),
+      scores,
+      clock,
+      log,
+      metrics: new FileMetrics(options.metrics),
+      settings,
+      random: systemRandom,
+      master: { type: "master", key: keys.masterKey } satisfies Identity,
+      share: { type: "x25519", secretKey: keys.shareSecret } satisfies Identity,
+      busy: new Set(),
+      closing: this.#closing.signal,
+    };
+    this.#kit = kit;
+    this.#sharePublic = keys.sharePublic;
+    this.#repair = new FileRepair(kit, new ByteBudget(settings.repairBytesPerSecond));
+    this.#audit = new FileAudit(kit, new ByteBudget(settings.auditBytesPerSecond));
+    this.#put = new FilePut({ ...kit, rebuild: (id, signal) => this.#repair.rebuild(id, signal) });
+    this.#read = new FileRead(kit);
+    this.#upkeep = new FileUpkeep({ ...kit, audit: this.#audit, repair: this.#repair });
+  }
+
+  start(): void {
+    this.#upkeep.start();
+  }
+
+  async close(): Promise<void> {
+    this.#closing.abort(new NodeError("shutting_down", "The node is shutting down"));
+    await this.#upkeep.stop();
+  }
+
+  async put(source: AsyncIterable<Uint8Array>, options: PutFileOptions, ctx: CallContext): Promise<FileRecord> {
+    return await this.#put.put(source, options, ctx);
+  }
+
+  async open(ref: FileRef, _ctx: CallContext): Promise<OpenedFile> {
+    return await this.#read.open(await this.#kit.book.find(ref));
+  }
+
+  async stat(ref: FileRef, _ctx: CallContext): Promise<FileRecord> {
+    const { book } = this.#kit;
+    return await book.record(await book.find(ref));
+  }
+
+  async list(query: FileQuery, _ctx: CallContext): Promise<FilePage> {
+    return await listFiles(this.#kit.store, query);
+  }
+
+  async rename(ref: FileRef, name: string, _ctx: CallContext): Promise<FileRecord> {
+    const { book } = this.#kit;
+    checkName(name);
+    const file = await book.find(ref);
+    if (file.name === name) return await book.record(file);
+    return await book.withName(file.name, () =>
+      book.withName(name, async () => {
+        if ((await book.versions(name)).length > 0) {
+          throw new NodeError(
+            "already_exists",
+            `The name ${JSON.stringify(name.slice(0, 200))} is taken; choose another`,
+            {
+              data: { field: "name" },
+            },
+          );
+        }
+        for (const { id } of await book.versions(file.name)) await book.update(id, (old) => ({ ...old, name }));
+        return await this.stat({ id: file.id }, _ctx);
+      }));
+  }
+
+  async remove(ref: FileRef, _ctx: CallContext): Promise<void> {
+    const { book, clock } = this.#kit;
+    const file = await book.find(ref);
+    const whole = "name" in ref && ref.version === undefined;
+    await book.withName(file.name, async () => {
+      for (const { id } of whole ? await book.versions(file.name) : [file]) {
+        await book.update(id, (old) => ({ ...old, phase: "removed", dueAt: clock.now() }));
+      }
+    });
+    this.#upkeep.wake();
+  }
+
+  async health(ref: FileRef, _ctx: CallContext): Promise<FileHealth> {
+    await this.#kit.scores.load();
+    return await this.#health(await this.#kit.book.find(ref));
+  }
+
+  async audit(ref: FileRef, { signal }: CallContext): Promise<FileHealth> {
+    const file = await this.#kit.book.find(ref);
+    return await this.#health(await this.#audit.audit(file, this.#within(signal)) ?? file);
+  }
+
+  /** Shards that do not answer now count as lost here: who asks for a repair does not want to wait until they do. */
+  async repair(ref: FileRef, { signal }: CallContext): Promise<FileHealth> {
+    const { book } = this.#kit;
+    const within = this.#within(signal);
+    const file = await book.find(ref);
+    await this.#audit.audit(file, within);
+    await book.update(file.id, (now) => ({
+      ...now,
+      shards: now.shards.map((shard) => shard.state === "suspect" ? { ...shard, state: "lost" } : shard),
+    }));
+    const after = await this.#repair.rebuild(file.id, within);
+    return await this.#health(after ?? await book.find({ id: file.id }));
+  }
+
+  share(_ref: FileRef, _recipient: string, _ctx: CallContext): Promise<Uint8Array> {
+    return Promise.reject(
+      new NodeError(
+        "unimplemented",
+        "Providers give shards to their owner only yet, so another node could not read the file",
+      ),
+    );
+  }
+
+  shareKey(): string {
+    return hex(this.#sharePublic);
+  }
+
+  async exportManifest(ref: FileRef, _ctx: CallContext): Promise<Uint8Array> {
+    const { book, store } = this.#kit;
+    const file = await book.find(ref);
+    const manifest = await store.manifest(file.id);
+    if (manifest !== undefined) return manifest;
+    throw new NodeError("failed_precondition", `File ${file.id} is still uploading and has no manifest`, {
+      data: { id: file.id },
+    });
+  }
+
+  async importManifest(bytes: Uint8Array, _ctx: CallContext): Promise<FileRecord> {
+    const { book, master, clock, settings } = this.#kit;
+    const imported = importedFile(bytes, { master, now: clock.now(), auditIntervalMs: settings.auditIntervalMs });
+    return await book.withName(imported.name, async () => {
+      if (await book.get(imported.id) !== undefined) {
+        throw new NodeError("already_exists", `File ${imported.id} is here already`, { data: { id: imported.id } });
+      }
+      const versions = (await book.versions(imported.name)).map(({ version }) => version);
+      // The number of a version is its place under its name here, where another may have it by now.
+      const version = versions.includes(imported.version) ? Math.max(...versions) + 1 : imported.version;
+      const file: StoredFile = { ...imported, version };
+      await book.add(file, { manifest: bytes });
+      return await book.record(file);
+    });
+  }
+
+  watch(fileId: string | undefined, { signal }: CallContext): AsyncIterable<FileEvent> {
+    return this.#events.watch(fileId, AbortSignal.any([signal, this.#closing.signal]));
+  }
+
+  #within(signal: AbortSignal): AbortSignal {
+    return AbortSignal.any([signal, this.#closing.signal]);
+  }
+
+  async #health(file: StoredFile): Promise<FileHealth> {
+    const { book, scores, settings } = this.#kit;
+    const { isLatest } = await book.record(file);
+    return healthOf(file, {
+      isLatest,
+      reliability: ({ providerId }) => providerId === undefined ? 0.5 : scores.of(providerId),
+      repairMs: settings.lostAfterMs + settings.auditIntervalMs,
+    });
+  }
+}

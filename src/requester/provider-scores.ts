@@ -1,0 +1,79 @@
+import type { Clock, NodeId, ProviderScore } from "../core/mod.ts";
+import type { FileStore } from "./file-ports.ts";
+
+export interface ProviderScoresOptions {
+  readonly store: FileStore;
+  readonly clock: Clock;
+  readonly halfLifeMs: number;
+}
+
+/** How long a provider that just failed is asked last. */
+const REST_MS = 30_000;
+
+/** What this node thinks of each provider, from how it served and what it proved. Old news counts ever less. */
+export class ProviderScores {
+  readonly #options: ProviderScoresOptions;
+  readonly #scores = new Map<string, ProviderScore>();
+  readonly #failedAt = new Map<string, number>();
+  #loaded: Promise<void> | undefined;
+
+  constructor(options: ProviderScoresOptions) {
+    this.#options = options;
+  }
+
+  /** Reads what was remembered, once. */
+  load(): Promise<void> {
+    return this.#loaded ??= this.#options.store.scores().then((scores) => {
+      for (const score of scores) this.#scores.set(keyOf(score.provider), score);
+    });
+  }
+
+  /**
+   * The chance that the provider does the next thing right: (good + 1) ÷ (good + bad + 2), the rule of succession, so that one of whom nothing
+   * is known has a half.
+   */
+  of(provider: NodeId): number {
+    const { good, bad } = this.#now(provider);
+    return (good + 1) / (good + bad + 2);
+  }
+
+  /** Whether it failed a moment ago, so that others should be asked first. */
+  isResting(provider: NodeId): boolean {
+    const failedAt = this.#failedAt.get(keyOf(provider));
+    // Wall clocks jump; a failure in the future is none of this moment.
+    const ago = failedAt === undefined ? Infinity : this.#options.clock.now() - failedAt;
+    return ago >= 0 && ago < REST_MS;
+  }
+
+  /** Something went well; `weight` tells an audit from a whole upload. */
+  good(provider: NodeId, weight = 1): void {
+    this.#failedAt.delete(keyOf(provider));
+    const score = this.#now(provider);
+    this.#keep({ ...score, good: score.good + weight });
+  }
+
+  /** Something failed. Lies weigh more than silence. */
+  bad(provider: NodeId, lastError: string, weight = 1): void {
+    this.#failedAt.set(keyOf(provider), this.#options.clock.now());
+    const score = this.#now(provider);
+    this.#keep({ ...score, bad: score.bad + weight, lastError: lastError.slice(0, 500) });
+  }
+
+  #now(provider: NodeId): ProviderScore {
+    const at = this.#options.clock.now();
+    const score = this.#scores.get(keyOf(provider));
+    if (score === undefined) return { provider, good: 0, bad: 0, at };
+    const left = 0.5 ** (Math.max(0, at - score.at) / this.#options.halfLifeMs);
+    return { ...score, good: score.good * left, bad: score.bad * left, at };
+  }
+
+  #keep(score: ProviderScore): void {
+    this.#scores.set(keyOf(score.provider), score);
+    // Losing the last of these to a crash costs nothing that the next audit does not tell again.
+    this.#options.store.write([{ type: "score", score }], { durable: false }).catch(() => {});
+  }
+}
+
+function keyOf(provider: NodeId): string {
+  return provider.toLowerCase();
+}

@@ -1,0 +1,75 @@
+import { type ByteSpan, type NodeError, type StoredShard, toNodeError } from "../core/mod.ts";
+import type { ShardPiece, ShardReader } from "../codec/mod.ts";
+import type { FileKit } from "./file-kit.ts";
+import { isHealthy } from "./file-state.ts";
+import type { OpenedShards } from "./open-file.ts";
+import type { ReadPace } from "./read-pace.ts";
+import { shardIdOf } from "./shard-ids.ts";
+import { withTimeout } from "./with-timeout.ts";
+
+/** Readers of the shards of a file that are there, at their places. */
+export function shardReaders(kit: FileKit, opened: OpenedShards, pace: ReadPace): (ShardReader | undefined)[] {
+  const { file, header } = opened;
+  const present = file.shards.map((shard) => isHealthy(shard) && shard.target !== "");
+  // One that failed a moment ago only takes time, as long as others will do.
+  const rested = file.shards.map((shard, index) =>
+    present[index]! && !(shard.providerId !== undefined && kit.scores.isResting(shard.providerId))
+  );
+  const used = count(rested) >= file.policy.dataShards ? rested : present;
+  return file.shards.map((shard, index) =>
+    used[index] ? readerOf(kit, shard, { id: shardIdOf(header, index), pace }) : undefined
+  );
+}
+
+function readerOf(
+  { pool, settings }: FileKit,
+  { target, providerId }: StoredShard,
+  { id, pace }: { id: string; pace: ReadPace },
+): ShardReader {
+  const shards = pool.at(target, providerId);
+  return {
+    read: (span: ByteSpan, signal: AbortSignal): Promise<ShardPiece> => {
+      const limit = { timeoutMs: 3 * settings.stallMs, what: `Reading from ${target}` };
+      return pace.timed(() => withTimeout(signal, limit, (limited) => shards.get(id, span, pool.call(limited))));
+    },
+  };
+}
+
+/** A shard could not be read, or was read wrong: its provider's score falls, and the file is looked after at once. */
+export function noteReadFailure(kit: FileKit, opened: OpenedShards, index: number, cause: unknown): void {
+  const { book, scores, clock, metrics, log } = kit;
+  const { file } = opened;
+  const shard = file.shards[index]!;
+  const error = toNodeError(cause);
+  if (error.code === "canceled" || error.code === "shutting_down") return;
+  metrics.shardFailures.add(1, { during: "get" });
+  if (shard.providerId !== undefined) scores.bad(shard.providerId, error.message, isLie(error) ? 10 : 1);
+  log.warn("A shard could not be read", {
+    fileId: file.id,
+    shard: index,
+    provider: shard.target,
+    code: error.code,
+    error: error.message,
+  });
+  book.update(file.id, (now) => {
+    const old = now.shards[index]!;
+    // It may have been repaired meanwhile.
+    if (now.phase !== "kept" || old.target !== shard.target || !isHealthy(old)) return undefined;
+    const noted: StoredShard = {
+      ...old,
+      state: "suspect",
+      lastError: error.message,
+      failingSince: old.failingSince ?? clock.now(),
+    };
+    return { ...now, shards: now.shards.map((one, place) => place === index ? noted : one), dueAt: clock.now() };
+  }, { durable: false }).catch(() => {});
+}
+
+/** Whether a provider gave something wrong, and not nothing. */
+export function isLie({ code }: NodeError): boolean {
+  return code === "data_corrupt" || code === "target_misbehaved";
+}
+
+function count(flags: readonly boolean[]): number {
+  return flags.filter((flag) => flag).length;
+}
