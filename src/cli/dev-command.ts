@@ -4,10 +4,11 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { type Command, Option } from "commander";
 import { type Config, loadConfig } from "../config/mod.ts";
-import { VERSION } from "../core/mod.ts";
+import { NodeError, VERSION } from "../core/mod.ts";
 import { NodeClient } from "./client.ts";
 import { withExamples, withOutputOptions } from "./command.ts";
 import type { CliContext } from "./context.ts";
+import type { FileJson } from "./file-view.ts";
 import type { Logger } from "./logger.ts";
 import { aborted } from "./node-command.ts";
 import { restUrl, type RunningNode, startNode } from "./start-node.ts";
@@ -20,39 +21,42 @@ interface DevFlags {
   readonly json?: boolean;
 }
 
-/** A node of the pair and the ports that it would like. */
+/** A node of the swarm and the ports that it would like; 0 lets the system choose. */
 interface Role {
-  readonly name: "provider" | "requester";
+  readonly name: string;
   readonly restPort: number;
   readonly rpcPorts: readonly number[];
   readonly workers: string;
 }
 
-const ROLES: readonly Role[] = [
-  { name: "provider", restPort: 3000, rpcPorts: [8081, 8083], workers: "0" },
-  // It sends its tasks away, so one worker is plenty.
-  { name: "requester", restPort: 3001, rpcPorts: [8091, 8093], workers: "1" },
-];
+const PROVIDER: Role = { name: "provider", restPort: 3000, rpcPorts: [8081, 8083], workers: "0" };
+/** With the provider six nodes keep shards: what the default policy, 4+2, wants. They run no tasks. */
+const STORES: readonly Role[] = Array.from(
+  { length: 5 },
+  (_, i) => ({ name: `store-${i + 2}`, restPort: 0, rpcPorts: [0], workers: "1" }),
+);
+/** It sends its tasks away, so one worker is plenty. */
+const REQUESTER: Role = { name: "requester", restPort: 3001, rpcPorts: [8091, 8093], workers: "1" };
 
 const GRACE_MS = 3000;
 
 /** `velas-sphere dev` */
 export function addDevCommand(program: Command, cli: CliContext): void {
   withExamples(
-    withOutputOptions(program.command("dev").summary("run two nodes here and a task through both"))
+    withOutputOptions(program.command("dev").summary("run a small network here, a task and a file through it"))
       .description(
-        "Start a provider and a requester node on loopback, run a task through both, say what to try next, and serve until Ctrl-C. " +
-          "Both nodes run in this process and speak to each other over real sockets.",
+        "Start seven nodes on loopback, six that keep shards and a requester, run a task on one and keep a file on all six, say what to try next, and " +
+          "serve until Ctrl-C. All run in this process and speak to each other over real sockets.",
       )
       .option("--data-dir <path>", "keep the nodes' data here (default: a temporary folder, removed at the end)")
       .addOption(
-        new Option("--log-level <word>", "log of both nodes").choices(["debug", "info", "warn", "error", "silent"])
+        new Option("--log-level <word>", "log of the nodes").choices(["debug", "info", "warn", "error", "silent"])
           .default("warn"),
       )
-      .option("--exit", "stop after the task")
+      .option("--exit", "stop after the task and the file")
       .action((flags: DevFlags) => runDev(cli, flags)),
     ["velas-sphere dev", "until Ctrl-C"],
-    ["velas-sphere dev --exit", "only the task, as a check that all is well"],
+    ["velas-sphere dev --exit", "only the task and the file, as a check that all is well"],
   );
 }
 
@@ -69,29 +73,32 @@ async function runDev(cli: CliContext, flags: DevFlags): Promise<void> {
   };
   try {
     const startedAt = performance.now();
+    const options = { dataDir, cli, logLevel: flags.logLevel };
     const configs: Config[] = [];
-    for (const role of ROLES) configs.push(await configOf(role, { dataDir, cli, logLevel: flags.logLevel }));
+    for (const role of [PROVIDER, ...STORES]) configs.push(await configOf(role, options));
     log = createLogger({ ...configs[0]!.log, env: cli.env });
     const parent = log;
-    const starts = await Promise.allSettled(
-      configs.map((config) => startNode({ config, log: parent.child({ node: config.node.name }) })),
-    );
-    for (const start of starts) if (start.status === "fulfilled") nodes.push(start.value);
-    for (const start of starts) if (start.status === "rejected") throw start.reason;
+    const start = (config: Config) => startNode({ config, log: parent.child({ node: config.node.name }) });
+    const starts = await Promise.allSettled(configs.map(start));
+    for (const each of starts) if (each.status === "fulfilled") nodes.push(each.value);
+    for (const each of starts) if (each.status === "rejected") throw each.reason;
+    const providers = [...nodes];
+    const known = { "requester.providers": providers.map(({ rpcAddresses }) => rpcAddresses[0]!).join(",") };
+    nodes.push(await start(await configOf(REQUESTER, { ...options, flags: known })));
     if (cli.interrupted.aborted) return;
-    const [provider, requester] = nodes as [RunningNode, RunningNode];
-    const pair = {
-      provider,
-      requester,
+    const swarm: Swarm = {
+      provider: providers[0]!,
+      stores: providers.slice(1),
+      requester: nodes.at(-1)!,
       startMs: performance.now() - startedAt,
       dataDir,
       temporary: flags.dataDir === undefined,
     };
-    const task = await runTask(pair);
-    if (flags.json === true) cli.out.line(JSON.stringify(describe(pair, task)));
-    else welcome(pair, task, cli);
+    const done = { task: await runTask(swarm), file: await keepFile(swarm) };
+    if (flags.json === true) cli.out.line(JSON.stringify(describe(swarm, done)));
+    else welcome(swarm, done, cli);
     if (flags.exit === true) return;
-    if (flags.json !== true) nextSteps(pair, cli);
+    if (flags.json !== true) nextSteps(swarm, cli);
     await aborted(cli.interrupted);
     if (flags.json !== true && cli.out.isTerminal) cli.out.line("\nStopping ...");
   } finally {
@@ -101,8 +108,10 @@ async function runDev(cli: CliContext, flags: DevFlags): Promise<void> {
   }
 }
 
-interface Pair {
+interface Swarm {
   readonly provider: RunningNode;
+  /** The other nodes that keep shards. */
+  readonly stores: readonly RunningNode[];
   readonly requester: RunningNode;
   readonly startMs: number;
   readonly dataDir: string;
@@ -115,7 +124,20 @@ interface TaskDone {
   readonly ms: number;
 }
 
-async function runTask({ provider, requester }: Pair): Promise<TaskDone> {
+interface FileDone {
+  readonly id: string;
+  readonly bytes: number;
+  readonly shards: number;
+  readonly ms: number;
+}
+
+/** What was tried when all nodes were up. */
+interface Done {
+  readonly task: TaskDone;
+  readonly file: FileDone;
+}
+
+async function runTask({ provider, requester }: Swarm): Promise<TaskDone> {
   const client = new NodeClient({ url: restUrl(requester.restAddress) });
   const run = () =>
     client.json<{ output: string }>("POST", "/v1/tasks/run", {
@@ -127,14 +149,41 @@ async function runTask({ provider, requester }: Pair): Promise<TaskDone> {
   return { output, ms: performance.now() - startedAt };
 }
 
-/** The configuration of one node of the pair: nothing from files or environment, so that it works the same everywhere. */
+/** Puts a file over the six nodes, reads it back, and compares. */
+async function keepFile({ requester }: Swarm): Promise<FileDone> {
+  const client = new NodeClient({ url: restUrl(requester.restAddress) });
+  const text = "Kept on six nodes, any four of which give it back.\n".repeat(1000);
+  const startedAt = performance.now();
+  const file = await client.json<FileJson>("POST", "/v1/files", {
+    query: { name: "hello.txt" },
+    body: Buffer.from(text),
+  });
+  const answer = await client.open("GET", `/v1/files/${file.id}/content`);
+  let back = "";
+  for await (const piece of answer.body.setEncoding("utf8") as AsyncIterable<string>) back += piece;
+  if (back !== text) {
+    throw new NodeError(
+      "data_corrupt",
+      "The file that was read back is not the one that was put: this is a fault of the software",
+    );
+  }
+  const { dataShards, parityShards } = file.policy;
+  return { id: file.id, bytes: file.sizeBytes, shards: dataShards + parityShards, ms: performance.now() - startedAt };
+}
+
+/** The configuration of one node of the swarm: nothing from files or environment, so that it works the same everywhere. */
 async function configOf(
   role: Role,
-  { dataDir, cli, logLevel }: { dataDir: string; cli: CliContext; logLevel: string },
+  { dataDir, cli, logLevel, flags = {} }: {
+    dataDir: string;
+    cli: CliContext;
+    logLevel: string;
+    flags?: Readonly<Record<string, string>>;
+  },
 ): Promise<Config> {
   const home = join(dataDir, role.name);
   const listen = async (port: number): Promise<string> => {
-    if (await isFree(port)) return `127.0.0.1:${port}`;
+    if (port === 0 || await isFree(port)) return `127.0.0.1:${port}`;
     cli.err.line(`${cli.err.colors.yellow("note:")} port ${port} is taken, so the ${role.name} listens on a free one`);
     return "127.0.0.1:0";
   };
@@ -148,6 +197,7 @@ async function configOf(
       "rpc.listen": rpc.join(","),
       "plugins.workers": role.workers,
       "log.level": logLevel,
+      ...flags,
     },
     env: {},
     cwd: home,
@@ -162,19 +212,28 @@ function isFree(port: number): Promise<boolean> {
   });
 }
 
-function describe({ provider, requester, startMs, dataDir }: Pair, { output, ms }: TaskDone): unknown {
+function describe({ provider, stores, requester, startMs, dataDir }: Swarm, done: Done): unknown {
   const about = ({ nodeId, rpcAddresses, restAddress }: RunningNode) => ({
     nodeId,
     rpc: rpcAddresses,
     rest: restUrl(restAddress),
   });
-  return { provider: about(provider), requester: about(requester), dataDir, startMs, task: { output, ms } };
+  return {
+    provider: about(provider),
+    stores: stores.map(about),
+    requester: about(requester),
+    dataDir,
+    startMs,
+    ...done,
+  };
 }
 
-function welcome({ provider, requester, startMs }: Pair, { output, ms }: TaskDone, { out }: CliContext): void {
+function welcome({ provider, stores, requester, startMs }: Swarm, { task, file }: Done, { out }: CliContext): void {
   const { bold, dim, green, cyan } = out.colors;
   out.line(
-    `${bold("Velas Sphere")} ${VERSION}  ${dim(`two nodes on this machine, up in ${(startMs / 1000).toFixed(1)} s`)}\n`,
+    `${bold("Velas Sphere")} ${VERSION}  ${
+      dim(`${stores.length + 2} nodes on this machine, up in ${(startMs / 1000).toFixed(1)} s`)
+    }\n`,
   );
   const rows = ([["provider", provider], ["requester", requester]] as const).map(([name, node]) => [
     `  ${bold(name)}`,
@@ -183,14 +242,20 @@ function welcome({ provider, requester, startMs }: Pair, { output, ms }: TaskDon
     `rest ${cyan(restUrl(node.restAddress))}`,
   ]);
   for (const line of formatTable(rows)) out.line(line);
+  out.line(dim(`  and ${stores.length} more that keep shards`));
   out.line(
-    `\n${green("✓")} demo greet "hello" → ${bold(`"${output}"`)}  ${
-      dim(`requester → provider → plugin and back in ${ms.toFixed(1)} ms`)
+    `\n${green("✓")} demo greet "hello" → ${bold(`"${task.output}"`)}  ${
+      dim(`requester → provider → plugin and back in ${task.ms.toFixed(1)} ms`)
+    }`,
+  );
+  out.line(
+    `${green("✓")} hello.txt → ${bold(`${file.shards} shards`)}  ${
+      dim(`encrypted, spread, on disk at ${file.shards} nodes, and read back in ${file.ms.toFixed(0)} ms`)
     }\n`,
   );
 }
 
-function nextSteps({ provider, requester, dataDir, temporary }: Pair, { out, programName }: CliContext): void {
+function nextSteps({ provider, requester, dataDir, temporary }: Swarm, { out, programName }: CliContext): void {
   const { bold, dim } = out.colors;
   const target = provider.rpcAddresses[0]!;
   const rest = restUrl(requester.restAddress);
@@ -198,10 +263,13 @@ function nextSteps({ provider, requester, dataDir, temporary }: Pair, { out, pro
     [`curl -d '{"target":"${target}","id":"1","input":"hello"}' ${rest}/task`, "the original's call"],
     [`curl -d 'to be or not to be' '${rest}/v1/run/demo/wordcount?target=${target}'`, "raw bytes in and out"],
     [`${programName} task run demo greet you --url ${rest} --target ${target}`, "the same by command"],
+    [`curl -T README.md ${rest}/v1/files/README.md`, "keep a file of yours on six nodes"],
+    [`curl -r 0-49 ${rest}/v1/files/hello.txt`, "read the beginning of one"],
+    [`${programName} file health hello.txt --url ${rest}`, "see where its shards are"],
     [`${restUrl(provider.restAddress)}/v1/docs`, "every call of the API"],
   ];
   out.line(bold("Try next"));
   for (const [line, meaning] of steps) out.line(`  ${line}\n    ${dim(meaning!)}`);
   const data = temporary ? "Data is temporary" : `Data is in ${dataDir}`;
-  out.line(`\n${dim(`${data}. Ctrl-C stops both nodes.`)}`);
+  out.line(`\n${dim(`${data}. Ctrl-C stops all nodes.`)}`);
 }

@@ -120,10 +120,12 @@ test("the original's config.json gives a node that runs tasks on that plugin", a
   );
 });
 
-test("dev runs a task through two nodes", async () => {
-  const ended = await run(["dev", "--exit"]);
+test("dev runs a task through two nodes and keeps a file on six", async () => {
+  const ended = await run(["dev", "--exit", "--json"]);
   assert.equal(ended.code, 0, ended.stderr);
-  assert.match(ended.stdout, /world/);
+  const { task, file, stores } = JSON.parse(ended.stdout);
+  assert.equal(task.output, "world");
+  assert.deepEqual([file.shards, stores.length], [6, 5]);
 });
 
 test("health, readiness, metrics, information and documentation are served", async (t) => {
