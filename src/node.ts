@@ -9,7 +9,7 @@ import { openPlugins, taskLimits, workersOf } from "./node/task-parts.ts";
 import { freeLedger } from "./payments/mod.ts";
 import { createTaskProvider } from "./provider/mod.ts";
 import { createTaskRequester } from "./requester/mod.ts";
-import { createMetrics, createRestApp, createRestServer } from "./rest/mod.ts";
+import { createMetrics, createRestApp, createRestServer, createTaskFastPath, type RestAppOptions } from "./rest/mod.ts";
 import { createPeers } from "./rpc/client/mod.ts";
 import { assertRuntimeSupported, Authenticator, HealthState } from "./rpc/mod.ts";
 import { loadOrCreateNodeKey } from "./storage/node-key.ts";
@@ -165,29 +165,31 @@ async function assemble({ config, sources, log, closers, closeAll }: Assembly): 
   for (const listen of config.rpc.listen) rpcAddresses.push(showAddress(await rpc.listen(addressOf(listen))));
 
   const restListen = addressOf(config.rest.listen);
+  const restOptions: RestAppOptions = {
+    tasks: requester,
+    plugins,
+    files: { service: files, maxFileBytes },
+    ...(shards === undefined ? {} : { shards: shards.keeping }),
+    node,
+    peers,
+    metrics,
+    log,
+    clock,
+    requester: key.nodeId,
+    health: {
+      live: () => true,
+      ready: () => ({ ready: health.ready, reasons: health.ready ? [] : ["The node is shutting down"] }),
+    },
+    settings: () => effectiveSettings(config, sources),
+    limits: config.rest,
+    stopping: stopping.signal,
+    ...hostCheck(config, restListen),
+    allowedOrigins: config.rest.allowedOrigins,
+    ...(token === undefined ? {} : { token }),
+  };
   const rest = createRestServer({
-    app: createRestApp({
-      tasks: requester,
-      plugins,
-      files: { service: files, maxFileBytes },
-      ...(shards === undefined ? {} : { shards: shards.keeping }),
-      node,
-      peers,
-      metrics,
-      log,
-      clock,
-      requester: key.nodeId,
-      health: {
-        live: () => true,
-        ready: () => ({ ready: health.ready, reasons: health.ready ? [] : ["The node is shutting down"] }),
-      },
-      settings: () => effectiveSettings(config, sources),
-      limits: config.rest,
-      stopping: stopping.signal,
-      ...hostCheck(config, restListen),
-      allowedOrigins: config.rest.allowedOrigins,
-      ...(token === undefined ? {} : { token }),
-    }),
+    app: createRestApp(restOptions),
+    fastPath: createTaskFastPath(restOptions),
     ...restListen,
     limits: config.rest,
     log,

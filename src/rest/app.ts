@@ -15,6 +15,7 @@ import type { RestAppOptions } from "./options.ts";
 import { addPluginRoutes } from "./plugins.ts";
 import { withStatus } from "./problem.ts";
 import { requestIdOf } from "./request-id.ts";
+import { createRequestMetrics } from "./request-metrics.ts";
 import { StaticFirstRouter } from "./router.ts";
 import type { RestApp } from "./routes.ts";
 import { createSessionCookies } from "./session-cookie.ts";
@@ -26,9 +27,6 @@ import { addTaskRoutes } from "./tasks.ts";
 import { addUiRoutes } from "./ui.ts";
 
 const METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"] as const;
-
-/** Upper bounds in seconds. */
-const LATENCY_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
 
 /** The label of requests that no route took, whose paths anybody could make up. */
 const NO_ROUTE = "none";
@@ -45,17 +43,7 @@ export function createRestApp(options: RestAppOptions): RestApp {
     : createSessionCookies({ token: options.token, nodeId: options.node.describe().nodeId });
   const refuse = createAccessCheck({ ...options, cookies });
   const cors = createCors(options.allowedOrigins);
-  const requests = metrics.counter(
-    "velas_http_requests_total",
-    "HTTP requests by route and status",
-    ["method", "route", "status"],
-  );
-  const latency = metrics.histogram(
-    "velas_http_request_seconds",
-    "Time from the head of an HTTP request to the end of its handler, in seconds",
-    LATENCY_BUCKETS,
-    ["method", "route"],
-  );
+  const observe = createRequestMetrics(metrics);
 
   const fail = (error: unknown, c: RestContext) => {
     const request = { requestId: c.get("requestId"), method: c.req.method, path: c.req.path };
@@ -88,8 +76,7 @@ export function createRestApp(options: RestAppOptions): RestApp {
     const route = matched === "/*" ? NO_ROUTE : matched;
     const method = METHODS.includes(c.req.method as typeof METHODS[number]) ? c.req.method : "other";
     const status = outgoing.headersSent ? outgoing.statusCode : c.res.status;
-    requests.add(1, { method, route, status: String(status) });
-    latency.observe((performance.now() - started) / 1000, { method, route });
+    observe({ method, route, status, started });
   });
   app.onError(fail);
 

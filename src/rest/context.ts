@@ -24,12 +24,20 @@ export interface CallOptions extends Pick<RestAppOptions, "requester" | "clock">
  * Runs a call for an HTTP request, with a {@link CallContext} that aborts when the client goes away or the time is over.
  * Throws what `use` throws, or after an abort the reason for it: `canceled` or `deadline_exceeded`.
  */
-export async function withCall<T>(
+export function withCall<T>(
   c: RestContext,
+  options: CallOptions,
+  use: (ctx: CallContext) => Promise<T>,
+): Promise<T> {
+  return withExchangeCall({ outgoing: c.env.outgoing, requestId: c.get("requestId") }, options, use);
+}
+
+/** {@link withCall} for a request that is not in Hono's hands. */
+export async function withExchangeCall<T>(
+  { outgoing, requestId }: Pick<NodeExchange, "outgoing"> & { readonly requestId: string },
   { requester, clock, timeoutMs, until }: CallOptions,
   use: (ctx: CallContext) => Promise<T>,
 ): Promise<T> {
-  const { outgoing } = c.env;
   const controller = new AbortController();
   const { signal } = controller;
   const onClose = () => controller.abort(clientGone());
@@ -43,7 +51,7 @@ export async function withCall<T>(
     return await use({
       requester,
       signal,
-      requestId: c.get("requestId"),
+      requestId,
       ...(timeoutMs === undefined ? {} : { deadlineAt: clock.now() + timeoutMs }),
     });
   } catch (error) {

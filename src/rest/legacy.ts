@@ -1,7 +1,7 @@
 import { Buffer, isUtf8 } from "node:buffer";
 import { NodeError } from "../core/mod.ts";
-import { readBody } from "./body.ts";
-import { withCall } from "./context.ts";
+import { type NodeExchange, readBody } from "./body.ts";
+import { withExchangeCall } from "./context.ts";
 import { goString, readGoStrings } from "./go-json.ts";
 import { decodeUtf8 } from "./json-text.ts";
 import type { RestAppOptions } from "./options.ts";
@@ -13,6 +13,36 @@ import { bufferOf } from "./task-json.ts";
 
 const FIELDS = ["target", "id", "input"] as const;
 const JSON_HEADERS = { "Content-Type": "application/json" };
+const NO_LIMITS = {};
+
+/** Runs the task that the body of `POST /task` asks for, and returns the body of the answer. */
+export async function runLegacyTask(
+  body: Uint8Array,
+  exchange: NodeExchange & { readonly requestId: string },
+  options: RestAppOptions,
+): Promise<string> {
+  const { target, id, input } = readGoStrings(decodeUtf8(body, "The body"), FIELDS);
+  const service = options.tasks.at(target);
+  const spec = {
+    id: "", // The original ran every call, whatever its id.
+    plugin: "",
+    function: "",
+    input: Buffer.from(input, "utf8"),
+    contentType: "text/plain",
+    limits: NO_LIMITS,
+    priority: 0,
+  };
+  const { output } = await withExchangeCall(exchange, options, (ctx) => service.run(spec, ctx));
+  if (!isUtf8(output)) {
+    throw new NodeError(
+      "failed_precondition",
+      `The task gave ${output.length} bytes that are not UTF-8, which this route cannot show; use POST /v1/tasks/run`,
+      { data: { outputBytes: output.length } },
+    );
+  }
+  const shownId = id === "" ? "" : `"id":${goString(id)},`;
+  return `{${shownId}"output":${goString(bufferOf(output).toString("utf8"))}}`;
+}
 
 /** The calls of Velas Sphere Node (Go, 2020), byte for byte. */
 export function addLegacyRoutes(app: RestApp, options: RestAppOptions): void {
@@ -31,28 +61,8 @@ export function addLegacyRoutes(app: RestApp, options: RestAppOptions): void {
       ...failures("invalid_argument", "input_too_large", "plugin_failed", "target_unreachable", "overloaded"),
     },
   }, async (c) => {
-    const text = decodeUtf8(await readBody(c.env, options.limits), "The body");
-    const { target, id, input } = readGoStrings(text, FIELDS);
-    const service = options.tasks.at(target);
-    const spec = {
-      id: "", // The original ran every call, whatever its id.
-      plugin: "",
-      function: "",
-      input: Buffer.from(input, "utf8"),
-      contentType: "text/plain",
-      limits: {},
-      priority: 0,
-    };
-    const { output } = await withCall(c, options, (ctx) => service.run(spec, ctx));
-    if (!isUtf8(output)) {
-      throw new NodeError(
-        "failed_precondition",
-        `The task gave ${output.length} bytes that are not UTF-8, which this route cannot show; use POST /v1/tasks/run`,
-        { data: { outputBytes: output.length } },
-      );
-    }
-    const shownId = id === "" ? "" : `"id":${goString(id)},`;
-    return new Response(`{${shownId}"output":${goString(bufferOf(output).toString("utf8"))}}`, {
+    const body = await readBody(c.env, options.limits);
+    return new Response(await runLegacyTask(body, { ...c.env, requestId: c.get("requestId") }, options), {
       headers: JSON_HEADERS,
     });
   });

@@ -5,7 +5,7 @@
  * turn JSON into the core's types, call the services that they were given, and turn the answer back; they decide
  * nothing else. Every failure is a NodeError and becomes problem+json in one place (`boundary.ts`) through one table
  * (`problem.ts`). Bodies and long answers go straight from and to Node's streams, bounded and timed (`body.ts`, `stream.ts`).
- * `POST /task`, `POST` and `GET /file` and `GET /info` answer as Velas Sphere Node did, byte for byte (`legacy.ts`, `legacy-files.ts`). `createRestServer` listens.
+ * `POST /task`, the busiest route, passes Hono by when it is ordinary (`task-fast-path.ts`). `POST /task`, `POST` and `GET /file` and `GET /info` answer as Velas Sphere Node did, byte for byte (`legacy.ts`, `legacy-files.ts`). `createRestServer` listens.
  */
 export { createRestApp } from "./app.ts";
 export type { NodeExchange } from "./body.ts";
@@ -19,3 +19,5 @@ export type { Problem, ProblemKind } from "./problem.ts";
 export type { RestApp } from "./routes.ts";
 export { createRestServer } from "./server.ts";
 export type { RestAddress, RestServer, RestServerOptions } from "./server.ts";
+export { createTaskFastPath } from "./task-fast-path.ts";
+export type { RestFastPath } from "./task-fast-path.ts";

@@ -10,9 +10,12 @@ import { deferContinue } from "./body.ts";
 import type { RestEnv } from "./context.ts";
 import type { RestLimits } from "./options.ts";
 import { problemHeaders, problemOf, withStatus } from "./problem.ts";
+import type { RestFastPath } from "./task-fast-path.ts";
 
 export interface RestServerOptions {
   readonly app: Hono<RestEnv>;
+  /** Is asked first; what it does not answer the application does. */
+  readonly fastPath?: RestFastPath;
   /** A name or address to listen at. */
   readonly host: string;
   /** 0 lets the system choose. */
@@ -41,7 +44,7 @@ export interface RestServer {
 const CHECK_INTERVAL_MS = 1000;
 
 /** Makes the listener; nothing is opened before `listen()`. */
-export function createRestServer({ app, host, port, limits, log }: RestServerOptions): RestServer {
+export function createRestServer({ app, fastPath, host, port, limits, log }: RestServerOptions): RestServer {
   const conversations = new WeakMap<Duplex, Conversation>();
   let draining = false;
 
@@ -76,7 +79,7 @@ export function createRestServer({ app, host, port, limits, log }: RestServerOpt
       if (draining) setImmediate(() => server.closeIdleConnections());
     });
     if (draining) outgoing.shouldKeepAlive = false;
-    void answer(incoming, outgoing);
+    if (fastPath === undefined || !fastPath(incoming, outgoing)) void answer(incoming, outgoing);
   }
 
   server.on("request", onRequest);

@@ -15,7 +15,13 @@ import {
   type TaskSpec,
 } from "../../src/core/mod.ts";
 import type { CallContext } from "../../src/core/mod.ts";
-import { createMetrics, createRestApp, createRestServer, DEFAULT_REST_LIMITS } from "../../src/rest/mod.ts";
+import {
+  createMetrics,
+  createRestApp,
+  createRestServer,
+  createTaskFastPath,
+  DEFAULT_REST_LIMITS,
+} from "../../src/rest/mod.ts";
 import { MemoryFiles } from "../contract-suites/memory-files.ts";
 import type { PluginAdmin, RestApp, RestAppOptions, RestLimits } from "../../src/rest/mod.ts";
 
@@ -250,7 +256,11 @@ export interface Served {
   close(drainMs?: number): Promise<void>;
 }
 
-export type ServeOptions = Partial<Omit<RestAppOptions, "limits">> & { readonly limits?: Partial<RestLimits> };
+export type ServeOptions = Partial<Omit<RestAppOptions, "limits">> & {
+  readonly limits?: Partial<RestLimits>;
+  /** False for an application alone, without the fast path before it. */
+  readonly fastPath?: boolean;
+};
 
 /** Serves the REST application on a free port of 127.0.0.1 until the test ends. */
 export async function serve(t: { after(f: () => unknown): void }, change: ServeOptions = {}): Promise<Served> {
@@ -286,7 +296,8 @@ export async function serve(t: { after(f: () => unknown): void }, change: ServeO
     limits,
   };
   const app = createRestApp(options);
-  const server = createRestServer({ app, host: "127.0.0.1", port: 0, limits, log });
+  const fastPath = change.fastPath === false ? {} : { fastPath: createTaskFastPath(options) };
+  const server = createRestServer({ app, ...fastPath, host: "127.0.0.1", port: 0, limits, log });
   const { port } = await server.listen();
   const close = (drainMs = 0) => server.close({ drainMs });
   t.after(() => close());

@@ -5,8 +5,8 @@ import { create, fromBinary, type MessageInitShape, toBinary } from "@bufbuild/p
 import { createValidator } from "@bufbuild/protovalidate";
 import fc from "fast-check";
 import { RunTaskRequestSchema, RunTaskResponseSchema } from "../../src/gen/velas/sphere/v1/task_pb.ts";
-import { resultToProto, specFromProto } from "../../src/rpc/convert.ts";
-import { decodeRunRequest, encodeRunResponse } from "../../src/rpc/run-codec.ts";
+import { resultFromProto, resultToProto, specFromProto, specToProto } from "../../src/rpc/convert.ts";
+import { decodeRunRequest, decodeRunResponse, encodeRunRequest, encodeRunResponse } from "../../src/rpc/run-codec.ts";
 
 const validator = createValidator();
 const encode = (task: MessageInitShape<typeof RunTaskRequestSchema>["task"]) =>
@@ -133,4 +133,85 @@ test("encodeRunResponse() writes what protobuf writes", () => {
     assert.equal(frame.readUInt32BE(1), message.length);
     assert.equal(frame.subarray(5).toString("hex"), Buffer.from(message).toString("hex"));
   }));
+});
+
+test("encodeRunRequest() writes what protobuf writes", () => {
+  const text = fc.oneof(
+    fc.string({ unit: "grapheme", maxLength: 60 }),
+    fc.constantFrom("", "x".repeat(127), "ü".repeat(64)),
+  );
+  const limit = fc.oneof(fc.nat(300), fc.constantFrom(0, 127, 128, 2 ** 31, 2 ** 32, 2 ** 49, Number.MAX_SAFE_INTEGER));
+  const spec = fc.record({
+    id: text,
+    plugin: text,
+    function: text,
+    contentType: text,
+    input: fc.uint8Array({ maxLength: 400 }),
+    limits: fc.record(
+      { timeoutMs: limit, memoryBytes: limit, outputBytes: limit, instructions: limit },
+      { requiredKeys: [] },
+    ),
+    priority: fc.oneof(fc.integer({ min: -100, max: 100 }), fc.constantFrom(-(2 ** 31), 2 ** 31 - 1)),
+  });
+  fc.assert(fc.property(spec, (value) => {
+    const message = create(RunTaskRequestSchema, { task: specToProto(value) });
+    const read = fromBinary(RunTaskRequestSchema, encodeRunRequest(value)!);
+    // An empty message of limits, which means the same as none, is not sent.
+    if (Object.values(value.limits).every((one) => one === 0)) delete message.task!.limits;
+    assert.equal(
+      Buffer.from(toBinary(RunTaskRequestSchema, read)).toString("hex"),
+      Buffer.from(toBinary(RunTaskRequestSchema, message)).toString("hex"),
+    );
+  }));
+});
+
+test("encodeRunRequest() leaves limits that are no whole numbers to the general way", () => {
+  const spec = { id: "", plugin: "", function: "", contentType: "", input: new Uint8Array(0), priority: 0 };
+  for (const timeoutMs of [-1, 0.5, NaN, Infinity, 2 ** 53]) {
+    assert.equal(encodeRunRequest({ ...spec, limits: { timeoutMs } }), undefined);
+  }
+});
+
+test("decodeRunResponse() agrees with protobuf on generated, mutated and random bytes", () => {
+  const size = fc.oneof(fc.nat(300), fc.constantFrom(127, 128, 2 ** 31, 2 ** 45, 2 ** 49, 2 ** 53 - 1));
+  const result = fc.record({
+    id: fc.oneof(fc.string({ maxLength: 20 }), fc.constantFrom("x".repeat(128), "x".repeat(129), "ü")),
+    output: fc.uint8Array({ maxLength: 300 }),
+    contentType: fc.constantFrom("", "text/plain", "x".repeat(256), "ü"),
+    usage: fc.record({ wallMicros: size, inputBytes: size, outputBytes: size, instructions: size }),
+    replayed: fc.boolean(),
+  });
+  const shown = (one: { output: Uint8Array }) => ({ ...one, output: Buffer.from(one.output).toString("hex") });
+  const same = (bytes: Uint8Array): boolean => {
+    const fast = decodeRunResponse(bytes);
+    if (fast === undefined) return false;
+    assert.deepEqual(shown(fast), shown(resultFromProto(fromBinary(RunTaskResponseSchema, bytes))));
+    return true;
+  };
+  fc.assert(
+    fc.property(
+      result,
+      fc.array(fc.tuple(fc.nat(), fc.nat(255)), { maxLength: 4 }),
+      fc.nat(),
+      (value, changes, cut) => {
+        const bytes = Buffer.from(encodeRunResponse(value).subarray(5));
+        same(bytes);
+        for (const [at, byte] of changes) bytes[at % bytes.length] = byte;
+        same(bytes);
+        same(bytes.subarray(0, cut % (bytes.length + 1)));
+      },
+    ),
+    { numRuns: 3000 },
+  );
+  fc.assert(fc.property(fc.uint8Array({ maxLength: 40 }), (bytes) => void same(bytes)), { numRuns: 3000 });
+  const ordinary = { wallMicros: 12, inputBytes: 5, outputBytes: 5, instructions: 99 };
+  assert.ok(same(
+    encodeRunResponse({
+      id: "1",
+      output: Buffer.from("world"),
+      contentType: "text/plain",
+      usage: ordinary,
+      replayed: true,
+    }).subarray(5),
+  ));
 });

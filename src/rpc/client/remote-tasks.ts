@@ -5,6 +5,7 @@ import {
   type DescMethodUnary,
   type MessageInitShape,
   type MessageShape,
+  toBinary,
 } from "@bufbuild/protobuf";
 import {
   type CallContext,
@@ -33,12 +34,15 @@ import {
   resultFromProto,
   specToProto,
 } from "../convert.ts";
+import { decodeRunResponse, encodeRunRequest } from "../run-codec.ts";
 import { explain } from "./failures.ts";
 import { beyondLegacy, runLegacy } from "./legacy-run.ts";
 import { type CallRules, isUnknownService, type Peer } from "./peer.ts";
+import { decodeAnswer, pathOf } from "./transport.ts";
 import { WatchedInput } from "./watched-input.ts";
 
 const { method } = TaskService;
+const RUN_PATH = pathOf(method.run);
 
 /** A piece of a streamed input is sent in messages of at most this size. */
 const CHUNK_BYTES = 256 << 10;
@@ -54,19 +58,13 @@ export class RemoteTasks implements Tasks {
   async run(spec: TaskSpec, ctx: CallContext): Promise<TaskResult> {
     const peer = this.#peer;
     if (peer.isLegacy) return await runLegacy(peer, spec, ctx);
-    const request = create(RunTaskRequestSchema, { task: specToProto(spec) });
+    const request = encodeRunRequest(spec) ??
+      toBinary(RunTaskRequestSchema, create(RunTaskRequestSchema, { task: specToProto(spec) }));
     // A task with an id runs once however often it is sent.
     const rules = { timeoutMs: peer.options.taskTimeoutMs, repeatable: spec.id !== "" };
     try {
-      const result = resultFromProto(
-        await peer.call(
-          ctx,
-          rules,
-          async ({ signal, timeoutMs, metadata }) =>
-            (await peer.transport.unary(method.run, signal, timeoutMs, metadata, request)).message,
-        ),
-      );
-      return result;
+      const response = await peer.call(ctx, rules, (attempt) => peer.transport.unaryBytes(RUN_PATH, request, attempt));
+      return decodeRunResponse(response) ?? resultFromProto(decodeAnswer(method.run, response, peer.target));
     } catch (reason) {
       if (!isUnknownService(reason)) throw explain(reason, peer.target);
       peer.rememberLegacy();

@@ -153,7 +153,11 @@ export function createPeerTransport(address: TargetAddress, options: PeerTranspo
       const given = { signal, timeoutMs: limit, metadata: toMetadata(header) };
       const answer = await call(pathOf(method), bytes, given, compressed);
       const raw = messageOf(answer);
-      return new Answer(method, decode(method, raw instanceof Uint8Array ? raw : await raw, address.name), answer);
+      return new Answer(
+        method,
+        decodeAnswer(method, raw instanceof Uint8Array ? raw : await raw, address.name),
+        answer,
+      );
     },
 
     stream: (method, signal, timeoutMs, header, input) => {
@@ -212,7 +216,8 @@ class Answer<I extends DescMessage, O extends DescMessage> implements UnaryRespo
   }
 }
 
-function decode<I extends DescMessage, O extends DescMessage>(
+/** Reads the message of an answer. Throws a ConnectError whose cause says `target_misbehaved`. */
+export function decodeAnswer<I extends DescMessage, O extends DescMessage>(
   method: DescMethodUnary<I, O>,
   bytes: Uint8Array,
   target: string,

@@ -1,0 +1,75 @@
+import { Buffer } from "node:buffer";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { createAccessCheck } from "./access.ts";
+import { readBody } from "./body.ts";
+import { reported } from "./boundary.ts";
+import { runLegacyTask } from "./legacy.ts";
+import type { RestAppOptions } from "./options.ts";
+import { problemHeaders, problemOf } from "./problem.ts";
+import { requestIdOf } from "./request-id.ts";
+import { createRequestMetrics } from "./request-metrics.ts";
+
+/*
+ * `POST /task` as an ordinary client sends it, from Node's request to Node's response without Hono between: that is a fifth of what the
+ * node does for such a call. Whatever is not ordinary is left to Hono, whose route calls the same functions; a test holds the two
+ * against each other.
+ */
+
+/** Answers a request that it knows; returns false, having touched nothing, for any other. */
+export type RestFastPath = (incoming: IncomingMessage, outgoing: ServerResponse) => boolean;
+
+const METHOD = "POST";
+const PATH = "/task";
+/** A larger body takes long enough for the layers between not to matter. */
+const MAX_BODY_BYTES = 64 << 10; // 64 KiB
+
+/** Makes the fast path of `POST /task`. */
+export function createTaskFastPath(options: RestAppOptions): RestFastPath {
+  const { clock, log, limits } = options;
+  // Without cookies: who has only one is let in, or refused, by Hono.
+  const refuse = createAccessCheck(options);
+  const observe = createRequestMetrics(options.metrics);
+  const hasOrigins = (options.allowedOrigins?.length ?? 0) > 0;
+  const maxBodyBytes = Math.min(MAX_BODY_BYTES, limits.maxBodyBytes);
+
+  async function answer(incoming: IncomingMessage, outgoing: ServerResponse): Promise<void> {
+    const started = performance.now();
+    const requestId = requestIdOf(incoming.headers["x-request-id"], clock.now());
+    try {
+      const body = await readBody({ incoming, outgoing }, limits);
+      const text = await runLegacyTask(body, { incoming, outgoing, requestId }, options);
+      send(outgoing, text, { status: 200, headers: { "Content-Type": "application/json" }, requestId });
+    } catch (error) {
+      const problem = problemOf(reported(error, { requestId, method: METHOD, path: PATH }, log), requestId);
+      // What is left of a body that did not come in time must not be taken for the next request.
+      if (!incoming.complete) outgoing.shouldKeepAlive = false;
+      send(outgoing, JSON.stringify(problem), { status: problem.status, headers: problemHeaders(problem), requestId });
+    }
+    observe({ method: METHOD, route: PATH, status: outgoing.statusCode, started });
+  }
+
+  return (incoming, outgoing) => {
+    const { method, url, headers } = incoming;
+    if (url !== PATH || method !== METHOD || hasOrigins || headers.expect !== undefined) return false;
+    const length = headers["content-length"];
+    if (length === undefined || Number(length) > maxBodyBytes || refuse(incoming) !== undefined) return false;
+    void answer(incoming, outgoing);
+    return true;
+  };
+}
+
+interface Answer {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly requestId: string;
+}
+
+function send(outgoing: ServerResponse, text: string, { status, headers, requestId }: Answer): void {
+  if (outgoing.destroyed) return;
+  outgoing.writeHead(status, {
+    "X-Request-Id": requestId,
+    ...headers,
+    "Content-Length": String(Buffer.byteLength(text)),
+  });
+  outgoing.end(text);
+}
