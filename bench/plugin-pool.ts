@@ -9,7 +9,7 @@ import type { Plugin } from "@extism/extism";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { isDeno, noMetrics, silentLog } from "../src/core/mod.ts";
+import { ANONYMOUS, isDeno, noMetrics, silentLog } from "../src/core/mod.ts";
 import { openPluginHost } from "../src/plugins/mod.ts";
 
 const ROUNDS = 12;
@@ -69,7 +69,16 @@ for (const [fn, size, scale] of [["greet", 5, 1], ["echo", 4096, 0.1], ["echo", 
   const input = new Uint8Array(size).fill(0x61);
   const candidates: Candidate[] = [
     {
-      call: (bytes) => host.execute({ plugin: "demo", function: fn, input: bytes, contentType: "", limits, signal }),
+      call: (bytes) =>
+        host.execute({
+          plugin: "demo",
+          function: fn,
+          input: bytes,
+          contentType: "",
+          limits,
+          requester: ANONYMOUS,
+          signal,
+        }),
       callers: CONCURRENCY,
       callsPerRound: Math.ceil(20_000 * scale),
     },

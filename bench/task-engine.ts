@@ -7,6 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import {
+  ANONYMOUS,
   type CallContext,
   isDeno,
   noMetrics,
@@ -71,6 +72,7 @@ function provider(store: Store) {
 const direct = (index: number) =>
   host.execute({
     ...spec(String(index)),
+    requester: ANONYMOUS,
     limits: { timeoutMs: 1000, memoryBytes: 1, outputBytes: 1 },
     signal: ctx.signal,
   });

@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, dirname, join, resolve } from "node:path";
 import { type Command, Option } from "commander";
-import { NodeError, noMetrics, readAsset, silentLog, toNodeError } from "../core/mod.ts";
+import { ANONYMOUS, NodeError, noMetrics, readAsset, silentLog, toNodeError } from "../core/mod.ts";
 import type { Plugins } from "../plugins/mod.ts";
 import { integerOption, withExamples, withOutputOptions } from "./command.ts";
 import type { CliContext } from "./context.ts";
@@ -153,6 +153,7 @@ async function runCase(
     const { output, usage: { instructions } } = await host.execute({
       plugin,
       function: item.function,
+      requester: ANONYMOUS,
       input,
       contentType: "",
       limits: {

@@ -1,3 +1,4 @@
+import type { RequesterId } from "./ids.ts";
 import type { PluginEvent, TaskLimits } from "./task.ts";
 import type { Usage } from "./usage.ts";
 
@@ -42,6 +43,8 @@ export interface PluginCall {
   readonly input: Uint8Array | AsyncIterable<Uint8Array>;
   readonly contentType: string;
   readonly limits: TaskLimits;
+  /** Whose call it is: what a plugin keeps from one call to the next it may keep for the same requester only. */
+  readonly requester: RequesterId;
   /** Aborting stops the plugin, whatever it is doing. */
   readonly signal: AbortSignal;
   /**

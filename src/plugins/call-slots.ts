@@ -31,6 +31,8 @@ export interface SlotCall {
   readonly timeoutMs: number;
   /** What the call may spend; below 2^53. */
   readonly instructions: number;
+  /** Whose warm instances it may use; see {@link RequesterNumbers}. */
+  readonly requesterNumber: number;
   readonly wantsEvents: boolean;
   readonly streamsOutput: boolean;
   /** Length of the input, and whether it lies in the slot rather than in a message. */
@@ -52,6 +54,7 @@ const FIELD = {
   wallMicros: 10,
   budget: 11, // two words
   spent: 13, // two words
+  requesterNumber: 15,
 } as const;
 const FIELDS = 16;
 const HEADER_INTS = 16;
@@ -135,6 +138,7 @@ export class CallSlots {
     ints[at + FIELD.outputBytes] = call.outputBytes;
     ints[at + FIELD.timeoutMs] = call.timeoutMs;
     this.#putLong(at + FIELD.budget, call.instructions);
+    ints[at + FIELD.requesterNumber] = call.requesterNumber;
     ints[at + FIELD.flags] = (call.wantsEvents ? FLAG.events : 0) | (call.streamsOutput ? FLAG.streams : 0) |
       (call.inputInSlot ? FLAG.inSlot : 0);
     ints[at + FIELD.inputLength] = call.inputLength;
@@ -155,6 +159,7 @@ export class CallSlots {
       outputBytes: ints[at + FIELD.outputBytes]! >>> 0,
       timeoutMs: ints[at + FIELD.timeoutMs]!,
       instructions: this.#long(at + FIELD.budget),
+      requesterNumber: ints[at + FIELD.requesterNumber]!,
       wantsEvents: (flags & FLAG.events) !== 0,
       streamsOutput: (flags & FLAG.streams) !== 0,
       inputLength: ints[at + FIELD.inputLength]!,

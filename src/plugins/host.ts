@@ -52,7 +52,8 @@ export interface Plugins {
 }
 
 const DOWNLOAD_TIMEOUT_MS = 60_000;
-const WARM_INSTANCES = 64;
+/** For each worker. Every requester has its own, so that there are more than plugins. */
+const WARM_INSTANCES = 256;
 const WARM_BYTES = 256 << 20; // 256 MiB
 const RESOLVED_NAMES = 10_000;
 

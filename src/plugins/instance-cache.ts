@@ -1,7 +1,15 @@
 import type { WarmInstance } from "./warm-instance.ts";
 
+/** What an instance is kept for. */
+export interface InstanceKey {
+  readonly moduleId: number;
+  readonly memoryPages: number;
+  /** An instance that one requester used is for that requester only: its memory and globals hold what it was given. */
+  readonly requesterNumber: number;
+}
+
 /**
- * The instances that a worker keeps warm, by module and memory limit. The least recently used go first when there are too many
+ * The instances that a worker keeps warm, by module, memory limit and requester. The least recently used go first when there are too many
  * or they hold too much memory.
  */
 export class InstanceCache {
@@ -17,8 +25,8 @@ export class InstanceCache {
   }
 
   /** Takes an instance out, for a call. */
-  take(moduleId: number, memoryPages: number): WarmInstance | undefined {
-    const key = `${moduleId}/${memoryPages}`;
+  take(instanceKey: InstanceKey): WarmInstance | undefined {
+    const key = textOf(instanceKey);
     const entry = this.#entries.get(key);
     if (entry === undefined) return undefined;
     this.#entries.delete(key);
@@ -27,14 +35,14 @@ export class InstanceCache {
   }
 
   /** Puts an instance back, or closes it when it would take the room of too many others. */
-  put(moduleId: number, memoryPages: number, instance: WarmInstance): void {
+  put(key: InstanceKey, instance: WarmInstance): void {
     const bytes = instance.retainedBytes;
     if (bytes > this.#maxBytes / 4) return instance.close();
-    this.#entries.set(`${moduleId}/${memoryPages}`, { instance, moduleId, bytes });
+    this.#entries.set(textOf(key), { instance, moduleId: key.moduleId, bytes });
     this.#bytes += bytes;
-    for (const [key, entry] of this.#entries) {
+    for (const [oldest, entry] of this.#entries) {
       if (this.#entries.size <= this.#maxCount && this.#bytes <= this.#maxBytes) break;
-      this.#drop(key, entry);
+      this.#drop(oldest, entry);
     }
   }
 
@@ -48,4 +56,8 @@ export class InstanceCache {
     this.#bytes -= entry.bytes;
     entry.instance.close();
   }
+}
+
+function textOf({ moduleId, memoryPages, requesterNumber }: InstanceKey): string {
+  return `${moduleId}/${memoryPages}/${requesterNumber}`;
 }

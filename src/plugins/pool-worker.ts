@@ -1,6 +1,6 @@
 import type { Worker } from "node:worker_threads";
 import { isDeno, NodeError, startWorker } from "../core/mod.ts";
-import type { PluginCall, PluginEvent } from "../core/mod.ts";
+import type { PluginCall, PluginEvent, RequesterId } from "../core/mod.ts";
 import { CallSlots, nextCallNumber, shared, SLOT_BYTES, SLOT_STATE, SLOTS, unshared } from "./call-slots.ts";
 import type { FromWorker, ToWorker, WorkerModule } from "./worker-protocol.ts";
 
@@ -14,6 +14,7 @@ export interface PoolCall {
   readonly timeoutMs: number;
   readonly instructions: number;
   readonly streamsOutput: boolean;
+  readonly requester: RequesterId;
   readonly signal: AbortSignal;
   readonly onEvent: PluginCall["onEvent"];
 }
@@ -29,6 +30,8 @@ export interface PoolOutcome {
 /** A call in the pool, from its arrival to its outcome. It may pass through several workers, but runs in one. */
 export interface Job {
   readonly call: PoolCall;
+  /** The number of the call's requester; see {@link RequesterNumbers}. */
+  readonly requesterNumber: number;
   /** Answers the caller; only the first answer counts. */
   readonly settle: (outcome: PoolOutcome | NodeError) => void;
   settled: boolean;
@@ -125,6 +128,7 @@ export class PoolWorker {
       outputBytes: call.outputBytes,
       timeoutMs: call.timeoutMs,
       instructions: call.instructions,
+      requesterNumber: job.requesterNumber,
       wantsEvents: call.onEvent !== undefined,
       streamsOutput: call.streamsOutput,
       inputLength: call.input.length,

@@ -3,6 +3,7 @@ import type { Log, Metrics } from "../core/mod.ts";
 import { timeIsOver } from "./call-failure.ts";
 import { PoolWorker } from "./pool-worker.ts";
 import type { Job, PoolCall, PoolOutcome, RunningCall } from "./pool-worker.ts";
+import { RequesterNumbers } from "./requester-numbers.ts";
 
 export interface PoolOptions {
   /** The most worker threads; each runs one call at a time. One is started at once, the others when they are needed. */
@@ -35,6 +36,7 @@ export class WorkerPool {
   readonly #options: PoolOptions;
   readonly #workers: PoolWorker[] = [];
   readonly #queue: Job[] = [];
+  readonly #requesters = new RequesterNumbers();
   readonly #restarts;
   readonly #busy;
   readonly #queued;
@@ -66,6 +68,7 @@ export class WorkerPool {
       if (call.signal.aborted) return reject(canceled());
       const job: Job = {
         call,
+        requesterNumber: this.#requesters.numberOf(call.requester),
         settled: false,
         callNumber: 0,
         settle(outcome) {

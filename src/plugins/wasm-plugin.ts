@@ -50,6 +50,7 @@ export class WasmPlugin {
         timeoutMs: Math.min(call.limits.timeoutMs, 0x7fff_0000),
         instructions: call.limits.instructions ?? Number.MAX_SAFE_INTEGER,
         streamsOutput: call.streamOutput === true,
+        requester: call.requester,
         signal: call.signal,
         onEvent: call.onEvent,
       });

@@ -112,10 +112,10 @@ async function run(first: Runnable): Promise<void> {
   if (!take(current)) return;
   let startedAt = performance.now();
   let instance: WarmInstance | undefined;
-  const { moduleId, memoryPages, timeoutMs } = current.call;
+  const { moduleId, memoryPages, requesterNumber, timeoutMs } = current.call;
   try {
     begin(current);
-    instance = cache.take(moduleId, memoryPages);
+    instance = cache.take(current.call);
     let isNew = false;
     if (instance === undefined) {
       instance = await WarmInstance.create(current.module, memoryPages, sink);
@@ -130,13 +130,13 @@ async function run(first: Runnable): Promise<void> {
         const next = oldestRunnable();
         const { call } = next ?? {};
         if (next === undefined || call?.moduleId !== moduleId || call.memoryPages !== memoryPages) return;
-        if (call.timeoutMs !== timeoutMs || !take(next)) return;
+        if (call.requesterNumber !== requesterNumber || call.timeoutMs !== timeoutMs || !take(next)) return;
         current = next;
         startedAt = performance.now();
         begin(current);
       }
     });
-    cache.put(moduleId, memoryPages, instance);
+    cache.put(current.call, instance);
   } catch (error) {
     const { instructions } = current.call;
     fail(current, explainFailure(error, { instance, refusal: sink.refusal, timeoutMs, instructions }));

@@ -45,6 +45,7 @@ export class QuickRuns {
           input,
           contentType: contentType === "" ? ANY_CONTENT : contentType,
           limits,
+          requester: ctx.requester,
           signal: run.signal,
         });
         usage = outcome.usage;

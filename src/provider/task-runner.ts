@@ -164,6 +164,7 @@ export class TaskRunner {
       input,
       contentType: record.contentType,
       limits: record.limits,
+      requester: record.requester,
       signal: live.controller.signal,
       onEvent: live.onPluginEvent,
       ...(live.stream !== undefined && { streamOutput: true }),

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import type { PluginCall, PluginEvent, PluginOutcome, ResolvedFunction, TaskLimits } from "../../src/core/mod.ts";
-import { NodeError } from "../../src/core/mod.ts";
+import { ANONYMOUS, NodeError } from "../../src/core/mod.ts";
 import { test } from "../testing.ts";
 import type { TestScope } from "../testing.ts";
 
@@ -18,6 +18,7 @@ export function pluginCall(fn: string, input: string | Uint8Array, parts: Partia
     input: typeof input === "string" ? new TextEncoder().encode(input) : input,
     contentType: "",
     limits: limits(),
+    requester: ANONYMOUS,
     signal: new AbortController().signal,
     ...parts,
   };

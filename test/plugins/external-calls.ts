@@ -1,5 +1,5 @@
 import type { PluginCall, PluginEvent } from "../../src/core/mod.ts";
-import { silentLog } from "../../src/core/mod.ts";
+import { ANONYMOUS, silentLog } from "../../src/core/mod.ts";
 import type { ExternalPlugin } from "../../src/plugins/external-plugin.ts";
 import { connectExternalPlugin, type ExternalPluginOptions } from "../../src/plugins/external-plugin.ts";
 
@@ -14,6 +14,7 @@ export function call(input: PluginCall["input"], options: Partial<PluginCall> = 
     input,
     contentType: "text/plain",
     limits: { timeoutMs: 10_000, memoryBytes: 1 << 20, outputBytes: 1 << 20 },
+    requester: ANONYMOUS,
     signal: new AbortController().signal,
     ...options,
   };
