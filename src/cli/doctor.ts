@@ -1,6 +1,6 @@
 import { stat } from "node:fs/promises";
 import type { Command } from "commander";
-import { dataPaths, type LoadedConfig } from "../config/mod.ts";
+import { dataPaths, formatSize, type LoadedConfig } from "../config/mod.ts";
 import { type Log, NodeError, silentLog } from "../core/mod.ts";
 import { withExamples, withOutputOptions } from "./command.ts";
 import type { CliContext } from "./context.ts";
@@ -17,6 +17,13 @@ import {
 import { EXIT } from "./exit-codes.ts";
 import { loadFor, type SettingFlags, withSettingOptions } from "./settings-options.ts";
 import { formatTable } from "./terminal.ts";
+import type { CheckOptions } from "../storage/mod.ts";
+
+interface DoctorFlags extends SettingFlags {
+  readonly json?: boolean;
+  readonly readShards?: boolean;
+  readonly repair?: boolean;
+}
 
 /** `velas-sphere doctor` */
 export function addDoctorCommand(program: Command, cli: CliContext): void {
@@ -26,9 +33,12 @@ export function addDoctorCommand(program: Command, cli: CliContext): void {
     })
       .description(
         "Check the runtime, configuration, data directory, key, database, ports, disk and plugins, and say what to do about what is wrong. " +
-          "Opens the database as a start would, unless a node has it. Takes every option of velas-sphere node.",
+          "Opens the database as a start would, unless a node has it, and proves the books of the shards that are kept for others: every byte " +
+          "belongs to a shard, an upload or the dead, and the accounts are their sums. Takes every option of velas-sphere node.",
       )
-      .action(async (flags: SettingFlags & { readonly json?: boolean }) => {
+      .option("--read-shards", "read every stored block and compare its checksum")
+      .option("--repair", "mend what can be mended without losing anything: indexes, accounts, orphans, quarantine")
+      .action(async (flags: DoctorFlags) => {
         const findings = await examine(cli, flags);
         const failed = findings.some(({ verdict }) => verdict === "fail");
         if (flags.json === true) cli.out.line(JSON.stringify({ ok: !failed, checks: findings }));
@@ -37,10 +47,14 @@ export function addDoctorCommand(program: Command, cli: CliContext): void {
       }),
     ["velas-sphere doctor", "exit code 12 when something fails"],
     ["velas-sphere doctor --data-dir ./data --json", "for programs"],
+    ["velas-sphere doctor --read-shards --repair", "after a disk had a fault"],
   );
 }
 
-async function examine(cli: CliContext, flags: SettingFlags): Promise<Finding[]> {
+async function examine(
+  cli: CliContext,
+  { readShards = false, repair = false, ...flags }: DoctorFlags,
+): Promise<Finding[]> {
   const { assertRuntimeSupported } = await import("../rpc/mod.ts");
   const findings = [checkRuntime(assertRuntimeSupported)];
   let loaded: LoadedConfig;
@@ -62,6 +76,7 @@ async function examine(cli: CliContext, flags: SettingFlags): Promise<Finding[]>
   findings.push(await checkKey(dataDir, config.node.keyPassphrase));
   const database = await checkDatabase(paths.database);
   findings.push(database.finding);
+  if (!database.locked) findings.push(...await checkShards(paths.shards, { readBodies: readShards, repair }));
   if (database.locked) {
     findings.push({ name: "ports", verdict: "ok", detail: "not tried, since the node that runs here has them" });
   } else {
@@ -122,6 +137,41 @@ async function checkDatabase(path: string): Promise<{ finding: Finding; locked: 
       return { finding: { name, verdict: "ok", detail: "in use: a node runs on this data directory" }, locked: true };
     }
     return { finding: failure(name, error), locked: false };
+  }
+}
+
+/** Problems that are shown one by one. */
+const MAX_SHOWN = 20;
+
+/** The books of the shards that this node keeps for others. */
+async function checkShards(path: string, options: CheckOptions): Promise<Finding[]> {
+  const name = "shards";
+  if (await stat(path).catch(() => undefined) === undefined) {
+    return [{ name, verdict: "ok", detail: "none are kept for others yet" }];
+  }
+  const { openShardStore } = await import("../storage/mod.ts");
+  try {
+    const store = await openShardStore(path);
+    try {
+      const { shards, bytes, uploadBytes, problems } = await store.check(options);
+      const uploads = uploadBytes === 0 ? "" : `, ${formatSize(uploadBytes)} of interrupted uploads`;
+      const detail = `${shards} of ${formatSize(bytes)}${uploads}; ${
+        options.readBodies ? "all blocks have their checksums" : "the books are right"
+      }`;
+      if (problems.length === 0) return [{ name, verdict: "ok", detail }];
+      const findings = problems.slice(0, MAX_SHOWN).map(({ message }): Finding => ({
+        name,
+        verdict: options.repair ? "warn" : "fail",
+        detail: options.repair ? `mended: ${message}` : message,
+        ...(options.repair ? {} : { cure: "velas-sphere doctor --repair" }),
+      }));
+      if (problems.length <= MAX_SHOWN) return findings;
+      return [...findings, { name, verdict: "warn", detail: `and ${problems.length - MAX_SHOWN} more` }];
+    } finally {
+      await store.close();
+    }
+  } catch (error) {
+    return [failure(name, error)];
   }
 }
 

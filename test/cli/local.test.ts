@@ -3,9 +3,11 @@ import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:f
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { EXAMPLE, SETTINGS } from "../../src/config/mod.ts";
-import { openStore } from "../../src/storage/mod.ts";
+import { dataPaths, EXAMPLE, SETTINGS } from "../../src/config/mod.ts";
+import { BODY_TUNING, openLevel } from "../../src/storage/level-engine.ts";
+import { openShardStore, openStore } from "../../src/storage/mod.ts";
 import { loadOrCreateNodeKey } from "../../src/storage/node-key.ts";
+import { putShard, shardBytes, shardId } from "../contract-suites/shard-store.ts";
 import { runHere } from "./harness.ts";
 import { test } from "../testing.ts";
 
@@ -112,6 +114,28 @@ test("doctor looks at key, database and plugins of a node that has run", async (
   assert.equal(check("node key").detail, key.nodeId);
   assert.equal(check("database").detail, "opens");
   assert.match(check("plugins").detail, /^1 installed/);
+});
+
+test("doctor proves the books of the shards, says what is wrong, and mends it", async (t) => {
+  const dataDir = scratch(t);
+  const { shards } = dataPaths(dataDir);
+  const store = await openShardStore(shards, { minFreeBytes: 0 });
+  const owner = "0x00000000000000000000000000000000000000A1";
+  await putShard(store.shards, { owner, id: shardId(1), bytes: shardBytes(200_704) });
+  await store.close();
+  const right = await doctor(dataDir, "--read-shards");
+  assert.equal(right.code, 0);
+  assert.match(right.check("shards").detail, /^1 of 196KiB; all blocks/);
+
+  const db = await openLevel(shards, BODY_TUNING);
+  await db.put("!account!bytes", "5");
+  await db.close();
+  const wrong = await doctor(dataDir);
+  assert.equal(wrong.code, 12);
+  assert.match(wrong.check("shards").detail, /bytes says 5, and the shards make 200704/);
+  const mended = await doctor(dataDir, "--repair");
+  assert.deepEqual([mended.code, mended.check("shards").verdict], [0, "warn"]);
+  assert.equal((await doctor(dataDir)).check("shards").verdict, "ok");
 });
 
 test("doctor knows a running node by its lock, and then leaves the ports alone", async (t) => {

@@ -1,4 +1,6 @@
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -150,4 +152,31 @@ test("a shard database is refused to a second process", () =>
     const store = await open(folder);
     await assert.rejects(open(folder), fails("storage_locked"));
     await store.close();
+  }));
+
+test("the rows of a store are those of the vector", () =>
+  withFolder(async (folder) => {
+    const clock = { now: () => 1_800_000_000_000 };
+    const store = await open(folder, { clock });
+    const expiresAt = 1_900_000_000_000;
+    const owner = ALICE;
+    const whole = await store.shards.begin({ owner, id: shardId(1), maxBytes: 4096, expiresAt, graceMs: 5000 });
+    await whole.write(new Uint8Array(2048).fill(7));
+    whole.keepNode(6, 0, new Uint8Array(32).fill(1));
+    await whole.finish("ab".repeat(32));
+    const begun = await store.shards.begin({ owner, id: shardId(2), maxBytes: 4096, expiresAt, graceMs: 0 });
+    await begun.suspend();
+    await store.close();
+
+    const db = await openLevel(folder, BODY_TUNING);
+    const rows: Record<string, string> = {};
+    for (const [key, value] of await db.iterator<string, Uint8Array>({ valueEncoding: "view" }).all()) {
+      const bytes = Buffer.from(value);
+      rows[key] = /^!shard-(body|tree)!/.test(key)
+        ? `sha256:${createHash("sha256").update(bytes).digest("hex")}`
+        : String(bytes);
+    }
+    await db.close();
+    const vector = JSON.parse(readFileSync(new URL("../vectors/shard-store.json", import.meta.url), "utf8"));
+    assert.deepEqual(rows, vector.rows);
   }));
