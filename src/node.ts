@@ -4,6 +4,7 @@ import { addressOf, hostCheck, isRpcLocal, showAddress } from "./node/addresses.
 import { makeDataDir } from "./node/data-dir.ts";
 import { makeFilePart } from "./node/file-part.ts";
 import { makeRpc } from "./node/rpc-part.ts";
+import { readTlsFiles } from "./node/tls-files.ts";
 import { openShardPart } from "./node/shard-part.ts";
 import { openPlugins, taskLimits, workersOf } from "./node/task-parts.ts";
 import { freeLedger } from "./payments/mod.ts";
@@ -94,6 +95,7 @@ async function assemble({ config, sources, log, closers, closeAll }: Assembly): 
     maxQueuedBytes: config.tasks.maxQueuedBytes,
     queueTimeoutMs: config.tasks.queueTimeoutMs,
     maxAttempts: config.tasks.maxAttempts,
+    inputIdleMs: config.tasks.inputIdleMs,
     retentionMs: config.tasks.retentionMs,
     maxStoredOutputBytes: config.tasks.maxStoredOutputBytes,
   });
@@ -193,6 +195,7 @@ async function assemble({ config, sources, log, closers, closeAll }: Assembly): 
     ...restListen,
     limits: config.rest,
     log,
+    ...await readTlsFiles(config.rest),
   });
   const restAddress = showAddress(await rest.listen());
   closers.push(() => rest.close());

@@ -36,7 +36,7 @@ async function runNode(cli: CliContext, flags: SettingFlags): Promise<void> {
   const node = await startNode({ config, sources, log });
   log.info("Serving", {
     nodeId: node.nodeId,
-    rest: restUrl(node.restAddress),
+    rest: restUrl(node.restAddress, { tls: config.rest.tlsCertFile !== undefined }),
     rpc: node.rpcAddresses,
     version: VERSION,
     runtime: runtimeName(),

@@ -9,6 +9,6 @@ export async function startNode(options: StartNodeOptions): Promise<RunningNode>
 }
 
 /** The URL of a REST listener at `host:port`. */
-export function restUrl(address: string): string {
-  return `http://${address}`;
+export function restUrl(address: string, { tls = false } = {}): string {
+  return `${tls ? "https" : "http"}://${address}`;
 }

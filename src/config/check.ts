@@ -49,14 +49,13 @@ function checkPairs(config: Config): string[] {
       }): set the one lower or the other higher`,
     );
   }
-  const { tlsCertFile, tlsKeyFile, listen } = config.rpc;
-  if ((tlsCertFile === undefined) !== (tlsKeyFile === undefined)) {
-    faults.push(
-      `rpc.tls${tlsCertFile === undefined ? "Key" : "Cert"}File is set without rpc.tls${
-        tlsCertFile === undefined ? "Cert" : "Key"
-      }File: TLS needs both`,
-    );
+  for (const group of ["rpc", "rest"] as const) {
+    const { tlsCertFile, tlsKeyFile } = config[group];
+    if ((tlsCertFile === undefined) === (tlsKeyFile === undefined)) continue;
+    const [set, missing] = tlsCertFile === undefined ? ["Key", "Cert"] : ["Cert", "Key"];
+    faults.push(`${group}.tls${set}File is set without ${group}.tls${missing}File: TLS needs both`);
   }
+  const { listen } = config.rpc;
   const twice = repeated(listen.filter((each) => parseAddress(each)!.port !== 0));
   if (twice !== undefined) faults.push(`rpc.listen has ${twice} twice`);
   if (listen.includes(config.rest.listen) && parseAddress(config.rest.listen)!.port !== 0) {

@@ -130,6 +130,10 @@ const rest = z.strictObject({
     description: "What every REST request must bear (Authorization: Bearer …). Draw it at random: openssl rand -hex 32",
   }),
   tokenFile: optionalPath({ description: "A file that holds rest.token, such as a mounted secret" }),
+  tlsCertFile: optionalPath({
+    description: "The certificate chain (PEM) for rest.listen; plaintext without one. Needs rest.tlsKeyFile",
+  }),
+  tlsKeyFile: optionalPath({ description: "The private key (PEM) of rest.tlsCertFile" }),
   allowedHosts: texts({
     default: [],
     expectation: "a list of host names",
@@ -268,6 +272,12 @@ const tasks = z.strictObject({
     min: 1,
     max: Number.MAX_SAFE_INTEGER,
     description: "The most instructions that a task may ask for",
+  }),
+  inputIdleMs: duration({
+    default: "30s",
+    min: 100,
+    max: 86_400_000,
+    description: "How long a streamed task may wait for its next piece of input before it fails",
   }),
   retentionMs: duration({
     default: "24h",

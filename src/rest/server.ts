@@ -1,4 +1,5 @@
 import { createServer } from "node:http";
+import { createServer as createTlsServer } from "node:https";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
@@ -22,6 +23,8 @@ export interface RestServerOptions {
   readonly port: number;
   readonly limits: RestLimits;
   readonly log: Log;
+  /** Certificate chain and key in PEM. With them the port speaks TLS only. */
+  readonly tls?: { readonly cert: string | Uint8Array; readonly key: string | Uint8Array };
 }
 
 export interface RestAddress {
@@ -44,11 +47,11 @@ export interface RestServer {
 const CHECK_INTERVAL_MS = 1000;
 
 /** Makes the listener; nothing is opened before `listen()`. */
-export function createRestServer({ app, fastPath, host, port, limits, log }: RestServerOptions): RestServer {
+export function createRestServer({ app, fastPath, host, port, limits, log, tls }: RestServerOptions): RestServer {
   const conversations = new WeakMap<Duplex, Conversation>();
   let draining = false;
 
-  const server = createServer({
+  const bounds = {
     maxHeaderSize: limits.maxHeaderBytes,
     headersTimeout: limits.requestTimeoutMs,
     // Bodies are timed where they are read (body.ts): there a late one still gets a proper answer.
@@ -56,6 +59,12 @@ export function createRestServer({ app, fastPath, host, port, limits, log }: Res
     keepAliveTimeout: limits.idleTimeoutMs,
     connectionsCheckingInterval: Math.min(CHECK_INTERVAL_MS, limits.requestTimeoutMs),
     noDelay: true,
+  };
+  const server = tls === undefined ? createServer(bounds) : createTlsServer({
+    ...bounds,
+    cert: pemOf(tls.cert),
+    key: pemOf(tls.key),
+    handshakeTimeout: limits.requestTimeoutMs,
   });
   server.maxConnections = limits.maxConnections;
   // A slow answer is timed where it is written (stream.ts); a task may be silent for long.
@@ -92,7 +101,9 @@ export function createRestServer({ app, fastPath, host, port, limits, log }: Res
     const conversation = conversations.get(socket);
     const between = conversation === undefined || conversation.open === 0 ||
       (conversation.open === 1 && !conversation.latest.headersSent);
-    if (error.code === "ECONNRESET" || !socket.writable || !between) socket.destroy();
+    // Who failed to speak TLS could not read an answer.
+    const unreadable = error.code === "ECONNRESET" || /^ERR_(?:SSL|TLS)_/.test(error.code ?? "");
+    if (unreadable || !socket.writable || !between) socket.destroy();
     else socket.end(rawText(errorOf(error, limits)));
   });
   server.on("error", (error) => log.error("The REST listener failed", { error }));
@@ -119,6 +130,11 @@ export function createRestServer({ app, fastPath, host, port, limits, log }: Res
         server.closeIdleConnections();
       }),
   };
+}
+
+/** Node wants its own kind of bytes. */
+function pemOf(pem: string | Uint8Array): string | Buffer {
+  return typeof pem === "string" ? pem : Buffer.from(pem);
 }
 
 /** The requests of one connection that have no whole answer yet. */

@@ -270,6 +270,7 @@ test("values that contradict each other are refused", (t) => {
   );
   load({ flags: { "tasks.maxTimeoutMs": "30000" } });
   assert.match(faults({ flags: { "rpc.tlsCertFile": "c" } }), /rpc\.tlsCertFile is set without rpc\.tlsKeyFile/);
+  assert.match(faults({ flags: { "rest.tlsKeyFile": "k" } }), /rest\.tlsKeyFile is set without rest\.tlsCertFile/);
   assert.match(faults({ flags: { "rpc.tlsKeyFile": "k" } }), /rpc\.tlsKeyFile is set without rpc\.tlsCertFile/);
   assert.match(faults({ flags: { "rpc.listen": "127.0.0.1:1,127.0.0.1:1" } }), /rpc\.listen has 127\.0\.0\.1:1 twice/);
   load({ flags: { "rpc.listen": "127.0.0.1:0,127.0.0.1:0", "rest.listen": "127.0.0.1:0" } });
