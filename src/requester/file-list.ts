@@ -23,8 +23,8 @@ export async function listFiles(store: FileStore, query: FileQuery): Promise<Fil
   let after = query.pageToken === "" ? undefined : readToken(query.pageToken);
   const found: { readonly version: NamedVersion; readonly isLatest: boolean }[] = [];
   const folders: string[] = [];
-  /** The name whose versions are being read, and whether its newest is found. */
-  let current: { readonly name: string; latest: boolean } | undefined;
+  /** The name whose versions are being read, and which of them is its newest. */
+  let current: { readonly name: string; readonly latestId: string } | undefined;
   const full = () => found.length + folders.length >= pageSize;
 
   reading: for (;;) {
@@ -38,36 +38,38 @@ export async function listFiles(store: FileStore, query: FileQuery): Promise<Fil
         after = { prefix: folder };
         continue reading;
       }
-      if (current?.name !== version.name) current = { name: version.name, latest: await latestBefore(version) };
-      const isLatest = !current.latest && (!version.uploading || await onlyUploads(version));
-      if (allVersions || isLatest || (version.uploading && !current.latest)) {
+      if (current?.name !== version.name) current = { name: version.name, latestId: await latestOf(version) };
+      const isLatest = current.latestId === version.id;
+      if (allVersions || isLatest) {
         if (full()) return await page(tokenOf(after));
         found.push({ version, isLatest });
       }
-      if (isLatest) current.latest = true;
       after = { name: version.name, version: version.version };
-      if (!allVersions && current.latest) {
+      // Older versions are skipped over.
+      if (!allVersions && isLatest) {
         after = { name: version.name };
-        // Older versions are skipped over.
-        if (names.at(-1) !== version) continue reading;
+        if (names.some((other) => other.name === version.name && other.version < version.version)) continue reading;
       }
     }
     if (names.length < STEP) return await page("");
   }
 
-  /** Whether a page that goes on within a name comes after its newest version. */
-  async function latestBefore({ name, version }: NamedVersion): Promise<boolean> {
-    if (after === undefined || "prefix" in after || after.name !== name) return false;
-    for (const other of await store.names({ prefix: name, limit: STEP })) {
-      if (other.name !== name || other.version <= version) return false;
-      if (!other.uploading) return true;
+  /** The newest version of a name that is not uploading, or the newest when all are. */
+  async function latestOf({ name, id, uploading }: NamedVersion): Promise<string> {
+    const within = after !== undefined && "version" in after && after.name === name;
+    if (!within && !uploading) return id;
+    let newest: string | undefined;
+    let read: { readonly name: string; readonly version: number } | undefined;
+    for (;;) {
+      const versions = await store.names({ prefix: name, ...(read === undefined ? {} : { after: read }), limit: STEP });
+      for (const other of versions) {
+        if (other.name !== name) return newest ?? id;
+        if (!other.uploading) return other.id;
+        newest ??= other.id;
+      }
+      if (versions.length < STEP) return newest ?? id;
+      read = versions.at(-1)!;
     }
-    return false;
-  }
-
-  async function onlyUploads({ name, version }: NamedVersion): Promise<boolean> {
-    const others = await store.names({ prefix: name, after: { name, version }, limit: STEP });
-    return others.every((other) => other.name !== name || other.uploading);
   }
 
   async function page(nextPageToken: string): Promise<FilePage> {
