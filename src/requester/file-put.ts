@@ -15,7 +15,6 @@ import {
   FILE_ID_BYTES,
   fileLayout,
   KEY_BYTES,
-  MAX_FILE_BYTES,
   type OpenedHeader,
   openHeader,
   shardCount,
@@ -29,6 +28,7 @@ import { placeShards, warningsOf } from "./place-shards.ts";
 import type { Candidate } from "./provider-pool.ts";
 import { checkOrder, type PutOrder } from "./put-order.ts";
 import { canceled, checkSize, sizeChecked, tooFewDurable, withId } from "./put-failures.ts";
+import { roomFor } from "./room-for.ts";
 import { shardIdOf } from "./shard-ids.ts";
 import { ShardLane } from "./shard-lane.ts";
 import { cutPieces, type Piece, UploadJournal, withFirst } from "./upload-journal.ts";
@@ -116,7 +116,9 @@ export class FilePut {
     const fileKey = random(KEY_BYTES);
     const headerBytes = createHeader({ fileId, fileKey, recipients: [master], random });
     const now = clock.now();
-    const maxShardBytes = fileLayout(Math.min(size ?? settings.unknownSizeBytes, MAX_FILE_BYTES), policy).shardBytes;
+    const maxShardBytes = size === undefined
+      ? await roomFor(this.#options, { policy, providers, signal })
+      : fileLayout(size, policy).shardBytes;
     const file = await book.withName(name, async () => {
       const newest = (await store.names({ prefix: name, limit: 1 }))[0];
       const version = newest?.name === name ? newest.version + 1 : 1;
