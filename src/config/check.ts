@@ -1,3 +1,4 @@
+import { isGrant } from "../core/mod.ts";
 import { isLoopback, parseAddress } from "./address.ts";
 import type { Config } from "./schema.ts";
 import { SETTING_BY_KEY } from "./settings.ts";
@@ -66,7 +67,16 @@ function checkPairs(config: Config): string[] {
 
 function checkPlugins({ plugins }: Config): string[] {
   const twice = repeated(plugins.external.map((plugin) => plugin.name));
-  return twice === undefined ? [] : [`plugins.external has two plugins named "${twice}": give each its own name`];
+  const faults = twice === undefined
+    ? []
+    : [`plugins.external has two plugins named "${twice}": give each its own name`];
+  const wrong = plugins.grants.find((grant) => !isGrant(grant));
+  if (wrong !== undefined) {
+    faults.push(
+      `plugins.grants has "${wrong}": write a plugin or *, a colon, and kv, clock, files.read, files.write or http:host`,
+    );
+  }
+  return faults;
 }
 
 /** The value of a key such as `rpc.listen`. */

@@ -316,6 +316,18 @@ const plugins = z.strictObject({
     description:
       "Whether plugins may be installed from a URL. The node fetches it, and takes only what has the SHA-256 that was asked for",
   }),
+  grants: texts({
+    default: [],
+    expectation: 'a list such as "weather:http:api.example.org"',
+    description:
+      "What WASM plugins may ask of the node, as plugin:permission; * for every plugin. Permissions are kv, clock, files.read, files.write and http:host; a plugin gets those that its manifest needs too",
+  }),
+  kvQuotaBytes: size({
+    default: "1MiB",
+    min: 2 ** 10,
+    max: 2 ** 30,
+    description: "What each plugin that is granted kv may keep; a key counts 1 KiB beside its value",
+  }),
   external: externalPlugins(z.array(externalPluginSchema).max(1000), {
     default: [],
     description: "Plugins that run outside the node as gRPC servers",

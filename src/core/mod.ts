@@ -12,6 +12,7 @@ export * from "./ids.ts";
 export * from "./log.ts";
 export * from "./metrics.ts";
 export * from "./node-info.ts";
+export * from "./permissions.ts";
 export * from "./plugin.ts";
 export * from "./price.ts";
 export * from "./runtime.ts";

@@ -43,7 +43,10 @@ export interface PluginCall {
   readonly input: Uint8Array | AsyncIterable<Uint8Array>;
   readonly contentType: string;
   readonly limits: TaskLimits;
-  /** Whose call it is: what a plugin keeps from one call to the next it may keep for the same requester only. */
+  /**
+   * Whose call it is: what a plugin keeps from one call to the next it may keep for the same requester only, and it reaches files only in
+   * calls of the node itself.
+   */
   readonly requester: RequesterId;
   /** Aborting stops the plugin, whatever it is doing. */
   readonly signal: AbortSignal;

@@ -1,12 +1,12 @@
 import { availableParallelism } from "node:os";
 import { type Config, dataPaths } from "../config/mod.ts";
 import type { Log } from "../core/mod.ts";
-import { openPluginHost, type Plugins } from "../plugins/mod.ts";
+import { openPluginHost, type PluginFiles, type Plugins } from "../plugins/mod.ts";
 import type { MetricsRegistry } from "../rest/mod.ts";
 
 /** Opens the plugins that the configuration names. */
 export function openPlugins(
-  { config, log, metrics }: { config: Config; log: Log; metrics: MetricsRegistry },
+  { config, log, metrics, files }: { config: Config; log: Log; metrics: MetricsRegistry; files?: PluginFiles },
 ): Promise<Plugins> {
   return openPluginHost({
     folder: dataPaths(config.node.dataDir).plugins,
@@ -15,7 +15,10 @@ export function openPlugins(
     maxModuleBytes: config.plugins.maxModuleBytes,
     maxInputBytes: config.tasks.maxInputBytes,
     allowUrlInstall: config.plugins.allowUrlInstall,
+    grants: config.plugins.grants,
+    kvQuotaBytes: config.plugins.kvQuotaBytes,
     external: config.plugins.external,
+    ...(files !== undefined && { files }),
     log,
     metrics,
   });

@@ -1,4 +1,6 @@
 import type { LogLevel } from "../core/mod.ts";
+import type { AnswerSlot } from "./answer-slot.ts";
+import type { HostAnswer, HostRequest } from "./host-request.ts";
 import { HostRefusal } from "./kernel.ts";
 import type { CallSink, RefusalCode } from "./kernel.ts";
 import type { SaidEvent } from "./worker-protocol.ts";
@@ -14,6 +16,8 @@ export interface SinkOptions {
   readonly streamsOutput: boolean;
   /** Asked at each host call; when true the call is ended. */
   readonly isCanceled: () => boolean;
+  /** Sends a request to the node; the answer will be in the slot. Absent where nothing may be asked. */
+  readonly onAsk?: (request: HostRequest) => AnswerSlot;
   readonly onEvent: (event: SaidEvent) => void;
   /** Receives a view that is valid only during the call. */
   readonly onChunk: (bytes: Uint8Array) => void;
@@ -100,6 +104,20 @@ export class WorkerSink implements CallSink {
       offset += piece.length;
     }
     return whole;
+  }
+
+  isCanceled(): boolean {
+    return this.#options?.isCanceled() ?? false;
+  }
+
+  ask(request: HostRequest): HostAnswer {
+    const options = this.#check();
+    if (options?.onAsk === undefined) this.refuse("permission_denied", "A plugin has nothing to ask outside a call");
+    // What it said before must not come after what the answer makes it say.
+    this.posted = true;
+    const answer = options.onAsk(request).wait(() => void this.#check());
+    if ("code" in answer) this.refuse(answer.code, answer.message);
+    return answer;
   }
 
   refuse(code: RefusalCode, message: string): never {

@@ -1,8 +1,12 @@
-import { NodeError, readAsset } from "../core/mod.ts";
-import type { Log, Metrics, PluginCall, PluginInfo, PluginOutcome, ResolvedFunction } from "../core/mod.ts";
+import { join } from "node:path";
+import { NodeError, readAsset, systemClock } from "../core/mod.ts";
+import type { Clock, Log, Metrics, PluginCall, PluginInfo, PluginOutcome, ResolvedFunction } from "../core/mod.ts";
 import { connectExternalPlugin } from "./external-plugin.ts";
 import type { ExternalPlugin, ExternalPluginOptions } from "./external-plugin.ts";
 import { fetchModule } from "./fetch-module.ts";
+import { HostServices } from "./host-services.ts";
+import { KvFolder } from "./kv-folder.ts";
+import type { PluginFiles } from "./plugin-files.ts";
 import { compareVersions } from "./plugin-manifest.ts";
 import { WorkerPool } from "./pool.ts";
 import { moduleSha256 } from "./prepare-module.ts";
@@ -20,6 +24,13 @@ export interface PluginHostOptions {
   readonly maxModuleBytes: number;
   readonly maxInputBytes: number;
   readonly allowUrlInstall: boolean;
+  /** What WASM plugins may ask of the node, as `plugin:permission`; nothing by default. */
+  readonly grants?: readonly string[];
+  /** What each may keep in its key-value store. */
+  readonly kvQuotaBytes?: number;
+  /** The files that they may reach; absent on a node that keeps none. */
+  readonly files?: PluginFiles;
+  readonly clock?: Clock;
   /** Plugins that run outside the node. */
   readonly external: readonly Pick<ExternalPluginOptions, "name" | "address" | "protocol">[];
   readonly log: Log;
@@ -56,6 +67,7 @@ const DOWNLOAD_TIMEOUT_MS = 60_000;
 const WARM_INSTANCES = 256;
 const WARM_BYTES = 256 << 20; // 256 MiB
 const RESOLVED_NAMES = 10_000;
+const KV_QUOTA_BYTES = 1 << 20; // 1 MiB
 
 /** Something that a reference can mean. */
 interface Candidate {
@@ -77,13 +89,15 @@ export async function openPluginHost(options: PluginHostOptions): Promise<Plugin
   const { log, metrics, workers, maxInputBytes } = options;
   const pool = new WorkerPool({ workers, warmInstances: WARM_INSTANCES, warmBytes: WARM_BYTES, log, metrics });
   const external = options.external.map((plugin) => connectExternalPlugin({ ...plugin, maxInputBytes, log }));
+  const { grants = [], kvQuotaBytes = KV_QUOTA_BYTES, files, clock = systemClock } = options;
+  const services = new HostServices({ kv: new KvFolder(join(options.folder, "kv"), kvQuotaBytes), clock, files });
   const host = new Host(options, { pool, external });
   try {
     host.registry = await Registry.open({
       folder: options.folder,
       builtin: readAsset("wasm-plugins/demo/demo.wasm"),
       maxModuleBytes: options.maxModuleBytes,
-      load: (prepared) => new WasmPlugin(prepared, { pool, maxInputBytes }),
+      load: (prepared) => new WasmPlugin(prepared, { pool, maxInputBytes, services, grants }),
       onChange: () => host.forgetResolutions(),
       log,
     });

@@ -1,6 +1,8 @@
+import { CallRandom, RANDOM_BYTE_COST } from "./call-random.ts";
 import { KERNEL_BYTES } from "./kernel-bytes.ts";
 import { KERNEL_API } from "./kernel-api.ts";
-import type { LogLevel } from "../core/mod.ts";
+import type { ErrorCode, LogLevel } from "../core/mod.ts";
+import type { HostAnswer, HostRequest } from "./host-request.ts";
 import type { InstanceMeter } from "./instance-meter.ts";
 
 export type HostFunction = (...args: never[]) => unknown;
@@ -11,12 +13,16 @@ export interface CallSink {
   progress(fraction: number, message: string): void;
   /** A piece of output; the bytes are a view that is valid only during the call. */
   output(bytes: Uint8Array): void;
+  /** Whether the caller no longer waits. */
+  isCanceled(): boolean;
+  /** Asks the node, and waits for its answer. Ends the call when it refuses. */
+  ask(request: HostRequest): HostAnswer;
   /** Ends the call: throws, and remembers why. */
   refuse(code: RefusalCode, message: string): never;
 }
 
 /** Why a host function ends a call. */
-export type RefusalCode = "memory_exceeded" | "permission_denied" | "output_too_large" | "canceled";
+export type RefusalCode = ErrorCode;
 
 /** Thrown through the plugin by the host to end a call. */
 export class HostRefusal extends Error {
@@ -32,9 +38,23 @@ export class HostRefusal extends Error {
 const LEVELS: readonly LogLevel[] = ["trace", "debug", "info", "warn", "error"];
 const LOG_MESSAGE_BYTES = 8 << 10; // 8 KiB
 const ERROR_TEXT_BYTES = 4 << 10; // 4 KiB
+/** What asking the node counts as, beside one for every 8 bytes of the answer; part of the cost table (wasm-meter/costs.ts). */
+const ASK_COST = 10_000;
+const HTTP_COST = 1_000_000;
 const VARIABLE_BYTES = 1 << 20; // 1 MiB a call, keys and values
+const NO_BYTES = new Uint8Array(0);
 const utf8 = new TextDecoder();
+const encoder = new TextEncoder();
 const module = new WebAssembly.Module(KERNEL_BYTES);
+
+/** A request as it comes out of the plugin: two blocks and two numbers. */
+interface RawRequest {
+  readonly a: Uint8Array;
+  readonly b: Uint8Array;
+  readonly hasB: boolean;
+  readonly x: number;
+  readonly y: number;
+}
 
 interface KernelExports {
   "host:memory": WebAssembly.Memory;
@@ -44,6 +64,7 @@ interface KernelExports {
   "host:output_at": WebAssembly.Global<"i32">;
   "host:output_length": WebAssembly.Global<"i32">;
   "host:error_at": WebAssembly.Global<"i32">;
+  "host:http_status": WebAssembly.Global<"i32">;
 }
 
 /**
@@ -58,6 +79,9 @@ export class Kernel {
   readonly #meter: InstanceMeter;
   #wantsLogs = false;
   #limit = 0;
+  readonly #random = new CallRandom();
+  /** Headers of the last HTTP response, as JSON. */
+  #headers = "";
   #variables: Map<string, Uint8Array> | undefined;
   #variableBytes = 0;
 
@@ -66,7 +90,19 @@ export class Kernel {
     this.#meter = meter;
     const imports = {
       "velas:host": {
-        refuse: (why: number) => this.#refuse(why),
+        refuse: () => this.#refuse(),
+        canceled: () => this.#sink.isCanceled() ? 1 : 0,
+        random: (at: number, length: number) => {
+          this.#meter.charge((length >>> 0) * RANDOM_BYTE_COST);
+          this.#random.fill(this.#view(at, length));
+        },
+        ask: (kind: number, a: number, aLength: number, b: number, bLength: number, x: number, y: number) =>
+          this.#ask(this.#request(kind, { a: this.#view(a, aLength), b: this.#view(b, bLength), hasB: b !== 0, x, y })),
+        ask_number: (kind: number, a: number, aLength: number) =>
+          this.#answer(
+            this.#request(kind, { a: this.#view(a, aLength), b: NO_BYTES, hasB: false, x: 0, y: 0 }),
+          ).number ?? 0,
+        http_headers: () => this.#headers === "" ? 0 : this.#putBlock(encoder.encode(this.#headers)),
         log: (level: number, at: number, length: number) => this.#log(level, at, length),
         progress: (fraction: number, at: number, length: number) =>
           this.#sink.progress(fraction, this.#message(at, length)),
@@ -110,6 +146,8 @@ export class Kernel {
     const bound = Math.min(limitBytes + input.length + 64, 0xffff_0000);
     const at = this.#exports["host:begin"](input.length, bound) >>> 0;
     this.#wantsLogs = wantsLogs;
+    this.#headers = "";
+    this.#random.begin(input);
     this.#memory().set(input, at);
   }
 
@@ -125,10 +163,50 @@ export class Kernel {
     return utf8.decode(this.#view(at, Math.min(this.#exports["host:length"](at) >>> 0, ERROR_TEXT_BYTES)));
   }
 
-  #refuse(why: number): never {
-    if (why === 1) {
-      this.#sink.refuse("permission_denied", "The plugin called http_request, and plugins have no network here");
+  #request(kind: number, { a, b, hasB, x, y }: RawRequest): HostRequest {
+    const name = utf8.decode(a);
+    switch (kind) {
+      case 0:
+        return { type: "now" };
+      case 1:
+        return { type: "kv-get", key: name };
+      case 2:
+        return { type: "kv-set", key: name, ...hasB && { value: b.slice() } };
+      case 3:
+        return { type: "file-size", name };
+      case 4:
+        return { type: "file-read", name, offset: x, length: y };
+      case 5:
+        return { type: "file-write", name, content: b.slice() };
+      default:
+        return { type: "http", request: name, body: b.slice() };
     }
+  }
+
+  #answer(request: HostRequest): HostAnswer {
+    this.#meter.charge(request.type === "http" ? HTTP_COST : ASK_COST);
+    const answer = this.#sink.ask(request);
+    this.#charge(answer.bytes?.length ?? 0);
+    return answer;
+  }
+
+  /** Asks, and puts the answer into a block; 0 when there is nothing. */
+  #ask(request: HostRequest): number {
+    const { bytes, number, headers = "" } = this.#answer(request);
+    if (request.type === "http") {
+      this.#exports["host:http_status"].value = number ?? 0;
+      this.#headers = headers;
+    }
+    return bytes === undefined ? 0 : this.#putBlock(bytes);
+  }
+
+  #putBlock(bytes: Uint8Array): number {
+    const at = this.#exports["host:block"](bytes.length);
+    this.#memory().set(bytes, at >>> 0);
+    return at;
+  }
+
+  #refuse(): never {
     this.#sink.refuse(
       "memory_exceeded",
       `The plugin asked the host for buffers of more than ${this.#limit} bytes in one call; raise limits.memoryBytes, or let ` +
@@ -168,9 +246,7 @@ export class Kernel {
     const value = this.#variables?.get(utf8.decode(this.#view(key, keyLength)));
     if (value === undefined) return 0;
     this.#charge(value.length);
-    const at = this.#exports["host:block"](value.length);
-    this.#memory().set(value, at >>> 0);
-    return at;
+    return this.#putBlock(value);
   }
 
   #setVariable(key: string, value: number, valueLength: number): void {

@@ -8,13 +8,23 @@
 ;;
 ;; After a change run `node tools/build-plugins.ts`, which puts the assembled bytes into kernel-bytes.ts.
 (module
-  (import "velas:host" "refuse" (func $refuse (param $why i32)))
+  (import "velas:host" "refuse" (func $refuse))
   (import "velas:host" "log" (func $log (param $level i32) (param $at i32) (param $length i32)))
   (import "velas:host" "progress" (func $progress (param $fraction f64) (param $at i32) (param $length i32)))
   (import "velas:host" "output" (func $output (param $at i32) (param $length i32)))
   (import "velas:host" "var_get" (func $varGet (param $key i32) (param $keyLength i32) (result i32)))
   (import "velas:host" "var_set"
     (func $varSet (param $key i32) (param $keyLength i32) (param $value i32) (param $valueLength i32)))
+
+  (import "velas:host" "canceled" (func $canceled (result i32)))
+  (import "velas:host" "random" (func $random (param $at i32) (param $length i32)))
+  ;; What the node answers: kinds are those of kernel.ts. A block, or 0 for nothing; a number.
+  (import "velas:host" "ask"
+    (func $ask
+      (param $kind i32) (param $a i32) (param $aLength i32) (param $b i32) (param $bLength i32)
+      (param $x f64) (param $y f64) (result i32)))
+  (import "velas:host" "ask_number" (func $askNumber (param $kind i32) (param $a i32) (param $aLength i32) (result f64)))
+  (import "velas:host" "http_headers" (func $httpHeaders (result i32)))
 
   (memory (export "host:memory") 1)
 
@@ -25,18 +35,19 @@
   (global $outputAt (export "host:output_at") (mut i32) (i32.const 0))
   (global $outputLength (export "host:output_length") (mut i32) (i32.const 0))
   (global $errorAt (export "host:error_at") (mut i32) (i32.const 0))
+  (global $httpStatus (export "host:http_status") (mut i32) (i32.const 0))
 
   ;; Gives out a zeroed block, or has the host refuse when the arena would pass its limit.
   (func $block (param $length i64) (result i32)
     (local $at i32) (local $end i64) (local $have i64) (local $want i64)
     ;; Compared before it is added to anything, so that a length near 2^64 does not wrap.
-    (if (i64.gt_u (local.get $length) (global.get $limit)) (then (call $refuse (i32.const 0)) (unreachable)))
+    (if (i64.gt_u (local.get $length) (global.get $limit)) (then (call $refuse) (unreachable)))
     (local.set $at (i32.add (global.get $top) (i32.const 8)))
     (local.set $end
       (i64.add
         (i64.extend_i32_u (local.get $at))
         (i64.and (i64.add (local.get $length) (i64.const 7)) (i64.const -8))))
-    (if (i64.gt_u (local.get $end) (global.get $limit)) (then (call $refuse (i32.const 0)) (unreachable)))
+    (if (i64.gt_u (local.get $end) (global.get $limit)) (then (call $refuse) (unreachable)))
     (local.set $have (i64.shl (i64.extend_i32_u (memory.size)) (i64.const 16)))
     (if (i64.gt_u (local.get $end) (local.get $have))
       (then
@@ -51,7 +62,7 @@
                     (i64.add (i64.sub (local.get $want) (local.get $have)) (i64.const 65535))
                     (i64.const 16))))
               (i32.const -1))
-          (then (call $refuse (i32.const 0)) (unreachable)))))
+          (then (call $refuse) (unreachable)))))
     (memory.fill
       (local.get $at)
       (i32.const 0)
@@ -87,6 +98,7 @@
     (global.set $outputAt (i32.const 0))
     (global.set $outputLength (i32.const 0))
     (global.set $errorAt (i32.const 0))
+    (global.set $httpStatus (i32.const 0))
     (global.set $limit (i64.trunc_sat_f64_u (local.get $limit)))
     (global.set $inputLength (local.get $inputLength))
     (global.set $inputAt (call $block (i64.extend_i32_u (local.get $inputLength))))
@@ -162,12 +174,50 @@
       (i32.wrap_i64 (local.get $key)) (call $lengthOf (local.get $key))
       (i32.wrap_i64 (local.get $value)) (call $lengthOf (local.get $value))))
 
-  ;; Plugins have no network. The functions are here since PDKs import them in modules that never call them.
   (func (export "http_request") (param $request i64) (param $body i64) (result i64)
-    (call $refuse (i32.const 1))
-    (unreachable))
-  (func (export "http_status_code") (result i32) (i32.const 0))
-  (func (export "http_headers") (result i64) (i64.const 0))
+    (i64.extend_i32_u
+      (call $ask
+        (i32.const 6)
+        (i32.wrap_i64 (local.get $request)) (call $lengthOf (local.get $request))
+        (i32.wrap_i64 (local.get $body)) (call $lengthOf (local.get $body))
+        (f64.const 0) (f64.const 0))))
+  (func (export "http_status_code") (result i32) (global.get $httpStatus))
+  (func (export "http_headers") (result i64) (i64.extend_i32_u (call $httpHeaders)))
+
+  ;; The node's own functions; docs/plugins.md says what each does and needs.
+  (func (export "velas_canceled") (result i32) (call $canceled))
+  (func (export "velas_random") (param $length i64) (result i64)
+    (local $at i32)
+    (local.set $at (call $block (local.get $length)))
+    (call $random (local.get $at) (i32.wrap_i64 (local.get $length)))
+    (i64.extend_i32_u (local.get $at)))
+  (func (export "velas_now") (result i64)
+    (i64.trunc_sat_f64_s (call $askNumber (i32.const 0) (i32.const 0) (i32.const 0))))
+  (func (export "velas_kv_get") (param $key i64) (result i64)
+    (i64.extend_i32_u
+      (call $ask
+        (i32.const 1) (i32.wrap_i64 (local.get $key)) (call $lengthOf (local.get $key))
+        (i32.const 0) (i32.const 0) (f64.const 0) (f64.const 0))))
+  ;; Address 0 as the value removes the key.
+  (func (export "velas_kv_set") (param $key i64) (param $value i64)
+    (drop
+      (call $ask
+        (i32.const 2) (i32.wrap_i64 (local.get $key)) (call $lengthOf (local.get $key))
+        (i32.wrap_i64 (local.get $value)) (call $lengthOf (local.get $value)) (f64.const 0) (f64.const 0))))
+  (func (export "velas_file_size") (param $name i64) (result i64)
+    (i64.trunc_sat_f64_s
+      (call $askNumber (i32.const 3) (i32.wrap_i64 (local.get $name)) (call $lengthOf (local.get $name)))))
+  (func (export "velas_file_read") (param $name i64) (param $offset i64) (param $length i64) (result i64)
+    (i64.extend_i32_u
+      (call $ask
+        (i32.const 4) (i32.wrap_i64 (local.get $name)) (call $lengthOf (local.get $name))
+        (i32.const 0) (i32.const 0)
+        (f64.convert_i64_u (local.get $offset)) (f64.convert_i64_u (local.get $length)))))
+  (func (export "velas_file_write") (param $name i64) (param $content i64)
+    (drop
+      (call $ask
+        (i32.const 5) (i32.wrap_i64 (local.get $name)) (call $lengthOf (local.get $name))
+        (i32.wrap_i64 (local.get $content)) (call $lengthOf (local.get $content)) (f64.const 0) (f64.const 0))))
 
   (func $logBlock (param $level i32) (param $address i64)
     (call $log (local.get $level) (i32.wrap_i64 (local.get $address)) (call $lengthOf (local.get $address)))

@@ -12,5 +12,7 @@
  */
 export { openPluginHost } from "./host.ts";
 export type { PluginHostOptions, Plugins } from "./host.ts";
+export { pluginFiles } from "./plugin-files.ts";
+export type { PluginFiles } from "./plugin-files.ts";
 export { packPlugin } from "./pack-plugin.ts";
 export type { PluginRuntime } from "./runtime.ts";

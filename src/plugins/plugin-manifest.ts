@@ -1,4 +1,5 @@
-import type { PluginFunction } from "../core/mod.ts";
+import { isPermission } from "../core/mod.ts";
+import type { Permission, PluginFunction } from "../core/mod.ts";
 import { invalidModule } from "./wasm-binary.ts";
 import type { ModuleOutline } from "./wasm-module.ts";
 
@@ -13,6 +14,8 @@ export interface PluginManifest {
   readonly description: string;
   /** At least one; the first is what a task runs that names none. */
   readonly functions: readonly PluginFunction[];
+  /** What it asks of the node beyond its input; see `permissions.ts`. */
+  readonly needs: readonly Permission[];
 }
 
 const MANIFEST_BYTES = 1 << 16; // 64 KiB
@@ -85,7 +88,13 @@ function impliedManifest(fallbackName: string, functions: readonly string[]): Pl
   }
   // A file name may hold anything; a plugin's name is part of references such as name@version.
   const name = fallbackName.replace(/[^A-Za-z0-9._-]+/g, "-").replace(/^[^A-Za-z0-9]+/, "").slice(0, 64) || "plugin";
-  return { name, version: "0.0.0", description: "", functions: names.map((n) => ({ ...NO_FUNCTION, name: n })) };
+  return {
+    name,
+    version: "0.0.0",
+    description: "",
+    functions: names.map((n) => ({ ...NO_FUNCTION, name: n })),
+    needs: [],
+  };
 }
 
 const NO_FUNCTION: PluginFunction = { name: "", inputContentType: "", outputContentType: "", description: "" };
@@ -122,7 +131,19 @@ function checkManifest(value: unknown): PluginManifest {
   if (new Set(functions.map((fn) => fn.name)).size !== functions.length) {
     throw invalidModule("The plugin's manifest lists a function twice");
   }
-  return { name, version, description, functions };
+  const needs = manifest["needs"] ?? [];
+  if (!Array.isArray(needs) || needs.length > 64) {
+    throw invalidModule('The plugin\'s manifest must list at most 64 permissions in "needs"');
+  }
+  for (const need of needs) {
+    if (typeof need === "string" && isPermission(need)) continue;
+    throw invalidModule(
+      `The plugin's manifest needs ${
+        JSON.stringify(need)?.slice(0, 80)
+      }; there are kv, clock, files.read, files.write, http:host`,
+    );
+  }
+  return { name, version, description, functions, needs: needs as Permission[] };
 }
 
 function object(value: unknown, path: string): Record<string, unknown> {

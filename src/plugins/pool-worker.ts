@@ -1,7 +1,9 @@
 import type { Worker } from "node:worker_threads";
 import { isDeno, NodeError, startWorker } from "../core/mod.ts";
 import type { PluginCall, PluginEvent, RequesterId } from "../core/mod.ts";
+import { AnswerSlot } from "./answer-slot.ts";
 import { CallSlots, nextCallNumber, shared, SLOT_BYTES, SLOT_STATE, SLOTS, unshared } from "./call-slots.ts";
+import type { AnswerRequest } from "./host-request.ts";
 import type { FromWorker, ToWorker, WorkerModule } from "./worker-protocol.ts";
 
 /** What the pool is asked to run. */
@@ -17,6 +19,8 @@ export interface PoolCall {
   readonly requester: RequesterId;
   readonly signal: AbortSignal;
   readonly onEvent: PluginCall["onEvent"];
+  /** Answers what the plugin asks of the node. */
+  readonly onAsk: AnswerRequest;
 }
 
 export interface PoolOutcome {
@@ -245,6 +249,7 @@ export class PoolWorker {
     const slot = this.#jobs.findIndex((job) => job?.callNumber === message.callNumber);
     const job = this.#jobs[slot];
     if (job === undefined) return;
+    if (message.type === "ask") return answer(job, message);
     if (message.type === "event") return deliver(job, message.event);
     if (message.type === "chunk") return deliver(job, { type: "chunk", bytes: unshared(message.bytes) });
     // The worker sets the slot's state after it posted the outcome; it does nothing else with it, so it can be freed.
@@ -255,6 +260,10 @@ export class PoolWorker {
     );
     this.#options.onProgress(this);
   }
+}
+
+function answer(job: Job, message: Extract<FromWorker, { type: "ask" }>): void {
+  void new AnswerSlot(message.answer).fill(job.call.onAsk(message.request));
 }
 
 function outcomeOf(message: Extract<FromWorker, { type: "output" }>): PoolOutcome {

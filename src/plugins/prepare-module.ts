@@ -80,7 +80,7 @@ export async function prepareModule(bytes: Uint8Array, fallbackName: string): Pr
   checkShape(outline);
   const manifest = readManifest(outline, fallbackName);
   const metered = meterModule(outline, outline.imports.map(({ name }) => hostCost(name)));
-  const deterministic = !metered.usesRelaxedSimd;
+  const deterministic = !metered.usesRelaxedSimd && manifest.needs.length === 0;
   try {
     const module = await WebAssembly.compile(joinSections(rewrite(outline, metered)));
     const memory = outline.memories[0];

@@ -1,4 +1,5 @@
 import type { LogLevel } from "../core/mod.ts";
+import { CallRandom, RANDOM_BYTE_COST } from "./call-random.ts";
 import type { InstanceMeter } from "./instance-meter.ts";
 import { WASI_FUNCTIONS } from "./wasi-names.ts";
 
@@ -18,7 +19,6 @@ const CLOCK_STEP_NS = 1_000n; // each reading of the clock moves it on by a micr
 const LINE_BYTES = 8 << 10; // 8 KiB
 /** Instructions that the host's work counts as, beside the call itself; part of the cost table (wasm-meter/costs.ts). */
 const VECTOR_COST = 20;
-const RANDOM_BYTE_COST = 4;
 const utf8 = new TextDecoder();
 
 /**
@@ -34,8 +34,7 @@ export class Wasi {
   #memory: WebAssembly.Memory | undefined;
   #clockNs = 0n;
   readonly #meter: InstanceMeter;
-  #input: Uint8Array = new Uint8Array(0);
-  #seed: number | undefined;
+  readonly #random = new CallRandom();
 
   constructor(log: (level: LogLevel, message: string) => void, meter: InstanceMeter) {
     this.#log = log;
@@ -44,8 +43,7 @@ export class Wasi {
 
   /** Begins a call with this input. */
   begin(input: Uint8Array): void {
-    this.#input = input;
-    this.#seed = undefined;
+    this.#random.begin(input);
   }
 
   /** Every function of preview 1. Those that are not implemented answer that there is no such descriptor. */
@@ -93,7 +91,7 @@ export class Wasi {
         throw new WasiExit(code);
       },
       proc_raise: () => ERRNO.nosys,
-      random_get: (at: number, length: number) => this.#random(at, length),
+      random_get: (at: number, length: number) => this.#fillRandom(at, length),
       sched_yield: () => ERRNO.success,
     } satisfies Record<string, (...args: never[]) => number>;
   }
@@ -179,27 +177,11 @@ export class Wasi {
     return ERRNO.success;
   }
 
-  /** Fills from mulberry32, a small generator of 32-bit numbers. */
-  #random(at: number, length: number): number {
+  #fillRandom(at: number, length: number): number {
     const memory = this.#memory!.buffer;
     if ((at >>> 0) + (length >>> 0) > memory.byteLength) return ERRNO.fault;
     this.#meter.charge((length >>> 0) * RANDOM_BYTE_COST);
-    const bytes = new Uint8Array(memory, at >>> 0, length >>> 0);
-    let seed = this.#seed ??= seedOf(this.#input);
-    for (let i = 0; i < bytes.length; i++) {
-      seed = (seed + 0x6d2b_79f5) | 0;
-      let mixed = Math.imul(seed ^ (seed >>> 15), 1 | seed);
-      mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-      bytes[i] = (mixed ^ (mixed >>> 14)) & 0xff;
-    }
-    this.#seed = seed;
+    this.#random.fill(new Uint8Array(memory, at >>> 0, length >>> 0));
     return ERRNO.success;
   }
-}
-
-/** A 32-bit seed from a call's input: FNV-1a. */
-function seedOf(input: Uint8Array): number {
-  let hash = 0x811c_9dc5;
-  for (const byte of input) hash = Math.imul(hash ^ byte, 0x0100_0193);
-  return hash;
 }

@@ -1,10 +1,19 @@
-import { NodeError } from "../core/mod.ts";
+import { grantedOf, NodeError } from "../core/mod.ts";
 import type { PluginCall, PluginOutcome } from "../core/mod.ts";
 import { readInput } from "./call-input.ts";
+import type { HostServices } from "./host-services.ts";
 import type { WorkerPool } from "./pool.ts";
 import { PAGE_BYTES } from "./prepare-module.ts";
 import type { PreparedModule } from "./prepare-module.ts";
 import type { WorkerModule } from "./worker-protocol.ts";
+
+export interface WasmPluginOptions {
+  readonly pool: WorkerPool;
+  readonly maxInputBytes: number;
+  readonly services: HostServices;
+  /** What the operator grants, as `plugin:permission`. */
+  readonly grants: readonly string[];
+}
 
 let lastModuleId = 0;
 
@@ -15,10 +24,14 @@ export class WasmPlugin {
   readonly #module: WorkerModule;
   readonly #indices: ReadonlyMap<string, number>;
   readonly #maxInputBytes: number;
+  readonly #services: HostServices;
+  readonly #granted: ReadonlySet<string>;
   #calls = 0;
   #closed = false;
 
-  constructor(prepared: PreparedModule, { pool, maxInputBytes }: { pool: WorkerPool; maxInputBytes: number }) {
+  constructor(prepared: PreparedModule, { pool, maxInputBytes, services, grants }: WasmPluginOptions) {
+    this.#services = services;
+    this.#granted = grantedOf(prepared.manifest.name, prepared.manifest.needs, grants);
     this.#pool = pool;
     this.#prepared = prepared;
     this.#maxInputBytes = maxInputBytes;
@@ -53,6 +66,13 @@ export class WasmPlugin {
         requester: call.requester,
         signal: call.signal,
         onEvent: call.onEvent,
+        onAsk: (request) =>
+          this.#services.answer(request, {
+            plugin: this.manifest.name,
+            granted: this.#granted,
+            requester: call.requester,
+            signal: call.signal,
+          }),
       });
       return {
         output,

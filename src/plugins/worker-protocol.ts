@@ -1,4 +1,5 @@
 import type { ErrorCode, PluginEvent } from "../core/mod.ts";
+import type { HostRequest } from "./host-request.ts";
 import type { SlotMemory } from "./call-slots.ts";
 
 /** A module as workers know it. */
@@ -35,6 +36,13 @@ export type SaidEvent = Exclude<PluginEvent, { type: "chunk" }>;
 export type FromWorker =
   | 0
   | { readonly type: "ready" }
+  /** The worker waits for the answer in this memory (answer-slot.ts). */
+  | {
+    readonly type: "ask";
+    readonly callNumber: number;
+    readonly request: HostRequest;
+    readonly answer: SharedArrayBuffer;
+  }
   | { readonly type: "event"; readonly callNumber: number; readonly event: SaidEvent }
   | { readonly type: "chunk"; readonly callNumber: number; readonly bytes: SharedArrayBuffer }
   | {

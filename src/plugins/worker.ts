@@ -3,6 +3,7 @@
  * instances warm between them.
  */
 import { parentPort, workerData } from "node:worker_threads";
+import { AnswerSlot } from "./answer-slot.ts";
 import { budgetIsOver, explainFailure, pluginFailed } from "./call-failure.ts";
 import { CallSlots, shared, SLOT_BYTES, SLOT_STATE } from "./call-slots.ts";
 import type { SlotCall } from "./call-slots.ts";
@@ -164,6 +165,11 @@ function begin({ slot, callNumber, call }: Runnable): void {
     streamsOutput: call.streamsOutput,
     isCanceled: () => slots.isCanceled(slot),
     onEvent: (event) => post({ type: "event", callNumber, event }),
+    onAsk: (request) => {
+      const answer = new AnswerSlot();
+      post({ type: "ask", callNumber, request, answer: answer.memory });
+      return answer;
+    },
     onChunk: (bytes) => post({ type: "chunk", callNumber, bytes: shared(bytes) }),
   });
 }

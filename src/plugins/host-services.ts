@@ -1,0 +1,95 @@
+import { NodeError } from "../core/mod.ts";
+import type { Clock } from "../core/mod.ts";
+import { fetchForPlugin } from "./fetch-for-plugin.ts";
+import { ANSWER_BYTES } from "./host-request.ts";
+import type { HostAnswer, HostRequest } from "./host-request.ts";
+import type { KvFolder } from "./kv-folder.ts";
+import type { PluginFiles } from "./plugin-files.ts";
+
+/** Who asks: a plugin in a call of somebody's. */
+export interface Asker {
+  readonly plugin: string;
+  readonly granted: ReadonlySet<string>;
+  /** Empty when it is not known. */
+  readonly requester: string;
+  readonly signal: AbortSignal;
+}
+
+export interface HostServicesOptions {
+  readonly kv: KvFolder;
+  readonly clock: Clock;
+  /** Absent on a node that keeps no files. */
+  readonly files: PluginFiles | undefined;
+}
+
+/** Answers what plugins ask of the node. What a plugin's manifest does not need, or the operator did not grant, is `permission_denied`. */
+export class HostServices {
+  readonly #options: HostServicesOptions;
+
+  constructor(options: HostServicesOptions) {
+    this.#options = options;
+  }
+
+  async answer(request: HostRequest, asker: Asker): Promise<HostAnswer> {
+    const { kv, clock } = this.#options;
+    switch (request.type) {
+      case "now":
+        demand(asker, "clock");
+        return { number: clock.now() };
+      case "kv-get": {
+        demand(asker, "kv");
+        const bytes = await kv.get(asker.plugin, request.key);
+        return bytes === undefined ? {} : { bytes };
+      }
+      case "kv-set":
+        demand(asker, "kv");
+        await kv.set(asker.plugin, request.key, request.value);
+        return {};
+      case "file-size": {
+        demand(asker, "files.read");
+        return { number: await this.#files.size(request.name, asker) ?? -1 };
+      }
+      case "file-read": {
+        demand(asker, "files.read");
+        const { name, offset } = request;
+        const length = Math.min(request.length, ANSWER_BYTES);
+        const bytes = await this.#files.read({ name, offset, length }, asker);
+        return bytes === undefined ? {} : { bytes };
+      }
+      case "file-write":
+        demand(asker, "files.write");
+        await this.#files.write(request.name, request.content, asker);
+        return {};
+      case "http":
+        if (![...asker.granted].some((permission) => permission.startsWith("http:"))) {
+          throw new NodeError(
+            "permission_denied",
+            `The plugin ${asker.plugin} called http_request, and no host is granted to it (plugins.grants: ${asker.plugin}:http:host)`,
+          );
+        }
+        return await fetchForPlugin(request, asker);
+    }
+  }
+
+  get #files(): PluginFiles {
+    const { files } = this.#options;
+    if (files === undefined) {
+      throw new NodeError(
+        "failed_precondition",
+        "The plugin asked for a file, and this node keeps no files for its plugins",
+      );
+    }
+    return files;
+  }
+}
+
+/** Throws `permission_denied` unless the plugin was granted this. */
+export function demand({ plugin, granted }: Asker, permission: string): void {
+  if (granted.has(permission)) return;
+  throw new NodeError(
+    "permission_denied",
+    `The plugin ${plugin} may not use "${permission}" here: its manifest must list it in "needs", and the node's operator grant it ` +
+      `(plugins.grants: ${plugin}:${permission})`,
+    { data: { plugin, permission } },
+  );
+}

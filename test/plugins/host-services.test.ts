@@ -1,0 +1,197 @@
+import assert from "node:assert/strict";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { isGrant } from "../../src/core/mod.ts";
+import type { PluginCall, RequesterId } from "../../src/core/mod.ts";
+import { isPrivateAddress } from "../../src/plugins/fetch-for-plugin.ts";
+import { packPlugin, pluginFiles } from "../../src/plugins/mod.ts";
+import type { PluginHostOptions, Plugins } from "../../src/plugins/mod.ts";
+import { MemoryFiles } from "../contract-suites/memory-files.ts";
+import { hasCode, limits, pluginCall, text } from "../contract-suites/plugin-host.ts";
+import { openHost, scratchFolder, wasm } from "./host-fixture.ts";
+import { test } from "../testing.ts";
+import type { TestScope } from "../testing.ts";
+
+const SELF = "0x52908400098527886E0F7030069857D2E4169EE7" as RequesterId;
+const ALL = ["services:kv", "*:clock", "services:files.read", "services:files.write"];
+
+/** A host with the plugin `services`, which needs what it is said to. */
+async function open(
+  t: TestScope,
+  { needs = ["kv", "clock", "files.read", "files.write"], ...options }: Partial<PluginHostOptions> & {
+    needs?: string[];
+  },
+): Promise<Plugins> {
+  const host = await openHost(t, { workers: 1, ...options });
+  const functions = [
+    "random",
+    "now",
+    "swap",
+    "forget",
+    "size",
+    "middle",
+    "write",
+    "fetch",
+    "headers",
+    "status",
+    "patient",
+  ]
+    .map((name) => ({ name }));
+  const manifest = JSON.stringify({ name: "services", version: "1.0.0", functions, needs });
+  await host.installBytes(packPlugin(wasm("testing/services"), new TextEncoder().encode(manifest)));
+  return host;
+}
+
+const run = async (host: Plugins, fn: string, input = "", parts: Partial<PluginCall> = {}): Promise<Uint8Array> =>
+  (await host.execute(pluginCall(fn, input, { plugin: "services", ...parts }))).output;
+const number = (bytes: Uint8Array): number => Number(new DataView(bytes.buffer, bytes.byteOffset).getBigInt64(0, true));
+
+test("what the manifest does not need, or nobody grants, is refused and named", async (t) => {
+  const without = await open(t, { grants: [] });
+  const unneeded = await open(t, { grants: ALL, needs: [] });
+  for (const host of [without, unneeded]) {
+    await assert.rejects(run(host, "now"), hasCode("permission_denied", /services:clock/));
+    await assert.rejects(run(host, "swap", "x"), hasCode("permission_denied", /services:kv/));
+    await assert.rejects(run(host, "size", "x"), hasCode("permission_denied", /files\.read/));
+    await assert.rejects(run(host, "write", "x"), hasCode("permission_denied", /files\.write/));
+    await assert.rejects(
+      run(host, "fetch", '{"url":"http://example.com/"}'),
+      hasCode("permission_denied", /no host is granted/),
+    );
+  }
+  await assert.rejects(open(t, { needs: ["root"] }), hasCode("module_invalid", /"root"/));
+});
+
+test("grants name a plugin or all, and a permission", () => {
+  for (const grant of ["a:kv", "*:clock", "a.b-c:files.read", "w:http:api.example.org", "w:http:10.0.0.1:8080"]) {
+    assert(isGrant(grant), grant);
+  }
+  for (const grant of ["", "kv", ":kv", "a:", "a:root", "a b:kv", "a:http:", "a:http://x", "a:http:*"]) {
+    assert(!isGrant(grant), grant);
+  }
+});
+
+test("random numbers depend on the input alone", async (t) => {
+  const host = await open(t, {});
+  const first = await run(host, "random", "a");
+  assert.equal(first.length, 16);
+  assert.deepEqual(await run(host, "random", "a"), first);
+  assert.notDeepEqual(await run(host, "random", "b"), first);
+  assert.deepEqual(await run(await open(t, {}), "random", "a"), first);
+});
+
+test("the clock is the node's", async (t) => {
+  const host = await open(t, { grants: ALL, clock: { now: () => 1_767_225_600_123 } });
+  assert.equal(number(await run(host, "now")), 1_767_225_600_123);
+});
+
+test("values stay from call to call and over a restart, for their plugin only, within the quota", async (t) => {
+  const folder = await scratchFolder(t);
+  const first = await open(t, { folder, grants: ALL, kvQuotaBytes: 4096 });
+  assert.equal(text(await run(first, "swap", "one")), "");
+  assert.equal(text(await run(first, "swap", "two")), "one");
+  await first.close();
+  const second = await open(t, { folder, grants: ALL, kvQuotaBytes: 4096 });
+  assert.equal(text(await run(second, "swap", "x".repeat(3072))), "two");
+  await assert.rejects(run(second, "swap", "x".repeat(3073)), hasCode("storage_full", /4096/));
+  assert.equal((await run(second, "swap", "")).length, 3072);
+  await run(second, "forget");
+  assert.equal(text(await run(second, "swap", "again")), "");
+});
+
+test("files are there for the node's own tasks, part by part", async (t) => {
+  const files = new MemoryFiles(() => 1_767_225_600_000);
+  const host = await open(t, { grants: ALL, files: pluginFiles(files, SELF) });
+  const own = { requester: SELF };
+  assert.equal(number(await run(host, "size", "abcdef", own)), -1);
+  assert.equal((await run(host, "middle", "abcdef", own)).length, 0);
+  await run(host, "write", "abcdef", own);
+  assert.equal(number(await run(host, "size", "abcdef", own)), 6);
+  assert.equal(text(await run(host, "middle", "abcdef", own)), "cde");
+  for (const parts of [{}, { requester: "anonymous" as RequesterId }]) {
+    await assert.rejects(run(host, "size", "abcdef", parts), hasCode("permission_denied", /own tasks only/));
+    await assert.rejects(run(host, "write", "abcdef", parts), hasCode("permission_denied"));
+  }
+  const none = await open(t, { grants: ALL });
+  await assert.rejects(run(none, "size", "x", own), hasCode("failed_precondition"));
+});
+
+test("a granted host is reached, with status, headers and body; others are not", async (t) => {
+  const server = createServer((request, response) => {
+    response.writeHead(request.url === "/teapot" ? 418 : 200, { "x-from": "test" });
+    response.end(`${request.method} ${request.url} ${request.headers["x-own"] ?? ""} ${request.headers["host"]}`);
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  t.after(() => server.close());
+  const { port } = server.address() as AddressInfo;
+  const needs = [`http:127.0.0.1:${port}`, `http:localhost:${port}`];
+  const host = await open(t, { needs, grants: needs.map((need) => `services:${need}`) });
+  const request = (path: string, name = "127.0.0.1") =>
+    JSON.stringify({
+      url: `http://${name}:${port}${path}`,
+      method: "get",
+      headers: { "x-own": "yes", host: "elsewhere" },
+    });
+  assert.equal(text(await run(host, "fetch", request("/a"))), `GET /a yes 127.0.0.1:${port}`);
+  assert.equal(number(await run(host, "status", request("/teapot"))), 418);
+  assert.equal(JSON.parse(text(await run(host, "headers", request("/a"))))["x-from"], "test");
+  // The operator named this address; a name that leads there is another matter.
+  await assert.rejects(run(host, "fetch", request("/a", "localhost")), hasCode("permission_denied", /leads to/));
+  await assert.rejects(run(host, "fetch", '{"url":"http://127.0.0.1:1/"}'), hasCode("permission_denied"));
+  for (const bad of ["", "{}", '{"url":"file:///etc/passwd"}', '{"url":"http://x/","method":"CONNECT"}']) {
+    await assert.rejects(run(host, "fetch", bad), hasCode("invalid_argument"), bad);
+  }
+});
+
+test("private and special addresses are known, in both families", () => {
+  const hidden = [
+    ...[
+      "127.0.0.1",
+      "10.1.2.3",
+      "172.31.0.1",
+      "192.168.1.1",
+      "169.254.169.254",
+      "100.64.0.1",
+      "0.0.0.0",
+      "255.255.255.255",
+    ],
+    ...["::1", "::", "fe80::1", "fd00::1", "ff02::1", "::ffff:127.0.0.1", "::ffff:10.0.0.1", "64:ff9b::7f00:1"],
+  ];
+  for (const address of hidden) assert(isPrivateAddress(address), address);
+  for (const address of ["1.1.1.1", "172.32.0.1", "9.255.255.255", "2606:4700::1111"]) {
+    assert(!isPrivateAddress(address), address);
+  }
+});
+
+test("a plugin that waits for the node is canceled, and its worker goes on", async (t) => {
+  const controller = new AbortController();
+  const stuck = {
+    size: () => new Promise<never>(() => {}),
+    read: () => Promise.resolve(undefined),
+    write: async () => {},
+  };
+  const host = await open(t, { grants: ALL, files: stuck });
+  const call = run(host, "size", "x", { signal: controller.signal });
+  setTimeout(() => controller.abort(), 30);
+  await assert.rejects(call, hasCode("canceled"));
+  assert.equal((await run(host, "random")).length, 16);
+});
+
+test("a plugin that waits for the node ends when its time is over", async (t) => {
+  const stuck = {
+    size: () => new Promise<never>(() => {}),
+    read: () => Promise.resolve(undefined),
+    write: async () => {},
+  };
+  const host = await open(t, { grants: ALL, files: stuck });
+  await assert.rejects(run(host, "size", "x", { limits: limits({ timeoutMs: 100 }) }), hasCode("deadline_exceeded"));
+  assert.equal((await run(host, "random")).length, 16);
+});
+
+test("a plugin can ask whether anybody still waits, and end by itself", async (t) => {
+  const controller = new AbortController();
+  const host = await open(t, {});
+  const call = run(host, "patient", "", { signal: controller.signal });
+  setTimeout(() => controller.abort(), 30);
+  await assert.rejects(call, hasCode("canceled"));
+});
