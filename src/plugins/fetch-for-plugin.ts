@@ -3,8 +3,8 @@ import { request as requestHttp } from "node:http";
 import { request as requestHttps } from "node:https";
 import { BlockList, isIP } from "node:net";
 import { NodeError } from "../core/mod.ts";
-import { demand } from "./host-services.ts";
-import type { Asker } from "./host-services.ts";
+import { demand } from "./asker.ts";
+import type { Asker } from "./asker.ts";
 import { ANSWER_BYTES } from "./host-request.ts";
 import type { HostAnswer, HostRequest } from "./host-request.ts";
 

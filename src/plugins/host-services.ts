@@ -1,19 +1,12 @@
 import { NodeError } from "../core/mod.ts";
 import type { Clock } from "../core/mod.ts";
+import { demand } from "./asker.ts";
+import type { Asker } from "./asker.ts";
 import { fetchForPlugin } from "./fetch-for-plugin.ts";
 import { ANSWER_BYTES } from "./host-request.ts";
 import type { HostAnswer, HostRequest } from "./host-request.ts";
 import type { KvFolder } from "./kv-folder.ts";
 import type { PluginFiles } from "./plugin-files.ts";
-
-/** Who asks: a plugin in a call of somebody's. */
-export interface Asker {
-  readonly plugin: string;
-  readonly granted: ReadonlySet<string>;
-  /** Empty when it is not known. */
-  readonly requester: string;
-  readonly signal: AbortSignal;
-}
 
 export interface HostServicesOptions {
   readonly kv: KvFolder;
@@ -81,15 +74,4 @@ export class HostServices {
     }
     return files;
   }
-}
-
-/** Throws `permission_denied` unless the plugin was granted this. */
-export function demand({ plugin, granted }: Asker, permission: string): void {
-  if (granted.has(permission)) return;
-  throw new NodeError(
-    "permission_denied",
-    `The plugin ${plugin} may not use "${permission}" here: its manifest must list it in "needs", and the node's operator grant it ` +
-      `(plugins.grants: ${plugin}:${permission})`,
-    { data: { plugin, permission } },
-  );
 }

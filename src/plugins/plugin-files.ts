@@ -1,6 +1,6 @@
 import { NodeError } from "../core/mod.ts";
 import type { CallContext, FileService } from "../core/mod.ts";
-import type { Asker } from "./host-services.ts";
+import type { Asker } from "./asker.ts";
 
 /** A part of a file. */
 export interface FilePart {
