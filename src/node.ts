@@ -2,6 +2,7 @@ import { type Config, dataPaths, effectiveSettings, type ValueSource } from "./c
 import { type Log, type NodeDescriber, type NodeId, systemClock, toNodeError, VERSION } from "./core/mod.ts";
 import { addressOf, hostCheck, isRpcLocal, showAddress } from "./node/addresses.ts";
 import { makeDataDir } from "./node/data-dir.ts";
+import { makeBackups } from "./node/backup-part.ts";
 import { makeFilePart } from "./node/file-part.ts";
 import { makeRpc } from "./node/rpc-part.ts";
 import { readTlsFiles } from "./node/tls-files.ts";
@@ -22,6 +23,8 @@ export interface StartNodeOptions {
   readonly sources?: ReadonlyMap<string, ValueSource>;
   readonly log: Log;
 }
+
+export { restoreBackup } from "./node/backup-part.ts";
 
 /** A node that serves. */
 export interface RunningNode {
@@ -183,6 +186,7 @@ async function assemble({ config, sources, log, closers, closeAll }: Assembly): 
       ready: () => ({ ready: health.ready, reasons: health.ready ? [] : ["The node is shutting down"] }),
     },
     settings: () => effectiveSettings(config, sources),
+    backup: makeBackups(config, store.files),
     limits: config.rest,
     stopping: stopping.signal,
     ...hostCheck(config, restListen),

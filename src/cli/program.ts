@@ -1,5 +1,6 @@
 import { Command, CommanderError } from "commander";
 import { NodeError, VERSION } from "../core/mod.ts";
+import { addBackupCommands } from "./backup-commands.ts";
 import { addCompletionsCommand } from "./completions.ts";
 import { addConfigCommands } from "./config-commands.ts";
 import type { CliContext } from "./context.ts";
@@ -53,6 +54,7 @@ export function createProgram(cli: CliContext): Command {
   addShardsCommands(program, cli);
   addInfoCommands(program, cli);
   program.commandsGroup("This machine:");
+  addBackupCommands(program, cli);
   addDoctorCommand(program, cli);
   addConfigCommands(program, cli);
   addCompletionsCommand(program, cli);

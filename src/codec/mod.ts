@@ -34,3 +34,4 @@ export * from "./merkle-tree.ts";
 export * from "./policy.ts";
 export { ErasureCoder } from "./reed-solomon.ts";
 export * from "./rebuild-shards.ts";
+export * from "./sealed-stream.ts";

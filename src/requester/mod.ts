@@ -17,3 +17,4 @@ export {
   type FileRequesterOptions,
 } from "./file-requester.ts";
 export { DEFAULT_FILE_SETTINGS, type FileSettings } from "./file-settings.ts";
+export { type BackupEntry, type BackupOptions, createBackup, readBackup } from "./backup.ts";

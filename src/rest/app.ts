@@ -2,6 +2,7 @@ import { OpenAPIHono } from "@hono/zod-openapi";
 import { routePath } from "hono/route";
 import { NodeError } from "../core/mod.ts";
 import { createAccessCheck } from "./access.ts";
+import { addBackupRoute } from "./backup.ts";
 import { problemResponse } from "./boundary.ts";
 import type { RestContext, RestEnv } from "./context.ts";
 import { createCors } from "./cors.ts";
@@ -93,6 +94,7 @@ export function createRestApp(options: RestAppOptions): RestApp {
   addStatsRoutes(app, options);
   addSessionRoutes(app, { ...options, cookies });
   if (options.settings !== undefined) addSettingsRoute(app, options.settings);
+  if (options.backup !== undefined) addBackupRoute(app, { ...options, backup: options.backup });
   addUiRoutes(app);
   addDocumentRoutes(app, options);
 

@@ -105,6 +105,8 @@ export interface RestAppOptions {
   readonly metrics: MetricsRegistry;
   /** The effective configuration, for people to read; without it there is no such route. */
   readonly settings?: () => readonly EffectiveSetting[];
+  /** Makes a backup of keys and files; without it there is no such route. */
+  readonly backup?: (passphrase: string) => AsyncIterable<Uint8Array>;
   /** Who asks when a call comes in here: the node's own id, since REST belongs to its owner. */
   readonly requester: RequesterId;
   readonly log: Log;

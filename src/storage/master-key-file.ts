@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { NodeError } from "../core/mod.ts";
 
 /** The file in a data directory that opens the files which the node keeps at others. Whoever loses it loses them. */
-const FILE_NAME = "master-key";
+export const MASTER_KEY_FILE = "master-key";
 
 export interface MasterKeyForm {
   /** Throws when the text is no key file. */
@@ -17,7 +17,7 @@ export interface MasterKeyForm {
  * `storage_failed` when the file cannot be read or written, or is none: it is never overwritten.
  */
 export async function loadOrCreateMasterKey(dataDir: string, { parse, format }: MasterKeyForm): Promise<Uint8Array> {
-  const path = join(dataDir, FILE_NAME);
+  const path = join(dataDir, MASTER_KEY_FILE);
   try {
     return parse(await readFile(path, "utf8"));
   } catch (cause) {
