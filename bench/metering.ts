@@ -13,7 +13,7 @@ import { METER_EXPORTS } from "../src/plugins/prepare-module.ts";
 import { outlineModule } from "../src/plugins/wasm-module.ts";
 import { Wasi } from "../src/plugins/wasi.ts";
 import { WASI_MODULE } from "../src/plugins/wasi-names.ts";
-import { meter } from "../test/plugins/wasm-meter/run-module.ts";
+import { meter, start } from "../test/plugins/wasm-meter/run-module.ts";
 
 const ROUNDS = 12;
 const ROUND_MS = 60;
@@ -38,6 +38,7 @@ function instantiate(bytes: Uint8Array<ArrayBuffer>): Subject {
     own.attach(exports);
     own.begin(BUDGET);
   }
+  start(exports);
   (exports["_initialize"] as (() => void) | undefined)?.();
   return {
     meter: isMetered ? own : undefined,

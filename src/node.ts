@@ -7,6 +7,8 @@ import { makeFilePart } from "./node/file-part.ts";
 import { makeRpc } from "./node/rpc-part.ts";
 import { readTlsFiles } from "./node/tls-files.ts";
 import { openShardPart } from "./node/shard-part.ts";
+import { pluginFiles } from "./plugins/mod.ts";
+import type { PluginFiles } from "./plugins/mod.ts";
 import { openPlugins, taskLimits, workersOf } from "./node/task-parts.ts";
 import { freeLedger } from "./payments/mod.ts";
 import { createTaskProvider } from "./provider/mod.ts";
@@ -79,7 +81,9 @@ async function assemble({ config, sources, log, closers, closeAll }: Assembly): 
 
   const store = await openStore(paths.database, { sync: config.storage.sync, log });
   closers.push(() => store.close());
-  const plugins = await openPlugins({ config, log, metrics });
+  // Files come later than the plugins that may use them.
+  let reachable: PluginFiles | undefined;
+  const plugins = await openPlugins({ config, log, metrics, files: () => reachable });
   closers.push(() => plugins.close());
 
   const ledger = freeLedger;
@@ -129,6 +133,7 @@ async function assemble({ config, sources, log, closers, closeAll }: Assembly): 
   closers.push(() => requester.close());
   const files = await makeFilePart({ config, store, peers, ledger, self: key.nodeId, log, metrics });
   closers.push(() => files.close());
+  reachable = pluginFiles(files, key.nodeId);
 
   const node: NodeDescriber = {
     describe: () => ({

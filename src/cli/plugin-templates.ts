@@ -18,7 +18,7 @@ const COMMON = ["README.md", "build.sh", "cases.json", "manifest.json"];
 export const TEMPLATES: Readonly<Record<string, Template>> = {
   rust: {
     folder: "wasm-plugins/demo",
-    name: /\bdemo(?=\.wasm|")|(?<=--plugin )demo/g,
+    name: /\bdemo(?=\.wasm|")|(?<=task run )demo/g,
     files: [...COMMON, "Cargo.toml", "src/lib.rs"],
   },
   go: { folder: "wasm-plugins/demo-go", name: /demo-go/g, files: [...COMMON, "go.mod", "go.sum", "main.go"] },

@@ -119,7 +119,16 @@ async function install(
     }
     return await client.json("POST", "/v1/plugins", { json: { url: source, sha256 } });
   }
-  const path = resolve(cli.cwd, source);
+  return await uploadModule(client, source, { cli, sha256 });
+}
+
+/** Gives a node a module from a file; the same module again changes nothing. `sha256` is what it must have, when that is known. */
+export async function uploadModule(
+  client: NodeClient,
+  file: string,
+  { cli, sha256 }: { readonly cli: CliContext; readonly sha256?: string | undefined },
+): Promise<PluginInfo> {
+  const path = resolve(cli.cwd, file);
   const module = await readFile(path).catch((cause) => {
     throw new NodeError("not_found", `Cannot read the module ${path} (${String(cause.code)})`, { cause });
   });

@@ -13,6 +13,7 @@ import {
 } from "./command.ts";
 import type { CliContext } from "./context.ts";
 import { writeOutput } from "./output.ts";
+import { uploadModule } from "./plugins-commands.ts";
 import { openInput, readInput } from "./task-input.ts";
 import { showTask, showTasks, showUsage, type TaskJson } from "./task-view.ts";
 import { assertSucceeded, watchTask } from "./task-watch.ts";
@@ -37,6 +38,8 @@ interface SpecFlags extends TargetFlags {
 }
 
 interface RunFlags extends SpecFlags {
+  readonly wasm?: string;
+  readonly function?: string;
   readonly outputFile?: string;
   readonly watch?: boolean;
 }
@@ -72,12 +75,17 @@ export function addTaskCommands(program: Command, cli: CliContext): void {
     withTaskOptions(task.command("run").summary("run a task and print its output"))
       .description("Run a task and print its output. Ctrl-C cancels it.")
       .option("--output-file <path>", "write the output to a file")
+      .option("--wasm <file>", "run a function of this module: it is uploaded once to the node, and run by its hash")
+      .option("--function <name>", "the function of --wasm (default: its first)")
       .option("--watch", "show progress and log lines while it runs")
-      .action((plugin, fn, input, flags: RunFlags) => runTask(cli, { plugin, fn, input, flags })),
+      .action(async (plugin, fn, input, flags: RunFlags) =>
+        runTask(cli, await withModule(cli, { plugin, fn, input, flags }))
+      ),
     ["velas-sphere task run demo greet hello", "prints: world"],
     ["velas-sphere task run demo wordcount --input-file book.txt", "the input from a file"],
     ["date | velas-sphere task run demo echo --input-file -", "the input from a pipe"],
     ["velas-sphere task run demo greet hello --target 127.0.0.1:8081", "on another node"],
+    ["velas-sphere task run --wasm my.wasm --function greet hello", "a module of your own"],
     ["velas-sphere task run demo greet hello --watch --timeout 5s", "with progress, 5 s at most"],
   );
 
@@ -175,6 +183,32 @@ interface TaskArguments<Flags> {
   readonly fn: string | undefined;
   readonly input: string | undefined;
   readonly flags: Flags;
+}
+
+/** With `--wasm` the task's plugin is that module, by its hash, and the first argument is the input. */
+async function withModule(cli: CliContext, task: TaskArguments<RunFlags>): Promise<TaskArguments<RunFlags>> {
+  const { plugin, fn, flags } = task;
+  if (flags.wasm === undefined) {
+    if (flags.function === undefined) return task;
+    throw new NodeError(
+      "invalid_argument",
+      "--function goes with --wasm; otherwise name the function behind the plugin",
+    );
+  }
+  if (fn !== undefined) {
+    throw new NodeError(
+      "invalid_argument",
+      "With --wasm the only argument is the input; name the function with --function",
+    );
+  }
+  if (flags.target !== undefined) {
+    throw new NodeError(
+      "invalid_argument",
+      "--wasm uploads to the node that is called (--url), not to another one: leave --target away, or have the module installed there",
+    );
+  }
+  const { sha256, functions } = await uploadModule(clientOf(cli, flags), flags.wasm, { cli });
+  return { plugin: sha256, fn: flags.function ?? functions[0]?.name, input: plugin, flags };
 }
 
 async function runTask(cli: CliContext, task: TaskArguments<RunFlags>): Promise<void> {

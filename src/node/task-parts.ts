@@ -6,7 +6,12 @@ import type { MetricsRegistry } from "../rest/mod.ts";
 
 /** Opens the plugins that the configuration names. */
 export function openPlugins(
-  { config, log, metrics, files }: { config: Config; log: Log; metrics: MetricsRegistry; files?: PluginFiles },
+  { config, log, metrics, files }: {
+    config: Config;
+    log: Log;
+    metrics: MetricsRegistry;
+    files: () => PluginFiles | undefined;
+  },
 ): Promise<Plugins> {
   return openPluginHost({
     folder: dataPaths(config.node.dataDir).plugins,
@@ -18,7 +23,7 @@ export function openPlugins(
     grants: config.plugins.grants,
     kvQuotaBytes: config.plugins.kvQuotaBytes,
     external: config.plugins.external,
-    ...(files !== undefined && { files }),
+    files,
     log,
     metrics,
   });

@@ -11,8 +11,8 @@ import type { PluginFiles } from "./plugin-files.ts";
 export interface HostServicesOptions {
   readonly kv: KvFolder;
   readonly clock: Clock;
-  /** Absent on a node that keeps no files. */
-  readonly files: PluginFiles | undefined;
+  /** The files that plugins may reach; none on a node that keeps no files. Asked when a plugin asks. */
+  readonly files: () => PluginFiles | undefined;
 }
 
 /** Answers what plugins ask of the node. What a plugin's manifest does not need, or the operator did not grant, is `permission_denied`. */
@@ -65,7 +65,7 @@ export class HostServices {
   }
 
   get #files(): PluginFiles {
-    const { files } = this.#options;
+    const files = this.#options.files();
     if (files === undefined) {
       throw new NodeError(
         "failed_precondition",

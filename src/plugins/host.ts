@@ -29,7 +29,7 @@ export interface PluginHostOptions {
   /** What each may keep in its key-value store. */
   readonly kvQuotaBytes?: number;
   /** The files that they may reach; absent on a node that keeps none. */
-  readonly files?: PluginFiles;
+  readonly files?: () => PluginFiles | undefined;
   readonly clock?: Clock;
   /** Plugins that run outside the node. */
   readonly external: readonly Pick<ExternalPluginOptions, "name" | "address" | "protocol">[];
@@ -89,7 +89,7 @@ export async function openPluginHost(options: PluginHostOptions): Promise<Plugin
   const { log, metrics, workers, maxInputBytes } = options;
   const pool = new WorkerPool({ workers, warmInstances: WARM_INSTANCES, warmBytes: WARM_BYTES, log, metrics });
   const external = options.external.map((plugin) => connectExternalPlugin({ ...plugin, maxInputBytes, log }));
-  const { grants = [], kvQuotaBytes = KV_QUOTA_BYTES, files, clock = systemClock } = options;
+  const { grants = [], kvQuotaBytes = KV_QUOTA_BYTES, files = () => undefined, clock = systemClock } = options;
   const services = new HostServices({ kv: new KvFolder(join(options.folder, "kv"), kvQuotaBytes), clock, files });
   const host = new Host(options, { pool, external });
   try {

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { TEMPLATES } from "../../src/cli/plugin-templates.ts";
 import { test } from "../testing.ts";
 import type { TestScope } from "../testing.ts";
+import { startFake } from "./fake-node.ts";
 import { runHere } from "./harness.ts";
 
 const DEMO = new URL("../../wasm-plugins/demo-as/demo-as.wasm", import.meta.url);
@@ -79,4 +80,21 @@ test("plugins pack puts a manifest in, in place of another, and checks the whole
   const wrong = await pack({ name: "renamed", version: "2.0.0", functions: [{ name: "absent" }] });
   assert.equal(wrong.code, 8);
   assert.match(wrong.stderr, /absent/);
+});
+
+test("task run --wasm uploads a module and runs it by its hash", async (t) => {
+  const sha256 = "a".repeat(64);
+  const { url, seen } = await startFake(t, {
+    "POST /v1/plugins": { status: 201, json: { sha256, functions: [{ name: "greet" }] } },
+    [`POST /v1/run/${sha256}/echo`]: { body: "said" },
+    [`POST /v1/run/${sha256}/greet`]: { body: "first" },
+  });
+  const run = (...args: string[]) => runHere(["task", "run", "--wasm", DEMO.pathname, "--url", url, ...args]);
+  assert.equal((await run("--function", "echo", "said")).stdout, "said");
+  assert.deepEqual(seen.map(({ path }) => path.split("?")[0]), ["/v1/plugins", `/v1/run/${sha256}/echo`]);
+  assert.equal(seen[1]!.body.toString(), "said");
+  assert.equal((await run()).stdout, "first");
+  assert.equal((await run("--target", "127.0.0.1:1")).code, 2);
+  assert.equal((await run("input", "more")).code, 2);
+  assert.equal((await runHere(["task", "run", "demo", "--function", "greet", "--url", url])).code, 2);
 });

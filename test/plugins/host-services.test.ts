@@ -101,7 +101,7 @@ test("values stay from call to call and over a restart, for their plugin only, w
 
 test("files are there for the node's own tasks, part by part", async (t) => {
   const files = new MemoryFiles(() => 1_767_225_600_000);
-  const host = await open(t, { grants: ALL, files: pluginFiles(files, SELF) });
+  const host = await open(t, { grants: ALL, files: () => pluginFiles(files, SELF) });
   const own = { requester: SELF };
   assert.equal(number(await run(host, "size", "abcdef", own)), -1);
   assert.equal((await run(host, "middle", "abcdef", own)).length, 0);
@@ -170,7 +170,7 @@ test("a plugin that waits for the node is canceled, and its worker goes on", asy
     read: () => Promise.resolve(undefined),
     write: async () => {},
   };
-  const host = await open(t, { grants: ALL, files: stuck });
+  const host = await open(t, { grants: ALL, files: () => stuck });
   const call = run(host, "size", "x", { signal: controller.signal });
   setTimeout(() => controller.abort(), 30);
   await assert.rejects(call, hasCode("canceled"));
@@ -183,7 +183,7 @@ test("a plugin that waits for the node ends when its time is over", async (t) =>
     read: () => Promise.resolve(undefined),
     write: async () => {},
   };
-  const host = await open(t, { grants: ALL, files: stuck });
+  const host = await open(t, { grants: ALL, files: () => stuck });
   await assert.rejects(run(host, "size", "x", { limits: limits({ timeoutMs: 100 }) }), hasCode("deadline_exceeded"));
   assert.equal((await run(host, "random")).length, 16);
 });
