@@ -82,8 +82,8 @@ async function assemble({ config, sources, log, closers, closeAll }: Assembly): 
   const store = await openStore(paths.database, { sync: config.storage.sync, log });
   closers.push(() => store.close());
   // Files come later than the plugins that may use them.
-  let reachable: PluginFiles | undefined;
-  const plugins = await openPlugins({ config, log, metrics, files: () => reachable });
+  const reachable: { files?: PluginFiles } = {};
+  const plugins = await openPlugins({ config, log, metrics, files: () => reachable.files });
   closers.push(() => plugins.close());
 
   const ledger = freeLedger;
@@ -133,7 +133,7 @@ async function assemble({ config, sources, log, closers, closeAll }: Assembly): 
   closers.push(() => requester.close());
   const files = await makeFilePart({ config, store, peers, ledger, self: key.nodeId, log, metrics });
   closers.push(() => files.close());
-  reachable = pluginFiles(files, key.nodeId);
+  reachable.files = pluginFiles(files, key.nodeId);
 
   const node: NodeDescriber = {
     describe: () => ({
