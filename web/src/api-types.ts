@@ -88,3 +88,45 @@ export interface Setting {
   readonly source: string;
   readonly description: string;
 }
+
+export type FileState = "uploading" | "stored" | "replicated" | "proven" | "degraded" | "lost" | "removed";
+
+export interface FileRecord {
+  readonly id: string;
+  readonly name: string;
+  readonly version: number;
+  readonly contentType: string;
+  readonly sizeBytes: number;
+  readonly sha256: string;
+  readonly policy: { readonly dataShards: number; readonly parityShards: number };
+  readonly state: FileState;
+  readonly createdAt: string;
+  readonly isLatest: boolean;
+  readonly healthyShards: number;
+  readonly warnings: readonly string[];
+  readonly sharedBy?: string;
+}
+
+export interface FilePage {
+  readonly files: readonly FileRecord[];
+  readonly folders: readonly string[];
+  readonly nextPageToken: string;
+}
+
+export interface ShardHealth {
+  readonly index: number;
+  readonly provider: string;
+  readonly providerId?: string;
+  readonly region?: string;
+  readonly state: "pending" | "stored" | "proven" | "suspect" | "lost";
+  readonly leaseExpiresAt?: string;
+  readonly lastAuditAt?: string;
+  readonly lastError?: string;
+}
+
+export interface FileHealth {
+  readonly file: FileRecord;
+  readonly shards: readonly ShardHealth[];
+  readonly margin: number;
+  readonly risk: number;
+}

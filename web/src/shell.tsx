@@ -4,6 +4,7 @@ import { loginNeeded } from "./api.ts";
 import { features } from "./features.ts";
 import { connection, node } from "./live.ts";
 import { Login } from "./login.tsx";
+import { Files } from "./pages/files.tsx";
 import { Overview } from "./pages/overview.tsx";
 import { Plugins } from "./pages/plugins.tsx";
 import { Settings } from "./pages/settings.tsx";
@@ -26,6 +27,7 @@ interface Page {
 const PAGES: Readonly<Record<string, Page>> = {
   overview: { name: "Overview", icon: "overview", view: Overview },
   tasks: { name: "Tasks", icon: "tasks", view: Tasks },
+  files: { name: "Files", icon: "files", view: Files, needs: "files" },
   plugins: { name: "Plugins", icon: "plugins", view: Plugins },
   settings: { name: "Settings", icon: "settings", view: Settings, needs: "config" },
 };
