@@ -4,8 +4,9 @@ import { createHash, randomBytes } from "node:crypto";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { request } from "node:http";
 import { join } from "node:path";
-import { test, type TestScope } from "../testing.ts";
-import { get, type NodeProcess, run, scratch, startNode, until } from "./harness.ts";
+import { test } from "../testing.ts";
+import { get, run, startNode, until } from "./harness.ts";
+import { startSwarm } from "./swarm.ts";
 
 interface FileJson {
   readonly id: string;
@@ -21,25 +22,6 @@ interface HealthJson {
   readonly file: FileJson;
   readonly shards: readonly { readonly state: string; readonly provider: string; readonly lastError?: string }[];
   readonly margin: number;
-}
-
-interface Swarm {
-  readonly requester: NodeProcess;
-  readonly providers: readonly NodeProcess[];
-  readonly folder: string;
-}
-
-/** Starts providers, and a requester that knows them. */
-async function startSwarm(t: TestScope, count = 6): Promise<Swarm> {
-  const folder = scratch(t);
-  const providers = await Promise.all(
-    Array.from({ length: count }, (_, i) => startNode(t, { dataDir: join(folder, `provider-${i + 1}`) })),
-  );
-  const requester = await startNode(t, {
-    dataDir: join(folder, "requester"),
-    config: { requester: { providers: providers.map(({ rpc }) => rpc) } },
-  });
-  return { requester, providers, folder };
 }
 
 const sha256 = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex");

@@ -23,6 +23,8 @@ export function ShareForm({ file }: { readonly file: FileRecord }): JSX.Element 
       error.value = failure;
     }
   };
+  // A node that cannot share says so before anybody looks for a key.
+  if (own.error !== undefined) return <Failure error={own.error} />;
   return (
     <form class="panel share" onSubmit={share}>
       <label>

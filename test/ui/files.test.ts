@@ -1,0 +1,132 @@
+import assert from "node:assert/strict";
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { startSwarm } from "../e2e/swarm.ts";
+import type { CallContext } from "../../src/core/mod.ts";
+import { NODE_ID, serve } from "../rest/harness.ts";
+import { test } from "../testing.ts";
+import { openPage, picture } from "./harness.ts";
+
+const VIDEO = readFileSync("test/ui/media/clip.webm");
+
+test("a video on six nodes plays and seeks in the page, also with two of them gone", async (t) => {
+  const { requester: { rest }, providers } = await startSwarm(t, 6);
+  const stored = await fetch(`${rest}/v1/files/films/clip.webm`, { method: "PUT", body: VIDEO });
+  assert.equal(stored.status, 201);
+  const { id } = await stored.json() as { id: string };
+
+  const watch = async (name: string) => {
+    const { page } = await openPage(t, `${rest}/#/files/films%2F?file=${id}`);
+    const ranges: string[] = [];
+    page.on("request", (request) => {
+      const { range } = request.headers();
+      if (request.url().endsWith("/content") && range !== undefined) ranges.push(range);
+    });
+    await page.locator("video").waitFor();
+    const played = await page.evaluate(`(async () => {
+      const video = document.querySelector("video");
+      const event = (name) => new Promise((resolve, reject) => {
+        video.addEventListener(name, resolve, { once: true });
+        video.addEventListener("error", () => reject(new Error(video.error.message)), { once: true });
+      });
+      if (video.readyState < 2) { video.preload = "auto"; await event("loadeddata"); }
+      const begun = performance.now();
+      const moved = event("seeked");
+      video.currentTime = 50;
+      await moved;
+      const seekMs = performance.now() - begun;
+      video.muted = true;
+      await video.play();
+      while (video.currentTime < 50.5) await event("timeupdate");
+      return { at: video.currentTime, duration: video.duration, width: video.videoWidth, seekMs };
+    })()`) as { at: number; duration: number; width: number; seekMs: number };
+    assert.equal(played.width, 320);
+    assert.ok(Math.abs(played.duration - 60) < 1, `${played.duration} s long`);
+    assert.ok(played.at >= 50.5 && played.at < 60, `at ${played.at} s`);
+    console.log(`${name}: a seek took ${played.seekMs.toFixed(0)} ms`);
+    await picture(page, `video-${name}`);
+    await page.context().close();
+  };
+  await watch("six-nodes");
+  for (const provider of providers.slice(0, 2)) await provider.stop("SIGKILL");
+  await watch("four-nodes");
+});
+
+test("a file is dropped, shown with its shards, renamed and removed", async (t) => {
+  const { requester: { rest }, folder } = await startSwarm(t, 6);
+  const { page, assertQuiet } = await openPage(t, `${rest}/#/files`);
+  await page.getByText("No files yet").waitFor();
+  await picture(page, "files-empty");
+  writeFileSync(join(folder, "notes.txt"), "kept on six nodes");
+  await page.locator("input[type=file][multiple]").setInputFiles(join(folder, "notes.txt"));
+  await page.locator(".upload.done").filter({ hasText: "notes.txt" }).waitFor();
+  await page.locator(".files").getByRole("link", { name: "notes.txt" }).click();
+  const dialog = page.getByRole("dialog").first();
+  await dialog.locator(".output").filter({ hasText: "kept on six nodes" }).waitFor();
+  assert.equal(await dialog.locator(".shard").count(), 6);
+  await dialog.getByRole("button", { name: "Audit now" }).click();
+  await dialog.locator(".shard.ok").nth(5).waitFor();
+  await picture(page, "file-details");
+
+  await dialog.getByRole("button", { name: "Rename" }).first().click();
+  await dialog.getByLabel("New name, of all versions").fill("folder/notes.txt");
+  await dialog.getByLabel("New name, of all versions").press("Enter");
+  await page.getByText("Renamed to folder/notes.txt").waitFor();
+  await page.keyboard.press("Escape");
+  await page.locator(".files").getByRole("link", { name: "folder/" }).click();
+  await page.locator(".files").getByRole("link", { name: "notes.txt" }).click();
+  await dialog.getByRole("button", { name: "Remove" }).click();
+  await page.getByRole("dialog").last().getByRole("button", { name: "Remove", exact: true }).click();
+  await page.getByText("Nothing in this folder").waitFor();
+  assertQuiet();
+});
+
+const CTX: CallContext = { requester: NODE_ID, signal: new AbortController().signal, requestId: "test" };
+
+async function* text(content: string): AsyncGenerator<Uint8Array> {
+  yield new TextEncoder().encode(content);
+}
+
+test("10,000 files in a list are scrolled to the last one, with few rows at a time", async (t) => {
+  const { url, files } = await serve(t);
+  for (let i = 0; i < 10_000; i++) {
+    await files.put(text(""), { name: `file-${String(i).padStart(5, "0")}`, contentType: "" }, CTX);
+  }
+  const { page, assertQuiet } = await openPage(t, `${url}/#/files`);
+  await page.getByRole("link", { name: "file-00000" }).waitFor();
+  for (let i = 0; i < 100; i++) {
+    await page.evaluate("scrollTo(0, document.documentElement.scrollHeight)");
+    if (await page.getByRole("link", { name: "file-09999" }).count() > 0) break;
+    await page.waitForTimeout(250);
+  }
+  await page.getByRole("link", { name: "file-09999" }).waitFor();
+  assert.ok(await page.locator(".files tbody tr").count() < 150);
+  assert.equal(await page.locator(".files").getAttribute("aria-rowcount"), "10001");
+  assertQuiet();
+});
+
+test("names of files with markup and turned writing are shown as they are, and open", async (t) => {
+  const { url, files } = await serve(t);
+  const name = "<img src=x onerror=alert(1)>\u202Egpj.html";
+  await files.put(text("<script>document.title='owned'</script>"), { name, contentType: "text/html" }, CTX);
+  const { page, assertQuiet } = await openPage(t, `${url}/#/files`);
+  await page.locator(".files a").filter({ hasText: "⟨202E⟩gpj.html" }).click();
+  await page.getByRole("dialog").locator(".output").filter({ hasText: "<script>" }).waitFor();
+  assert.equal(await page.locator("img").count(), 0);
+  assert.match(await page.title(), /^Files/);
+  assertQuiet();
+});
+
+test("a file is shared to the key of another node, as a manifest to send", async (t) => {
+  const { url, files } = await serve(t);
+  await files.put(text("hello"), { name: "notes.txt", contentType: "text/plain" }, CTX);
+  const { page, assertQuiet } = await openPage(t, `${url}/#/files`);
+  await page.locator(".files").getByRole("link", { name: "notes.txt" }).click();
+  const dialog = page.getByRole("dialog").first();
+  await dialog.getByRole("button", { name: "Share" }).click();
+  await dialog.getByLabel("Share key of the node that may read it").fill("85".repeat(32));
+  const saved = page.waitForEvent("download");
+  await dialog.getByRole("button", { name: "Save the share" }).click();
+  assert.equal((await saved).suggestedFilename(), "notes.txt.velas-share");
+  assertQuiet();
+});
