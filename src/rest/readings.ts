@@ -25,6 +25,9 @@ export const READINGS = {
   tasksExpired: ended("expired"),
   tasksRejected: { counts: true, read: (metrics) => metrics.read("velas_tasks_rejected_total") },
   httpRequests: { counts: true, read: (metrics) => metrics.read("velas_http_requests_total") },
+  filePutBytes: { counts: true, read: (metrics) => metrics.read("velas_files_put_bytes_total") },
+  fileGetBytes: { counts: true, read: (metrics) => metrics.read("velas_files_get_bytes_total") },
+  shardBytes: { counts: true, read: (metrics) => metrics.read("velas_shard_bytes_total") },
   cpuSeconds: {
     counts: true,
     read: () => {

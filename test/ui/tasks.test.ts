@@ -86,7 +86,7 @@ test("the overview plots what the node does and follows it live", async (t) => {
   }
   await done.filter({ hasText: /^25$/ }).waitFor();
   await page.locator(".chart canvas").first().waitFor();
-  assert.equal(await page.locator(".chart").count(), 4);
+  assert.equal(await page.locator(".chart").count(), 6);
   await picture(page, "overview");
   for (
     const [name, look] of [["dark", { colorScheme: "dark" as const }], ["phone", {

@@ -147,6 +147,11 @@ function Charts({ stats, grows }: { readonly stats: Stats; readonly grows: boole
         { label: "waiting", color: "--warn", values: now("tasksQueued") },
       ],
       cpu: [{ label: "of one core", color: "--violet", values: percent }],
+      files: [
+        { label: "stored", color: "--accent", values: rate("filePutBytes") },
+        { label: "read", color: "--teal", values: rate("fileGetBytes") },
+      ],
+      shards: [{ label: "taken and given", color: "--violet", values: rate("shardBytes") }],
       memory: [{ label: "resident", color: "--teal", values: now("memoryBytes") }],
     };
   }, [at, values]);
@@ -155,6 +160,12 @@ function Charts({ stats, grows }: { readonly stats: Stats; readonly grows: boole
     <div class="charts">
       <Chart title="Tasks a second" at={at} lines={lines.tasks} />
       <Chart title="Tasks now" at={at} lines={lines.queue} />
+      {values["filePutBytes"] !== undefined && (
+        <Chart title="Own files, a second" at={at} lines={lines.files} show={bytes} binary />
+      )}
+      {values["shardBytes"] !== undefined && (
+        <Chart title="Shards of others, a second" at={at} lines={lines.shards} show={bytes} binary />
+      )}
       <Chart title="Processor" at={at} lines={lines.cpu} show={(value) => `${few(value)} %`} />
       <Chart title="Memory" at={at} lines={lines.memory} show={bytes} binary />
     </div>
