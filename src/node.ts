@@ -6,6 +6,7 @@ import { makeBackups } from "./node/backup-part.ts";
 import { makeFilePart } from "./node/file-part.ts";
 import { makeRpc } from "./node/rpc-part.ts";
 import { readTlsFiles } from "./node/tls-files.ts";
+import { openPaymentPart } from "./node/payment-part.ts";
 import { openShardPart } from "./node/shard-part.ts";
 import { pluginFiles } from "./plugins/mod.ts";
 import type { PluginFiles } from "./plugins/mod.ts";
@@ -86,12 +87,33 @@ async function assemble({ config, sources, log, closers, closeAll }: Assembly): 
   const plugins = await openPlugins({ config, log, metrics, files: () => reachable.files });
   closers.push(() => plugins.close());
 
-  const ledger = freeLedger;
+  const peers = createPeers({
+    requester: key.nodeId,
+    key,
+    limits: {
+      maxMessageBytes: config.rpc.maxMessageBytes,
+      maxSessions: config.requester.maxPeers,
+      connectTimeoutMs: config.requester.dialTimeoutMs,
+      idleTimeoutMs: config.requester.idleTimeoutMs,
+      taskTimeoutMs: config.rpc.requestTimeoutMs,
+    },
+  });
+  closers.push(() => peers.close());
+  const payments = await openPaymentPart({
+    config,
+    key,
+    store: store.payments,
+    desk: (target) => peers.dialDesk(target),
+    clock,
+    log,
+  });
+  if (payments !== undefined) closers.push(() => payments.close());
+
   const limits = taskLimits(config);
   const provider = createTaskProvider({
     store: store.tasks,
     host: plugins,
-    ledger,
+    ledger: payments?.earnings.tasks ?? freeLedger,
     clock,
     log,
     metrics,
@@ -107,31 +129,27 @@ async function assemble({ config, sources, log, closers, closeAll }: Assembly): 
     maxStoredOutputBytes: config.tasks.maxStoredOutputBytes,
   });
   closers.push(() => provider.close());
-  const shards = await openShardPart({ config, key, ledger, log, metrics });
+  const shards = await openShardPart({ config, key, ledger: payments?.earnings.storage ?? freeLedger, log, metrics });
   if (shards !== undefined) closers.push(() => shards.close());
-  const peers = createPeers({
-    requester: key.nodeId,
-    key,
-    limits: {
-      maxMessageBytes: config.rpc.maxMessageBytes,
-      maxSessions: config.requester.maxPeers,
-      connectTimeoutMs: config.requester.dialTimeoutMs,
-      idleTimeoutMs: config.requester.idleTimeoutMs,
-      taskTimeoutMs: config.rpc.requestTimeoutMs,
-    },
-  });
-  closers.push(() => peers.close());
   const requester = createTaskRequester({
     local: provider,
     dial: (target) => peers.dial(target),
     store: store.requests,
-    ledger,
+    ledger: payments?.spendings.tasks ?? freeLedger,
     clock,
     log,
     self: key.nodeId,
   });
   closers.push(() => requester.close());
-  const files = await makeFilePart({ config, store, peers, ledger, self: key.nodeId, log, metrics });
+  const files = await makeFilePart({
+    config,
+    store,
+    peers,
+    ledger: payments?.spendings.storage ?? freeLedger,
+    self: key.nodeId,
+    log,
+    metrics,
+  });
   closers.push(() => files.close());
   reachable.files = pluginFiles(files, key.nodeId);
 
@@ -162,6 +180,7 @@ async function assemble({ config, sources, log, closers, closeAll }: Assembly): 
     node,
     health,
     // Sessions name chain 0 until nodes settle on one.
+    ...(payments === undefined ? {} : { payments: payments.earnings }),
     authenticator: new Authenticator({ self: key.nodeId, chainId: 0, clock }),
     files: {
       files,
@@ -182,6 +201,7 @@ async function assemble({ config, sources, log, closers, closeAll }: Assembly): 
     ...(shards === undefined ? {} : { shards: shards.keeping }),
     node,
     peers,
+    ...(payments === undefined ? {} : { payments: payments.admin }),
     metrics,
     log,
     clock,

@@ -72,6 +72,9 @@ export const EXIT_CODES = {
   address_in_use: EXIT.local,
   data_corrupt: EXIT.peer,
   shards_missing: EXIT.peer,
+  payment_required: EXIT.peer,
+  cap_reached: EXIT.limit,
+  chain_failed: EXIT.tryAgain,
   runtime_unsupported: EXIT.config,
   internal: EXIT.fault,
 } satisfies Record<ErrorCode, number>;

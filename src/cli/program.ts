@@ -11,6 +11,7 @@ import { addFileCommands } from "./file-commands.ts";
 import { addInfoCommands, addVersionCommand } from "./info-commands.ts";
 import { addNodeCommand } from "./node-command.ts";
 import { addPluginCommand } from "./plugin-command.ts";
+import { addPaymentsCommands } from "./payments-commands.ts";
 import { addPluginsCommands } from "./plugins-commands.ts";
 import { reportError } from "./report-error.ts";
 import { addShardsCommands } from "./shards-commands.ts";
@@ -51,6 +52,7 @@ export function createProgram(cli: CliContext): Command {
   addTaskCommands(program, cli);
   addFileCommands(program, cli);
   addPluginsCommands(program, cli);
+  addPaymentsCommands(program, cli);
   addShardsCommands(program, cli);
   addInfoCommands(program, cli);
   program.commandsGroup("This machine:");

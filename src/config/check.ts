@@ -14,17 +14,18 @@ const AT_MOST = [
 
 /** What is wrong with values that are each right: a sentence a fault, with the cure. */
 export function checkTogether(config: Config): string[] {
-  return [...checkExposure(config), ...checkPairs(config), ...checkPlugins(config)];
+  return [...checkExposure(config), ...checkPayments(config), ...checkPairs(config), ...checkPlugins(config)];
 }
 
 /** Nobody serves strangers, or hands out the node, by mistake. */
-function checkExposure({ node, rpc, rest }: Config): string[] {
+function checkExposure({ node, rpc, rest, payments, prices }: Config): string[] {
   const faults: string[] = [];
+  const isPaid = payments.rpcUrls.length > 0 && hasPrice(prices);
   for (const listen of rpc.listen) {
-    if (node.open || isLoopback(parseAddress(listen)!.host)) continue;
+    if (node.open || isPaid || isLoopback(parseAddress(listen)!.host)) continue;
     faults.push(
       `rpc.listen has ${listen}, which other machines reach, and the node would serve strangers for free: set node.open (--open) to ` +
-        "allow it, or listen on 127.0.0.1",
+        "allow it, set prices and payments, or listen on 127.0.0.1",
     );
   }
   if (rest.token === undefined && !isLoopback(parseAddress(rest.listen)!.host)) {
@@ -32,6 +33,29 @@ function checkExposure({ node, rpc, rest }: Config): string[] {
       `rest.listen is ${rest.listen}, which other machines reach, without a token: set VELAS_SPHERE_REST_TOKEN or rest.tokenFile, or ` +
         "listen on 127.0.0.1",
     );
+  }
+  return faults;
+}
+
+function hasPrice({ token: _, offerMs: __, ...amounts }: Config["prices"]): boolean {
+  return Object.values(amounts).some((amount) => BigInt(amount) > 0n);
+}
+
+/** A node that takes or pays money knows where. */
+function checkPayments({ payments, prices }: Config): string[] {
+  const { rpcUrls, chainId, channels } = payments;
+  if (rpcUrls.length === 0) {
+    return hasPrice(prices)
+      ? ["prices are set without payments.rpcUrls: name the chain to be paid on, or remove them to work free of charge"]
+      : [];
+  }
+  const faults: string[] = [];
+  for (const url of rpcUrls) {
+    if (!/^https?:\/\//.test(url)) faults.push(`payments.rpcUrls has "${url}", which is no http:// or https:// URL`);
+  }
+  if (chainId === 0) faults.push("payments.rpcUrls is set without payments.chainId: set the number of the chain");
+  if (channels === "") {
+    faults.push("payments.rpcUrls is set without payments.channels: set the address of the contract");
   }
   return faults;
 }

@@ -17,6 +17,8 @@ export interface Offer {
   /** What a task gets that asks for no limits of its own; part of what it may cost at most. */
   readonly defaultTimeoutMs: number;
   readonly defaultOutputBytes: number;
+  /** The most that a streamed input may have. */
+  readonly maxInputBytes: number;
   readonly issuedAt: number;
   readonly expiresAt: number;
 }
@@ -69,6 +71,7 @@ const OFFER_FIELDS = [
   [RATES, "rates"],
   ["uint64", "defaultTimeoutMs"],
   ["uint64", "defaultOutputBytes"],
+  ["uint64", "maxInputBytes"],
   ["uint64", "issuedAt"],
   ["uint64", "expiresAt"],
 ] as const;
@@ -151,12 +154,14 @@ function marketDomain({ chainId, channels }: Settlement): TypedDomain {
   return { name: "Velas Sphere Market", chainId, verifyingContract: channels };
 }
 
-function offerValues({ provider, rates, defaultTimeoutMs, defaultOutputBytes, issuedAt, expiresAt }: Offer) {
+function offerValues(offer: Offer) {
+  const { provider, rates, defaultTimeoutMs, defaultOutputBytes, maxInputBytes, issuedAt, expiresAt } = offer;
   return {
     provider,
     rates: { ...rates },
     defaultTimeoutMs: BigInt(defaultTimeoutMs),
     defaultOutputBytes: BigInt(defaultOutputBytes),
+    maxInputBytes: BigInt(maxInputBytes),
     issuedAt: BigInt(issuedAt),
     expiresAt: BigInt(expiresAt),
   };

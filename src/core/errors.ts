@@ -35,6 +35,9 @@ export type ErrorCode =
   | "storage_locked" // another process has the data directory
   | "data_corrupt" // stored or received bytes fail their cryptographic check
   | "shards_missing" // fewer shards of a file can be read than it takes to decode it
+  | "payment_required" // the provider has no voucher that covers this
+  | "cap_reached" // it would cost more than this node may spend
+  | "chain_failed" // the chain cannot be read, or a transaction failed
   | "address_in_use" // the port is taken
   | "runtime_unsupported" // this Node or Deno version has a known fault
   | "internal"; // a fault of ours
@@ -59,6 +62,8 @@ const RETRYABLE: ReadonlySet<ErrorCode> = new Set([
   "interrupted",
   "storage_full",
   "shards_missing",
+  "payment_required",
+  "chain_failed",
 ]);
 
 /**

@@ -13,6 +13,8 @@ export * from "./log.ts";
 export * from "./metrics.ts";
 export * from "./node-info.ts";
 export * from "./permissions.ts";
+export * from "./payment-store.ts";
+export * from "./payment.ts";
 export * from "./plugin.ts";
 export * from "./price.ts";
 export * from "./runtime.ts";

@@ -4,9 +4,11 @@ import { createRpcServer, type RpcServer, type RpcServerOptions } from "../rpc/m
 import { readTlsFiles } from "./tls-files.ts";
 
 /** What the RPC ports serve. */
-export interface RpcParts
-  extends
-    Pick<RpcServerOptions, "tasks" | "node" | "health" | "files" | "storage" | "authenticator" | "log" | "metrics"> {
+export interface RpcParts extends
+  Pick<
+    RpcServerOptions,
+    "tasks" | "node" | "health" | "files" | "storage" | "payments" | "authenticator" | "log" | "metrics"
+  > {
   readonly config: Config;
 }
 

@@ -1,6 +1,18 @@
 /**
  * Money. A task touches it at three places only: both sides reserve the most it may cost before it runs, the provider
- * settles what was used, the requester commits to pay it; whatever is left is released. So far there is one ledger, which
- * is free of charge.
+ * settles what was used, the requester commits to pay it; whatever is left is released.
+ *
+ * Two ledgers are free of charge. For pay, {@link Earnings} and {@link Spendings} keep a book for each channel: pure state machines
+ * (`earning-account.ts`, `spending-account.ts`) decide, `books.ts` has their newest state written once a tick, and a voucher is on disk
+ * before it is sent and before it counts. A voucher pays for more than one task, so that most tasks make no call of their own.
+ * `chain.ts` reads the chain, `transactions.ts` sends transactions so that a crash or a dropped one does no harm, `channel-calls.ts` knows the
+ * contracts. Nothing here loads viem or the WASM curve before payments are opened.
  */
+export { Books } from "./books.ts";
+export { Budget, type Caps } from "./budget.ts";
+export { loadCurve } from "./curve.ts";
+export { Earnings, isFree, storagePrice } from "./earnings.ts";
 export { type FreeLedger, freeLedger, type FreeReservation } from "./free-ledger.ts";
+export { openPayments, type Payments, type PaymentsOptions } from "./open-payments.ts";
+export { Spendings } from "./spendings.ts";
+export { Totals } from "./totals.ts";

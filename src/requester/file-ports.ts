@@ -38,14 +38,14 @@ export interface StorageOrder {
 
 /** Decides what this node may spend on files. */
 export interface StorageLedger {
-  /** Sets aside the most that an operation may cost. Throws when that is over a cap. */
-  reserve(order: StorageOrder): StorageReservation;
+  /** Sets aside the most that an operation may cost. Throws when that is over a cap. A promise when the provider has to be paid first. */
+  reserve(order: StorageOrder): StorageReservation | Promise<StorageReservation>;
 }
 
 /** Money set aside for one operation. Exactly one of its methods is called, once. */
 export interface StorageReservation {
   /** It was done: pays for the bytes that were written, read or kept, and frees the rest. */
   commit(used: { readonly bytes: number; readonly durationMs: number }): void | Promise<void>;
-  /** Frees all of it: nothing was done. */
-  release(): void;
+  /** Frees all of it: nothing was done, but it failed with this error, if any. */
+  release(error?: unknown): void;
 }

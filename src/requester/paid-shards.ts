@@ -32,10 +32,11 @@ export class PaidShards implements ShardService {
   put(source: AsyncIterable<Uint8Array>, order: PutShardOrder, ctx: CallContext): Promise<ShardReceipt> {
     return this.#paid(
       "put",
-      { bytes: order.maxBytes - (order.offset ?? 0), durationMs: order.leaseMs },
+      // An upload that was interrupted is charged once, whole, when it is finished.
+      { bytes: order.maxBytes, durationMs: order.leaseMs },
       async (paid) => {
         const receipt = await this.#options.shards.put(source, order, ctx);
-        return paid(receipt, receipt.record.sizeBytes - (order.offset ?? 0));
+        return paid(receipt, { bytes: receipt.record.sizeBytes, durationMs: order.leaseMs });
       },
     );
   }
@@ -43,16 +44,17 @@ export class PaidShards implements ShardService {
   get(id: ShardId, span: ByteSpan, ctx: CallContext): Promise<ShardBytes> {
     return this.#paid("get", { bytes: span.end - span.start, durationMs: 0 }, async (paid) => {
       const piece = await this.#options.shards.get(id, span, ctx);
-      return paid(piece, piece.bytes.length);
+      return paid(piece, { bytes: piece.bytes.length, durationMs: 0 });
     });
   }
 
   async renew(id: ShardId, leaseMs: number, ctx: CallContext): Promise<ShardReceipt> {
     const { shards } = this.#options;
-    const { sizeBytes } = await shards.stat(id, ctx);
+    const { sizeBytes, expiresAt } = await shards.stat(id, ctx);
     return await this.#paid("renew", { bytes: sizeBytes, durationMs: leaseMs }, async (paid) => {
       const receipt = await shards.renew(id, leaseMs, ctx);
-      return paid(receipt, receipt.record.sizeBytes);
+      // Only the time that is added costs.
+      return paid(receipt, { bytes: sizeBytes, durationMs: Math.max(0, receipt.record.expiresAt - expiresAt) });
     });
   }
 
@@ -82,19 +84,29 @@ export class PaidShards implements ShardService {
 
   async #paid<T>(
     action: StorageOrder["action"],
-    most: { readonly bytes: number; readonly durationMs: number },
-    work: (paid: (result: T, bytes: number) => { result: T; bytes: number }) => Promise<{ result: T; bytes: number }>,
+    most: Used,
+    work: (paid: (result: T, used: Used) => Done<T>) => Promise<Done<T>>,
   ): Promise<T> {
     const { target, provider, ledger } = this.#options;
-    const reservation = ledger.reserve({ target, provider, action, ...most });
-    let done: { result: T; bytes: number };
+    const reservation = await ledger.reserve({ target, provider, action, ...most });
+    let done: Done<T>;
     try {
-      done = await work((result, bytes) => ({ result, bytes }));
+      done = await work((result, used) => ({ result, used }));
     } catch (error) {
-      reservation.release();
+      reservation.release(error);
       throw error;
     }
-    await reservation.commit({ bytes: done.bytes, durationMs: most.durationMs });
+    await reservation.commit(done.used);
     return done.result;
   }
+}
+
+interface Used {
+  readonly bytes: number;
+  readonly durationMs: number;
+}
+
+interface Done<T> {
+  readonly result: T;
+  readonly used: Used;
 }

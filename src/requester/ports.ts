@@ -32,14 +32,17 @@ export interface TaskOrder {
 
 /** Decides what this node may spend. */
 export interface Ledger {
-  /** Sets aside the most that a task may cost. Throws when that is over a cap. */
-  reserve(order: TaskOrder): Reservation;
+  /**
+   * Sets aside the most that a task may cost. Throws when that is over a cap. Returns a promise when the provider has to be paid first; in
+   * most cases what was paid before suffices.
+   */
+  reserve(order: TaskOrder): Reservation | Promise<Reservation>;
 }
 
 /** Money set aside for one task. Exactly one of its methods is called, once. */
 export interface Reservation {
   /** The result is good: pays for what was used and frees the rest. */
   commit(usage: Usage): void | Promise<void>;
-  /** Frees all of it: the task gave nothing. */
-  release(): void;
+  /** Frees all of it: the task gave nothing, but failed with this error, if any. */
+  release(error?: unknown): void;
 }

@@ -22,7 +22,7 @@ import {
 import type { Ledger, Reservation } from "./ports.ts";
 import { misbehaved, type RequestBook } from "./request-book.ts";
 import { isDoubtful, takenError } from "./request-failures.ts";
-import { tapEvents } from "./tap-events.ts";
+import { lateEvents, tapEvents } from "./tap-events.ts";
 
 export interface RemoteTasksOptions {
   readonly target: string;
@@ -49,32 +49,20 @@ export class RemoteTasks implements TaskService {
   }
 
   async run(spec: TaskSpec, ctx: CallContext): Promise<TaskResult> {
-    const { remote, target, asSelf } = this.#options;
-    const reservation = this.#reserve(spec, spec.input.length);
-    let result: TaskResult;
     try {
-      result = await remote.run(spec, asSelf(ctx));
-      checkResult(result, { spec, target });
+      return await this.#run(spec, ctx);
     } catch (error) {
-      reservation.release();
-      throw error;
+      // The provider has not begun it. Its books or its credit were not what this node thought; now they are known.
+      if (!isUnpaid(error)) throw error;
+      return await this.#run(spec, ctx);
     }
-    await this.#commit(reservation, result.usage);
-    return result;
   }
 
   runStream(spec: TaskSpec, input: AsyncIterable<Uint8Array>, ctx: CallContext): AsyncIterable<TaskEvent> {
-    const { remote, target, asSelf } = this.#options;
-    const reservation = this.#reserve(spec, undefined);
-    let used: Usage | undefined;
-    return tapEvents(remote.runStream(spec, input, asSelf(ctx)), {
-      onEvent: (event) => {
-        if (event.type !== "state") return event;
-        if (event.task.state === "succeeded") used = event.task.usage;
-        return { ...event, task: { ...event.task, target } };
-      },
-      onClose: () => used === undefined ? reservation.release() : this.#commit(reservation, used),
-    });
+    const reserving = this.#reserve(spec, undefined);
+    return reserving instanceof Promise
+      ? lateEvents(reserving.then((reservation) => this.#runStream(spec, input, { ctx, reservation })))
+      : this.#runStream(spec, input, { ctx, reservation: reserving });
   }
 
   async submit(spec: TaskSpec, ctx: CallContext): Promise<TaskRecord> {
@@ -125,8 +113,46 @@ export class RemoteTasks implements TaskService {
     const { remote, book, target, asSelf } = this.#options;
     const { id, plugin, function: fn, contentType, priority } = request.record;
     const spec = { id, plugin, function: fn, contentType, priority, limits: request.askedLimits, input };
-    book.reserve(spec, target);
+    await book.reserve({ ...spec, target, inputBytes: input.length });
     return await book.note(request, await remote.submit(spec, asSelf(ctx)));
+  }
+
+  async #run(spec: TaskSpec, ctx: CallContext): Promise<TaskResult> {
+    const { remote, target, asSelf } = this.#options;
+    const reserving = this.#reserve(spec, spec.input.length);
+    const reservation = reserving instanceof Promise ? await reserving : reserving;
+    let result: TaskResult;
+    try {
+      result = await remote.run(spec, asSelf(ctx));
+      checkResult(result, { spec, target });
+    } catch (error) {
+      reservation.release(error);
+      throw error;
+    }
+    await this.#commit(reservation, result.usage);
+    return result;
+  }
+
+  #runStream(
+    spec: TaskSpec,
+    input: AsyncIterable<Uint8Array>,
+    { ctx, reservation }: { readonly ctx: CallContext; readonly reservation: Reservation },
+  ): AsyncIterableIterator<TaskEvent> {
+    const { remote, target, asSelf } = this.#options;
+    let ended = false;
+    let used: Usage | undefined;
+    return tapEvents(remote.runStream(spec, input, asSelf(ctx)), {
+      onEvent: (event) => {
+        if (event.type !== "state") return event;
+        ended = isEnd(event.task.state);
+        if (event.task.state === "succeeded") used = event.task.usage;
+        return { ...event, task: { ...event.task, target } };
+      },
+      onClose: () => {
+        if (used !== undefined) return this.#commit(reservation, used);
+        return reservation.release(ended ? undefined : unheard(target));
+      },
+    });
   }
 
   async #submit(spec: TaskSpec, ctx: CallContext): Promise<TaskRecord> {
@@ -171,7 +197,7 @@ export class RemoteTasks implements TaskService {
     throw takenError(id, "one that this node runs itself");
   }
 
-  #reserve(spec: TaskSpec, inputBytes: number | undefined): Reservation {
+  #reserve(spec: TaskSpec, inputBytes: number | undefined): Reservation | Promise<Reservation> {
     const { ledger, target } = this.#options;
     const { plugin, function: fn, limits } = spec;
     return ledger.reserve({ target, plugin, function: fn, limits, inputBytes });
@@ -185,6 +211,16 @@ export class RemoteTasks implements TaskService {
       this.#options.log.error("A task could not be paid", { error: toNodeError(error).message });
     }
   }
+}
+
+/** Whether the provider wants to be paid first. */
+function isUnpaid(error: unknown): boolean {
+  return error instanceof NodeError && error.code === "payment_required" && error.retryable;
+}
+
+/** Nobody knows how the task ended. */
+function unheard(target: string): NodeError {
+  return new NodeError("interrupted", `The stream of a task at ${target} was left before the task had ended`);
 }
 
 function checkResult(result: TaskResult, { spec, target }: { readonly spec: TaskSpec; readonly target: string }): void {

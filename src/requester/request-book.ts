@@ -9,7 +9,7 @@ import {
   type TaskSpec,
   toNodeError,
 } from "../core/mod.ts";
-import type { Ledger, RequestStore, Reservation } from "./ports.ts";
+import type { Ledger, RequestStore, Reservation, TaskOrder } from "./ports.ts";
 
 export interface RequestBookOptions {
   /** This node, as the requester of all its tasks. */
@@ -24,7 +24,7 @@ export interface RequestBookOptions {
 export class RequestBook {
   readonly #options: RequestBookOptions;
   /** Money for tasks whose end is not known yet, by id. */
-  readonly #reservations = new Map<string, Reservation>();
+  readonly #reservations = new Map<string, Reservation | Promise<Reservation>>();
 
   constructor(options: RequestBookOptions) {
     this.#options = options;
@@ -98,36 +98,41 @@ export class RequestBook {
     await this.#options.store.write({ type: "update", request: { ...request, record, phase: "sent" } }, {
       durable: false,
     });
-    this.#release(record.id);
+    await this.#release(record.id);
   }
 
   async remove(request: StoredRequest): Promise<void> {
     await this.#options.store.write({ type: "remove", request }, { durable: false });
-    this.#release(request.record.id);
+    await this.#release(request.record.id);
   }
 
   /** Sets aside what a submitted task may cost, until its end is known. Throws when the ledger refuses. */
-  reserve(spec: TaskSpec, target: string): void {
-    if (this.#reservations.has(spec.id)) return;
-    const { plugin, function: fn, limits, input } = spec;
-    this.#reservations.set(
-      spec.id,
-      this.#options.ledger.reserve({ target, plugin, function: fn, limits, inputBytes: input.length }),
-    );
+  async reserve({ id, ...order }: TaskOrder & { readonly id: string }): Promise<void> {
+    if (!this.#reservations.has(id)) this.#reservations.set(id, this.#options.ledger.reserve(order));
+    const reserving = this.#reservations.get(id)!;
+    if (!(reserving instanceof Promise)) return;
+    try {
+      const reservation = await reserving;
+      if (this.#reservations.get(id) === reserving) this.#reservations.set(id, reservation);
+    } catch (error) {
+      if (this.#reservations.get(id) === reserving) this.#reservations.delete(id);
+      throw error;
+    }
   }
 
-  #release(id: string): void {
-    this.#reservations.get(id)?.release();
+  async #release(id: string): Promise<void> {
+    const reservation = this.#reservations.get(id);
     this.#reservations.delete(id);
+    (await reservation)?.release();
   }
 
   async #close(record: TaskRecord): Promise<void> {
     const reservation = this.#reservations.get(record.id);
     if (reservation === undefined) return;
-    if (record.state !== "succeeded" || record.usage === undefined) return this.#release(record.id);
+    if (record.state !== "succeeded" || record.usage === undefined) return await this.#release(record.id);
     this.#reservations.delete(record.id);
     try {
-      await reservation.commit(record.usage);
+      await (await reservation).commit(record.usage);
     } catch (error) {
       this.#options.log.error("A task could not be paid", { id: record.id, error: toNodeError(error).message });
     }

@@ -37,3 +37,19 @@ export function tapEvents(source: AsyncIterable<TaskEvent>, tap: EventTap): Asyn
     },
   };
 }
+
+/** Events of a source that is still being made. */
+export function lateEvents(making: Promise<AsyncIterableIterator<TaskEvent>>): AsyncIterableIterator<TaskEvent> {
+  // Who never reads is not told that nothing came of it.
+  making.catch(() => {});
+  return {
+    next: async () => await (await making).next(),
+    return: async () => {
+      const events = await making.catch(() => undefined);
+      return await events?.return?.() ?? { done: true, value: undefined };
+    },
+    [Symbol.asyncIterator]() {
+      return this;
+    },
+  };
+}

@@ -106,6 +106,7 @@ class Requester implements TaskRequester {
       last = page.at(-1)!.record.id;
     }
     for (const requests of byTarget.values()) this.#goOn(this.#resume(requests));
+    await this.#reserveAgain();
     if (count > 0) this.#options.log.info("Sending the submissions of an earlier run again", { count });
     return count;
   }
@@ -123,6 +124,19 @@ class Requester implements TaskRequester {
     clearInterval(this.#timer);
     this.#closing.abort(new NodeError("shutting_down", "The node is stopping"));
     await Promise.all(this.#background);
+  }
+
+  /** Sets money aside again for tasks that providers have, and that will cost something when they end. */
+  async #reserveAgain(): Promise<void> {
+    let after = "";
+    do {
+      const page = await this.#options.store.list({ states: ["queued", "running"], limit: STEP, after });
+      for (const { record, phase, askedLimits } of page.requests) {
+        if (phase !== "sent") continue;
+        this.#goOn(this.#book.reserve({ ...record, limits: askedLimits, inputBytes: undefined }));
+      }
+      after = page.next;
+    } while (after !== "");
   }
 
   /** Sends requests to one provider, in turn; each until the provider has answered it. */

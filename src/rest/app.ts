@@ -13,6 +13,7 @@ import { addLegacyFileRoutes } from "./legacy-files.ts";
 import { addLegacyRoutes } from "./legacy.ts";
 import { addOperationRoutes } from "./operations.ts";
 import type { RestAppOptions } from "./options.ts";
+import { addPaymentRoutes } from "./payments.ts";
 import { addPluginRoutes } from "./plugins.ts";
 import { withStatus } from "./problem.ts";
 import { requestIdOf } from "./request-id.ts";
@@ -83,6 +84,7 @@ export function createRestApp(options: RestAppOptions): RestApp {
 
   const serveEvents = createEventStreams(options);
   addTaskRoutes(app, options, serveEvents);
+  if (options.payments !== undefined) addPaymentRoutes(app, { ...options, payments: options.payments });
   addPluginRoutes(app, options);
   addOperationRoutes(app, options);
   addLegacyRoutes(app, options);

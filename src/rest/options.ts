@@ -3,6 +3,7 @@ import type {
   FileService,
   Log,
   NodeDescriber,
+  PaymentAdmin,
   PeerDirectory,
   PluginInfo,
   RequesterId,
@@ -101,6 +102,8 @@ export interface RestAppOptions {
   readonly plugins: PluginAdmin;
   readonly node: NodeDescriber;
   readonly peers: PeerDirectory;
+  /** Without it, on a node that works free of charge, there are no routes for payments. */
+  readonly payments?: PaymentAdmin;
   readonly health: HealthSource;
   readonly metrics: MetricsRegistry;
   /** The effective configuration, for people to read; without it there is no such route. */

@@ -187,6 +187,24 @@ export const PROBLEMS = {
     explanation:
       "Fewer shards of the file can be read now than it takes to decode it. Try again when more providers are up.",
   },
+  payment_required: {
+    status: 402,
+    title: "It is not paid for",
+    explanation:
+      "The provider has no voucher that covers this. A node that has a channel to it sends one and tries again; `payments open` makes a channel.",
+  },
+  cap_reached: {
+    status: 402,
+    title: "It costs more than the node may spend",
+    explanation:
+      "A cap of the node's own would be passed: for one task, one peer or the day. Raise the cap that the detail names, or wait.",
+  },
+  chain_failed: {
+    status: 503,
+    title: "The chain cannot be used",
+    explanation:
+      "The chain's endpoints do not answer, answer for another chain, or a transaction failed. What is paid already is served meanwhile.",
+  },
   address_in_use: {
     status: 500,
     title: "The port is taken",

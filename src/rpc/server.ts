@@ -6,6 +6,7 @@ import {
   type Metrics,
   type NodeDescriber,
   NodeError,
+  type PaymentDesk,
   type ShardService,
   type TaskService,
 } from "../core/mod.ts";
@@ -20,6 +21,7 @@ import { fileRoutes, type FileRoutesOptions } from "./services/files.ts";
 import { healthRoutes, type HealthSource } from "./services/health.ts";
 import { legacyRoutes } from "./services/legacy.ts";
 import { nodeRoutes } from "./services/node.ts";
+import { paymentRoutes } from "./services/payments.ts";
 import { reflectionRoutes } from "./services/reflection.ts";
 import { storageRoutes } from "./services/storage.ts";
 import { taskRoutes } from "./services/tasks.ts";
@@ -67,6 +69,8 @@ export interface RpcServerOptions extends RouteServerOptions {
   readonly files?: FileRoutesOptions;
   /** Without it other nodes cannot keep shards here. */
   readonly storage?: ShardService;
+  /** Without it this node takes no money. */
+  readonly payments?: PaymentDesk;
 }
 
 /** A server of RPC methods. */
@@ -96,6 +100,7 @@ export function createRpcServer(options: RpcServerOptions): RpcServer {
     ...nodeRoutes(options.node),
     ...legacyRoutes(options.tasks),
     ...(options.files === undefined ? [] : fileRoutes(options.files)),
+    ...(options.payments === undefined ? [] : paymentRoutes(options.payments)),
     ...(options.storage === undefined ? [] : storageRoutes(options.storage)),
   ];
   return createRouteServer(routes, options);

@@ -6,6 +6,7 @@ import { LevelEngine } from "./level-engine.ts";
 import { MemoryEngine } from "./memory-engine.ts";
 import { MetaTable } from "./meta-table.ts";
 import { openDatabase } from "./open-database.ts";
+import { PaymentTable } from "./payment-table.ts";
 import { rebuild } from "./rebuild.ts";
 import { RequestTable } from "./request-table.ts";
 import { migrate, type Migration } from "./schema.ts";
@@ -30,6 +31,7 @@ export interface Store {
   readonly requests: RequestTable;
   readonly files: FileTable;
   readonly meta: MetaTable;
+  readonly payments: PaymentTable;
   /** Waits for writes that have been handed in, and closes the files. Using the tables afterwards throws. */
   close(): Promise<void>;
 }
@@ -75,11 +77,12 @@ function makeTables(engine: Engine, sync: boolean) {
     requests: new RequestTable(engine, commit),
     files: new FileTable(engine, commit),
     meta: new MetaTable(engine, commit),
+    payments: new PaymentTable(engine, commit),
   };
 }
 
 function asStore(
-  { commit, tasks, requests, files, meta }: ReturnType<typeof makeTables>,
+  { commit, tasks, requests, files, meta, payments }: ReturnType<typeof makeTables>,
   close: () => Promise<void>,
 ): Store {
   let closing: Promise<void> | undefined;
@@ -88,6 +91,7 @@ function asStore(
     requests,
     files,
     meta,
+    payments,
     close: () => closing ??= commit.close().then(close),
   };
 }

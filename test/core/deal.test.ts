@@ -73,6 +73,7 @@ test("digests of nested structs are viem's", () => {
       ...quote,
       defaultTimeoutMs: BigInt(quote.defaultTimeoutMs),
       defaultOutputBytes: BigInt(quote.defaultOutputBytes),
+      maxInputBytes: BigInt(quote.maxInputBytes),
       issuedAt: BigInt(quote.issuedAt),
       expiresAt: BigInt(quote.expiresAt),
     },

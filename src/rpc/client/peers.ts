@@ -5,6 +5,7 @@ import {
   type NodeInfo,
   type NodeKey,
   parseTarget,
+  type PaymentDesk,
   type PeerDirectory,
   recoverSigner,
   type ShardService,
@@ -14,6 +15,7 @@ import {
 } from "../../core/mod.ts";
 import { queryNode, type RecoverSigner } from "./node-query.ts";
 import { Peer, type PeerCallOptions } from "./peer.ts";
+import { RemoteDesk } from "./remote-desk.ts";
 import { RemoteShards } from "./remote-shards.ts";
 import { RemoteTasks } from "./remote-tasks.ts";
 import { RequestSigner } from "./request-signer.ts";
@@ -86,6 +88,8 @@ export interface Peers extends PeerDirectory {
   dial(target: string): TaskService;
   /** The shard service there. Throws like {@link dial}. */
   dialShards(target: string): ShardService;
+  /** The desk there, where it is paid. Throws like {@link dial}. */
+  dialDesk(target: string): PaymentDesk;
   info(target: string, signal: AbortSignal): Promise<NodeInfo>;
   /** Ends all connections; open calls fail with `shutting_down`. */
   close(): Promise<void>;
@@ -149,6 +153,7 @@ export function createPeers(options: PeersOptions): Peers {
   return {
     dial: (target) => find(target).tasks,
     dialShards: (target) => find(target).shards,
+    dialDesk: (target) => new RemoteDesk(find(target).peer),
     info: async (target, signal) => await queryNode(find(target).peer, recover, signal),
     close: () => pool.close(),
   };

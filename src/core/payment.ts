@@ -1,0 +1,117 @@
+import type { Offer, Quote, Receipt, Settlement, Voucher } from "./deal.ts";
+import { NodeError } from "./errors.ts";
+import type { NodeId } from "./ids.ts";
+import type { CallContext } from "./task.ts";
+import type { Hex32 } from "./typed-data.ts";
+import type { Wei } from "./wei.ts";
+
+/** An offer with the provider's signature: 65 bytes over its digest. */
+export interface SignedOffer {
+  readonly settlement: Settlement;
+  readonly offer: Offer;
+  readonly signature: Uint8Array;
+}
+
+/** A quote with the provider's signature. */
+export interface SignedQuote {
+  readonly settlement: Settlement;
+  readonly quote: Quote;
+  readonly signature: Uint8Array;
+}
+
+/** How the books of a channel stand at its payee. */
+export interface SignedAccount {
+  readonly receipt: Receipt;
+  readonly signature: Uint8Array;
+  /** How far the payee works beyond what is paid. */
+  readonly credit: Wei;
+}
+
+/**
+ * Where a provider is paid. Two things are one: the desk in this process, and the RPC client of one elsewhere. Every method throws a
+ * NodeError: `not_found` for a channel that the desk does not know, `unimplemented` for a provider that takes no money.
+ */
+export interface PaymentDesk {
+  offer(signal: AbortSignal): Promise<SignedOffer>;
+  /** Prices for the payer of a channel, which the provider looks up on the chain. Throws `failed_precondition` when the channel does not suit it. */
+  quote(channelId: Hex32, ctx: CallContext): Promise<{ readonly quote: SignedQuote; readonly account: SignedAccount }>;
+  /** Takes a voucher; one that is no higher than the last changes nothing. Throws `invalid_argument` for one that is not good. */
+  pay(voucher: Voucher, signature: Uint8Array, ctx: CallContext): Promise<SignedAccount>;
+  account(channelId: Hex32, ctx: CallContext): Promise<SignedAccount>;
+}
+
+/** One channel, as people look at it. Amounts are in the token's smallest unit. */
+export interface ChannelView {
+  readonly channelId: Hex32;
+  /** Whether this node pays on it or is paid. */
+  readonly role: "payer" | "payee";
+  readonly peer: NodeId;
+  /** Where the peer is, when this node pays it. */
+  readonly target?: string;
+  readonly token: NodeId;
+  readonly deposit: Wei;
+  /** What was charged so far. */
+  readonly charged: Wei;
+  /** The sum of the newest voucher. */
+  readonly paid: Wei;
+  /** What the payee has claimed on the chain, as far as known. */
+  readonly claimed: Wei;
+  readonly items: number;
+  readonly state: "open" | "exiting" | "closed" | "disputed";
+  /** The newest receipt that the payee signed, if any. */
+  readonly receipt?: { readonly receipt: Receipt; readonly signature: string };
+  /** The newest voucher's signature, if any. */
+  readonly voucher?: string;
+}
+
+/** What was spent to, or earned from, one peer on one day. */
+export interface DayTotal {
+  /** YYYY-MM-DD, in UTC. */
+  readonly day: string;
+  readonly direction: "spent" | "earned";
+  readonly peer: NodeId;
+  readonly amount: Wei;
+  readonly items: number;
+}
+
+/** A transaction that was mined. */
+export interface MinedTransaction {
+  readonly hash: Hex32;
+  readonly gasUsed: bigint;
+}
+
+/** What the owner of a node does with its money. Every method throws a NodeError. */
+export interface PaymentAdmin {
+  channels(): readonly ChannelView[];
+  totals(): readonly DayTotal[];
+  /** The chain, the contracts and the balances of this node. */
+  summary(): Promise<PaymentSummary>;
+  /** Opens a channel to the provider at `host:port`; returns when the provider knows it. */
+  open(target: string, amount: Wei, signal: AbortSignal): Promise<ChannelView>;
+  topUp(channelId: Hex32, amount: Wei): Promise<MinedTransaction>;
+  /** Claims what is owed, on one channel or on all that pay this node. */
+  claim(channelId?: Hex32): Promise<MinedTransaction | undefined>;
+  /** Ends a channel that pays this node. */
+  close(channelId: Hex32): Promise<MinedTransaction>;
+  /** Announces the end of a channel on which this node pays or, after the delay, ends it. */
+  exit(channelId: Hex32): Promise<MinedTransaction>;
+  /** Sends credit in the contract to an account, by default to this node. */
+  withdraw(token: NodeId, options: { readonly amount?: Wei; readonly to?: NodeId }): Promise<MinedTransaction>;
+}
+
+export interface PaymentSummary {
+  readonly chainId: number;
+  readonly channels: NodeId;
+  readonly account: NodeId;
+  /** The account's own coins. */
+  readonly balance: Wei;
+  /** What the contract holds for it. */
+  readonly credit: Wei;
+  readonly head: bigint;
+  readonly healthy: boolean;
+}
+
+/** The error of a provider that has no cover for what is asked of it. */
+export function paymentRequired(message: string, data: Readonly<Record<string, string>> = {}): NodeError {
+  return new NodeError("payment_required", message, { data });
+}

@@ -1,0 +1,68 @@
+import type { Config } from "../config/mod.ts";
+import {
+  type Clock,
+  FREE_RATES,
+  type Log,
+  NATIVE_TOKEN,
+  type NodeKey,
+  parseNodeId,
+  type PaymentDesk,
+  type PaymentStore,
+  RATE_NAMES,
+  type Rates,
+  wei,
+} from "../core/mod.ts";
+import { openPayments, type Payments } from "../payments/mod.ts";
+import { taskLimits } from "./task-parts.ts";
+
+export interface PaymentPartOptions {
+  readonly config: Config;
+  readonly key: NodeKey;
+  readonly store: PaymentStore;
+  readonly desk: (target: string) => PaymentDesk;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** Opens the node's money; nothing when no chain is configured, and then the node works free of charge. */
+export async function openPaymentPart(
+  { config, ...parts }: PaymentPartOptions,
+): Promise<Payments | undefined> {
+  const { payments, prices } = config;
+  if (payments.rpcUrls.length === 0) return undefined;
+  const limits = taskLimits(config);
+  return await openPayments({
+    ...parts,
+    rpcUrls: payments.rpcUrls,
+    chainId: payments.chainId,
+    channels: parseNodeId(payments.channels),
+    registry: payments.registry === "" ? undefined : parseNodeId(payments.registry),
+    confirmations: payments.confirmations,
+    maxHeadAgeMs: payments.maxHeadAgeMs,
+    pollMs: Math.min(15_000, payments.claimEveryMs),
+    rates: ratesOf(prices),
+    credit: { base: weiOf(payments.credit), max: weiOf(payments.maxCredit) },
+    caps: { task: weiOf(payments.capTask), peer: weiOf(payments.capPeer), day: weiOf(payments.capDay) },
+    window: weiOf(payments.window),
+    deposit: weiOf(payments.deposit),
+    exitDelay: Math.floor(payments.exitDelayMs / 1000),
+    offerMs: prices.offerMs,
+    limits: {
+      defaultTimeoutMs: limits.default.timeoutMs,
+      defaultOutputBytes: limits.default.outputBytes,
+      maxInputBytes: limits.max.inputBytes,
+    },
+    claimAt: weiOf(payments.claimAt),
+    claimEveryMs: payments.claimEveryMs,
+  });
+}
+
+function ratesOf(prices: Config["prices"]): Rates {
+  const amounts = RATE_NAMES.map((name) => [name, weiOf(prices[name])]);
+  const token = prices.token === "" ? NATIVE_TOKEN : parseNodeId(prices.token);
+  return { ...FREE_RATES, ...Object.fromEntries(amounts), token };
+}
+
+function weiOf(text: string) {
+  return wei(BigInt(text));
+}

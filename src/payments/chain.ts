@@ -1,0 +1,226 @@
+import type { PublicClient } from "viem";
+import {
+  type Clock,
+  type Hex32,
+  type Log,
+  NodeError,
+  type NodeId,
+  parseNodeId,
+  toNodeError,
+  wei,
+} from "../core/mod.ts";
+import { channelsAbi, registryAbi } from "./contracts.ts";
+import type { ChannelOnChain } from "./earning-account.ts";
+import type { ChannelReader } from "./earnings.ts";
+
+export interface ChainOptions {
+  /** HTTP endpoints of the chain, asked in this order until one answers. */
+  readonly rpcUrls: readonly string[];
+  readonly chainId: number;
+  readonly channels: NodeId;
+  readonly registry: NodeId | undefined;
+  /** How many blocks must lie on what is believed. */
+  readonly confirmations: number;
+  /** How old the newest block may be, in milliseconds; 0 for a chain that makes blocks only when there is something to put in. */
+  readonly maxHeadAgeMs: number;
+  readonly pollMs: number;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** What a provider says of itself in the registry. */
+export interface RegistryEvent {
+  readonly node: NodeId;
+  /** Empty when it took its profile back. */
+  readonly url: string;
+  readonly region: string;
+  readonly block: bigint;
+}
+
+const ZERO = "0x0000000000000000000000000000000000000000";
+
+/** How far the head may fall back before the endpoint is taken for one that lies or is far behind. */
+const MAX_FALL = 64n;
+
+/**
+ * Reads the chain. Endpoints are tried in order; one that answers for another chain, or with a head that is old or falls far back, makes
+ * the chain unhealthy: no credit is given on its word, and what is paid already is served on.
+ */
+export class Chain implements ChannelReader {
+  readonly client: PublicClient;
+  readonly #options: ChainOptions;
+  readonly #timer: NodeJS.Timeout;
+  #head = 0n;
+  #seenAt = -Infinity;
+  #checked = false;
+  #problem: string | undefined = "it was not asked yet";
+
+  private constructor(client: PublicClient, options: ChainOptions) {
+    this.client = client;
+    this.#options = options;
+    this.#timer = setInterval(() => void this.poll(), options.pollMs);
+    this.#timer.unref();
+  }
+
+  /** Connects. Throws `config_invalid` for another chain, or an address without code; a chain that is down is no error yet. */
+  static async open(options: ChainOptions): Promise<Chain> {
+    const { createPublicClient, fallback, http } = await import("viem");
+    const transport = fallback(
+      options.rpcUrls.map((url) => http(url, { timeout: 10_000, retryCount: 1, retryDelay: 200 })),
+      { retryCount: 1 },
+    );
+    const chain = new Chain(createPublicClient({ transport, pollingInterval: 500, cacheTime: 0 }), options);
+    try {
+      await chain.poll();
+      if (chain.#problem !== undefined) options.log.warn("The chain cannot be used now", { problem: chain.#problem });
+      return chain;
+    } catch (error) {
+      chain.close();
+      throw error;
+    }
+  }
+
+  get head(): bigint {
+    return this.#head;
+  }
+
+  healthy(): boolean {
+    const { clock, pollMs } = this.#options;
+    return this.#problem === undefined && clock.now() - this.#seenAt < 5 * pollMs + 15_000;
+  }
+
+  /** Looks at the head. Throws `config_invalid` as {@link open} does, and nothing else. */
+  async poll(): Promise<void> {
+    const { clock, maxHeadAgeMs, log } = this.#options;
+    const before = this.#problem;
+    try {
+      if (!this.#checked) await this.#check();
+      const block = await this.client.getBlock({ blockTag: "latest" });
+      const ageMs = clock.now() - Number(block.timestamp) * 1000;
+      if (block.number + MAX_FALL < this.#head) {
+        this.#problem = `its head fell from block ${this.#head} to ${block.number}`;
+        // A chain that stays there is a chain that was reorganised: believe it next time.
+        this.#head = block.number;
+        return;
+      }
+      this.#problem = maxHeadAgeMs > 0 && ageMs > maxHeadAgeMs
+        ? `its newest block is ${Math.round(ageMs / 1000)} s old (payments.maxHeadAge)`
+        : undefined;
+      this.#head = block.number;
+      this.#seenAt = clock.now();
+    } catch (error) {
+      if (error instanceof NodeError && error.code === "config_invalid") throw error;
+      this.#problem = `no endpoint answers (${shortOf(error)})`;
+    } finally {
+      if (before !== undefined && this.#problem === undefined) log.debug("The chain can be used");
+      else if (before === undefined && this.#problem !== undefined) {
+        log.warn("The chain cannot be used now: no credit is given until it can", { problem: this.#problem });
+      }
+    }
+  }
+
+  async channelOf(id: Hex32): Promise<ChannelOnChain | undefined> {
+    const { channels, confirmations } = this.#options;
+    const found = await this.read(async () => {
+      const head = await this.client.getBlockNumber({ cacheTime: 0 });
+      const depth = BigInt(confirmations);
+      return await this.client.readContract({
+        address: channels,
+        abi: channelsAbi,
+        functionName: "channelOf",
+        args: [id],
+        blockNumber: head > depth ? head - depth : 0n,
+      });
+    });
+    if (found.payer === ZERO) return undefined;
+    return {
+      payer: parseNodeId(found.payer),
+      signer: parseNodeId(found.signer),
+      token: parseNodeId(found.token),
+      deposit: wei(found.deposit),
+      claimed: wei(found.claimed),
+      exitDelay: found.exitDelay,
+      exitAt: Number(found.exitAt),
+    };
+  }
+
+  /** What registered and deregistered from a block on, up to as deep as this node believes, in order. */
+  async registryEvents(
+    fromBlock: bigint,
+  ): Promise<{ readonly events: readonly RegistryEvent[]; readonly next: bigint }> {
+    const { registry, confirmations } = this.#options;
+    if (registry === undefined) return { events: [], next: fromBlock };
+    return await this.read(async () => {
+      const head = await this.client.getBlockNumber({ cacheTime: 0 });
+      const last = head - BigInt(confirmations);
+      if (last < fromBlock) return { events: [], next: fromBlock };
+      const toBlock = last < fromBlock + 9_999n ? last : fromBlock + 9_999n; // what public endpoints answer at once
+      const logs = await this.client.getContractEvents({
+        address: registry,
+        abi: registryAbi,
+        fromBlock,
+        toBlock,
+        strict: true,
+      });
+      const events = logs.flatMap((log): RegistryEvent[] => {
+        if (log.eventName === "Registered") {
+          const { node, url, region } = log.args;
+          const text = Buffer.from(region.slice(2), "hex").toString().replace(/\0+$/, "");
+          return [{
+            node: parseNodeId(node),
+            url,
+            region: /^[\x20-\x7e]*$/.test(text) ? text : "",
+            block: log.blockNumber,
+          }];
+        }
+        if (log.eventName === "Deregistered") {
+          return [{ node: parseNodeId(log.args.node), url: "", region: "", block: log.blockNumber }];
+        }
+        return [];
+      });
+      return { events, next: toBlock + 1n };
+    });
+  }
+
+  /** Runs a piece of reading; whatever goes wrong is `chain_failed`. */
+  async read<T>(work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (cause) {
+      if (cause instanceof NodeError) throw cause;
+      throw new NodeError("chain_failed", `The chain cannot be read: ${shortOf(cause)} (payments.rpcUrls)`, { cause });
+    }
+  }
+
+  close(): void {
+    clearInterval(this.#timer);
+  }
+
+  async #check(): Promise<void> {
+    const { chainId, channels, registry } = this.#options;
+    const actual = await this.client.getChainId();
+    if (actual !== chainId) {
+      throw new NodeError(
+        "config_invalid",
+        `The endpoints (payments.rpcUrls) are of chain ${actual}, and payments.chainId is ${chainId}: correct one of them`,
+      );
+    }
+    for (const [key, address] of [["channels", channels], ["registry", registry]] as const) {
+      if (address === undefined) continue;
+      const code = await this.client.getCode({ address });
+      if (code === undefined || code === "0x") {
+        throw new NodeError(
+          "config_invalid",
+          `There is no contract at ${address} on chain ${chainId}: set payments.${key} to where it was deployed`,
+        );
+      }
+    }
+    this.#checked = true;
+  }
+}
+
+/** The first line of what viem says, whose rest is a page. */
+export function shortOf(error: unknown): string {
+  const { shortMessage } = error as { shortMessage?: unknown };
+  return typeof shortMessage === "string" ? shortMessage : toNodeError(error).message.split("\n", 1)[0]!;
+}

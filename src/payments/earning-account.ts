@@ -1,0 +1,155 @@
+import {
+  type Hex32,
+  NodeError,
+  type NodeId,
+  paymentRequired,
+  type Quote,
+  type Voucher,
+  type Wei,
+  wei,
+} from "../core/mod.ts";
+
+/** A channel as the chain has it. Times are seconds since the epoch, as the contract has them. */
+export interface ChannelOnChain {
+  readonly payer: NodeId;
+  readonly signer: NodeId;
+  readonly token: NodeId;
+  readonly deposit: Wei;
+  readonly claimed: Wei;
+  readonly exitDelay: number;
+  /** When the payer may end it; 0 while it has not announced to. */
+  readonly exitAt: number;
+}
+
+/** The books of one channel that pays this node. */
+export interface EarningState {
+  readonly channelId: Hex32;
+  readonly chain: ChannelOnChain;
+  /** The newest quote; tasks that begin before it expires are charged by it. */
+  readonly quote?: Quote;
+  /** The sum of the newest voucher, and its signature. */
+  readonly paid: Wei;
+  readonly signature?: Uint8Array;
+  readonly charged: Wei;
+  readonly items: number;
+  /** The number of the last receipt. */
+  readonly sequence: number;
+  readonly closed: boolean;
+}
+
+/**
+ * The payee's side of one channel: nothing is worked on that is not covered by the newest voucher and the credit that the node chose to
+ * give. `charged` never passes that cover, because what a task costs is bounded by what was reserved for it.
+ */
+export class EarningAccount {
+  #state: EarningState;
+  #reserved = 0n;
+  /** A voucher that is being written. */
+  #held: { readonly paid: Wei; readonly signature: Uint8Array } | undefined;
+
+  constructor(state: EarningState) {
+    this.#state = state;
+  }
+
+  get state(): EarningState {
+    return this.#state;
+  }
+
+  /** Set aside for work under way. */
+  get reserved(): bigint {
+    return this.#reserved;
+  }
+
+  /** What vouchers are worth: never more than the deposit. */
+  get paid(): bigint {
+    const { paid, chain } = this.#state;
+    return paid < chain.deposit ? paid : chain.deposit;
+  }
+
+  /** What was charged and no voucher pays. */
+  get debt(): bigint {
+    const debt = this.#state.charged - this.paid;
+    return debt > 0n ? debt : 0n;
+  }
+
+  /** Sets aside the most that something may cost. Throws `payment_required` when voucher and credit do not cover it. */
+  reserve(max: Wei, credit: bigint): void {
+    const { closed, chain, channelId, charged } = this.#state;
+    if (closed || chain.exitAt > 0) {
+      throw paymentRequired(`Channel ${channelId} is ${closed ? "closed" : "ending"}: open another one`, {
+        channelId,
+        state: closed ? "closed" : "exiting",
+      });
+    }
+    const needed = charged + this.#reserved + max;
+    if (needed > this.paid + credit) {
+      throw paymentRequired(
+        `This may cost ${max} wei; ${charged} are charged, ${this.#reserved} set aside for what runs, ${this.paid} paid, and the credit is ${credit}: send a voucher over ${
+          needed - credit
+        }`,
+        { channelId, needed: String(needed - credit) },
+      );
+    }
+    this.#reserved += max;
+  }
+
+  /** Charges a part of what was set aside. */
+  settle(max: Wei, charge: Wei): Wei {
+    this.#reserved -= max;
+    const actual = charge < max ? charge : max;
+    const { charged, items } = this.#state;
+    this.#state = { ...this.#state, charged: wei(charged + actual), items: items + 1 };
+    return actual;
+  }
+
+  release(max: Wei): void {
+    this.#reserved -= max;
+  }
+
+  /**
+   * Whether a voucher, whose signature is by `signer`, is worth more than the last. Throws `invalid_argument` for one of another channel or
+   * signer, or over the deposit.
+   */
+  judge(voucher: Voucher, signer: NodeId): boolean {
+    const { channelId, chain, paid, closed } = this.#state;
+    if (voucher.channelId !== channelId) {
+      throw new NodeError("invalid_argument", `The voucher is for channel ${voucher.channelId}, not ${channelId}`);
+    }
+    if (signer !== chain.signer) {
+      throw new NodeError(
+        "invalid_argument",
+        `The voucher is signed by ${signer}, and the channel's signer is ${chain.signer}`,
+      );
+    }
+    if (voucher.cumulative > chain.deposit) {
+      throw new NodeError(
+        "invalid_argument",
+        `The voucher over ${voucher.cumulative} wei is above the channel's deposit of ${chain.deposit}: top it up first`,
+      );
+    }
+    if (closed) throw new NodeError("failed_precondition", `Channel ${channelId} is closed`);
+    return voucher.cumulative > paid;
+  }
+
+  /** Has a voucher that {@link judge} found good written with the books from now on; it counts once {@link count} is told so. */
+  hold(voucher: Voucher, signature: Uint8Array): void {
+    if (voucher.cumulative > (this.#held?.paid ?? this.#state.paid)) {
+      this.#held = { paid: voucher.cumulative, signature };
+    }
+  }
+
+  /** The voucher over this sum is on disk: it counts. */
+  count(voucher: Voucher, signature: Uint8Array): void {
+    if (voucher.cumulative > this.#state.paid) this.change({ paid: voucher.cumulative, signature });
+  }
+
+  /** What is written. */
+  get record(): EarningState {
+    const held = this.#held;
+    return held === undefined || held.paid <= this.#state.paid ? this.#state : { ...this.#state, ...held };
+  }
+
+  change(changes: Partial<EarningState>): void {
+    this.#state = { ...this.#state, ...changes };
+  }
+}

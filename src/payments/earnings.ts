@@ -1,0 +1,398 @@
+import {
+  ANONYMOUS,
+  type CallContext,
+  type ChannelView,
+  type Clock,
+  FREE_RATES,
+  type Hex32,
+  type Log,
+  maxTaskPrice,
+  NATIVE_TOKEN,
+  NodeError,
+  type NodeId,
+  type NodeKey,
+  type Offer,
+  offerDigest,
+  type PaymentDesk,
+  paymentRequired,
+  type PaymentStore,
+  priceOf,
+  quoteDigest,
+  type Rates,
+  type Receipt,
+  receiptDigest,
+  type RequesterId,
+  type Settlement,
+  type SignedAccount,
+  type SignedOffer,
+  type SignedQuote,
+  type TaskLimits,
+  taskPrice,
+  toHex,
+  type Usage,
+  type Voucher,
+  voucherDigest,
+  type Wei,
+  wei,
+  ZERO_WEI,
+} from "../core/mod.ts";
+import { randomBytes } from "node:crypto";
+import { Books, fromText, toText } from "./books.ts";
+import type { Curve } from "./curve.ts";
+import { type ChannelOnChain, EarningAccount, type EarningState } from "./earning-account.ts";
+import { Totals } from "./totals.ts";
+
+/** Reads channels from the chain, as deep in it as the node wants. */
+export interface ChannelReader {
+  /** Undefined for a channel that is not there, or not deep enough. Throws `chain_failed`. */
+  channelOf(id: Hex32): Promise<ChannelOnChain | undefined>;
+  /** Whether the chain answers and its head is of late; while it is not, no credit is given. */
+  healthy(): boolean;
+}
+
+/** How far a provider works beyond what is paid. */
+export interface CreditRule {
+  /** For everybody, also strangers. */
+  readonly base: Wei;
+  /** The most for somebody who has paid before: a tenth of what it has paid, up to this. */
+  readonly max: Wei;
+}
+
+export interface EarningsOptions {
+  readonly key: NodeKey;
+  readonly settlement: Settlement;
+  readonly rates: Rates;
+  readonly credit: CreditRule;
+  /** The limits that a task gets that asks for none, and the most input; part of the offer. */
+  readonly limits: {
+    readonly defaultTimeoutMs: number;
+    readonly defaultOutputBytes: number;
+    readonly maxInputBytes: number;
+  };
+  readonly offerMs: number;
+  /** The shortest exit delay of a channel that is taken, in seconds. */
+  readonly minExitDelay: number;
+  readonly store: PaymentStore;
+  readonly chain: ChannelReader;
+  readonly curve: Curve;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly nonce?: () => Hex32;
+}
+
+/** What work may cost at most and then costs. */
+export interface EarningReservation<Used> {
+  settle(usage: Used): void | Promise<void>;
+  release(): void;
+}
+
+interface TaskTerms {
+  readonly requester: RequesterId;
+  readonly limits: TaskLimits;
+  readonly inputBytes: number | undefined;
+}
+
+interface StorageTerms {
+  readonly requester: RequesterId;
+  readonly action: "put" | "get" | "renew";
+  readonly bytes: number;
+  readonly durationMs: number;
+}
+
+interface StorageUsage {
+  readonly writtenBytes: number;
+  readonly readBytes: number;
+  readonly byteMs: number;
+}
+
+const FREE: EarningReservation<unknown> = Object.freeze({ settle() {}, release() {} });
+
+/** The provider's side of payments: its ledgers for tasks and storage, and the desk where it is paid. */
+export class Earnings implements PaymentDesk {
+  readonly #options: EarningsOptions;
+  readonly #books: Books;
+  readonly #totals: Totals;
+  readonly #accounts = new Map<Hex32, EarningAccount>();
+  /** The channel that each payer pays on: the newest that it told of. */
+  readonly #byPayer = new Map<NodeId, EarningAccount>();
+  #offer: SignedOffer | undefined;
+
+  constructor(options: EarningsOptions, shared: { readonly books: Books; readonly totals: Totals }) {
+    this.#options = options;
+    this.#books = shared.books;
+    this.#totals = shared.totals;
+  }
+
+  /** Reads the books. */
+  async load(): Promise<void> {
+    for (const [, text] of await this.#options.store.entries("earning")) {
+      const account = new EarningAccount(fromText<EarningState>(text));
+      this.#accounts.set(account.state.channelId, account);
+      if (!account.state.closed) this.#byPayer.set(account.state.chain.payer, account);
+    }
+  }
+
+  /** For the provider of tasks. */
+  readonly tasks = {
+    reserve: (terms: TaskTerms): EarningReservation<Usage> => {
+      if (this.#isFree(terms.requester)) return FREE;
+      const { limits, inputBytes = this.#options.limits.maxInputBytes } = terms;
+      const account = this.#accountOf(terms.requester);
+      const { rates } = account.state.quote!;
+      return this.#reserve(
+        account,
+        maxTaskPrice(rates, limits, inputBytes),
+        (usage) => taskPrice(rates, usage, limits),
+      );
+    },
+  };
+
+  /** For the provider of storage. */
+  readonly storage = {
+    reserve: (terms: StorageTerms): EarningReservation<StorageUsage> => {
+      if (this.#isFree(terms.requester)) return FREE;
+      const account = this.#accountOf(terms.requester);
+      const { rates } = account.state.quote!;
+      const { action, bytes, durationMs } = terms;
+      return this.#reserve(
+        account,
+        storagePrice(rates, { action, bytes, durationMs }),
+        (usage) => priceOf(rates, { ...usage, byteMs: BigInt(Math.round(usage.byteMs)) }),
+      );
+    },
+  };
+
+  offer(_signal?: AbortSignal): Promise<SignedOffer> {
+    const { clock, offerMs, settlement, key } = this.#options;
+    const now = clock.now();
+    if (this.#offer === undefined || this.#offer.offer.expiresAt - now < offerMs / 2) {
+      const offer = this.#terms();
+      this.#offer = { settlement, offer, signature: key.signDigest(offerDigest(settlement, offer)) };
+    }
+    return Promise.resolve(this.#offer);
+  }
+
+  async quote(channelId: Hex32, _ctx: CallContext): Promise<{ quote: SignedQuote; account: SignedAccount }> {
+    const { key, settlement } = this.#options;
+    const account = await this.#refresh(channelId);
+    const { payer } = account.state.chain;
+    let quote = account.state.quote;
+    // Prices are locked until a quote expires: asking again changes nothing, so that what is on its way is charged by the same ones.
+    if (quote === undefined || quote.expiresAt - this.#options.clock.now() < this.#options.offerMs / 4) {
+      quote = { ...this.#terms(), requester: payer, channelId, nonce: (this.#options.nonce ?? randomNonce)() };
+      account.change({ quote });
+    }
+    this.#byPayer.set(payer, account);
+    const signed = this.#account(account);
+    await this.#commit(account);
+    const signature = key.signDigest(quoteDigest(settlement, quote));
+    return { quote: { settlement, quote, signature }, account: signed };
+  }
+
+  async pay(voucher: Voucher, signature: Uint8Array, _ctx: CallContext): Promise<SignedAccount> {
+    const { curve, settlement } = this.#options;
+    const account = this.#find(voucher.channelId);
+    if (voucher.cumulative > account.state.chain.deposit) await this.#refresh(voucher.channelId);
+    const signer = curve.recover(voucherDigest(settlement, voucher), signature);
+    if (account.judge(voucher, signer)) {
+      account.hold(voucher, signature);
+      await this.#commit(account);
+      account.count(voucher, signature);
+    }
+    return this.#account(account);
+  }
+
+  account(channelId: Hex32, _ctx?: CallContext): Promise<SignedAccount> {
+    return Promise.resolve(this.#account(this.#find(channelId)));
+  }
+
+  /** Channels that pay this node, with what is known of them. */
+  views(): readonly ChannelView[] {
+    return [...this.#accounts.values()].map(({ state }) => ({
+      channelId: state.channelId,
+      role: "payee",
+      peer: state.chain.payer,
+      token: state.chain.token,
+      deposit: state.chain.deposit,
+      charged: state.charged,
+      paid: state.paid,
+      claimed: state.chain.claimed,
+      items: state.items,
+      state: state.closed ? "closed" : state.chain.exitAt > 0 ? "exiting" : "open",
+      ...(state.signature !== undefined && { voucher: toHex(state.signature) }),
+    }));
+  }
+
+  /** What could be claimed now: vouchers that are worth more than what was claimed. */
+  claimable(): readonly {
+    readonly voucher: Voucher;
+    readonly signature: Uint8Array;
+    readonly unclaimed: bigint;
+    readonly exiting: boolean;
+  }[] {
+    return [...this.#accounts.values()].flatMap((account) => {
+      const { channelId, paid, signature, chain, closed } = account.state;
+      const unclaimed = account.paid - chain.claimed;
+      if (closed || signature === undefined || unclaimed <= 0n) return [];
+      return [{ voucher: { channelId, cumulative: paid }, signature, unclaimed, exiting: chain.exitAt > 0 }];
+    });
+  }
+
+  /** Looks at all channels again: deposits, claims, exits. A channel that is gone is closed. */
+  async refreshAll(): Promise<void> {
+    for (const { state } of [...this.#accounts.values()]) {
+      if (!state.closed) await this.#refresh(state.channelId).catch(() => {});
+    }
+  }
+
+  /** The payee's own signed word on a channel, for who asks about money owed. */
+  debtOf(payer: NodeId): bigint {
+    return this.#byPayer.get(payer)?.debt ?? 0n;
+  }
+
+  #reserve<Used>(account: EarningAccount, max: Wei, price: (usage: Used) => Wei): EarningReservation<Used> {
+    account.reserve(max, this.#creditOf(account));
+    return {
+      settle: (usage) => {
+        const amount = account.settle(max, price(usage));
+        const { channelId, chain } = account.state;
+        void this.#totals.add("earned", { peer: chain.payer, amount, items: 1 });
+        // The answer leaves only when the charge is with the system: it survives the end of the process.
+        return this.#books.touch("earning", channelId, () => toText(account.record));
+      },
+      release: () => account.release(max),
+    };
+  }
+
+  /** This node's own tasks cost nothing, and so do all of a node without prices. */
+  #isFree(requester: RequesterId): boolean {
+    return requester === this.#options.key.nodeId || isFree(this.#options.rates);
+  }
+
+  #accountOf(requester: RequesterId): EarningAccount {
+    if (requester === ANONYMOUS) {
+      throw paymentRequired("This node works for pay: sign the request with the key of the payer's channel");
+    }
+    const account = this.#byPayer.get(requester);
+    if (account === undefined) {
+      throw paymentRequired(`No channel of ${requester} pays this node: open one, then ask for a quote on it`);
+    }
+    const { quote } = account.state;
+    if (quote === undefined || quote.expiresAt <= this.#options.clock.now()) {
+      throw paymentRequired("The quote has expired: ask for another one", { channelId: account.state.channelId });
+    }
+    return account;
+  }
+
+  #creditOf(account: EarningAccount): Wei {
+    const { credit, chain } = this.#options;
+    if (!chain.healthy()) return ZERO_WEI;
+    const earned = account.paid / 10n;
+    return wei(credit.base + (earned < credit.max ? earned : credit.max));
+  }
+
+  #find(channelId: Hex32): EarningAccount {
+    const account = this.#accounts.get(channelId);
+    if (account !== undefined) return account;
+    throw new NodeError("not_found", `Channel ${channelId} is not known here: ask for a quote on it first`);
+  }
+
+  /** The account of a channel as the chain has it now. Throws when the channel does not suit this node. */
+  async #refresh(channelId: Hex32): Promise<EarningAccount> {
+    const { chain, key, settlement } = this.#options;
+    const known = this.#accounts.get(channelId);
+    if (known === undefined && !channelId.startsWith(key.nodeId.toLowerCase())) {
+      throw new NodeError("failed_precondition", `Channel ${channelId} pays another node than ${key.nodeId}`);
+    }
+    const found = await chain.channelOf(channelId);
+    if (found === undefined) {
+      if (known === undefined) {
+        throw new NodeError(
+          "failed_precondition",
+          `Channel ${channelId} is not in ${settlement.channels} on chain ${settlement.chainId}, or not deep enough yet: try again later`,
+          { retryable: true },
+        );
+      }
+      known.change({ closed: true });
+    } else if (known === undefined) {
+      this.#check(channelId, found);
+      const account = this.#accounts.get(channelId) ??
+        new EarningAccount({
+          channelId,
+          chain: found,
+          paid: ZERO_WEI,
+          charged: ZERO_WEI,
+          items: 0,
+          sequence: 0,
+          closed: false,
+        });
+      this.#accounts.set(channelId, account);
+      return account;
+    } else {
+      known.change({ chain: found });
+    }
+    void this.#books.touch("earning", channelId, () => toText(known!.record));
+    return known!;
+  }
+
+  #check(channelId: Hex32, { token, exitDelay, exitAt }: ChannelOnChain): void {
+    const { rates, minExitDelay } = this.#options;
+    const refuse = (why: string) => new NodeError("failed_precondition", `Channel ${channelId} is not taken: ${why}`);
+    if (token.toLowerCase() !== rates.token.toLowerCase()) {
+      throw refuse(
+        `it pays in ${token === NATIVE_TOKEN ? "the chain's coin" : token}, and prices are in ${rates.token}`,
+      );
+    }
+    if (exitDelay < minExitDelay) throw refuse(`its exit delay is ${exitDelay} s, and ${minExitDelay} s is the least`);
+    if (exitAt > 0) throw refuse("its payer has announced its end");
+  }
+
+  #terms(): Offer {
+    const { key, rates, limits, clock, offerMs } = this.#options;
+    const now = clock.now();
+    return { provider: key.nodeId, rates, ...limits, issuedAt: now, expiresAt: now + offerMs };
+  }
+
+  #account(account: EarningAccount): SignedAccount {
+    const { key, settlement, clock } = this.#options;
+    const { channelId, charged, paid, items, sequence } = account.state;
+    const receipt: Receipt = { channelId, sequence: sequence + 1, charged, paid, items, issuedAt: clock.now() };
+    account.change({ sequence: receipt.sequence });
+    void this.#books.touch("earning", channelId, () => toText(account.record));
+    return {
+      receipt,
+      signature: key.signDigest(receiptDigest(settlement, receipt)),
+      credit: this.#creditOf(account),
+    };
+  }
+
+  #commit(account: EarningAccount): Promise<void> {
+    return this.#books.commit([{ kind: "earning", key: account.state.channelId, text: toText(account.record) }]);
+  }
+}
+
+/** What a storage operation costs: both sides of a deal call this. */
+export function storagePrice(
+  rates: Rates,
+  { action, bytes, durationMs }: {
+    readonly action: "put" | "get" | "renew";
+    readonly bytes: number;
+    readonly durationMs: number;
+  },
+): Wei {
+  const byteMs = action === "get" ? 0n : BigInt(bytes) * BigInt(Math.round(durationMs));
+  return priceOf(rates, {
+    byteMs,
+    ...(action === "put" && { writtenBytes: bytes }),
+    ...(action === "get" && { readBytes: bytes }),
+  });
+}
+
+/** Whether nothing costs anything. */
+export function isFree(rates: Rates): boolean {
+  return (Object.keys(FREE_RATES) as (keyof Rates)[]).every((name) => name === "token" || rates[name] === 0n);
+}
+
+function randomNonce(): Hex32 {
+  return toHex(randomBytes(32));
+}

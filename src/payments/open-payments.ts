@@ -1,0 +1,239 @@
+import type { TransactionReceipt } from "viem";
+import {
+  type ChannelView,
+  type Clock,
+  type Hex32,
+  type Log,
+  type MinedTransaction,
+  NATIVE_TOKEN,
+  NodeError,
+  type NodeId,
+  type NodeKey,
+  type PaymentAdmin,
+  type PaymentDesk,
+  type PaymentStore,
+  type PaymentSummary,
+  type Rates,
+  toNodeError,
+  type Wei,
+  wei,
+} from "../core/mod.ts";
+import { Books } from "./books.ts";
+import { Budget, type Caps } from "./budget.ts";
+import { Chain, type ChainOptions } from "./chain.ts";
+import { ChannelCalls } from "./channel-calls.ts";
+import { loadCurve } from "./curve.ts";
+import { type CreditRule, Earnings, type EarningsOptions } from "./earnings.ts";
+import { Spendings } from "./spendings.ts";
+import { Totals } from "./totals.ts";
+import { type Purpose, Transactions } from "./transactions.ts";
+
+export interface PaymentsOptions extends Omit<ChainOptions, "clock" | "log"> {
+  readonly key: NodeKey;
+  readonly store: PaymentStore;
+  readonly rates: Rates;
+  readonly credit: CreditRule;
+  readonly caps: Caps;
+  readonly window: Wei;
+  /** The deposit of channels that are opened when needed; 0 opens none. */
+  readonly deposit: Wei;
+  /** The exit delay of channels that this node opens, and the least of those that it takes, in seconds. */
+  readonly exitDelay: number;
+  readonly offerMs: number;
+  readonly limits: EarningsOptions["limits"];
+  /** In a token other than the chain's coin, what is claimed at once when this much is unclaimed. */
+  readonly claimAt: Wei;
+  readonly claimEveryMs: number;
+  readonly desk: (target: string) => PaymentDesk;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** The money of a node. */
+export interface Payments {
+  readonly earnings: Earnings;
+  readonly spendings: Spendings;
+  readonly admin: PaymentAdmin;
+  readonly chain: Chain;
+  readonly calls: ChannelCalls;
+  /** Claims what it is worth to claim, and everything of payers that are leaving. Runs by itself too. */
+  claimDue(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** Gas of a claim, for deciding when one is worth it. */
+const CLAIM_GAS = 45_000n;
+/** A claim should move at least this many times what it costs. */
+const CLAIM_WORTH = 20n;
+
+/** Opens the books, connects to the chain, and takes up what an earlier process left. */
+export async function openPayments(options: PaymentsOptions): Promise<Payments> {
+  const { key, store, clock, log, channels, chainId, exitDelay } = options;
+  const settlement = { chainId, channels };
+  const [chain, curve] = await Promise.all([Chain.open(options), loadCurve()]);
+  const books = new Books(store);
+  const totals = new Totals(books, clock);
+  const shared = { books, totals, budget: new Budget(options.caps, totals) };
+  const earnings = new Earnings({ ...options, settlement, chain, curve, minExitDelay: exitDelay }, shared);
+  const transactions = new Transactions({
+    ...options,
+    client: chain.client,
+    onMined: (purpose, receipt) => mined(purpose, receipt),
+  });
+  const calls = new ChannelCalls({ ...options, chain, transactions, self: key.nodeId });
+  const spendings = new Spendings({
+    ...options,
+    settlement,
+    curve,
+    openChannel: async ({ target, payee, token, amount }) => {
+      await calls.open({ payee, token, amount, exitDelay }, { kind: "open", target, payee, token });
+    },
+  }, shared);
+
+  const mined = async (purpose: Purpose, receipt: TransactionReceipt) => {
+    if (purpose.kind !== "open") return;
+    const { target, payee, token } = purpose as Purpose & { target: string; payee: NodeId; token: NodeId };
+    for (const { id, amount } of await calls.openedIn(receipt)) {
+      await spendings.adopt(target, { channelId: id, provider: payee, token, deposit: wei(amount) });
+    }
+  };
+
+  await Promise.all([totals.load(store), earnings.load(), spendings.load()]);
+  await transactions.resume();
+
+  let claiming: Promise<unknown> = Promise.resolve();
+  const oneAfterTheOther = <T>(work: () => Promise<T>): Promise<T> => {
+    const result = claiming.catch(() => {}).then(work);
+    claiming = result;
+    return result;
+  };
+
+  const claim = (which: (one: ReturnType<Earnings["claimable"]>[number]) => boolean) =>
+    oneAfterTheOther(async () => {
+      const due = earnings.claimable().filter(which);
+      if (due.length === 0) return undefined;
+      const receipt = await calls.claim(due);
+      await earnings.refreshAll();
+      return receipt;
+    });
+
+  const claimDue = async () => {
+    if (!chain.healthy()) return;
+    await earnings.refreshAll();
+    const gasPrice = await chain.read(() => chain.client.getGasPrice());
+    const worth = options.rates.token === NATIVE_TOKEN ? CLAIM_GAS * gasPrice * CLAIM_WORTH : options.claimAt;
+    await claim(({ unclaimed, exiting }) => exiting || unclaimed > worth);
+  };
+
+  const timer = setInterval(() => {
+    claimDue().catch((error) => log.warn("Nothing was claimed", { error: toNodeError(error).message }));
+  }, options.claimEveryMs);
+  timer.unref();
+
+  const admin = makeAdmin({ options, earnings, spendings, calls, chain, totals, claim, oneAfterTheOther });
+  return {
+    earnings,
+    spendings,
+    admin,
+    chain,
+    calls,
+    claimDue,
+    close: async () => {
+      clearInterval(timer);
+      transactions.close();
+      await spendings.close();
+      await Promise.allSettled([claiming]);
+      chain.close();
+    },
+  };
+}
+
+interface AdminParts {
+  readonly options: PaymentsOptions;
+  readonly earnings: Earnings;
+  readonly spendings: Spendings;
+  readonly calls: ChannelCalls;
+  readonly chain: Chain;
+  readonly totals: Totals;
+  claim(which: (one: ReturnType<Earnings["claimable"]>[number]) => boolean): Promise<TransactionReceipt | undefined>;
+  oneAfterTheOther<T>(work: () => Promise<T>): Promise<T>;
+}
+
+function makeAdmin(parts: AdminParts): PaymentAdmin {
+  const { options, earnings, spendings, calls, chain, totals, claim, oneAfterTheOther } = parts;
+  const { key, channels, chainId, clock } = options;
+  const views = () => [...spendings.views(), ...earnings.views()];
+  const find = (channelId: Hex32, role?: ChannelView["role"]): ChannelView => {
+    const found = views().find((view) => view.channelId === channelId && (role === undefined || view.role === role));
+    if (found !== undefined) return found;
+    throw new NodeError(
+      "not_found",
+      `No channel ${channelId} ${role === "payee" ? "pays this node" : "is in the books"}`,
+    );
+  };
+  return {
+    channels: views,
+    totals: () => totals.list(),
+    summary: async (): Promise<PaymentSummary> => ({
+      chainId,
+      channels,
+      account: key.nodeId,
+      balance: wei(await chain.read(() => chain.client.getBalance({ address: key.nodeId }))),
+      credit: wei(await calls.credit(options.rates.token)),
+      head: chain.head,
+      healthy: chain.healthy(),
+    }),
+    open: (target, amount, signal) => spendings.open(target, amount, signal),
+    topUp: async (channelId, amount) => {
+      const { token, deposit, role } = find(channelId);
+      const receipt = await calls.topUp(channelId, { token, amount });
+      if (role === "payer") await spendings.note(channelId, { deposit: wei(deposit + amount) });
+      return shown(receipt);
+    },
+    claim: async (channelId) => {
+      await earnings.refreshAll();
+      const receipt = await claim(({ voucher }) => channelId === undefined || voucher.channelId === channelId);
+      return receipt && shown(receipt);
+    },
+    close: async (channelId) => {
+      find(channelId, "payee");
+      const receipt = await oneAfterTheOther(() =>
+        calls.close(channelId, earnings.claimable().find(({ voucher }) => voucher.channelId === channelId))
+      );
+      await earnings.refreshAll();
+      return shown(receipt);
+    },
+    exit: async (channelId) => {
+      find(channelId, "payer");
+      const known = await chain.channelOf(channelId);
+      if (known === undefined) {
+        await spendings.note(channelId, { state: "closed" });
+        throw new NodeError("failed_precondition", `Channel ${channelId} has ended already`);
+      }
+      if (known.exitAt === 0) {
+        // From here on nothing is signed for it.
+        await spendings.note(channelId, { state: "exiting" });
+        return shown(await calls.startExit(channelId));
+      }
+      if (known.exitAt * 1000 > clock.now()) {
+        throw new NodeError(
+          "failed_precondition",
+          `Channel ${channelId} can be ended from ${new Date(known.exitAt * 1000).toISOString()} on`,
+          { data: { exitAt: known.exitAt } },
+        );
+      }
+      const receipt = await calls.finishExit(channelId);
+      await spendings.note(channelId, { state: "closed" });
+      return shown(receipt);
+    },
+    withdraw: async (token, { amount, to = key.nodeId }) => {
+      const held = await calls.credit(token);
+      if (held === 0n) throw new NodeError("failed_precondition", "There is nothing to withdraw: claim first");
+      return shown(await calls.withdraw(token, to, amount ?? wei(held)));
+    },
+  };
+}
+
+function shown({ transactionHash, gasUsed }: TransactionReceipt): MinedTransaction {
+  return { hash: transactionHash, gasUsed };
+}

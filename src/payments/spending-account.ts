@@ -1,0 +1,141 @@
+import { type Hex32, NodeError, type NodeId, type Quote, type SignedAccount, type Wei, wei } from "../core/mod.ts";
+
+/** The books of one channel on which this node pays. */
+export interface SpendingState {
+  readonly channelId: Hex32;
+  readonly target: string;
+  readonly provider: NodeId;
+  readonly token: NodeId;
+  readonly deposit: Wei;
+  /** The sum of the newest voucher that was signed, and its signature. */
+  readonly signed: Wei;
+  readonly signature?: Uint8Array;
+  /** The sum of the newest voucher that the provider has acknowledged. */
+  readonly acknowledged: Wei;
+  /** What was charged by this node's own reckoning. */
+  readonly spent: Wei;
+  readonly items: number;
+  readonly quote?: Quote;
+  /** The provider's newest word on the account. */
+  readonly account?: SignedAccount;
+  readonly state: "open" | "exiting" | "closed" | "disputed";
+}
+
+/**
+ * The payer's side of one channel. What is signed away is bounded by what was reserved within the caps, and by the window that is paid ahead
+ * of need so that not every task waits for a voucher.
+ */
+export class SpendingAccount {
+  #state: SpendingState;
+  #reserved = 0n;
+  /** What failed calls may have cost all the same: the provider may have done the work and its answer been lost. */
+  #doubtful = 0n;
+  /** Whether the provider's books are to be asked for before anything else. */
+  isStale = true;
+  /** Counts what moves the books, so that an answer that something overtook is known as such. */
+  #version = 0;
+
+  constructor(state: SpendingState) {
+    this.#state = state;
+  }
+
+  get state(): SpendingState {
+    return this.#state;
+  }
+
+  get reserved(): bigint {
+    return this.#reserved;
+  }
+
+  get version(): number {
+    return this.#version;
+  }
+
+  /** The prices for what begins now; undefined when a new quote is needed. */
+  quoteAt(nowMs: number): Quote | undefined {
+    const { quote } = this.#state;
+    return quote !== undefined && quote.expiresAt > nowMs ? quote : undefined;
+  }
+
+  /** Whether the provider will work for `more` wei without another voucher. */
+  covers(more: bigint): boolean {
+    const { spent, acknowledged, account } = this.#state;
+    return spent + this.#reserved + this.#doubtful + more <= acknowledged + (account?.credit ?? 0n);
+  }
+
+  /**
+   * The sum of the voucher that pays for what is reserved and `more`, and for `window` ahead where the deposit has room. Throws
+   * `payment_required` when the deposit does not suffice.
+   */
+  nextVoucher(more: bigint, window: bigint): Wei {
+    const { spent, deposit, signed, channelId } = this.#state;
+    const needed = spent + this.#reserved + this.#doubtful + more;
+    if (needed > deposit) {
+      throw new NodeError(
+        "payment_required",
+        `Channel ${channelId} holds ${deposit} wei, and ${needed} are needed: top it up (payments topup) or wait for what runs`,
+        { data: { channelId, deposit: String(deposit), needed: String(needed) }, retryable: this.#reserved > 0n },
+      );
+    }
+    const sum = needed + window < deposit ? needed + window : deposit;
+    return wei(sum > signed ? sum : signed);
+  }
+
+  reserve(max: Wei): void {
+    this.#version++;
+    this.#reserved += max;
+  }
+
+  /** The work was good and cost this; returns what is counted. */
+  commit(max: Wei, charge: Wei): Wei {
+    this.#version++;
+    this.#reserved -= max;
+    const actual = charge < max ? charge : max;
+    const { spent, items } = this.#state;
+    this.#state = { ...this.#state, spent: wei(spent + actual), items: items + 1 };
+    return actual;
+  }
+
+  /** The work gave nothing, though the provider may think otherwise when the failure is `doubtful`. */
+  release(max: Wei, doubtful: boolean): void {
+    this.#version++;
+    this.#reserved -= max;
+    if (doubtful) {
+      this.#doubtful += max;
+      this.isStale = true;
+    }
+  }
+
+  /**
+   * Compares books with the provider's word. A charge that this node does not know is taken over when a lost answer explains it; it was
+   * signed for at most what was reserved. One beyond that ends all payment: the state becomes `disputed`. Returns by how much `spent` moved.
+   */
+  reconcile(
+    account: SignedAccount,
+    options: { readonly afterRestart: boolean; readonly sinceVersion: number },
+  ): bigint {
+    const { receipt } = account;
+    const known = this.#state.account?.receipt.sequence ?? 0;
+    if (receipt.sequence < known) return 0n; // an answer that was overtaken
+    const { spent, signed } = this.#state;
+    // What ran when an earlier process of this node ended was never signed for beyond `signed`.
+    const restarted = options.afterRestart && signed + account.credit > spent ? signed + account.credit - spent : 0n;
+    const room = this.#reserved + (this.#doubtful > restarted ? this.#doubtful : restarted);
+    const acknowledged = receipt.paid > this.#state.acknowledged ? receipt.paid : this.#state.acknowledged;
+    this.#state = { ...this.#state, account, acknowledged: acknowledged < signed ? acknowledged : signed };
+    if (receipt.charged > spent + room) {
+      this.#state = { ...this.#state, state: "disputed" };
+      return 0n;
+    }
+    // While something runs, its charge may be in the receipt before its answer is here.
+    if (this.#reserved > 0n || this.#version !== options.sinceVersion) return 0n;
+    this.isStale = false;
+    this.#doubtful = 0n;
+    this.#state = { ...this.#state, spent: receipt.charged };
+    return receipt.charged - spent;
+  }
+
+  change(changes: Partial<SpendingState>): void {
+    this.#state = { ...this.#state, ...changes };
+  }
+}

@@ -1,0 +1,540 @@
+import {
+  type CallContext,
+  type ChannelView,
+  type Clock,
+  type Hex32,
+  type Log,
+  maxTaskPrice,
+  newUlid,
+  NodeError,
+  type NodeId,
+  type NodeKey,
+  type Offer,
+  offerDigest,
+  type PaymentDesk,
+  type PaymentStore,
+  type Quote,
+  quoteDigest,
+  receiptDigest,
+  type Settlement,
+  type SignedAccount,
+  type SignedOffer,
+  type TaskLimits,
+  taskPrice,
+  toHex,
+  toNodeError,
+  type Usage,
+  voucherDigest,
+  type Wei,
+  ZERO_WEI,
+} from "../core/mod.ts";
+import { type Books, fromText, toText } from "./books.ts";
+import type { Budget } from "./budget.ts";
+import type { Curve } from "./curve.ts";
+import { isFree, storagePrice } from "./earnings.ts";
+import { SpendingAccount, type SpendingState } from "./spending-account.ts";
+import type { Totals } from "./totals.ts";
+
+export interface SpendingsOptions {
+  readonly key: NodeKey;
+  readonly settlement: Settlement;
+  /** Paid ahead of need at least; a tenth of what a task may cost is when that is more. */
+  readonly window: Wei;
+  /** The deposit of a channel that is opened when one is needed; 0 opens none by itself. */
+  readonly deposit: Wei;
+  readonly store: PaymentStore;
+  readonly curve: Curve;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Where the provider at `host:port` is paid. */
+  readonly desk: (target: string) => PaymentDesk;
+  /** Opens a channel on the chain, and calls {@link Spendings.adopt} once it is as deep as the node wants. */
+  readonly openChannel: (
+    order: { readonly target: string; readonly payee: NodeId; readonly token: NodeId; readonly amount: Wei },
+  ) => Promise<void>;
+}
+
+export interface TaskTerms {
+  readonly target: string;
+  readonly limits: Partial<TaskLimits>;
+  readonly inputBytes: number | undefined;
+}
+
+export interface StorageTerms {
+  readonly target: string;
+  readonly action: "put" | "get" | "renew";
+  readonly bytes: number;
+  readonly durationMs: number;
+}
+
+/** What work may cost at most, and then costs. */
+export interface SpendingReservation<Used> {
+  commit(usage: Used): void | Promise<void>;
+  /** With the error that ended the work, if any: one that leaves open whether it was done keeps the money apart. */
+  release(error?: unknown): void;
+}
+
+const FREE: SpendingReservation<unknown> = Object.freeze({ commit() {}, release() {} });
+
+/** Errors after which the provider cannot have charged anything. */
+const NOT_CHARGED = new Set([
+  "payment_required",
+  "invalid_argument",
+  "plugin_not_found",
+  "function_not_found",
+  "input_too_large",
+  "overloaded",
+  "plugin_failed",
+  "plugin_trapped",
+  "memory_exceeded",
+  "output_too_large",
+  "unimplemented",
+]);
+
+interface Known {
+  readonly offer: Offer | undefined;
+  readonly until: number;
+}
+
+/** For how long a provider that has no prices is not asked again. */
+const FREE_MEMORY_MS = 300_000;
+const RETRY_MS = 5_000;
+
+/** The requester's side of payments: its ledgers, and the vouchers that it sends. */
+export class Spendings {
+  readonly #options: SpendingsOptions;
+  readonly #books: Books;
+  readonly #totals: Totals;
+  readonly #budget: Budget;
+  readonly #accounts = new Map<string, SpendingAccount>();
+  /** Channels that were used before with a target, or that ended. */
+  readonly #old = new Map<Hex32, SpendingAccount>();
+  readonly #offers = new Map<string, Known>();
+  /** What waits for money to be arranged with a target, one after the other. */
+  readonly #arranging = new Map<string, Promise<void>>();
+  readonly #loaded = new Set<SpendingAccount>();
+  readonly #timer: NodeJS.Timeout;
+  #closed = false;
+
+  constructor(
+    options: SpendingsOptions,
+    shared: { readonly books: Books; readonly totals: Totals; readonly budget: Budget },
+  ) {
+    this.#options = options;
+    this.#books = shared.books;
+    this.#totals = shared.totals;
+    this.#budget = shared.budget;
+    this.#timer = setInterval(() => void this.#retry(), RETRY_MS);
+    this.#timer.unref();
+  }
+
+  /** Reads the books. */
+  async load(): Promise<void> {
+    for (const [, text] of await this.#options.store.entries("spending")) {
+      const account = new SpendingAccount(fromText<SpendingState>(text));
+      const { state, target, channelId } = account.state;
+      this.#loaded.add(account);
+      if (state === "open" && !this.#accounts.has(target)) this.#accounts.set(target, account);
+      else this.#old.set(channelId, account);
+    }
+  }
+
+  readonly tasks = {
+    reserve: (terms: TaskTerms): SpendingReservation<Usage> | Promise<SpendingReservation<Usage>> =>
+      this.#reserve(terms.target, {
+        max: (offer) =>
+          maxTaskPrice(offer.rates, limitsOf(terms.limits, offer), terms.inputBytes ?? offer.maxInputBytes),
+        price: (offer, usage: Usage) => taskPrice(offer.rates, usage, limitsOf(terms.limits, offer)),
+      }),
+  };
+
+  readonly storage = {
+    reserve: (
+      terms: StorageTerms,
+    ):
+      | SpendingReservation<{ bytes: number; durationMs: number }>
+      | Promise<SpendingReservation<{ bytes: number; durationMs: number }>> =>
+      this.#reserve(terms.target, {
+        max: ({ rates }) => storagePrice(rates, terms),
+        price: ({ rates }, usage: { bytes: number; durationMs: number }) =>
+          storagePrice(rates, { action: terms.action, ...usage }),
+      }),
+  };
+
+  /** A provider's prices, checked against its signature. Undefined for one that takes no money. */
+  async offerOf(target: string, signal: AbortSignal): Promise<Offer | undefined> {
+    const { clock, desk } = this.#options;
+    const known = this.#offers.get(target);
+    if (known !== undefined && known.until > clock.now()) return known.offer;
+    let signed: SignedOffer | undefined;
+    try {
+      signed = await desk(target).offer(signal);
+    } catch (error) {
+      if (toNodeError(error).code !== "unimplemented") throw error;
+    }
+    const offer = signed === undefined || isFree(signed.offer.rates) ? undefined : this.#checkOffer(target, signed);
+    this.#offers.set(target, { offer, until: offer?.expiresAt ?? clock.now() + FREE_MEMORY_MS });
+    return offer;
+  }
+
+  /** Opens a channel to the provider at a target, with a deposit, and makes it the one that is used. */
+  async open(target: string, amount: Wei, signal: AbortSignal): Promise<ChannelView> {
+    const offer = await this.offerOf(target, signal);
+    if (offer === undefined) {
+      throw new NodeError("failed_precondition", `${target} works free of charge: no channel is needed`);
+    }
+    await this.#options.openChannel({ target, payee: offer.provider, token: offer.rates.token, amount });
+    return viewOf(this.#accounts.get(target)!.state);
+  }
+
+  /** Takes a channel that is on the chain into the books, as the one to pay a target on. */
+  async adopt(
+    target: string,
+    channel: { readonly channelId: Hex32; readonly provider: NodeId; readonly token: NodeId; readonly deposit: Wei },
+  ): Promise<SpendingAccount> {
+    const known = this.find(channel.channelId);
+    if (known !== undefined) return known;
+    const account = new SpendingAccount({
+      ...channel,
+      target,
+      signed: ZERO_WEI,
+      acknowledged: ZERO_WEI,
+      spent: ZERO_WEI,
+      items: 0,
+      state: "open",
+    });
+    await this.#commit(account);
+    const before = this.#accounts.get(target);
+    if (before !== undefined) this.#old.set(before.state.channelId, before);
+    this.#accounts.set(target, account);
+    return account;
+  }
+
+  views(): readonly ChannelView[] {
+    return [...this.#accounts.values(), ...this.#old.values()].map(({ state }) => viewOf(state));
+  }
+
+  find(channelId: Hex32): SpendingAccount | undefined {
+    for (const account of this.#accounts.values()) if (account.state.channelId === channelId) return account;
+    return this.#old.get(channelId);
+  }
+
+  /** Notes what the chain says of a channel. */
+  async note(channelId: Hex32, changes: Pick<Partial<SpendingState>, "deposit" | "state">): Promise<void> {
+    const account = this.find(channelId);
+    if (account === undefined) return;
+    account.change(changes);
+    await this.#commit(account);
+  }
+
+  /** Pays what is owed exactly, with no window ahead, and compares books: for the end of a channel or of a day. */
+  async settleUp(target: string): Promise<void> {
+    const account = this.#accounts.get(target);
+    if (account !== undefined) await this.#arrange(target, () => this.#sync(account));
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    clearInterval(this.#timer);
+    await Promise.allSettled(this.#arranging.values());
+  }
+
+  #reserve<Used>(
+    target: string,
+    work: { max(offer: Offer): Wei; price(offer: Offer, usage: Used): Wei },
+  ): SpendingReservation<Used> | Promise<SpendingReservation<Used>> {
+    const account = this.#accounts.get(target);
+    const quote = account?.quoteAt(this.#options.clock.now());
+    if (account !== undefined && quote !== undefined && account.state.state === "open" && !account.isStale) {
+      const max = work.max(quote);
+      if (account.covers(max)) return this.#take(account, { quote, max, price: work.price });
+    } else {
+      const known = this.#offers.get(target);
+      if (known !== undefined && known.offer === undefined && known.until > this.#options.clock.now()) return FREE;
+    }
+    return this.#arranged(target, work);
+  }
+
+  /** Sets money aside once the channel, the quote and the voucher are there for it. */
+  async #arranged<Used>(
+    target: string,
+    work: { max(offer: Offer): Wei; price(offer: Offer, usage: Used): Wei },
+  ): Promise<SpendingReservation<Used>> {
+    let taken: SpendingReservation<Used> | undefined;
+    await this.#arrange(target, async () => {
+      const account = await this.#ready(target);
+      if (account === undefined) {
+        taken = FREE;
+        return;
+      }
+      const quote = account.quoteAt(this.#options.clock.now())!;
+      const max = work.max(quote);
+      const { provider } = account.state;
+      // Within the caps before anything is signed.
+      this.#budget.reserve(provider, max);
+      try {
+        if (!account.covers(max)) await this.#pay(account, max);
+        if (!account.covers(max)) throw notCredited(account);
+      } finally {
+        this.#budget.release(provider, max);
+      }
+      taken = this.#take(account, { quote, max, price: work.price });
+    });
+    return taken!;
+  }
+
+  #take<Used>(
+    account: SpendingAccount,
+    { quote, max, price }: { quote: Quote; max: Wei; price(offer: Offer, usage: Used): Wei },
+  ): SpendingReservation<Used> {
+    const { provider, channelId } = account.state;
+    this.#budget.reserve(provider, max);
+    account.reserve(max);
+    return {
+      commit: (usage) => {
+        this.#budget.release(provider, max);
+        const amount = account.commit(max, price(quote, usage));
+        void this.#totals.add("spent", { peer: provider, amount, items: 1 });
+        return this.#books.touch("spending", channelId, () => toText(account.state));
+      },
+      release: (error) => {
+        this.#budget.release(provider, max);
+        const code = error === undefined ? undefined : toNodeError(error).code;
+        account.release(max, code !== undefined && !NOT_CHARGED.has(code));
+        if (code === "payment_required") account.isStale = true;
+      },
+    };
+  }
+
+  /** The account of a target with a quote that holds and books that agree; undefined when it works free of charge. */
+  async #ready(target: string): Promise<SpendingAccount | undefined> {
+    const signal = AbortSignal.timeout(30_000);
+    let account = this.#accounts.get(target);
+    if (account === undefined || account.state.state !== "open") {
+      const offer = await this.offerOf(target, signal);
+      if (offer === undefined) return undefined;
+      const { deposit } = this.#options;
+      if (account?.state.state === "disputed") throw disputed(account);
+      const moved = [...this.#accounts.values()].find(({ state }) =>
+        state.provider === offer.provider && state.state === "open" && state.token === offer.rates.token
+      );
+      if (moved !== undefined) {
+        // The same node at another address: its channel is good there too.
+        this.#accounts.delete(moved.state.target);
+        moved.change({ target });
+        this.#accounts.set(target, moved);
+        await this.#commit(moved);
+        return await this.#ready(target);
+      }
+      if (deposit === 0n) {
+        throw new NodeError(
+          "payment_required",
+          `${target} wants to be paid and there is no channel to it: open one (payments open ${target} <amount>), or let the node do it (payments.deposit)`,
+          { data: { target }, retryable: false },
+        );
+      }
+      await this.open(target, deposit, signal);
+      account = this.#accounts.get(target)!;
+    }
+    const now = this.#options.clock.now();
+    if (account.quoteAt(now + 1000) === undefined) await this.#quote(account);
+    if (account.isStale) await this.#sync(account);
+    if (account.state.state === "disputed") throw disputed(account);
+    return account;
+  }
+
+  async #quote(account: SpendingAccount): Promise<void> {
+    const { desk, settlement, curve, clock } = this.#options;
+    const { target, channelId, provider, token } = account.state;
+    const sinceVersion = account.version;
+    const { quote: { quote, signature }, account: said } = await desk(target).quote(channelId, this.#call());
+    const wrong = quote.channelId !== channelId
+      ? "it is for another channel"
+      : quote.provider !== provider || !isSigner(curve, quoteDigest(settlement, quote), signature, provider)
+      ? `it is not signed by ${provider}`
+      : quote.requester !== this.#options.key.nodeId
+      ? "it is for another requester"
+      : quote.rates.token.toLowerCase() !== token.toLowerCase()
+      ? "it is in another token"
+      : quote.expiresAt <= clock.now()
+      ? "it has expired"
+      : undefined;
+    if (wrong !== undefined) {
+      throw new NodeError("target_misbehaved", `The quote of ${target} is refused: ${wrong}`, { data: { target } });
+    }
+    account.change({ quote });
+    this.#reconcile(account, said, sinceVersion);
+    await this.#commit(account);
+  }
+
+  /** Sends the newest voucher again if need be, and compares books. */
+  async #sync(account: SpendingAccount): Promise<void> {
+    const { desk } = this.#options;
+    const { target, channelId, signed, signature, acknowledged } = account.state;
+    const sinceVersion = account.version;
+    const said = signature !== undefined && acknowledged < signed
+      ? await desk(target).pay({ channelId, cumulative: signed }, signature, this.#call())
+      : await desk(target).account(channelId, this.#call());
+    this.#reconcile(account, said, sinceVersion);
+    await this.#commit(account);
+  }
+
+  /** Signs a voucher that covers `more`, stores it, and only then sends it. */
+  async #pay(account: SpendingAccount, more: Wei): Promise<void> {
+    const { key, settlement, desk, window: least } = this.#options;
+    const { target, channelId, provider } = account.state;
+    const wanted = least > more / 10n ? least : more / 10n;
+    const room = this.#budget.room(provider);
+    const cumulative = account.nextVoucher(more, wanted < room ? wanted : room);
+    const voucher = { channelId, cumulative };
+    const signature = key.signDigest(voucherDigest(settlement, voucher));
+    account.change({ signed: cumulative, signature });
+    await this.#commit(account);
+    const sinceVersion = account.version;
+    const said = await desk(target).pay(voucher, signature, this.#call());
+    this.#reconcile(account, said, sinceVersion);
+    await this.#commit(account);
+    if (account.state.state === "disputed") throw disputed(account);
+  }
+
+  #reconcile(account: SpendingAccount, said: SignedAccount, sinceVersion: number): void {
+    const { settlement, curve, log } = this.#options;
+    const { provider, target, channelId } = account.state;
+    if (
+      said.receipt.channelId !== channelId ||
+      !isSigner(curve, receiptDigest(settlement, said.receipt), said.signature, provider)
+    ) {
+      throw new NodeError(
+        "target_misbehaved",
+        `The receipt of ${target} is not signed by ${provider} for ${channelId}`,
+        {
+          data: { target },
+        },
+      );
+    }
+    const afterRestart = this.#loaded.has(account);
+    const moved = account.reconcile(said, { afterRestart, sinceVersion });
+    if (!account.isStale) this.#loaded.delete(account);
+    if (moved !== 0n) void this.#totals.add("spent", { peer: provider, amount: moved, items: 0 });
+    if (account.state.state === "disputed") {
+      log.warn("A provider charges more than it was asked to do; it is not paid any more", {
+        target,
+        channelId,
+        charged: String(said.receipt.charged),
+        spent: String(account.state.spent),
+      });
+    }
+  }
+
+  /** One at a time for each target. */
+  async #arrange(target: string, work: () => Promise<void>): Promise<void> {
+    const before = this.#arranging.get(target);
+    const mine = (async () => {
+      await before?.catch(() => {});
+      if (this.#closed) throw new NodeError("shutting_down", "The node is stopping");
+      await work();
+    })();
+    this.#arranging.set(target, mine);
+    try {
+      await mine;
+    } finally {
+      if (this.#arranging.get(target) === mine) this.#arranging.delete(target);
+    }
+  }
+
+  /** Vouchers that did not arrive, and work done on credit that no voucher pays yet. */
+  async #retry(): Promise<void> {
+    for (const [target, account] of this.#accounts) {
+      const { state, signed, acknowledged, spent } = account.state;
+      if (state !== "open" || this.#arranging.has(target)) continue;
+      try {
+        if (acknowledged < signed) await this.#arrange(target, () => this.#sync(account));
+        else if (spent > acknowledged && account.reserved === 0n) {
+          await this.#arrange(target, () => this.#pay(account, ZERO_WEI));
+        }
+      } catch (error) {
+        this.#options.log.debug("A voucher did not arrive; it is sent again", {
+          target,
+          error: toNodeError(error).message,
+        });
+      }
+    }
+  }
+
+  #checkOffer(target: string, { offer, settlement, signature }: SignedOffer): Offer {
+    const { settlement: own, curve, clock } = this.#options;
+    const refuse = (why: string) =>
+      new NodeError("target_misbehaved", `The offer of ${target} is refused: ${why}`, { data: { target } });
+    if (settlement.chainId !== own.chainId || settlement.channels.toLowerCase() !== own.channels.toLowerCase()) {
+      throw new NodeError(
+        "failed_precondition",
+        `${target} is paid in ${settlement.channels} on chain ${settlement.chainId}, and this node pays in ${own.channels} on ${own.chainId}`,
+      );
+    }
+    if (!isSigner(curve, offerDigest(own, offer), signature, offer.provider)) throw refuse("its signature is wrong");
+    if (offer.expiresAt <= clock.now()) throw refuse("it has expired");
+    return offer;
+  }
+
+  #commit(account: SpendingAccount): Promise<void> {
+    return this.#books.commit([{ kind: "spending", key: account.state.channelId, text: toText(account.state) }]);
+  }
+
+  #call(): CallContext {
+    const { key, clock } = this.#options;
+    return { requester: key.nodeId, signal: AbortSignal.timeout(30_000), requestId: newUlid(clock.now()) };
+  }
+}
+
+function isSigner(curve: Curve, digest: Uint8Array, signature: Uint8Array, who: NodeId): boolean {
+  try {
+    return curve.recover(digest, signature) === who;
+  } catch {
+    return false;
+  }
+}
+
+function limitsOf(
+  asked: Partial<TaskLimits>,
+  offer: Offer,
+): Pick<TaskLimits, "timeoutMs" | "outputBytes" | "instructions"> {
+  return {
+    timeoutMs: asked.timeoutMs ?? offer.defaultTimeoutMs,
+    outputBytes: asked.outputBytes ?? offer.defaultOutputBytes,
+    ...(asked.instructions !== undefined && { instructions: asked.instructions }),
+  };
+}
+
+function disputed(account: SpendingAccount): NodeError {
+  const { target, channelId } = account.state;
+  return new NodeError(
+    "failed_precondition",
+    `${target} charged more on channel ${channelId} than it was asked to do: end the channel (payments exit) and use another provider`,
+    { data: { target, channelId } },
+  );
+}
+
+function notCredited(account: SpendingAccount): NodeError {
+  return new NodeError("target_misbehaved", `${account.state.target} does not acknowledge the voucher that was sent`, {
+    data: { target: account.state.target },
+  });
+}
+
+function viewOf(state: SpendingState): ChannelView {
+  const { channelId, target, provider, token, deposit, spent, signed, items, account, signature } = state;
+  return {
+    channelId,
+    role: "payer",
+    peer: provider,
+    target,
+    token,
+    deposit,
+    charged: spent,
+    paid: signed,
+    claimed: ZERO_WEI,
+    items,
+    state: state.state,
+    ...(account !== undefined && { receipt: { receipt: account.receipt, signature: toHex(account.signature) } }),
+    ...(signature !== undefined && { voucher: toHex(signature) }),
+  };
+}

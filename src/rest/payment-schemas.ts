@@ -1,0 +1,73 @@
+import { z } from "@hono/zod-openapi";
+import { Target } from "./schemas.ts";
+
+/** An amount of money: a text, since JSON's numbers end at 2^53. */
+export const Amount = z.string().regex(/^[0-9]{1,38}$/).openapi({
+  description: "A whole number in the token's smallest unit (wei).",
+  examples: ["1000000000000000"],
+});
+export const Address = z.string().regex(/^0x[0-9a-fA-F]{40}$/).openapi({
+  examples: ["0x70997970C51812dc3A010C7d01b50e0d17dc79C8"],
+});
+export const ChannelId = z.string().regex(/^0x[0-9a-f]{64}$/).openapi({
+  description: "A channel's id, as the contract gave it.",
+  examples: ["0x70997970c51812dc3a010c7d01b50e0d17dc79c8000000000000000000000007"],
+});
+
+export const Receipt = z.strictObject({
+  channelId: ChannelId,
+  sequence: z.int().openapi({ examples: [3] }),
+  charged: Amount,
+  paid: Amount,
+  items: z.int().openapi({ examples: [42] }),
+  issuedAt: z.string().openapi({ examples: ["2027-01-15T08:00:00.000Z"] }),
+  signature: z.string().openapi({ description: "The payee's, over the EIP-712 type Receipt.", examples: ["0x…"] }),
+}).openapi("Receipt", { description: "The payee's signed word on what it has charged." });
+
+export const Channel = z.strictObject({
+  channelId: ChannelId,
+  role: z.enum(["payer", "payee"]).openapi({ description: "Whether this node pays on it, or is paid." }),
+  peer: Address.openapi({ description: "The node at the other end." }),
+  target: Target.optional(),
+  token: Address.openapi({ description: "The ERC-20, or the zero address for the chain's coin." }),
+  deposit: Amount,
+  charged: Amount.openapi({ description: "What was charged so far." }),
+  paid: Amount.openapi({ description: "The sum of the newest voucher." }),
+  claimed: Amount.openapi({ description: "What the payee has claimed on the chain, as far as this node knows." }),
+  items: z.int().openapi({ description: "Tasks and storage operations.", examples: [42] }),
+  state: z.enum(["open", "exiting", "closed", "disputed"]),
+  receipt: Receipt.optional(),
+  voucher: z.string().optional().openapi({ description: "The newest voucher's signature.", examples: ["0x…"] }),
+}).openapi("Channel", { description: "A payment channel as this node's books have it." });
+
+export const ChannelList = z.strictObject({ channels: z.array(Channel) }).openapi("ChannelList");
+
+export const DayTotal = z.strictObject({
+  day: z.string().openapi({ examples: ["2027-01-15"] }),
+  direction: z.enum(["spent", "earned"]),
+  peer: Address,
+  amount: Amount,
+  items: z.int().openapi({ examples: [42] }),
+}).openapi("DayTotal", { description: "What was spent at, or earned from, one peer on one day (UTC)." });
+
+export const DayTotalList = z.strictObject({ totals: z.array(DayTotal) }).openapi("DayTotalList");
+
+export const PaymentSummary = z.strictObject({
+  chainId: z.int().openapi({ examples: [31337] }),
+  channels: Address.openapi({ description: "The Channels contract." }),
+  account: Address.openapi({ description: "This node's account." }),
+  balance: Amount.openapi({ description: "The coins of the account." }),
+  credit: Amount.openapi({ description: "What the contract holds for it, to be withdrawn." }),
+  head: z.string().openapi({ description: "The newest block that was seen.", examples: ["1234"] }),
+  healthy: z.boolean().openapi({ description: "Whether the chain is believed now; without it no credit is given." }),
+}).openapi("PaymentSummary");
+
+export const Mined = z.strictObject({
+  hash: z.string().optional().openapi({ description: "Absent when there was nothing to do.", examples: ["0x…"] }),
+  gasUsed: z.string().optional().openapi({ examples: ["43105"] }),
+}).openapi("MinedTransaction", { description: "A transaction that was mined." });
+
+export const OpenChannel = z.strictObject({ target: Target, amount: Amount }).openapi("OpenChannel");
+export const TopUp = z.strictObject({ amount: Amount }).openapi("TopUp");
+export const Withdraw = z.strictObject({ token: Address.optional(), amount: Amount.optional(), to: Address.optional() })
+  .openapi("Withdraw");

@@ -1,0 +1,167 @@
+import { z } from "@hono/zod-openapi";
+import {
+  type ChannelView,
+  type Hex32,
+  type MinedTransaction,
+  NATIVE_TOKEN,
+  parseNodeId,
+  type PaymentAdmin,
+  wei,
+} from "../core/mod.ts";
+import { json, withCall } from "./context.ts";
+import { failures, jsonContent } from "./openapi.ts";
+import type { RestAppOptions } from "./options.ts";
+import * as schemas from "./payment-schemas.ts";
+import { addRoute, readJson, readOptionalJson } from "./routes.ts";
+import type { RestApp } from "./routes.ts";
+
+const TAGS = ["Payments"];
+const Params = z.object({ id: schemas.ChannelId });
+const PROBLEMS = ["invalid_argument", "not_found", "failed_precondition", "chain_failed"] as const;
+
+/** Money: channels, vouchers, receipts and totals, and what the owner does with them. */
+export function addPaymentRoutes(
+  app: RestApp,
+  { payments, ...options }: RestAppOptions & { readonly payments: PaymentAdmin },
+): void {
+  const { limits } = options;
+
+  addRoute(app, {
+    method: "get",
+    path: "/v1/payments",
+    tags: TAGS,
+    operationId: "getPayments",
+    summary: "See the chain and the balances",
+    responses: { 200: jsonContent(schemas.PaymentSummary, "The chain and the balances."), ...failures("chain_failed") },
+  }, async () => {
+    const summary = await payments.summary();
+    return json({
+      ...summary,
+      balance: String(summary.balance),
+      credit: String(summary.credit),
+      head: String(summary.head),
+    });
+  });
+
+  addRoute(app, {
+    method: "get",
+    path: "/v1/payments/channels",
+    tags: TAGS,
+    operationId: "listChannels",
+    summary: "List channels",
+    description: "Channels on which this node pays and is paid, with the newest voucher and receipt of each.",
+    responses: { 200: jsonContent(schemas.ChannelList, "The channels."), ...failures() },
+  }, () => json({ channels: payments.channels().map(channelJson) }));
+
+  addRoute(app, {
+    method: "get",
+    path: "/v1/payments/totals",
+    tags: TAGS,
+    operationId: "listTotals",
+    summary: "List what was spent and earned",
+    description: "By day and peer, the newest day first.",
+    responses: { 200: jsonContent(schemas.DayTotalList, "The totals."), ...failures() },
+  }, () => json({ totals: payments.totals().map((total) => ({ ...total, amount: String(total.amount) })) }));
+
+  addRoute(app, {
+    method: "post",
+    path: "/v1/payments/channels",
+    tags: TAGS,
+    operationId: "openChannel",
+    summary: "Open a channel",
+    description:
+      "Puts a deposit into a new channel to a provider. It comes back, less what was paid, when the channel ends.",
+    request: { body: { required: true, content: { "application/json": { schema: schemas.OpenChannel } } } },
+    responses: { 201: jsonContent(schemas.Channel, "The channel."), ...failures(...PROBLEMS, "target_unreachable") },
+  }, async (c) => {
+    const { target, amount } = await readJson(c, schemas.OpenChannel, limits);
+    const view = await withCall(c, options, ({ signal }) => payments.open(target, wei(BigInt(amount)), signal));
+    return json(channelJson(view), 201);
+  });
+
+  addRoute(app, {
+    method: "post",
+    path: "/v1/payments/channels/{id}/topup",
+    tags: TAGS,
+    operationId: "topUpChannel",
+    summary: "Add to a channel's deposit",
+    request: { params: Params, body: { required: true, content: { "application/json": { schema: schemas.TopUp } } } },
+    responses: { 200: jsonContent(schemas.Mined, "The transaction."), ...failures(...PROBLEMS) },
+  }, async (c, { params }) => {
+    const { amount } = await readJson(c, schemas.TopUp, limits);
+    return json(minedJson(await payments.topUp(params.id as Hex32, wei(BigInt(amount)))));
+  });
+
+  for (
+    const [verb, summary, work] of [
+      ["claim", "Claim what a channel owes", (id: Hex32) => payments.claim(id)],
+      ["close", "Claim and end a channel that pays this node", (id: Hex32) => payments.close(id)],
+      [
+        "exit",
+        "Announce the end of a channel on which this node pays, or after its delay end it",
+        (id: Hex32) => payments.exit(id),
+      ],
+    ] as const
+  ) {
+    addRoute(app, {
+      method: "post",
+      path: `/v1/payments/channels/{id}/${verb}`,
+      tags: TAGS,
+      operationId: `${verb}Channel`,
+      summary,
+      request: { params: Params },
+      responses: { 200: jsonContent(schemas.Mined, "The transaction."), ...failures(...PROBLEMS) },
+    }, async (_, { params }) => json(minedJson(await work(params.id as Hex32))));
+  }
+
+  addRoute(app, {
+    method: "post",
+    path: "/v1/payments/claim",
+    tags: TAGS,
+    operationId: "claimAll",
+    summary: "Claim what all channels owe",
+    responses: { 200: jsonContent(schemas.Mined, "The transaction."), ...failures(...PROBLEMS) },
+  }, async () => json(minedJson(await payments.claim())));
+
+  addRoute(app, {
+    method: "post",
+    path: "/v1/payments/withdraw",
+    tags: TAGS,
+    operationId: "withdraw",
+    summary: "Withdraw from the contract",
+    description:
+      "Sends what the contract holds for this node, all of it unless an amount is named, to its account or another.",
+    request: { body: { required: false, content: { "application/json": { schema: schemas.Withdraw } } } },
+    responses: { 200: jsonContent(schemas.Mined, "The transaction."), ...failures(...PROBLEMS) },
+  }, async (c) => {
+    const { token, amount, to } = await readOptionalJson(c, schemas.Withdraw, limits);
+    const mined = await payments.withdraw(token === undefined ? NATIVE_TOKEN : parseNodeId(token), {
+      ...(amount !== undefined && { amount: wei(BigInt(amount)) }),
+      ...(to !== undefined && { to: parseNodeId(to) }),
+    });
+    return json(minedJson(mined));
+  });
+}
+
+function channelJson({ receipt, ...view }: ChannelView) {
+  return {
+    ...view,
+    deposit: String(view.deposit),
+    charged: String(view.charged),
+    paid: String(view.paid),
+    claimed: String(view.claimed),
+    ...(receipt !== undefined && {
+      receipt: {
+        ...receipt.receipt,
+        charged: String(receipt.receipt.charged),
+        paid: String(receipt.receipt.paid),
+        issuedAt: new Date(receipt.receipt.issuedAt).toISOString(),
+        signature: receipt.signature,
+      },
+    }),
+  };
+}
+
+function minedJson(mined: MinedTransaction | undefined) {
+  return mined === undefined ? {} : { hash: mined.hash, gasUsed: String(mined.gasUsed) };
+}

@@ -1,0 +1,102 @@
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { startLocalChain } from "../../src/payments/local-chain.ts";
+import { test } from "../testing.ts";
+import type { TestScope } from "../testing.ts";
+import { get, type NodeProcess, post, scratch, startNode, taskThat, until } from "./harness.ts";
+
+const ETHER = 10n ** 18n;
+
+interface Channel {
+  readonly role: string;
+  readonly charged: string;
+  readonly paid: string;
+  readonly items: number;
+  readonly state: string;
+}
+
+/** A paid provider and a requester with a deposit, as processes, on a chain of their own. */
+async function startPaidPair(t: TestScope, payments: Record<string, unknown> = {}) {
+  const chain = await startLocalChain();
+  t.after(() => chain.close());
+  const folder = scratch(t);
+  const common = {
+    rpcUrls: [chain.url],
+    chainId: chain.chainId,
+    channels: chain.channels,
+    registry: chain.registry,
+    confirmations: 0,
+    maxHeadAgeMs: 0,
+    claimEveryMs: 1000,
+  };
+  const prices = { cpuSecond: "1000000", gibRead: "1000000000", minimum: "1000" };
+  const providerAt = (args: readonly string[] = []) =>
+    startNode(t, { dataDir: join(folder, "provider"), config: { payments: common, prices }, args });
+  const requesterAt = () =>
+    startNode(t, {
+      dataDir: join(folder, "requester"),
+      config: { payments: { ...common, deposit: String(ETHER), ...payments } },
+    });
+  const [provider, requester] = await Promise.all([providerAt(), requesterAt()]);
+  await chain.fund(requester.nodeId as `0x${string}`, 5n * ETHER);
+  await chain.fund(provider.nodeId as `0x${string}`, ETHER);
+  return { chain, provider, requester, providerAt, requesterAt };
+}
+
+async function channelOf(node: NodeProcess): Promise<Channel> {
+  const answer = await get<{ channels: Channel[] }>(`${node.rest}/v1/payments/channels`);
+  assert.ok(answer.channels?.length > 0, JSON.stringify(answer));
+  return answer.channels[0]!;
+}
+
+test("synchronous and asynchronous tasks are paid on one channel that opens by itself, and the books are equal", async (t) => {
+  const { provider, requester } = await startPaidPair(t);
+  for (let i = 0; i < 5; i++) {
+    const answer = await post(`${requester.rest}/task`, { target: provider.rpc, id: `s${i}`, input: "hello" });
+    assert.equal(answer.text, `{"id":"s${i}","output":"world"}`);
+  }
+  const submitted = await post(`${requester.rest}/v1/tasks`, { target: provider.rpc, id: "a1", input: "hello" });
+  assert.equal(submitted.status, 202, submitted.text);
+  await taskThat((task) => task.state === "succeeded", { rest: requester.rest, id: "a1" });
+  const [spent, earned] = await Promise.all([channelOf(requester), channelOf(provider)]);
+  assert.equal(spent.items, 6);
+  assert.equal(earned.items, 6);
+  assert.equal(spent.charged, earned.charged);
+  assert.ok(BigInt(earned.charged) >= 6000n);
+  assert.ok(BigInt(earned.paid) >= BigInt(earned.charged), "nothing was worked for that was not paid before");
+});
+
+test("kill -9 of either side loses no voucher, and the books are equal when both are back", async (t) => {
+  const { provider, requester, providerAt, requesterAt } = await startPaidPair(t);
+  const first = await post(`${requester.rest}/task`, { target: provider.rpc, id: "k1", input: "hello" });
+  assert.equal(first.status, 200, first.text);
+  const before = await channelOf(provider);
+  await Promise.all([provider.stop("SIGKILL"), requester.stop("SIGKILL")]);
+  const back = await providerAt(["--rpc-listen", provider.rpc]);
+  const asking = await requesterAt();
+  assert.deepEqual(await channelOf(back), before);
+  const second = await post(`${asking.rest}/task`, { target: back.rpc, id: "k2", input: "hello" });
+  assert.equal(second.status, 200, second.text);
+  const [spent, earned] = await Promise.all([channelOf(asking), channelOf(back)]);
+  assert.equal(earned.items, 2);
+  assert.equal(spent.charged, earned.charged);
+});
+
+test("a task over a cap is refused before anything is signed", async (t) => {
+  const { provider, requester } = await startPaidPair(t, { capTask: "10" });
+  const answer = await post(`${requester.rest}/task`, { target: provider.rpc, id: "c1", input: "hello" });
+  assert.equal(answer.status, 402, answer.text);
+  assert.match(answer.text, /payments\.capTask/);
+  const spent = await channelOf(requester);
+  assert.equal(spent.paid, "0");
+});
+
+test("the provider claims on the chain what is worth it", async (t) => {
+  const { chain, provider, requester } = await startPaidPair(t, { window: String(ETHER / 2n) });
+  await post(`${requester.rest}/task`, { target: provider.rpc, id: "w1", input: "hello" });
+  await until(async () => {
+    const channel = await channelOf(provider) as Channel & { claimed: string };
+    return BigInt(channel.claimed) > 0n ? true : undefined;
+  });
+  assert.ok(chain.url.length > 0);
+});

@@ -1,0 +1,153 @@
+import assert from "node:assert/strict";
+import { type CallContext, type Usage, voucherDigest, wei } from "../../src/core/mod.ts";
+import { test } from "../testing.ts";
+import { chainFor, ETHER, keyOf, paidNode, RATES } from "./paid-nodes.ts";
+
+const signal = new AbortController().signal;
+const LIMITS = { timeoutMs: 1000, memoryBytes: 1 << 20, outputBytes: 1000 };
+const USAGE: Usage = { wallMicros: 1000, inputBytes: 5, outputBytes: 5, instructions: 100 };
+
+function call(requester: CallContext["requester"]): CallContext {
+  return { requester, signal, requestId: "test" };
+}
+
+test("a stranger pays before it is worked for; provider and requester keep equal books; the chain pays the provider", async (t) => {
+  const chain = await chainFor(t);
+  const [payer, payee] = [keyOf(1), keyOf(2)];
+  const provider = await paidNode(t, chain, { key: payee, rates: RATES });
+  const requester = await paidNode(t, chain, { key: payer, desks: new Map([["p:1", () => provider.earnings]]) });
+
+  const terms = { requester: payer.nodeId, limits: LIMITS, inputBytes: 5 };
+  assert.throws(() => provider.earnings.tasks.reserve(terms), { code: "payment_required" });
+  const order = { target: "p:1", limits: LIMITS, inputBytes: 5 };
+  await assert.rejects(async () => await requester.spendings.tasks.reserve(order), {
+    code: "payment_required",
+    message: /payments open/,
+  });
+
+  const view = await requester.admin.open("p:1", wei(ETHER), signal);
+  assert.equal(view.deposit, ETHER);
+  for (let i = 0; i < 20; i++) {
+    const spending = await requester.spendings.tasks.reserve(order);
+    const earning = provider.earnings.tasks.reserve(terms);
+    await earning.settle(USAGE);
+    await spending.commit(USAGE);
+  }
+  await requester.spendings.settleUp("p:1");
+  const [spent] = requester.admin.channels();
+  const [earned] = provider.admin.channels();
+  assert.equal(spent!.charged, 200n);
+  assert.equal(earned!.charged, 200n);
+  assert.equal(spent!.receipt!.receipt.charged, 200n);
+  assert.ok(earned!.paid >= 200n && earned!.paid === spent!.paid);
+
+  const mined = await provider.admin.claim();
+  assert.ok(mined!.gasUsed > 0n);
+  assert.equal(provider.admin.channels()[0]!.claimed, earned!.paid);
+  assert.equal(await provider.admin.claim(), undefined, "there is nothing more to claim");
+  await provider.admin.withdraw(RATES.token, {});
+  await provider.admin.close(view.channelId);
+  assert.equal(provider.admin.channels()[0]!.state, "closed");
+  assert.throws(() => provider.earnings.tasks.reserve(terms), { code: "payment_required" });
+});
+
+test("vouchers that are forged, replayed, lower, for another channel or chain, or above the deposit pay nothing", async (t) => {
+  const chain = await chainFor(t);
+  const [payer, payee, thief] = [keyOf(1), keyOf(2), keyOf(3)];
+  const provider = await paidNode(t, chain, { key: payee, rates: RATES });
+  const requester = await paidNode(t, chain, { key: payer, desks: new Map([["p:1", () => provider.earnings]]) });
+  const { channelId } = await requester.admin.open("p:1", wei(1000n), signal);
+  const ctx = call(payer.nodeId);
+  await provider.earnings.quote(channelId, ctx);
+  const at = { chainId: chain.chainId, channels: chain.channels };
+  const pay = (cumulative: bigint, options: { key?: typeof payer; place?: typeof at } = {}) => {
+    const voucher = { channelId, cumulative: wei(cumulative) };
+    const signature = (options.key ?? payer).signDigest(voucherDigest(options.place ?? at, voucher));
+    return provider.earnings.pay(voucher, signature, ctx);
+  };
+
+  await assert.rejects(pay(10n, { key: thief }), { code: "invalid_argument" });
+  await assert.rejects(pay(10n, { place: { ...at, chainId: 1 } }), { code: "invalid_argument" });
+  await assert.rejects(pay(10n, { place: { ...at, channels: chain.registry } }), { code: "invalid_argument" });
+  await assert.rejects(pay(1001n), { code: "invalid_argument", message: /deposit/ });
+  assert.equal((await pay(500n)).receipt.paid, 500n);
+  assert.equal((await pay(500n)).receipt.paid, 500n, "a replay changes nothing");
+  assert.equal((await pay(499n)).receipt.paid, 500n, "a lower one changes nothing");
+  const other = `${channelId.slice(0, -1)}f` as typeof channelId;
+  const signature = payer.signDigest(voucherDigest(at, { channelId, cumulative: wei(600n) }));
+  await assert.rejects(provider.earnings.pay({ channelId: other, cumulative: wei(600n) }, signature, ctx), {
+    code: "not_found",
+  });
+  for (const bad of [signature.subarray(1), new Uint8Array(65), new Uint8Array(65).fill(27)]) {
+    await assert.rejects(provider.earnings.pay({ channelId, cumulative: wei(600n) }, bad, ctx), {
+      code: "invalid_argument",
+    });
+  }
+  assert.equal((await pay(1000n)).receipt.paid, 1000n);
+  await requester.admin.topUp(channelId, wei(1n));
+  assert.equal((await pay(1001n)).receipt.paid, 1001n, "after a top-up the same voucher is good");
+});
+
+test("a payer that announces its exit is not worked for any more, and what it owes is claimed", async (t) => {
+  const chain = await chainFor(t);
+  const [payer, payee] = [keyOf(1), keyOf(2)];
+  const provider = await paidNode(t, chain, { key: payee, rates: RATES });
+  const requester = await paidNode(t, chain, { key: payer, desks: new Map([["p:1", () => provider.earnings]]) });
+  const { channelId } = await requester.admin.open("p:1", wei(1000n), signal);
+  const order = { target: "p:1", limits: LIMITS, inputBytes: 5 };
+  const terms = { requester: payer.nodeId, limits: LIMITS, inputBytes: 5 };
+  const spending = await requester.spendings.tasks.reserve(order);
+  const running = provider.earnings.tasks.reserve(terms);
+
+  await requester.admin.exit(channelId);
+  await provider.claimDue();
+  await running.settle(USAGE);
+  await spending.commit(USAGE);
+  assert.throws(() => provider.earnings.tasks.reserve(terms), { code: "payment_required", message: /ending/ });
+  const [earned] = provider.admin.channels();
+  assert.equal(earned!.state, "exiting");
+  assert.ok(earned!.claimed >= earned!.charged, "the task that ran while the payer left is paid");
+  await assert.rejects(requester.admin.exit(channelId), { code: "failed_precondition", message: /from .* on/ });
+});
+
+test("a node refuses a chain with another number, and an address without a contract", async (t) => {
+  const chain = await chainFor(t);
+  await assert.rejects(paidNode(t, chain, { key: keyOf(1), chainId: 5 }), {
+    code: "config_invalid",
+    message: /chain 31337/,
+  });
+  await assert.rejects(paidNode(t, chain, { key: keyOf(1), channels: keyOf(9).nodeId }), {
+    code: "config_invalid",
+    message: /no contract/,
+  });
+});
+
+test("an endpoint that is down is passed over for the next; with none, nothing new is credited and what is paid is served", async (t) => {
+  const chain = await chainFor(t);
+  const [payer, payee] = [keyOf(1), keyOf(2)];
+  const provider = await paidNode(t, chain, {
+    key: payee,
+    rates: RATES,
+    credit: { base: wei(100n), max: wei(0n) },
+    rpcUrls: ["http://127.0.0.1:1", chain.url],
+  });
+  const requester = await paidNode(t, chain, { key: payer, desks: new Map([["p:1", () => provider.earnings]]) });
+  await requester.admin.open("p:1", wei(1000n), signal);
+  const terms = { requester: payer.nodeId, limits: LIMITS, inputBytes: 5 };
+  const spending = await requester.spendings.tasks.reserve({ target: "p:1", limits: LIMITS, inputBytes: 5 });
+  await spending.commit(USAGE);
+  provider.earnings.tasks.reserve(terms).release();
+  provider.earnings.tasks.reserve({ ...terms, limits: { ...LIMITS, timeoutMs: 95_000 } }).release();
+
+  await chain.close();
+  const healthy = () => provider.chain.healthy();
+  for (let i = 0; i < 200 && healthy(); i++) {
+    await provider.chain.poll();
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  assert.equal(healthy(), false);
+  await requester.spendings.tasks.reserve({ target: "p:1", limits: LIMITS, inputBytes: 5 });
+  assert.throws(() => provider.earnings.tasks.reserve({ ...terms, limits: { ...LIMITS, timeoutMs: 95_000 } }), {
+    code: "payment_required",
+  });
+});
