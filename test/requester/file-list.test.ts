@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import fc from "fast-check";
 import type { FileQuery, StoredFile } from "../../src/core/mod.ts";
 import { listFiles } from "../../src/requester/file-list.ts";
@@ -7,7 +8,7 @@ import { test } from "../testing.ts";
 
 function file(name: string, version: number, uploading: boolean): StoredFile {
   return {
-    id: Buffer.from(`${name}/${version}`).toString("hex").padEnd(32, "0"),
+    id: createHash("sha256").update(`${name}/${version}`).digest("hex").slice(0, 32),
     name,
     version,
     contentType: "text/plain",
