@@ -146,7 +146,7 @@ async function assemble({ config, sources, log, closers, closeAll }: Assembly): 
     store,
     peers,
     ledger: payments?.spendings.storage ?? freeLedger,
-    self: key.nodeId,
+    key,
     log,
     metrics,
   });

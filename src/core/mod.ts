@@ -3,6 +3,7 @@
  * metrics) through which the outside is passed in. Nothing here imports anything local; the only I/O is
  * `runtime.ts`, which finds the program's own files.
  */
+export * from "./capability.ts";
 export * from "./clock.ts";
 export * from "./deal.ts";
 export * from "./errors.ts";

@@ -41,6 +41,8 @@ export interface StoredFile {
   readonly touchedAt: number;
   readonly warnings: readonly string[];
   readonly sharedBy?: NodeId;
+  /** For a file that was shared: the leave to read its shards. */
+  readonly capability?: string;
   /** `uploading` until it is acknowledged, then `kept`; `removed` while its shards are freed. */
   readonly phase: "uploading" | "kept" | "removed";
   /** While uploading: the header in hex, and the most bytes that each provider was told would come. */

@@ -103,6 +103,8 @@ export interface CallContext {
   readonly requester: RequesterId;
   /** Whether the requester has proven who it is, by signing the call; by default not. */
   readonly authenticated?: boolean;
+  /** Leave of somebody else, for calls about that one's shards. */
+  readonly capability?: string;
   /** Aborts when the caller goes away or its deadline passes. */
   readonly signal: AbortSignal;
   /** The caller's own deadline, in milliseconds since the epoch. */

@@ -2,7 +2,7 @@ import { hkdfSync } from "node:crypto";
 import { x25519 } from "@noble/curves/ed25519.js";
 import { formatMasterKeyFile, parseMasterKeyFile } from "../codec/mod.ts";
 import type { Config } from "../config/mod.ts";
-import { type Log, type Metrics, type NodeId, systemClock } from "../core/mod.ts";
+import { type Log, type Metrics, type NodeKey, systemClock } from "../core/mod.ts";
 import { createFileRequester, DEFAULT_FILE_SETTINGS, type FileKeyring, type FileRequester } from "../requester/mod.ts";
 import type { StorageLedger } from "../requester/mod.ts";
 import type { Peers } from "../rpc/client/mod.ts";
@@ -14,7 +14,7 @@ export interface FilePartOptions {
   readonly store: Store;
   readonly peers: Peers;
   readonly ledger: StorageLedger;
-  readonly self: NodeId;
+  readonly key: NodeKey;
   readonly log: Log;
   readonly metrics: Metrics;
 }
@@ -28,6 +28,7 @@ export async function makeFilePart({ config, store, peers, ...rest }: FilePartOp
   const providers = config.requester.providers.map((target) => ({ target }));
   return createFileRequester({
     ...rest,
+    self: rest.key.nodeId,
     store: store.files,
     dial: (target) => peers.dialShards(target),
     peers,

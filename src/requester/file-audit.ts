@@ -66,7 +66,7 @@ export class FileAudit {
     const proofs = await withTimeout(
       signal,
       limit,
-      (limited) => shards.prove(shardIdOf(header, index), leaves, pool.call(limited)),
+      (limited) => shards.prove(shardIdOf(header, index), leaves, pool.call(limited, file.capability)),
     );
     const head = { root: roots[index]!, leafCount: layout.leafCount };
     const answered = proofs.length === leaves.length &&

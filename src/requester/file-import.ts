@@ -1,16 +1,19 @@
-import { isNodeId, type StoredFile, type StoredShard } from "../core/mod.ts";
+import { isNodeId, type NodeId, type StoredFile, type StoredShard } from "../core/mod.ts";
 import { type Identity, type ManifestShard, openManifest } from "../codec/mod.ts";
 import { hex } from "./hex.ts";
 
 export interface ImportOptions {
-  readonly master: Identity;
+  /** Opens the manifest. */
+  readonly identity: Identity;
+  /** Set for a file that somebody else shared. */
+  readonly shared?: { readonly by: NodeId; readonly capability: string };
   readonly now: number;
   readonly auditIntervalMs: number;
 }
 
-/** The file that a manifest of this node describes. Throws what opening it throws. Its leases are not known: the first look after it renews them. */
-export function importedFile(bytes: Uint8Array, { master, now }: ImportOptions): StoredFile {
-  const { manifest } = openManifest(bytes, master);
+/** The file that a manifest describes. Throws what opening it throws. Its leases are not known: the first look after it renews them. */
+export function importedFile(bytes: Uint8Array, { identity, shared, now }: ImportOptions): StoredFile {
+  const { manifest } = openManifest(bytes, identity);
   return {
     id: hex(manifest.fileId),
     name: manifest.name,
@@ -27,6 +30,7 @@ export function importedFile(bytes: Uint8Array, { master, now }: ImportOptions):
     shards: manifest.shards.map(placeOf),
     leftovers: [],
     dueAt: now,
+    ...(shared && { sharedBy: shared.by, capability: shared.capability }),
   };
 }
 

@@ -12,13 +12,16 @@ import {
   type Metrics,
   NodeError,
   type NodeId,
+  type NodeKey,
   type OpenedFile,
   type PeerDirectory,
   type PutFileOptions,
+  readCapability,
   type ShardService,
+  signCapability,
   type StoredFile,
 } from "../core/mod.ts";
-import { type Identity, systemRandom } from "../codec/mod.ts";
+import { addRecipient, type Identity, openManifest, systemRandom } from "../codec/mod.ts";
 import { ByteBudget } from "./byte-budget.ts";
 import { FileAudit } from "./file-audit.ts";
 import { FileBook } from "./file-book.ts";
@@ -33,11 +36,15 @@ import { FileRead } from "./file-read.ts";
 import { FileRepair } from "./file-repair.ts";
 import { healthOf } from "./file-risk.ts";
 import type { FileSettings } from "./file-settings.ts";
+import { decodeShare, encodeShare, isShare } from "./file-share.ts";
 import { FileUpkeep } from "./file-upkeep.ts";
-import { hex } from "./hex.ts";
+import { hex, unhex } from "./hex.ts";
+import { manifestOf } from "./manifest-of.ts";
+import { openShards } from "./open-file.ts";
 import { ProviderPool } from "./provider-pool.ts";
 import { ProviderScores } from "./provider-scores.ts";
 import { checkName } from "./put-order.ts";
+import { shardIdOf } from "./shard-ids.ts";
 
 export interface FileRequesterOptions {
   readonly store: FileStore;
@@ -47,6 +54,8 @@ export interface FileRequesterOptions {
   readonly providers: () => readonly ProviderOffer[] | Promise<readonly ProviderOffer[]>;
   readonly ledger: StorageLedger;
   readonly self: NodeId;
+  /** Signs what others are allowed; without it nothing can be shared. */
+  readonly key?: NodeKey;
   readonly keys: FileKeyring;
   readonly settings: FileSettings;
   readonly clock: Clock;
@@ -71,6 +80,12 @@ export interface FileRequester extends FileService {
   close(): Promise<void>;
 }
 
+/** How long others may read a file that was shared with them, in milliseconds. */
+const SHARE_MS = 90 * 24 * 3_600_000;
+/** How often they may read it whole, and the least that they may read, from each provider. */
+const SHARE_READS = 100;
+const MIN_SHARE_BYTES = 1 << 30; // 1 GiB
+
 /** How long a node may take to say who it is, in milliseconds. */
 const INFO_TIMEOUT_MS = 5000;
 
@@ -88,6 +103,7 @@ class Requester implements FileRequester {
   readonly #repair: FileRepair;
   readonly #upkeep: FileUpkeep;
   readonly #sharePublic: Uint8Array;
+  readonly #key: NodeKey | undefined;
 
   constructor(options: FileRequesterOptions) {
     const { store, clock, log, settings, keys, self, dial, peers, providers, ledger, random = Math.random } = options;
@@ -119,6 +135,7 @@ class Requester implements FileRequester {
     };
     this.#kit = kit;
     this.#sharePublic = keys.sharePublic;
+    this.#key = options.key;
     this.#repair = new FileRepair(kit, new ByteBudget(settings.repairBytesPerSecond));
     this.#audit = new FileAudit(kit, new ByteBudget(settings.auditBytesPerSecond));
     this.#put = new FilePut({ ...kit, rebuild: (id, signal) => this.#repair.rebuild(id, signal) });
@@ -209,13 +226,28 @@ class Requester implements FileRequester {
     return await this.#health(after ?? await book.find({ id: file.id }));
   }
 
-  share(_ref: FileRef, _recipient: string, _ctx: CallContext): Promise<Uint8Array> {
-    return Promise.reject(
-      new NodeError(
-        "unimplemented",
-        "Providers give shards to their owner only yet, so another node could not read the file",
-      ),
-    );
+  async share(ref: FileRef, recipient: string, _ctx: CallContext): Promise<Uint8Array> {
+    const { book, clock } = this.#kit;
+    const file = await book.find(ref);
+    if (this.#key === undefined || file.sharedBy !== undefined) {
+      throw new NodeError("permission_denied", `Only the owner of file ${file.id} can share it`, {
+        data: { id: file.id },
+      });
+    }
+    const { manifest, header, layout, roots } = await openShards(this.#kit, file);
+    const shared = addRecipient(manifest.header, {
+      fileKey: header.fileKey,
+      recipient: { type: "x25519", publicKey: unhex(recipient) },
+    });
+    const capability = signCapability(this.#key, {
+      audience: "",
+      shards: roots.map((_, index) => shardIdOf(header, index)),
+      actions: ["read", "audit"],
+      expiresAt: clock.now() + SHARE_MS,
+      maxBytes: Math.max(SHARE_READS * layout.shardBytes, MIN_SHARE_BYTES),
+    });
+    const parts = { header: shared, roots, keys: header.keys };
+    return await encodeShare({ manifest: manifestOf(file, parts), capability }, header);
   }
 
   shareKey(): string {
@@ -233,8 +265,8 @@ class Requester implements FileRequester {
   }
 
   async importManifest(bytes: Uint8Array, _ctx: CallContext): Promise<FileRecord> {
-    const { book, master, clock, settings } = this.#kit;
-    const imported = importedFile(bytes, { master, now: clock.now(), auditIntervalMs: settings.auditIntervalMs });
+    const { book } = this.#kit;
+    const { imported, manifest } = await this.#imported(bytes);
     return await book.withName(imported.name, async () => {
       if (await book.get(imported.id) !== undefined) {
         throw new NodeError("already_exists", `File ${imported.id} is here already`, { data: { id: imported.id } });
@@ -243,9 +275,19 @@ class Requester implements FileRequester {
       // The number of a version is its place under its name here, where another may have it by now.
       const version = versions.includes(imported.version) ? Math.max(...versions) + 1 : imported.version;
       const file: StoredFile = { ...imported, version };
-      await book.add(file, { manifest: bytes });
+      await book.add(file, { manifest });
       return await book.record(file);
     });
+  }
+
+  /** What a manifest of this node, or a share of another, describes. */
+  async #imported(bytes: Uint8Array): Promise<{ readonly imported: StoredFile; readonly manifest: Uint8Array }> {
+    const { master, share, clock, settings } = this.#kit;
+    const rest = { now: clock.now(), auditIntervalMs: settings.auditIntervalMs };
+    if (!isShare(bytes)) return { imported: importedFile(bytes, { identity: master, ...rest }), manifest: bytes };
+    const { manifest, capability } = await decodeShare(bytes, (inner) => openManifest(inner, share).header);
+    const shared = { by: readCapability(capability).issuer, capability };
+    return { imported: importedFile(manifest, { identity: share, shared, ...rest }), manifest };
   }
 
   watch(fileId: string | undefined, { signal }: CallContext): AsyncIterable<FileEvent> {

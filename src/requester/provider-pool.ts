@@ -64,10 +64,15 @@ export class ProviderPool {
     return new PaidShards({ target, provider, shards: dial(target), ledger });
   }
 
-  /** A call of this node. */
-  call(signal: AbortSignal): CallContext {
+  /** A call of this node, with leave of another where one is given. */
+  call(signal: AbortSignal, capability?: string): CallContext {
     const { self, clock } = this.#options;
-    return { requester: self, signal, requestId: newUlid(clock.now()) };
+    return {
+      requester: self,
+      signal,
+      requestId: newUlid(clock.now()),
+      ...(capability !== undefined && { capability }),
+    };
   }
 
   /**

@@ -17,20 +17,22 @@ export function shardReaders(kit: FileKit, opened: OpenedShards, pace: ReadPace)
   );
   const used = count(rested) >= file.policy.dataShards ? rested : present;
   return file.shards.map((shard, index) =>
-    used[index] ? readerOf(kit, shard, { id: shardIdOf(header, index), pace }) : undefined
+    used[index] ? readerOf(kit, shard, { id: shardIdOf(header, index), pace, capability: file.capability }) : undefined
   );
 }
 
 function readerOf(
   { pool, settings }: FileKit,
   { target, providerId }: StoredShard,
-  { id, pace }: { id: string; pace: ReadPace },
+  { id, pace, capability }: { id: string; pace: ReadPace; capability: string | undefined },
 ): ShardReader {
   const shards = pool.at(target, providerId);
   return {
     read: (span: ByteSpan, signal: AbortSignal): Promise<ShardPiece> => {
       const limit = { timeoutMs: 3 * settings.stallMs, what: `Reading from ${target}` };
-      return pace.timed(() => withTimeout(signal, limit, (limited) => shards.get(id, span, pool.call(limited))));
+      return pace.timed(() =>
+        withTimeout(signal, limit, (limited) => shards.get(id, span, pool.call(limited, capability)))
+      );
     },
   };
 }

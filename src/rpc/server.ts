@@ -101,7 +101,7 @@ export function createRpcServer(options: RpcServerOptions): RpcServer {
     ...legacyRoutes(options.tasks),
     ...(options.files === undefined ? [] : fileRoutes(options.files)),
     ...(options.payments === undefined ? [] : paymentRoutes(options.payments)),
-    ...(options.storage === undefined ? [] : storageRoutes(options.storage)),
+    ...(options.storage === undefined ? [] : storageRoutes(options.storage, options.clock)),
   ];
   return createRouteServer(routes, options);
 }

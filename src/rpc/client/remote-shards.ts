@@ -25,6 +25,7 @@ import {
   type ShardUsage,
 } from "../../core/mod.ts";
 import { type PutShardRequestSchema, StorageService } from "../../gen/velas/sphere/v1/storage_pb.ts";
+import { CAPABILITY_HEADER } from "../capability-check.ts";
 import { frameOf } from "../grpc-frame.ts";
 import { receiptFromProto, shardFromProto } from "../shard-convert.ts";
 import { explain } from "./failures.ts";
@@ -135,6 +136,7 @@ export class RemoteShards implements ShardService {
     const message = toBinary(desc.input, create(desc.input, request));
     const frame = frameOf(message);
     const rules = { timeoutMs, repeatable: true };
+    const capability = ctx.capability === undefined ? {} : { [CAPABILITY_HEADER]: ctx.capability };
     for (let first = true;; first = false) {
       try {
         const provider = await this.#identify(ctx.signal);
@@ -145,7 +147,7 @@ export class RemoteShards implements ShardService {
             peer.transport.unaryBytes(path, message, {
               ...attempt,
               // Each attempt has a signature of its own: a nonce counts once.
-              metadata: { ...metadata, ...signer.sign(provider, { method: "POST", path }, frame) },
+              metadata: { ...metadata, ...capability, ...signer.sign(provider, { method: "POST", path }, frame) },
             }),
         );
         return parse(desc.output, answer, peer.target);

@@ -1,10 +1,31 @@
-import { type CallContext, NodeError, notSigned, type PutShardOrder, type ShardService } from "../../core/mod.ts";
+import {
+  type CallContext,
+  type Clock,
+  NodeError,
+  notSigned,
+  type PutShardOrder,
+  type ShardService,
+} from "../../core/mod.ts";
 import { type PutShardRequest, StorageService } from "../../gen/velas/sphere/v1/storage_pb.ts";
+import { Call } from "../calls.ts";
+import { CAPABILITY_HEADER, CapabilityCheck, type CapabilityUse } from "../capability-check.ts";
 import { cutOff } from "../cut-off.ts";
 import { bidiStream, type Route, unary } from "../route.ts";
 import { receiptToProto, shardToProto } from "../shard-convert.ts";
 
 const DEFAULT_PAGE_SIZE = 50;
+
+/** The context of a call that may be another's with leave of the owner. Throws what {@link owner} and the check throw. */
+function actor(capabilities: CapabilityCheck, ctx: CallContext, use: CapabilityUse): CallContext {
+  const caller = owner(ctx);
+  const text = ctx instanceof Call ? capabilityOf(ctx.metadata) : undefined;
+  return text === undefined ? caller : capabilities.actFor(caller, text, use);
+}
+
+function capabilityOf(metadata: Call["metadata"]): string | undefined {
+  const value = metadata instanceof Headers ? metadata.get(CAPABILITY_HEADER) : metadata[CAPABILITY_HEADER];
+  return typeof value === "string" ? value : undefined;
+}
 
 /** The context of a call whose requester is proven. Throws `unauthenticated`. */
 function owner(ctx: CallContext): CallContext {
@@ -13,17 +34,24 @@ function owner(ctx: CallContext): CallContext {
 }
 
 /** `velas.sphere.v1.StorageService` on a shard service of the domain. */
-export function storageRoutes(shards: ShardService): Route[] {
+export function storageRoutes(shards: ShardService, clock: Clock): Route[] {
   const { method } = StorageService;
+  const capabilities = new CapabilityCheck(clock);
   return [
     bidiStream(method.putShard, (requests, ctx) => put(shards, requests, () => owner(ctx)), { endsOnDrain: false }),
     unary(method.getUpload, async ({ id }, ctx) => ({ bytes: BigInt(await shards.uploaded(id, owner(ctx))) })),
     unary(method.getShard, async ({ id, start, end }, ctx) => {
-      const { bytes, proof } = await shards.get(id, { start: Number(start), end: Number(end) }, owner(ctx));
+      const span = { start: Number(start), end: Number(end) };
+      const use = { shard: id, action: "read", bytes: Math.max(0, span.end - span.start) } as const;
+      const { bytes, proof } = await shards.get(id, span, actor(capabilities, ctx, use));
       return { bytes: bytes as Uint8Array<ArrayBuffer>, proof: proof as Uint8Array<ArrayBuffer> };
     }),
     unary(method.prove, async ({ id, leaves }, ctx) => ({
-      proofs: (await shards.prove(id, leaves.map(Number), owner(ctx))).map(({ leaf, bytes, proof }) => ({
+      proofs: (await shards.prove(
+        id,
+        leaves.map(Number),
+        actor(capabilities, ctx, { shard: id, action: "audit", bytes: 0 }),
+      )).map(({ leaf, bytes, proof }) => ({
         leaf: BigInt(leaf),
         bytes: bytes as Uint8Array<ArrayBuffer>,
         proof: proof as Uint8Array<ArrayBuffer>,
