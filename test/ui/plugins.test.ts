@@ -8,7 +8,7 @@ import { openPage, picture } from "./harness.ts";
 test("a plugin is switched off and on, and takes tasks only while it is on", async (t) => {
   const node = await startNode(t, { dataDir: join(scratch(t), "data") });
   const { page, assertQuiet } = await openPage(t, `${node.rest}/#/plugins`);
-  const card = page.getByRole("article", { name: "demo 1.0.0" });
+  const card = page.getByRole("article", { name: /^demo \d/ });
   await card.getByText("ready").waitFor();
   await picture(page, "plugins");
   const run = async () => (await fetch(`${node.rest}/v1/run/demo/greet`, { method: "POST", body: "hello" })).status;
@@ -24,11 +24,11 @@ test("a plugin is switched off and on, and takes tasks only while it is on", asy
 test("a plugin is removed only after a question, and installed again by dropping its module", async (t) => {
   const node = await startNode(t, { dataDir: join(scratch(t), "data") });
   const { page, assertQuiet } = await openPage(t, `${node.rest}/#/plugins`);
-  const card = page.getByRole("article", { name: "demo 1.0.0" });
-  await card.getByRole("button", { name: "Remove demo 1.0.0" }).click();
+  const card = page.getByRole("article", { name: /^demo \d/ });
+  await card.getByRole("button", { name: /^Remove demo \d/ }).click();
   await page.getByRole("dialog").getByRole("button", { name: "Keep it" }).click();
   await card.waitFor();
-  await card.getByRole("button", { name: "Remove demo 1.0.0" }).click();
+  await card.getByRole("button", { name: /^Remove demo \d/ }).click();
   await page.getByRole("dialog").getByRole("button", { name: "Remove", exact: true }).click();
   await page.getByText("No plugins").waitFor();
   await picture(page, "plugins-empty");
@@ -40,7 +40,7 @@ test("a plugin is removed only after a question, and installed again by dropping
     data.items.add(new File([bytes], "demo.wasm", { type: "application/wasm" }));
     document.querySelector(".drop").dispatchEvent(new DragEvent("drop", { dataTransfer: data, bubbles: true, cancelable: true }));
   })()`);
-  await page.getByText("Installed demo 1.0.0").waitFor();
+  await page.getByText(/^Installed demo \d/).waitFor();
   await card.getByText("ready").waitFor();
   assertQuiet();
 });
