@@ -11,8 +11,9 @@ import {
   seqOf,
   SHARD_BLOCK_BYTES,
   type ShardRow,
+  shardRowKey,
 } from "./shard-rows.ts";
-import { ALL_BYTES, ALL_SHARDS, ownerBytes, ownerShards, type ShardTables } from "./shard-tables.ts";
+import { ALL_BYTES, ALL_SHARDS, NEXT_SEQ, ownerBytes, ownerShards, type ShardTables } from "./shard-tables.ts";
 import { Sublevel } from "./sublevel.ts";
 
 const STEP = 1000;
@@ -69,6 +70,7 @@ class Check {
     await this.#checkOrphans(this.#tables.bodies, "body");
     await this.#checkOrphans(this.#tables.trees, "tree");
     await this.#checkAccounts();
+    await this.#checkNextSeq();
     return {
       shards: this.#accounts.get(ALL_SHARDS) ?? 0,
       bytes: this.#accounts.get(ALL_BYTES) ?? 0,
@@ -85,6 +87,8 @@ class Check {
         let row: ShardRow;
         try {
           row = decodeShardRow(text!);
+          if (shardRowKey(row.record) !== key) throw new Error(`it is the row of ${shardRowKey(row.record)}`);
+          if (this.#owned.has(row.seq)) throw new Error(`its body ${row.seq} is another shard's`);
         } catch (error) {
           this.#found(`The row of shard ${key} cannot be read: ${(error as Error).message}`, true);
           ops.push(this.#tables.rows.del(key));
@@ -163,7 +167,7 @@ class Check {
       const rows = await this.#tables.rows.getMany(keys.map((key) => key.slice(key.indexOf("/") + 1)));
       const stale = keys.filter((key, place) => {
         const text = rows[place];
-        return text === undefined || expiryKey(decodeShardRow(text).record) !== key;
+        return text === undefined || placeOf(text) !== key;
       });
       for (const key of stale) this.#found(`The index of leases names ${key}, which is no shard's`, true);
       await this.#mend(stale.map((key) => this.#tables.expiry.del(key)));
@@ -199,12 +203,31 @@ class Check {
     await this.#mend(ops);
   }
 
+  async #checkNextSeq(): Promise<void> {
+    const { meta } = this.#tables;
+    const noted = Number(await meta.get(NEXT_SEQ) ?? 1);
+    let free = await this.#tables.freeSeq();
+    for (const seq of this.#owned) free = Math.max(free, seq + 1);
+    if (noted >= free) return;
+    this.#found(`The next upload would be number ${noted}, and numbers up to ${free - 1} are taken`, true);
+    await this.#mend([meta.put(NEXT_SEQ, String(free))]);
+  }
+
   #found(message: string, repairable: boolean): void {
     this.#problems.push({ message, repairable });
   }
 
   async #mend(ops: readonly WriteOp[]): Promise<void> {
     if (this.#options.repair && ops.length > 0) await this.#tables.engine.write(ops, true);
+  }
+}
+
+/** Where a row belongs in the index of leases; undefined when the row cannot be read. */
+function placeOf(text: string): string | undefined {
+  try {
+    return expiryKey(decodeShardRow(text).record);
+  } catch {
+    return undefined;
   }
 }
 

@@ -6,7 +6,10 @@ import { describe, storageError, storageFull } from "./storage-errors.ts";
 
 const WRITE_BUFFER_BYTES = 16 << 20;
 const CACHE_BYTES = 16 << 20;
-/** Reopening after a failure writes the log anew as a table, and must leave room to work in. */
+/**
+ * Reopening after a failure writes the log anew as a table, which is as large as the write buffer at most, and must leave this much to work
+ * in. With less the database would be closed and not open again, and could not be read either.
+ */
 const REOPEN_FREE_BYTES = 8 << 20;
 const REOPEN_INTERVAL_MS = 1000;
 
@@ -59,14 +62,14 @@ export function repairLevel(path: string): Promise<void> {
 export class LevelEngine implements Engine {
   readonly #path: string;
   readonly #log: Log;
-  readonly #tuning: LevelTuning | undefined;
+  readonly #tuning: LevelTuning;
   #db: Level<string, string>;
   #failure: NodeError | undefined;
   #reopening: Promise<void> | undefined;
   #lastAttemptAt = -Infinity;
   #closed = false;
 
-  constructor(path: string, db: Level<string, string>, log: Log, tuning?: LevelTuning) {
+  constructor(path: string, db: Level<string, string>, log: Log, tuning: LevelTuning = RECORD_TUNING) {
     this.#path = path;
     this.#db = db;
     this.#log = log;
@@ -155,7 +158,8 @@ export class LevelEngine implements Engine {
     const now = performance.now();
     if (now - this.#lastAttemptAt < REOPEN_INTERVAL_MS) throw failure;
     this.#lastAttemptAt = now;
-    if (failure.code === "storage_full" && await freeBytes(this.#path) < REOPEN_FREE_BYTES) {
+    const neededBytes = this.#tuning.writeBufferSize + REOPEN_FREE_BYTES;
+    if (failure.code === "storage_full" && await freeBytes(this.#path) < neededBytes) {
       throw storageFull(this.#path, failure.cause);
     }
     try {

@@ -96,7 +96,15 @@ function makeStore(
   let closing: Promise<void> | undefined;
   return {
     shards,
-    check: (check) => checkShardTables(tables, check),
+    async check(check) {
+      const found = await checkShardTables(tables, check);
+      if (check.repair && found.problems.length > 0) {
+        // What is in memory is what was wrong, and some bodies are dead only now.
+        await commit.load();
+        sweeper.start();
+      }
+      return found;
+    },
     close: () => closing ??= sweeper.stop().then(() => commit.close()).then(() => engine.close()),
   };
 }

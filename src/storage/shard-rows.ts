@@ -39,14 +39,17 @@ export function encodeRow(row: ShardRow | UploadRow): string {
 /** Reads a shard's row. Throws `storage_failed` when it is damaged or of another format. */
 export function decodeShardRow(text: string): ShardRow {
   const row = decode(text) as ShardRow;
-  if (typeof row.record?.sizeBytes !== "number" || typeof row.seq !== "number") throw damagedRow();
+  const { record, seq } = row;
+  const numbers = [seq, record?.sizeBytes, record?.expiresAt, record?.graceMs];
+  if (!numbers.every(Number.isSafeInteger)) throw damagedRow();
+  if (typeof record.owner !== "string" || typeof record.id !== "string") throw damagedRow();
   return row;
 }
 
 /** Reads an upload's row. Throws as {@link decodeShardRow} does. */
 export function decodeUploadRow(text: string): UploadRow {
   const row = decode(text) as UploadRow;
-  if (typeof row.id !== "string" || typeof row.seq !== "number") throw damagedRow();
+  if (typeof row.owner !== "string" || typeof row.id !== "string" || !Number.isSafeInteger(row.seq)) throw damagedRow();
   return row;
 }
 
@@ -75,9 +78,9 @@ export function treeKey(seq: number, level: number, row: number): string {
   return `${seqKey(seq)}/${hex(level, 2)}/${hex(row, 8)}`;
 }
 
-/** The body's number in a key of a block or of tree nodes. */
+/** The body's number in a key of a block, of tree nodes or of the dead. */
 export function seqOf(key: string): number {
-  return parseInt(key.slice(0, key.indexOf("/")), 16);
+  return parseInt(key, 16); // up to the slash
 }
 
 /** All keys of a body or tree lie between these two. */

@@ -32,10 +32,17 @@ import {
   type UploadRow,
 } from "./shard-rows.ts";
 import type { ShardSweeper } from "./shard-sweeper.ts";
-import { accountsOf, ALL_BYTES, ALL_SHARDS, ownerBytes, ownerShards, type ShardTables } from "./shard-tables.ts";
+import {
+  accountsOf,
+  ALL_BYTES,
+  ALL_SHARDS,
+  NEXT_SEQ,
+  ownerBytes,
+  ownerShards,
+  type ShardTables,
+} from "./shard-tables.ts";
 import { OpenUpload, type UploadHost } from "./shard-upload.ts";
 
-const NEXT_SEQ = "next-seq";
 /** How long an answer about the disk's room is believed, in milliseconds. */
 const DISK_CHECK_MS = 1000;
 
@@ -98,7 +105,7 @@ export class LevelShardStore implements UploadHost {
   /** Reads what the store holds; must run before anything else. */
   async load(): Promise<void> {
     await this.#commit.load();
-    this.#nextSeq = Number(await this.tables.meta.get(NEXT_SEQ) ?? 1);
+    this.#nextSeq = await this.tables.freeSeq();
     let after: string | undefined;
     for (;;) {
       const rows = await this.tables.uploads.entries({ ...(after !== undefined && { gt: after }), limit: 1000 });
@@ -309,6 +316,8 @@ export class LevelShardStore implements UploadHost {
         this.tables.uploads.del(key),
       ];
       await this.#assertDisk(0);
+      // With the row that names the number: what `begin` wrote of it is not flushed, and a number that is given twice would mix two bodies.
+      all.push(this.tables.meta.put(NEXT_SEQ, String(this.#nextSeq)));
       const deltas = damaged === undefined ? accountsOf(row, 1) : sum(accountsOf(row, 1), accountsOf(damaged, -1));
       await this.#commit.write(all, { durable: true, deltas });
       this.#ended(key, 0);

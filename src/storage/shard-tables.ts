@@ -2,7 +2,7 @@ import type { ShardKey } from "../core/mod.ts";
 import { requesterKey, seqKey } from "./codec.ts";
 import type { Engine, WriteOp } from "./engine.ts";
 import type { AccountDeltas } from "./group-commit.ts";
-import { decodeShardRow, decodeUploadRow, encodeRow, expiryKey, shardRowKey } from "./shard-rows.ts";
+import { decodeShardRow, decodeUploadRow, encodeRow, expiryKey, seqOf, shardRowKey } from "./shard-rows.ts";
 import type { ShardRow, UploadRow } from "./shard-rows.ts";
 import { Sublevel } from "./sublevel.ts";
 
@@ -39,6 +39,16 @@ export class ShardTables {
     return text === undefined ? undefined : decodeUploadRow(text);
   }
 
+  /**
+   * A number that no body has. After a power cut the one that was noted may be behind the bodies, which are flushed earlier than the note.
+   */
+  async freeSeq(): Promise<number> {
+    const noted = Number(await this.meta.get(NEXT_SEQ) ?? 1);
+    const levels = [this.bodies, this.trees, this.dead];
+    const last = await Promise.all(levels.map(async (level) => (await level.keys({ limit: 1, reverse: true }))[0]));
+    return Math.max(noted, ...last.map((key) => key === undefined ? 1 : seqOf(key) + 1));
+  }
+
   /** What adds a shard, with its place in the index. */
   add(row: ShardRow): WriteOp[] {
     return [this.rows.put(shardRowKey(row.record), encodeRow(row)), this.expiry.put(expiryKey(row.record), "")];
@@ -70,6 +80,8 @@ export function accountsOf({ record }: ShardRow, sign: 1 | -1): AccountDeltas {
   };
 }
 
+/** Where the number of the next upload is noted. */
+export const NEXT_SEQ = "next-seq";
 /** The account of how many shards there are. */
 export const ALL_SHARDS = "shards";
 /** The account of the bytes of all shards. */
