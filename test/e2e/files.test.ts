@@ -136,7 +136,7 @@ test("the command line carries files both ways, from pipes to pipes, and removes
   assert.ok(readFileSync(join(cwd, "out.bin")).equals(bytes));
 
   const text = "to be or not to be\n".repeat(20_000);
-  const piped = await run(["file", "put", "-", "piped.txt"], { env, cwd, input: text });
+  const piped = await run(["file", "put", "-", "piped.txt", "--wait", "replicated"], { env, cwd, input: text });
   assert.equal(piped.code, 0, piped.stderr);
   assert.equal(await file("get", "piped.txt", "-"), text);
   assert.equal(await file("cat", "piped.txt", "--range", "0-4"), "to be");
