@@ -379,16 +379,17 @@ export class FilePut {
   ): Promise<void> {
     const { book, rebuild, busy, closing, log } = this.#options;
     try {
-      const open = lanes.filter((_, index) => settled[index] === undefined);
       await Promise.all(lanes.map(({ done }) => done.catch(() => {})));
       const failed = settled.some((shard) => shard?.state !== "stored");
-      if (open.length > 0 || failed) {
-        await book.update(id, (file) =>
-          file.phase !== "kept" ? undefined : {
+      // Always: a lane may have ended while the answer was written, which then still called it pending.
+      await book.update(
+        id,
+        (file) =>
+          file.phase !== "kept" || !file.shards.some(({ state }) => state === "pending") ? undefined : {
             ...file,
             shards: file.shards.map((shard, index) => shard.state === "pending" ? settled[index] ?? shard : shard),
-          });
-      }
+          },
+      );
       if (failed && !closing.aborted) await rebuild(id, closing);
     } catch (error) {
       if (!closing.aborted) {
