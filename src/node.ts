@@ -6,7 +6,7 @@ import { makeBackups } from "./node/backup-part.ts";
 import { makeFilePart } from "./node/file-part.ts";
 import { makeRpc } from "./node/rpc-part.ts";
 import { readTlsFiles } from "./node/tls-files.ts";
-import { openPaymentPart } from "./node/payment-part.ts";
+import { isPaid, openPaymentPart } from "./node/payment-part.ts";
 import { openShardPart } from "./node/shard-part.ts";
 import { pluginFiles } from "./plugins/mod.ts";
 import type { PluginFiles } from "./plugins/mod.ts";
@@ -90,6 +90,7 @@ async function assemble({ config, sources, log, closers, closeAll }: Assembly): 
   const peers = createPeers({
     requester: key.nodeId,
     key,
+    signTasks: isPaid(config),
     limits: {
       maxMessageBytes: config.rpc.maxMessageBytes,
       maxSessions: config.requester.maxPeers,
@@ -179,8 +180,8 @@ async function assemble({ config, sources, log, closers, closeAll }: Assembly): 
     tasks: provider,
     node,
     health,
-    // Sessions name chain 0 until nodes settle on one.
-    ...(payments === undefined ? {} : { payments: payments.earnings }),
+    // Sessions name chain 0 until nodes settle on one. Nobody spends another's money by saying another's name.
+    ...(payments === undefined ? {} : { payments: payments.earnings, believesClaims: false }),
     authenticator: new Authenticator({ self: key.nodeId, chainId: 0, clock }),
     files: {
       files,

@@ -24,12 +24,17 @@ export interface PaymentPartOptions {
   readonly log: Log;
 }
 
-/** Opens the node's money; nothing when no chain is configured, and then the node works free of charge. */
+/** Whether a chain is configured; without one the node works free of charge. */
+export function isPaid({ payments }: Config): boolean {
+  return payments.rpcUrls.length > 0;
+}
+
+/** Opens the node's money; nothing when no chain is configured. */
 export async function openPaymentPart(
   { config, ...parts }: PaymentPartOptions,
 ): Promise<Payments | undefined> {
   const { payments, prices } = config;
-  if (payments.rpcUrls.length === 0) return undefined;
+  if (!isPaid(config)) return undefined;
   const limits = taskLimits(config);
   return await openPayments({
     ...parts,

@@ -7,7 +7,16 @@ import { readTlsFiles } from "./tls-files.ts";
 export interface RpcParts extends
   Pick<
     RpcServerOptions,
-    "tasks" | "node" | "health" | "files" | "storage" | "payments" | "authenticator" | "log" | "metrics"
+    | "tasks"
+    | "node"
+    | "health"
+    | "files"
+    | "storage"
+    | "payments"
+    | "authenticator"
+    | "believesClaims"
+    | "log"
+    | "metrics"
   > {
   readonly config: Config;
 }

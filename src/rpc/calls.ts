@@ -1,5 +1,6 @@
 import { Buffer } from "node:buffer";
 import {
+  ANONYMOUS,
   type CallContext,
   type Clock,
   type Counter,
@@ -50,6 +51,8 @@ export interface CallsOptions {
   readonly requestTimeoutMs: number;
   /** Finds out who signed a call; without one nobody has. */
   readonly authenticator?: Authenticator | undefined;
+  /** Whether an unsigned call is from whom it says (`velas-requester`), the default, or from nobody. */
+  readonly believesClaims?: boolean | undefined;
 }
 
 /** What a service may add to its answer. The node's own services do not; the conformance suite's does. */
@@ -93,7 +96,8 @@ export class Call implements CallContext, Expiring {
       this.refusal = toNodeError(error);
     }
     this.authenticated = this.#signedBy !== undefined;
-    this.requester = this.#signedBy?.requester ?? requesterFromText(opening.requester);
+    this.requester = this.#signedBy?.requester ??
+      (calls.believesClaims ? requesterFromText(opening.requester) : ANONYMOUS);
     this.requestId = opening.requestId !== undefined && REQUEST_ID.test(opening.requestId)
       ? opening.requestId
       : calls.nextRequestId();
@@ -171,6 +175,7 @@ export class Calls {
   readonly log: Log;
   readonly requestTimeoutMs: number;
   readonly authenticator: Authenticator | undefined;
+  readonly believesClaims: boolean;
   readonly #clock: Clock;
   readonly #open = new Set<Call>();
   readonly #requests: Counter;
@@ -184,6 +189,7 @@ export class Calls {
     this.log = options.log;
     this.requestTimeoutMs = options.requestTimeoutMs;
     this.authenticator = options.authenticator;
+    this.believesClaims = options.believesClaims ?? true;
     this.#requests = options.metrics.counter("velas_rpc_requests_total", "RPC calls by method and outcome", [
       "method",
       "code",

@@ -58,6 +58,8 @@ export interface RouteServerOptions {
   readonly types?: Registry;
   /** Finds out who signed a call; without one no call counts as signed. */
   readonly authenticator?: Authenticator;
+  /** Whether an unsigned call is from whom it says, the default, or from nobody, as it must be where calls cost money. */
+  readonly believesClaims?: boolean;
   /** Serves HTTP paths that are no RPC method, over HTTP/1.1 and HTTP/2. */
   readonly fallback?: RequestListener;
 }

@@ -82,6 +82,31 @@ test("kill -9 of either side loses no voucher, and the books are equal when both
   assert.equal(spent.charged, earned.charged);
 });
 
+test("nobody spends another's deposit, or works for nothing, by saying another's name", async (t) => {
+  const { provider, requester } = await startPaidPair(t);
+  const first = await post(`${requester.rest}/task`, { target: provider.rpc, id: "n1", input: "hello" });
+  assert.equal(first.status, 200, first.text);
+  const before = await channelOf(provider);
+  // The owner of the deposit, and the provider, whose own tasks are free.
+  for (const name of [requester.nodeId, provider.nodeId]) {
+    const answer = await fetch(`http://${provider.rpc}/velas.sphere.v1.TaskService/Run`, {
+      method: "POST",
+      headers: { "content-type": "application/json", "velas-requester": name },
+      body: JSON.stringify({ task: { id: "n2", plugin: "demo", input: btoa("hello") } }),
+    });
+    const text = await answer.text();
+    assert.equal(answer.status, 400, text);
+    assert.match(text, /payment_required/i);
+    const read = await fetch(`http://${provider.rpc}/velas.sphere.v1.TaskService/Get`, {
+      method: "POST",
+      headers: { "content-type": "application/json", "velas-requester": name },
+      body: JSON.stringify({ id: "n1" }),
+    });
+    assert.equal(read.status, 404, await read.text());
+  }
+  assert.deepEqual(await channelOf(provider), before);
+});
+
 test("a task over a cap is refused before anything is signed", async (t) => {
   const { provider, requester } = await startPaidPair(t, { capTask: "10" });
   const answer = await post(`${requester.rest}/task`, { target: provider.rpc, id: "c1", input: "hello" });

@@ -227,7 +227,7 @@ test("a node of the original kind runs texts on its default plugin", async (t) =
     collect(remote.runStream(spec(""), pieces("a"), caller())),
     peers.info(target, new AbortController().signal),
   ];
-  for (const result of beyond) await assert.rejects(result, failing("unimplemented", /original protocol/));
+  await Promise.all(beyond.map((result) => assert.rejects(result, failing("unimplemented", /original protocol/))));
   await assert.rejects(
     remote.run(spec("four", { limits: { outputBytes: 3 } }), caller()),
     failing("output_too_large", /limit of 3/),

@@ -154,3 +154,47 @@ test("a signed call in JSON over HTTP/1.1 is refused with another body, and when
   const other = { "velas-body-sha256": createHash("sha256").update(body).digest("hex") };
   assert.equal(await call(body.replace("a", "b"), { ...signed(Buffer.from(body)), ...other }), "unauthenticated");
 });
+
+test("a node that believes no claims takes a task from who signs it, and from nobody else's name", async (t) => {
+  const key = nodeKeyOf(newSecretKey());
+  const tasks = new FakeTasks();
+  const server = createRpcServer({
+    tasks,
+    node: { describe: () => ({ ...fakeNode.describe(), nodeId: key.nodeId }), sign: (message) => key.sign(message) },
+    authenticator: new Authenticator({ self: key.nodeId, chainId: 0, clock: systemClock }),
+    believesClaims: false,
+    health: new HealthState(),
+    log: silentLog,
+    metrics: noMetrics,
+    clock: systemClock,
+    limits: DEFAULT_RPC_LIMITS,
+  });
+  const { port } = await server.listen({ host: "127.0.0.1", port: 0 });
+  t.after(() => server.close({ graceMs: 0 }));
+  const caller = nodeKeyOf(newSecretKey());
+  const ctx = { requester: caller.nodeId, signal: new AbortController().signal, requestId: "r1" };
+  const task = {
+    id: "t",
+    plugin: "",
+    function: "",
+    contentType: "",
+    limits: {},
+    priority: 0,
+    input: Buffer.from("hi"),
+  };
+  const streamed = { ...task, input: Buffer.alloc(0) };
+  async function* input() {
+    yield Buffer.from("hi");
+  }
+  for (const signTasks of [true, false]) {
+    const peers = createPeers({ requester: caller.nodeId, key: caller, signTasks });
+    t.after(() => peers.close());
+    const remote = peers.dial(`127.0.0.1:${port}`);
+    const before = tasks.contexts.length;
+    await remote.run(task, ctx);
+    await remote.submit(task, ctx);
+    for await (const event of remote.runStream(streamed, input(), ctx)) assert.ok(event);
+    const names = tasks.contexts.slice(before).map(({ requester }) => requester);
+    assert.deepEqual(names, Array(3).fill(signTasks ? caller.nodeId : "anonymous"));
+  }
+});

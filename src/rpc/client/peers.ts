@@ -19,6 +19,7 @@ import { RemoteDesk } from "./remote-desk.ts";
 import { RemoteShards } from "./remote-shards.ts";
 import { RemoteTasks } from "./remote-tasks.ts";
 import { RequestSigner } from "./request-signer.ts";
+import { SignedCalls } from "./signed-calls.ts";
 import { SessionPool } from "./session-pool.ts";
 import { createPeerTransport } from "./transport.ts";
 
@@ -67,6 +68,8 @@ export interface PeersOptions {
   readonly requester?: NodeId;
   /** Signs requests in this node's name; without it other nodes keep no shards for it. */
   readonly key?: NodeKey;
+  /** Signs calls for tasks too, as nodes that are paid demand it. By default tasks go out unsigned, which is faster. */
+  readonly signTasks?: boolean;
   /** The chain that sessions are for; 0, the default, without one. */
   readonly chainId?: number;
   /** By default `recoverSigner` of core. */
@@ -140,11 +143,10 @@ export function createPeers(options: PeersOptions): Peers {
     if (found !== undefined) return found;
     const address = parseTarget(target);
     const peer = new Peer(address, createPeerTransport(address, transportOptions), callOptions);
-    const shards = new RemoteShards(peer, {
-      signer,
-      whoIs: async (signal) => (await queryNode(peer, recover, signal)).nodeId,
-    });
-    const entry = { peer, tasks: new RemoteTasks(peer), shards };
+    const whoIs = async (signal: AbortSignal) => (await queryNode(peer, recover, signal)).nodeId;
+    const calls = signer && new SignedCalls({ signer, whoIs });
+    const tasks = new RemoteTasks(peer, options.signTasks === true ? calls : undefined);
+    const entry = { peer, tasks, shards: new RemoteShards(peer, calls) };
     if (known.size >= MAX_KNOWN_PEERS) known.delete(known.keys().next().value!);
     known.set(target, entry);
     return entry;

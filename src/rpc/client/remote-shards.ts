@@ -1,9 +1,7 @@
 import {
   create,
   type DescMessage,
-  type DescMethod,
   type DescMethodUnary,
-  fromBinary,
   type MessageInitShape,
   type MessageShape,
   toBinary,
@@ -30,7 +28,8 @@ import { frameOf } from "../grpc-frame.ts";
 import { receiptFromProto, shardFromProto } from "../shard-convert.ts";
 import { explain } from "./failures.ts";
 import { isUnknownService, type Peer } from "./peer.ts";
-import type { RequestSigner } from "./request-signer.ts";
+import type { SignedCalls } from "./signed-calls.ts";
+import { decodeAnswer, pathOf } from "./transport.ts";
 import { WatchedInput } from "./watched-input.ts";
 
 const { method } = StorageService;
@@ -41,28 +40,21 @@ const CHUNK_BYTES = 1 << 20; // 1 MiB
 /** For calls that read up to 4 MiB, when their caller sets no deadline, in milliseconds. */
 const READ_TIMEOUT_MS = 60_000;
 
-export interface RemoteShardsOptions {
-  /** Signs in this node's name; without one nothing can be kept. */
-  readonly signer: RequestSigner | undefined;
-  /** Asks the peer for its id, proven. */
-  whoIs(signal: AbortSignal): Promise<NodeId>;
-}
-
 /** The shard service of another node. Receipts that it gives are signed by that node. */
 export class RemoteShards implements ShardService {
   readonly #peer: Peer;
-  readonly #options: RemoteShardsOptions;
-  #provider: Promise<NodeId> | undefined;
+  readonly #calls: SignedCalls | undefined;
 
-  constructor(peer: Peer, options: RemoteShardsOptions) {
+  /** Without signed calls nothing can be kept there. */
+  constructor(peer: Peer, calls: SignedCalls | undefined) {
     this.#peer = peer;
-    this.#options = options;
+    this.#calls = calls;
   }
 
   async put(source: AsyncIterable<Uint8Array>, order: PutShardOrder, ctx: CallContext): Promise<ShardReceipt> {
     const peer = this.#peer;
-    const signer = this.#signer;
-    const provider = await this.#identify(ctx.signal);
+    const calls = this.#signed;
+    const provider = await calls.provider(ctx.signal);
     const stop = new AbortController();
     const onAbort = () => stop.abort(ctx.signal.reason);
     if (ctx.signal.aborted) onAbort();
@@ -70,12 +62,12 @@ export class RemoteShards implements ShardService {
     const input = new WatchedInput(requestsOf(source, order), stop);
     try {
       const timeoutMs = ctx.deadlineAt === undefined ? undefined : peer.timeLeft(ctx, 0);
-      const head = { method: "POST", path: pathOf(method.putShard) };
-      const metadata = { ...peer.metadata(ctx), ...signer.sign(provider, head, "stream") };
+      const call = { path: pathOf(method.putShard), body: "stream", signal: ctx.signal } as const;
+      const metadata = { ...peer.metadata(ctx), ...await calls.metadata(call) };
       const response = await peer.transport.stream(method.putShard, stop.signal, timeoutMs, metadata, input);
       let receipt: ShardReceipt | undefined;
       for await (const message of response.message) receipt = receiptFromProto(message.receipt);
-      return this.#signed(receipt, provider);
+      return this.#checked(receipt, provider);
     } catch (reason) {
       if (input.failure !== undefined) throw input.failure.reason;
       throw this.#explain(reason);
@@ -102,7 +94,7 @@ export class RemoteShards implements ShardService {
 
   async renew(id: ShardId, leaseMs: number, ctx: CallContext): Promise<ShardReceipt> {
     const { receipt } = await this.#call(method.renewLease, { id, leaseMs: BigInt(leaseMs) }, ctx);
-    return this.#signed(receiptFromProto(receipt), await this.#identify(ctx.signal));
+    return this.#checked(receiptFromProto(receipt), await this.#signed.provider(ctx.signal));
   }
 
   async remove(id: ShardId, ctx: CallContext): Promise<void> {
@@ -131,26 +123,24 @@ export class RemoteShards implements ShardService {
     timeoutMs = this.#peer.options.requestTimeoutMs,
   ): Promise<MessageShape<O>> {
     const peer = this.#peer;
-    const signer = this.#signer;
+    const calls = this.#signed;
     const path = pathOf(desc);
     const message = toBinary(desc.input, create(desc.input, request));
-    const frame = frameOf(message);
+    const call = { path, body: frameOf(message), signal: ctx.signal };
     const rules = { timeoutMs, repeatable: true };
     const capability = ctx.capability === undefined ? {} : { [CAPABILITY_HEADER]: ctx.capability };
     for (let first = true;; first = false) {
       try {
-        const provider = await this.#identify(ctx.signal);
         const answer = await peer.call(
           ctx,
           rules,
-          ({ metadata, ...attempt }) =>
-            peer.transport.unaryBytes(path, message, {
+          async ({ metadata, ...attempt }) =>
+            await peer.transport.unaryBytes(path, message, {
               ...attempt,
-              // Each attempt has a signature of its own: a nonce counts once.
-              metadata: { ...metadata, ...capability, ...signer.sign(provider, { method: "POST", path }, frame) },
+              metadata: { ...metadata, ...capability, ...await calls.metadata(call) },
             }),
         );
-        return parse(desc.output, answer, peer.target);
+        return decodeAnswer(desc, answer, peer.target);
       } catch (reason) {
         const error = this.#explain(reason);
         if (!first || error.code !== "unauthenticated") throw error;
@@ -158,28 +148,15 @@ export class RemoteShards implements ShardService {
     }
   }
 
-  /** Who the peer is; asked once. */
-  async #identify(signal: AbortSignal): Promise<NodeId> {
-    if (this.#provider === undefined) {
-      const asking = this.#options.whoIs(signal);
-      this.#provider = asking;
-      asking.catch(() => {
-        if (this.#provider === asking) this.#provider = undefined;
-      });
-    }
-    return await this.#provider;
-  }
-
-  get #signer(): RequestSigner {
-    const { signer } = this.#options;
-    if (signer !== undefined) return signer;
+  get #signed(): SignedCalls {
+    if (this.#calls !== undefined) return this.#calls;
     throw new NodeError(
       "unauthenticated",
       `${this.#peer.target} keeps shards for nodes with a key only, and this one has none`,
     );
   }
 
-  #signed(receipt: ShardReceipt | undefined, provider: NodeId): ShardReceipt {
+  #checked(receipt: ShardReceipt | undefined, provider: NodeId): ShardReceipt {
     if (receipt !== undefined && receipt.provider === provider && isReceiptSigned(receipt)) return receipt;
     throw new NodeError("target_misbehaved", `${this.#peer.target} gave no receipt that ${provider} has signed`, {
       data: { target: this.#peer.target },
@@ -192,8 +169,7 @@ export class RemoteShards implements ShardService {
       return new NodeError("unimplemented", `${target} keeps no shards: name another provider`, { data: { target } });
     }
     const error = explain(reason, target);
-    // The peer may have another key since, or have forgotten the time.
-    if (error.code === "unauthenticated") this.#provider = undefined;
+    this.#calls?.note(error);
     return error;
   }
 }
@@ -210,19 +186,4 @@ async function* requestsOf(
     }
   }
   yield { message: { case: "end", value: {} } };
-}
-
-function pathOf(desc: DescMethod): string {
-  return `/${desc.parent.typeName}/${desc.name}`;
-}
-
-function parse<O extends DescMessage>(schema: O, bytes: Uint8Array, target: string): MessageShape<O> {
-  try {
-    return fromBinary(schema, bytes);
-  } catch (cause) {
-    throw new NodeError("target_misbehaved", `${target} answered with bytes that are no ${schema.typeName}`, {
-      cause,
-      data: { target },
-    });
-  }
 }

@@ -34,11 +34,13 @@ import {
   resultFromProto,
   specToProto,
 } from "../convert.ts";
+import { frameOf } from "../grpc-frame.ts";
 import { decodeRunResponse, encodeRunRequest } from "../run-codec.ts";
 import { explain } from "./failures.ts";
 import { beyondLegacy, runLegacy } from "./legacy-run.ts";
-import { type CallRules, isUnknownService, type Peer } from "./peer.ts";
-import { decodeAnswer, pathOf } from "./transport.ts";
+import { type Attempt, type CallRules, isUnknownService, type Peer } from "./peer.ts";
+import type { SignedCalls, UnsignedCall } from "./signed-calls.ts";
+import { decodeAnswer, type Metadata, pathOf } from "./transport.ts";
 import { WatchedInput } from "./watched-input.ts";
 
 const { method } = TaskService;
@@ -50,9 +52,12 @@ const CHUNK_BYTES = 256 << 10;
 /** The task service of another node. Records that it gives name the node as their target. */
 export class RemoteTasks implements Tasks {
   readonly #peer: Peer;
+  readonly #calls: SignedCalls | undefined;
 
-  constructor(peer: Peer) {
+  /** Without signed calls the peer must believe who asks. */
+  constructor(peer: Peer, calls?: SignedCalls) {
     this.#peer = peer;
+    this.#calls = calls;
   }
 
   async run(spec: TaskSpec, ctx: CallContext): Promise<TaskResult> {
@@ -63,10 +68,10 @@ export class RemoteTasks implements Tasks {
     // A task with an id runs once however often it is sent.
     const rules = { timeoutMs: peer.options.taskTimeoutMs, repeatable: spec.id !== "" };
     try {
-      const response = await peer.call(ctx, rules, (attempt) => peer.transport.unaryBytes(RUN_PATH, request, attempt));
+      const response = await peer.call(ctx, rules, (attempt) => this.#send(RUN_PATH, request, attempt));
       return decodeRunResponse(response) ?? resultFromProto(decodeAnswer(method.run, response, peer.target));
     } catch (reason) {
-      if (!isUnknownService(reason)) throw explain(reason, peer.target);
+      if (!isUnknownService(reason)) throw this.#explain(reason, "run tasks");
       peer.rememberLegacy();
       return await runLegacy(peer, spec, ctx);
     }
@@ -129,13 +134,11 @@ export class RemoteTasks implements Tasks {
     rules: CallRules,
   ): Promise<MessageShape<O>> {
     const peer = this.#peer;
+    const path = pathOf(desc);
+    const message = toBinary(desc.input, create(desc.input, request));
     try {
-      return await peer.call(
-        ctx,
-        rules,
-        async ({ signal, timeoutMs, metadata }) =>
-          (await peer.transport.unary(desc, signal, timeoutMs, metadata, request)).message,
-      );
+      const answer = await peer.call(ctx, rules, (attempt) => this.#send(path, message, attempt));
+      return decodeAnswer(desc, answer, peer.target);
     } catch (reason) {
       throw this.#explain(reason, "queue or look up tasks");
     }
@@ -156,7 +159,9 @@ export class RemoteTasks implements Tasks {
     const source = new WatchedInput(requests, stop);
     try {
       const timeoutMs = ctx.deadlineAt === undefined ? undefined : peer.timeLeft(ctx, 0);
-      const response = await peer.transport.stream(desc, stop.signal, timeoutMs, { ...peer.metadata(ctx) }, source);
+      const signature = await this.#signature({ path: pathOf(desc), body: "stream", signal: ctx.signal });
+      const metadata = { ...peer.metadata(ctx), ...signature };
+      const response = await peer.transport.stream(desc, stop.signal, timeoutMs, metadata, source);
       let ended = false;
       for await (const message of response.message) {
         const event = eventFromProto((message as { event?: TaskEventMessage }).event, peer.target);
@@ -178,8 +183,30 @@ export class RemoteTasks implements Tasks {
     }
   }
 
+  #send(path: string, message: Uint8Array, attempt: Attempt): Promise<Uint8Array> {
+    const { transport } = this.#peer;
+    return this.#calls === undefined
+      ? transport.unaryBytes(path, message, attempt)
+      : this.#signature({ path, body: frameOf(message), signal: attempt.signal }).then((signature) =>
+        transport.unaryBytes(path, message, { ...attempt, metadata: { ...attempt.metadata, ...signature } })
+      );
+  }
+
+  /** What signs a call. Nothing for a node of the original's kind, which has no id to sign for. */
+  async #signature(call: UnsignedCall): Promise<Metadata> {
+    try {
+      return await this.#calls?.metadata(call) ?? {};
+    } catch (error) {
+      if (error instanceof NodeError && error.code === "unimplemented") return {};
+      throw error;
+    }
+  }
+
   #explain(reason: unknown, what: string): NodeError {
-    return isUnknownService(reason) ? beyondLegacy(this.#peer, what) : explain(reason, this.#peer.target);
+    if (isUnknownService(reason)) return beyondLegacy(this.#peer, what);
+    const error = explain(reason, this.#peer.target);
+    this.#calls?.note(error);
+    return error;
   }
 }
 

@@ -2,6 +2,7 @@ import type { OutgoingHttpHeaders } from "node:http2";
 import {
   create,
   type DescMessage,
+  type DescMethod,
   type DescMethodUnary,
   fromBinary,
   isMessage,
@@ -230,7 +231,7 @@ export function decodeAnswer<I extends DescMessage, O extends DescMessage>(
 }
 
 /** `/package.Service/Method`. */
-export function pathOf(method: DescMethodUnary): string {
+export function pathOf(method: DescMethod): string {
   return `/${method.parent.typeName}/${method.name}`;
 }
 

@@ -1,0 +1,49 @@
+import { NodeError, type NodeId } from "../../core/mod.ts";
+import type { RequestSigner } from "./request-signer.ts";
+import type { Metadata } from "./transport.ts";
+
+export interface SignedCallsOptions {
+  readonly signer: RequestSigner;
+  /** Asks the peer for its id, proven. */
+  readonly whoIs: (signal: AbortSignal) => Promise<NodeId>;
+}
+
+/** One gRPC call as its signature covers it. */
+export interface UnsignedCall {
+  readonly path: string;
+  /** The frame with the message, or a stream of them. */
+  readonly body: Uint8Array | "stream";
+  readonly signal: AbortSignal;
+}
+
+/** Signs this node's calls to one peer, which is asked once who it is. */
+export class SignedCalls {
+  readonly #options: SignedCallsOptions;
+  #provider: Promise<NodeId> | undefined;
+
+  constructor(options: SignedCallsOptions) {
+    this.#options = options;
+  }
+
+  /** Who the peer is. */
+  async provider(signal: AbortSignal): Promise<NodeId> {
+    if (this.#provider === undefined) {
+      const asking = this.#options.whoIs(signal);
+      this.#provider = asking;
+      asking.catch(() => {
+        if (this.#provider === asking) this.#provider = undefined;
+      });
+    }
+    return await this.#provider;
+  }
+
+  /** The metadata that signs a call; to be asked anew for each attempt, since a nonce counts once. */
+  async metadata({ path, body, signal }: UnsignedCall): Promise<Metadata> {
+    return this.#options.signer.sign(await this.provider(signal), { method: "POST", path }, body);
+  }
+
+  /** Draws the consequence of an error: the peer may have another key since, so it is asked again who it is. */
+  note(error: NodeError): void {
+    if (error.code === "unauthenticated") this.#provider = undefined;
+  }
+}
