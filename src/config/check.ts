@@ -1,4 +1,4 @@
-import { isGrant } from "../core/mod.ts";
+import { isGrant, parseNetwork } from "../core/mod.ts";
 import { isLoopback, parseAddress } from "./address.ts";
 import type { Config } from "./schema.ts";
 import { SETTING_BY_KEY } from "./settings.ts";
@@ -14,7 +14,13 @@ const AT_MOST = [
 
 /** What is wrong with values that are each right: a sentence a fault, with the cure. */
 export function checkTogether(config: Config): string[] {
-  return [...checkExposure(config), ...checkPayments(config), ...checkPairs(config), ...checkPlugins(config)];
+  return [
+    ...checkExposure(config),
+    ...checkNetworks(config),
+    ...checkPayments(config),
+    ...checkPairs(config),
+    ...checkPlugins(config),
+  ];
 }
 
 /** Nobody serves strangers, or hands out the node, by mistake. */
@@ -35,6 +41,12 @@ function checkExposure({ node, rpc, rest, payments, prices }: Config): string[] 
     );
   }
   return faults;
+}
+
+function checkNetworks({ node }: Config): string[] {
+  const wrong = node.allowNetworks.find((network) => parseNetwork(network) === undefined);
+  if (wrong === undefined) return [];
+  return [`node.allowNetworks has "${wrong}", which is no address or network: write 10.1.2.3, 10.0.0.0/8 or fd00::/8`];
 }
 
 function hasPrice({ token: _, offerMs: __, ...amounts }: Config["prices"]): boolean {

@@ -51,6 +51,12 @@ const node = z.strictObject({
       "Serve strangers without pay on an address that other machines reach. Without it, rpc.listen must be loopback",
     shortFlag: "open",
   }),
+  allowNetworks: texts({
+    default: [],
+    expectation: 'a list such as "127.0.0.0/8" or "10.1.2.3"',
+    description:
+      "Networks and addresses that are not public and that URLs may lead to all the same: plugin installs, webhooks, HTTP of plugins by name. Without it the node refuses loopback, private, link-local and other special addresses",
+  }),
   keyPassphrase: secret({
     minLength: 1,
     description:

@@ -1,7 +1,7 @@
 /**
  * The words that every other folder speaks: errors, ids, tasks, plugins, usage, money, and the small interfaces (clock, log,
- * metrics) through which the outside is passed in. Nothing here imports anything local; the only I/O is
- * `runtime.ts`, which finds the program's own files.
+ * metrics) through which the outside is passed in. Nothing here imports anything local; the only I/O is in
+ * `runtime.ts`, which finds the program's own files, and in `networks.ts`, which looks up names.
  */
 export * from "./capability.ts";
 export * from "./clock.ts";
@@ -12,6 +12,7 @@ export * from "./identity.ts";
 export * from "./ids.ts";
 export * from "./log.ts";
 export * from "./metrics.ts";
+export * from "./networks.ts";
 export * from "./node-info.ts";
 export * from "./permissions.ts";
 export * from "./payment-store.ts";

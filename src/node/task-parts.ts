@@ -1,6 +1,6 @@
 import { availableParallelism } from "node:os";
 import { type Config, dataPaths } from "../config/mod.ts";
-import type { Log } from "../core/mod.ts";
+import { type Log, OutboundRules } from "../core/mod.ts";
 import { openPluginHost, type PluginFiles, type Plugins } from "../plugins/mod.ts";
 import type { MetricsRegistry } from "../rest/mod.ts";
 
@@ -20,6 +20,7 @@ export function openPlugins(
     maxModuleBytes: config.plugins.maxModuleBytes,
     maxInputBytes: config.tasks.maxInputBytes,
     allowUrlInstall: config.plugins.allowUrlInstall,
+    outbound: new OutboundRules(config.node.allowNetworks),
     grants: config.plugins.grants,
     kvQuotaBytes: config.plugins.kvQuotaBytes,
     external: config.plugins.external,

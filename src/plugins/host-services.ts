@@ -1,5 +1,5 @@
 import { NodeError } from "../core/mod.ts";
-import type { Clock } from "../core/mod.ts";
+import type { Clock, OutboundRules } from "../core/mod.ts";
 import { demand } from "./asker.ts";
 import type { Asker } from "./asker.ts";
 import { fetchForPlugin } from "./fetch-for-plugin.ts";
@@ -11,6 +11,8 @@ import type { PluginFiles } from "./plugin-files.ts";
 export interface HostServicesOptions {
   readonly kv: KvFolder;
   readonly clock: Clock;
+  /** Where plugins that may use HTTP may connect to. */
+  readonly outbound: OutboundRules;
   /** The files that plugins may reach; none on a node that keeps no files. Asked when a plugin asks. */
   readonly files: () => PluginFiles | undefined;
 }
@@ -60,7 +62,7 @@ export class HostServices {
             `The plugin ${asker.plugin} called http_request, and no host is granted to it (plugins.grants: ${asker.plugin}:http:host)`,
           );
         }
-        return await fetchForPlugin(request, asker);
+        return await fetchForPlugin(request, asker, this.#options.outbound);
     }
   }
 

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { NodeError, readAsset, systemClock } from "../core/mod.ts";
+import { NodeError, OutboundRules, readAsset, systemClock } from "../core/mod.ts";
 import type { Clock, Log, Metrics, PluginCall, PluginInfo, PluginOutcome, ResolvedFunction } from "../core/mod.ts";
 import { connectExternalPlugin } from "./external-plugin.ts";
 import type { ExternalPlugin, ExternalPluginOptions } from "./external-plugin.ts";
@@ -24,6 +24,8 @@ export interface PluginHostOptions {
   readonly maxModuleBytes: number;
   readonly maxInputBytes: number;
   readonly allowUrlInstall: boolean;
+  /** Where URLs of installs and of plugins may lead; to public addresses only by default. */
+  readonly outbound?: OutboundRules;
   /** What WASM plugins may ask of the node, as `plugin:permission`; nothing by default. */
   readonly grants?: readonly string[];
   /** What each may keep in its key-value store. */
@@ -90,7 +92,9 @@ export async function openPluginHost(options: PluginHostOptions): Promise<Plugin
   const pool = new WorkerPool({ workers, warmInstances: WARM_INSTANCES, warmBytes: WARM_BYTES, log, metrics });
   const external = options.external.map((plugin) => connectExternalPlugin({ ...plugin, maxInputBytes, log }));
   const { grants = [], kvQuotaBytes = KV_QUOTA_BYTES, files = () => undefined, clock = systemClock } = options;
-  const services = new HostServices({ kv: new KvFolder(join(options.folder, "kv"), kvQuotaBytes), clock, files });
+  const { outbound = new OutboundRules() } = options;
+  const kv = new KvFolder(join(options.folder, "kv"), kvQuotaBytes);
+  const services = new HostServices({ kv, clock, files, outbound });
   const host = new Host(options, { pool, external });
   try {
     host.registry = await Registry.open({
@@ -187,10 +191,11 @@ class Host implements Plugins {
     const bytes = await fetchModule(url, {
       maxBytes: this.#options.maxModuleBytes,
       timeoutMs: DOWNLOAD_TIMEOUT_MS,
+      outbound: this.#options.outbound ?? new OutboundRules(),
       signal,
     });
     checkDigest(bytes, sha256);
-    return this.#install(bytes, url);
+    return this.#install(bytes, withoutPassword(url));
   }
 
   async setEnabled(ref: string, enabled: boolean): Promise<PluginInfo> {
@@ -337,6 +342,14 @@ class Host implements Plugins {
 
 function isSame(a: Candidate, b: Candidate | undefined): boolean {
   return b !== undefined && (a.external ?? a.entry?.file) === (b.external ?? b.entry?.file);
+}
+
+/** Where a module came from is shown to those who list plugins. */
+function withoutPassword(address: string): string {
+  const url = new URL(address);
+  if (url.username === "" && url.password === "") return address;
+  url.username = url.password = "";
+  return url.href;
 }
 
 function checkDigestForm(sha256: string): void {

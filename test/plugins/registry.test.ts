@@ -5,6 +5,8 @@ import type { AddressInfo } from "node:net";
 import { chmod, mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import process from "node:process";
+import { gzipSync } from "node:zlib";
+import { OutboundRules } from "../../src/core/mod.ts";
 import type { Plugins } from "../../src/plugins/mod.ts";
 import { MANIFEST_SECTION } from "../../src/plugins/plugin-manifest.ts";
 import { moduleSha256 } from "../../src/plugins/prepare-module.ts";
@@ -14,6 +16,9 @@ import { openHost, scratchFolder, wasm } from "./host-fixture.ts";
 import { wat } from "./wat.ts";
 import { test } from "../testing.ts";
 import type { TestScope } from "../testing.ts";
+
+/** Servers of tests are on this machine. */
+const LOOPBACK = new OutboundRules(["127.0.0.0/8", "::1"]);
 
 /** A plugin `versioned` whose one function answers its version. */
 async function versioned(version: string, name = "versioned"): Promise<Uint8Array<ArrayBuffer>> {
@@ -249,7 +254,7 @@ test("a folder that is a file, or cannot be written, is a storage failure", asyn
 
 test("a plugin is installed from a URL when its digest is the given one", async (t) => {
   const folder = await scratchFolder(t);
-  const host = await openHost(t, { folder });
+  const host = await openHost(t, { folder, outbound: LOOPBACK });
   const bytes = await versioned("1.0.0");
   const url = await serve(t, (_, response) => response.end(bytes));
   const sha256 = moduleSha256(bytes);
@@ -261,7 +266,7 @@ test("a plugin is installed from a URL when its digest is the given one", async 
 });
 
 test("a URL that gives no module is a typed error", async (t) => {
-  const host = await openHost(t, { maxModuleBytes: 200_000 });
+  const host = await openHost(t, { maxModuleBytes: 200_000, outbound: LOOPBACK });
   const url = await serve(t, (request, response) => {
     if (request.url === "/large") response.end(new Uint8Array(200_001));
     else if (request.url === "/stall") response.write("x");
@@ -280,6 +285,49 @@ test("a URL that gives no module is a typed error", async (t) => {
   const stalled = host.installUrl(`${url}/stall`, { ...options, signal: controller.signal });
   controller.abort();
   await assert.rejects(stalled, hasCode("canceled"));
+});
+
+test("a URL may not lead to an address that is not public, nor redirect there", async (t) => {
+  const bytes = await versioned("1.0.0");
+  const options = { sha256: moduleSha256(bytes), signal };
+  let asked = 0;
+  const url = await serve(t, (request, response) => {
+    asked++;
+    const to = new URL(request.url!, "http://x").searchParams.get("to");
+    if (to === null) response.end(bytes);
+    else response.writeHead(302, { location: to }).end();
+  });
+  const closed = await openHost(t);
+  const { port } = new URL(url);
+  for (const host of ["127.0.0.1", "localhost", "2130706433", "[::ffff:127.0.0.1]", "127.0.0.1."]) {
+    await assert.rejects(
+      closed.installUrl(`http://${host}:${port}/`, options),
+      hasCode("permission_denied", /127\.0\.0\.1|::1|7f00.*node\.allowNetworks/),
+      host,
+    );
+  }
+  assert.equal(asked, 0);
+  const open = await openHost(t, { outbound: new OutboundRules(["127.0.0.1"]) });
+  for (
+    const to of ["http://127.0.0.2/x", "http://169.254.169.254/latest/meta-data/", "https://[::1]/", "//10.0.0.1/"]
+  ) {
+    await assert.rejects(
+      open.installUrl(`${url}/?to=${encodeURIComponent(to)}`, options),
+      hasCode("permission_denied"),
+      to,
+    );
+  }
+  await assert.rejects(open.installUrl(`${url}/?to=file:///etc/passwd`, options), hasCode("invalid_argument"));
+  await assert.rejects(open.installUrl(`${url}/?to=%3Fto%3D`, options), hasCode("target_failed", /redirects more/));
+  assert.equal((await open.installUrl(`${url}/?to=/module`, options)).name, "versioned");
+});
+
+test("a compressed module is not unpacked", async (t) => {
+  const host = await openHost(t, { outbound: LOOPBACK });
+  const url = await serve(t, (_, response) => {
+    response.writeHead(200, { "content-encoding": "gzip" }).end(gzipSync(new Uint8Array(64 << 20)));
+  });
+  await assert.rejects(host.installUrl(url, { sha256: "1".repeat(64), signal }), hasCode("target_failed", /gzip/));
 });
 
 test("installing from URLs can be forbidden", async (t) => {
