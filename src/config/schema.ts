@@ -374,6 +374,19 @@ const files = z.strictObject({
     max: 2 ** 40,
     description: "The largest file that may be put. Uploads are streamed, so it costs no memory",
   }),
+  leaseMs: duration({
+    default: "30d",
+    min: 10_000,
+    max: 366 * 86_400_000,
+    description:
+      "For how long providers are asked, and paid, to keep a shard. Renewed when half of it is over and the provider has just proved the shard",
+  }),
+  auditIntervalMs: duration({
+    default: "6h",
+    min: 1000,
+    max: 30 * 86_400_000,
+    description: "How often providers must prove that they have the shards of a file",
+  }),
 });
 
 const storage = z.strictObject({
@@ -488,6 +501,12 @@ const payments = z.strictObject({
   maxCredit: amount({
     default: "0",
     description: "The most credit for those who paid before: a tenth of what they have paid, up to this",
+  }),
+  debtAfterMs: duration({
+    default: "10m",
+    min: 1000,
+    max: 30 * 86_400_000,
+    description: "When work on credit that is not paid becomes a debt: its payer has no credit until all of it is paid",
   }),
   exitDelayMs: duration({
     default: "24h",

@@ -62,6 +62,8 @@ export interface ChannelView {
   readonly receipt?: { readonly receipt: Receipt; readonly signature: string };
   /** The newest voucher's signature, if any. */
   readonly voucher?: string;
+  /** Since when this node has done work on it that no voucher pays, in milliseconds since the epoch. */
+  readonly owedSince?: number;
 }
 
 /** What was spent to, or earned from, one peer on one day. */
@@ -83,6 +85,8 @@ export interface MinedTransaction {
 /** What the owner of a node does with its money. Every method throws a NodeError. */
 export interface PaymentAdmin {
   channels(): readonly ChannelView[];
+  /** The node's signed prices; undefined when it takes no money. */
+  offer(): Promise<SignedOffer | undefined>;
   totals(): readonly DayTotal[];
   /** The chain, the contracts and the balances of this node. */
   summary(): Promise<PaymentSummary>;

@@ -34,7 +34,11 @@ export async function makeFilePart({ config, store, peers, ...rest }: FilePartOp
     peers,
     providers: () => providers,
     keys: keyringOf(masterKey),
-    settings: DEFAULT_FILE_SETTINGS,
+    settings: {
+      ...DEFAULT_FILE_SETTINGS,
+      leaseMs: config.files.leaseMs,
+      auditIntervalMs: config.files.auditIntervalMs,
+    },
     clock: systemClock,
   });
 }

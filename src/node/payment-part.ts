@@ -46,7 +46,7 @@ export async function openPaymentPart(
     maxHeadAgeMs: payments.maxHeadAgeMs,
     pollMs: Math.min(15_000, payments.claimEveryMs),
     rates: ratesOf(prices),
-    credit: { base: weiOf(payments.credit), max: weiOf(payments.maxCredit) },
+    credit: { base: weiOf(payments.credit), max: weiOf(payments.maxCredit), debtAfterMs: payments.debtAfterMs },
     caps: { task: weiOf(payments.capTask), peer: weiOf(payments.capPeer), day: weiOf(payments.capDay) },
     window: weiOf(payments.window),
     deposit: weiOf(payments.deposit),

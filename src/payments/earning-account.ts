@@ -35,6 +35,8 @@ export interface EarningState {
   /** The number of the last receipt. */
   readonly sequence: number;
   readonly closed: boolean;
+  /** Since when something is charged that no voucher pays, in milliseconds since the epoch. */
+  readonly owedSince?: number;
 }
 
 /**
@@ -94,11 +96,12 @@ export class EarningAccount {
   }
 
   /** Charges a part of what was set aside. */
-  settle(max: Wei, charge: Wei): Wei {
+  settle(max: Wei, charge: Wei, nowMs: number): Wei {
     this.#reserved -= max;
     const actual = charge < max ? charge : max;
-    const { charged, items } = this.#state;
+    const { charged, items, owedSince } = this.#state;
     this.#state = { ...this.#state, charged: wei(charged + actual), items: items + 1 };
+    if (owedSince === undefined && this.debt > 0n) this.change({ owedSince: nowMs });
     return actual;
   }
 
@@ -140,7 +143,11 @@ export class EarningAccount {
 
   /** The voucher over this sum is on disk: it counts. */
   count(voucher: Voucher, signature: Uint8Array): void {
-    if (voucher.cumulative > this.#state.paid) this.change({ paid: voucher.cumulative, signature });
+    if (voucher.cumulative <= this.#state.paid) return;
+    this.change({ paid: voucher.cumulative, signature });
+    if (this.debt > 0n) return;
+    const { owedSince: _paid, ...rest } = this.#state;
+    this.#state = rest;
   }
 
   /** What is written. */

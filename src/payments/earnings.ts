@@ -56,6 +56,8 @@ export interface CreditRule {
   readonly base: Wei;
   /** The most for somebody who has paid before: a tenth of what it has paid, up to this. */
   readonly max: Wei;
+  /** After this time unpaid work is a debt: its payer has no credit until all of it is paid. */
+  readonly debtAfterMs: number;
 }
 
 export interface EarningsOptions {
@@ -102,7 +104,7 @@ interface StorageTerms {
 interface StorageUsage {
   readonly writtenBytes: number;
   readonly readBytes: number;
-  readonly byteMs: number;
+  readonly byteMs: bigint;
 }
 
 const FREE: EarningReservation<unknown> = Object.freeze({ settle() {}, release() {} });
@@ -157,7 +159,7 @@ export class Earnings implements PaymentDesk {
       return this.#reserve(
         account,
         storagePrice(rates, { action, bytes, durationMs }),
-        (usage) => priceOf(rates, { ...usage, byteMs: BigInt(Math.round(usage.byteMs)) }),
+        (usage) => priceOf(rates, usage),
       );
     },
   };
@@ -220,6 +222,7 @@ export class Earnings implements PaymentDesk {
       items: state.items,
       state: state.closed ? "closed" : state.chain.exitAt > 0 ? "exiting" : "open",
       ...(state.signature !== undefined && { voucher: toHex(state.signature) }),
+      ...(state.owedSince !== undefined && { owedSince: state.owedSince }),
     }));
   }
 
@@ -245,16 +248,13 @@ export class Earnings implements PaymentDesk {
     }
   }
 
-  /** The payee's own signed word on a channel, for who asks about money owed. */
-  debtOf(payer: NodeId): bigint {
-    return this.#byPayer.get(payer)?.debt ?? 0n;
-  }
-
   #reserve<Used>(account: EarningAccount, max: Wei, price: (usage: Used) => Wei): EarningReservation<Used> {
+    const { clock } = this.#options;
+    if (this.#isOverdue(account)) throw overdue(account);
     account.reserve(max, this.#creditOf(account));
     return {
       settle: (usage) => {
-        const amount = account.settle(max, price(usage));
+        const amount = account.settle(max, price(usage), clock.now());
         const { channelId, chain } = account.state;
         void this.#totals.add("earned", { peer: chain.payer, amount, items: 1 });
         // The answer leaves only when the charge is with the system: it survives the end of the process.
@@ -286,9 +286,14 @@ export class Earnings implements PaymentDesk {
 
   #creditOf(account: EarningAccount): Wei {
     const { credit, chain } = this.#options;
-    if (!chain.healthy()) return ZERO_WEI;
+    if (!chain.healthy() || this.#isOverdue(account)) return ZERO_WEI;
     const earned = account.paid / 10n;
     return wei(credit.base + (earned < credit.max ? earned : credit.max));
+  }
+
+  #isOverdue({ state: { owedSince } }: EarningAccount): boolean {
+    const { clock, credit } = this.#options;
+    return owedSince !== undefined && clock.now() - owedSince > credit.debtAfterMs;
   }
 
   #find(channelId: Hex32): EarningAccount {
@@ -391,6 +396,16 @@ export function storagePrice(
 /** Whether nothing costs anything. */
 export function isFree(rates: Rates): boolean {
   return (Object.keys(FREE_RATES) as (keyof Rates)[]).every((name) => name === "token" || rates[name] === 0n);
+}
+
+function overdue(account: EarningAccount): NodeError {
+  const { channelId, charged, owedSince } = account.state;
+  return paymentRequired(
+    `${account.debt} wei are owed on channel ${channelId} since ${
+      new Date(owedSince!).toISOString()
+    }: there is no credit until a voucher over ${charged} pays them`,
+    { channelId, needed: String(charged) },
+  );
 }
 
 function randomNonce(): Hex32 {

@@ -23,7 +23,7 @@ import { Budget, type Caps } from "./budget.ts";
 import { Chain, type ChainOptions } from "./chain.ts";
 import { ChannelCalls } from "./channel-calls.ts";
 import { loadCurve } from "./curve.ts";
-import { type CreditRule, Earnings, type EarningsOptions } from "./earnings.ts";
+import { type CreditRule, Earnings, type EarningsOptions, isFree } from "./earnings.ts";
 import { Spendings } from "./spendings.ts";
 import { Totals } from "./totals.ts";
 import { type Purpose, Transactions } from "./transactions.ts";
@@ -44,6 +44,7 @@ export interface PaymentsOptions extends Omit<ChainOptions, "clock" | "log"> {
   /** In a token other than the chain's coin, what is claimed at once when this much is unclaimed. */
   readonly claimAt: Wei;
   readonly claimEveryMs: number;
+  readonly retryMs?: number;
   readonly desk: (target: string) => PaymentDesk;
   readonly clock: Clock;
   readonly log: Log;
@@ -174,6 +175,7 @@ function makeAdmin(parts: AdminParts): PaymentAdmin {
   return {
     channels: views,
     totals: () => totals.list(),
+    offer: () => isFree(options.rates) ? Promise.resolve(undefined) : earnings.offer(),
     summary: async (): Promise<PaymentSummary> => ({
       chainId,
       channels,

@@ -1,4 +1,15 @@
-import { type Hex32, NodeError, type NodeId, type Quote, type SignedAccount, type Wei, wei } from "../core/mod.ts";
+import {
+  type ChannelView,
+  type Hex32,
+  NodeError,
+  type NodeId,
+  type Quote,
+  type SignedAccount,
+  toHex,
+  type Wei,
+  wei,
+  ZERO_WEI,
+} from "../core/mod.ts";
 
 /** The books of one channel on which this node pays. */
 export interface SpendingState {
@@ -49,6 +60,15 @@ export class SpendingAccount {
 
   get version(): number {
     return this.#version;
+  }
+
+  /** What the provider has worked for: this node's own reckoning, and what the newest receipt adds that reserved work explains. */
+  get owed(): Wei {
+    const { spent, account } = this.#state;
+    const charged = account?.receipt.charged ?? ZERO_WEI;
+    const most = spent + this.#reserved + this.#doubtful;
+    const explained = charged < most ? charged : wei(most);
+    return explained > spent ? explained : spent;
   }
 
   /** The prices for what begins now; undefined when a new quote is needed. */
@@ -138,4 +158,24 @@ export class SpendingAccount {
   change(changes: Partial<SpendingState>): void {
     this.#state = { ...this.#state, ...changes };
   }
+}
+
+/** A channel as its payer looks at it. */
+export function viewOf(state: SpendingState): ChannelView {
+  const { channelId, target, provider, token, deposit, spent, signed, items, account, signature } = state;
+  return {
+    channelId,
+    role: "payer",
+    peer: provider,
+    target,
+    token,
+    deposit,
+    charged: spent,
+    paid: signed,
+    claimed: ZERO_WEI,
+    items,
+    state: state.state,
+    ...(account !== undefined && { receipt: { receipt: account.receipt, signature: toHex(account.signature) } }),
+    ...(signature !== undefined && { voucher: toHex(signature) }),
+  };
 }

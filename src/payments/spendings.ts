@@ -10,7 +10,6 @@ import {
   type NodeId,
   type NodeKey,
   type Offer,
-  offerDigest,
   type PaymentDesk,
   type PaymentStore,
   type Quote,
@@ -18,10 +17,8 @@ import {
   receiptDigest,
   type Settlement,
   type SignedAccount,
-  type SignedOffer,
   type TaskLimits,
   taskPrice,
-  toHex,
   toNodeError,
   type Usage,
   voucherDigest,
@@ -31,8 +28,9 @@ import {
 import { type Books, fromText, toText } from "./books.ts";
 import type { Budget } from "./budget.ts";
 import type { Curve } from "./curve.ts";
-import { isFree, storagePrice } from "./earnings.ts";
-import { SpendingAccount, type SpendingState } from "./spending-account.ts";
+import { storagePrice } from "./earnings.ts";
+import { isSigner, OfferBook } from "./offer-book.ts";
+import { SpendingAccount, type SpendingState, viewOf } from "./spending-account.ts";
 import type { Totals } from "./totals.ts";
 
 export interface SpendingsOptions {
@@ -46,6 +44,8 @@ export interface SpendingsOptions {
   readonly curve: Curve;
   readonly clock: Clock;
   readonly log: Log;
+  /** How often vouchers that did not arrive are sent again, and work done on credit is paid. */
+  readonly retryMs?: number;
   /** Where the provider at `host:port` is paid. */
   readonly desk: (target: string) => PaymentDesk;
   /** Opens a channel on the chain, and calls {@link Spendings.adopt} once it is as deep as the node wants. */
@@ -91,13 +91,6 @@ const NOT_CHARGED = new Set([
   "unimplemented",
 ]);
 
-interface Known {
-  readonly offer: Offer | undefined;
-  readonly until: number;
-}
-
-/** For how long a provider that has no prices is not asked again. */
-const FREE_MEMORY_MS = 300_000;
 const RETRY_MS = 5_000;
 
 /** The requester's side of payments: its ledgers, and the vouchers that it sends. */
@@ -109,7 +102,7 @@ export class Spendings {
   readonly #accounts = new Map<string, SpendingAccount>();
   /** Channels that were used before with a target, or that ended. */
   readonly #old = new Map<Hex32, SpendingAccount>();
-  readonly #offers = new Map<string, Known>();
+  readonly #offers: OfferBook;
   /** What waits for money to be arranged with a target, one after the other. */
   readonly #arranging = new Map<string, Promise<void>>();
   readonly #loaded = new Set<SpendingAccount>();
@@ -124,7 +117,8 @@ export class Spendings {
     this.#books = shared.books;
     this.#totals = shared.totals;
     this.#budget = shared.budget;
-    this.#timer = setInterval(() => void this.#retry(), RETRY_MS);
+    this.#offers = new OfferBook(options);
+    this.#timer = setInterval(() => void this.#retry(), options.retryMs ?? RETRY_MS);
     this.#timer.unref();
   }
 
@@ -161,25 +155,9 @@ export class Spendings {
       }),
   };
 
-  /** A provider's prices, checked against its signature. Undefined for one that takes no money. */
-  async offerOf(target: string, signal: AbortSignal): Promise<Offer | undefined> {
-    const { clock, desk } = this.#options;
-    const known = this.#offers.get(target);
-    if (known !== undefined && known.until > clock.now()) return known.offer;
-    let signed: SignedOffer | undefined;
-    try {
-      signed = await desk(target).offer(signal);
-    } catch (error) {
-      if (toNodeError(error).code !== "unimplemented") throw error;
-    }
-    const offer = signed === undefined || isFree(signed.offer.rates) ? undefined : this.#checkOffer(target, signed);
-    this.#offers.set(target, { offer, until: offer?.expiresAt ?? clock.now() + FREE_MEMORY_MS });
-    return offer;
-  }
-
   /** Opens a channel to the provider at a target, with a deposit, and makes it the one that is used. */
   async open(target: string, amount: Wei, signal: AbortSignal): Promise<ChannelView> {
-    const offer = await this.offerOf(target, signal);
+    const offer = await this.#offers.of(target, signal);
     if (offer === undefined) {
       throw new NodeError("failed_precondition", `${target} works free of charge: no channel is needed`);
     }
@@ -248,9 +226,8 @@ export class Spendings {
     if (account !== undefined && quote !== undefined && account.state.state === "open" && !account.isStale) {
       const max = work.max(quote);
       if (account.covers(max)) return this.#take(account, { quote, max, price: work.price });
-    } else {
-      const known = this.#offers.get(target);
-      if (known !== undefined && known.offer === undefined && known.until > this.#options.clock.now()) return FREE;
+    } else if (this.#offers.isKnownFree(target)) {
+      return FREE;
     }
     return this.#arranged(target, work);
   }
@@ -311,7 +288,7 @@ export class Spendings {
     const signal = AbortSignal.timeout(30_000);
     let account = this.#accounts.get(target);
     if (account === undefined || account.state.state !== "open") {
-      const offer = await this.offerOf(target, signal);
+      const offer = await this.#offers.of(target, signal);
       if (offer === undefined) return undefined;
       const { deposit } = this.#options;
       if (account?.state.state === "disputed") throw disputed(account);
@@ -379,13 +356,25 @@ export class Spendings {
     await this.#commit(account);
   }
 
-  /** Signs a voucher that covers `more`, stores it, and only then sends it. */
+  /** Pays for `more`, beside what is reserved already. */
   async #pay(account: SpendingAccount, more: Wei): Promise<void> {
-    const { key, settlement, desk, window: least } = this.#options;
-    const { target, channelId, provider } = account.state;
+    const { window: least } = this.#options;
     const wanted = least > more / 10n ? least : more / 10n;
-    const room = this.#budget.room(provider);
-    const cumulative = account.nextVoucher(more, wanted < room ? wanted : room);
+    const room = this.#budget.room(account.state.provider);
+    await this.#send(account, account.nextVoucher(more, wanted < room ? wanted : room));
+  }
+
+  /** Pays for what was done on credit, also by tasks whose end this node has not asked for yet; not for what still runs. */
+  async #payOwed(account: SpendingAccount): Promise<void> {
+    await this.#sync(account);
+    const { state, acknowledged } = account.state;
+    if (state === "open" && account.owed > acknowledged) await this.#send(account, account.owed);
+  }
+
+  /** Signs a voucher over a sum, stores it, and only then sends it. */
+  async #send(account: SpendingAccount, cumulative: Wei): Promise<void> {
+    const { key, settlement, desk } = this.#options;
+    const { target, channelId } = account.state;
     const voucher = { channelId, cumulative };
     const signature = key.signDigest(voucherDigest(settlement, voucher));
     account.change({ signed: cumulative, signature });
@@ -449,9 +438,7 @@ export class Spendings {
       if (state !== "open" || this.#arranging.has(target)) continue;
       try {
         if (acknowledged < signed) await this.#arrange(target, () => this.#sync(account));
-        else if (spent > acknowledged && account.reserved === 0n) {
-          await this.#arrange(target, () => this.#pay(account, ZERO_WEI));
-        }
+        else if (spent + account.reserved > acknowledged) await this.#arrange(target, () => this.#payOwed(account));
       } catch (error) {
         this.#options.log.debug("A voucher did not arrive; it is sent again", {
           target,
@@ -461,21 +448,6 @@ export class Spendings {
     }
   }
 
-  #checkOffer(target: string, { offer, settlement, signature }: SignedOffer): Offer {
-    const { settlement: own, curve, clock } = this.#options;
-    const refuse = (why: string) =>
-      new NodeError("target_misbehaved", `The offer of ${target} is refused: ${why}`, { data: { target } });
-    if (settlement.chainId !== own.chainId || settlement.channels.toLowerCase() !== own.channels.toLowerCase()) {
-      throw new NodeError(
-        "failed_precondition",
-        `${target} is paid in ${settlement.channels} on chain ${settlement.chainId}, and this node pays in ${own.channels} on ${own.chainId}`,
-      );
-    }
-    if (!isSigner(curve, offerDigest(own, offer), signature, offer.provider)) throw refuse("its signature is wrong");
-    if (offer.expiresAt <= clock.now()) throw refuse("it has expired");
-    return offer;
-  }
-
   #commit(account: SpendingAccount): Promise<void> {
     return this.#books.commit([{ kind: "spending", key: account.state.channelId, text: toText(account.state) }]);
   }
@@ -483,14 +455,6 @@ export class Spendings {
   #call(): CallContext {
     const { key, clock } = this.#options;
     return { requester: key.nodeId, signal: AbortSignal.timeout(30_000), requestId: newUlid(clock.now()) };
-  }
-}
-
-function isSigner(curve: Curve, digest: Uint8Array, signature: Uint8Array, who: NodeId): boolean {
-  try {
-    return curve.recover(digest, signature) === who;
-  } catch {
-    return false;
   }
 }
 
@@ -518,23 +482,4 @@ function notCredited(account: SpendingAccount): NodeError {
   return new NodeError("target_misbehaved", `${account.state.target} does not acknowledge the voucher that was sent`, {
     data: { target: account.state.target },
   });
-}
-
-function viewOf(state: SpendingState): ChannelView {
-  const { channelId, target, provider, token, deposit, spent, signed, items, account, signature } = state;
-  return {
-    channelId,
-    role: "payer",
-    peer: provider,
-    target,
-    token,
-    deposit,
-    charged: spent,
-    paid: signed,
-    claimed: ZERO_WEI,
-    items,
-    state: state.state,
-    ...(account !== undefined && { receipt: { receipt: account.receipt, signature: toHex(account.signature) } }),
-    ...(signature !== undefined && { voucher: toHex(signature) }),
-  };
 }

@@ -68,7 +68,7 @@ export interface StorageUsage {
   readonly writtenBytes: number;
   readonly readBytes: number;
   /** Bytes times milliseconds of lease. */
-  readonly byteMs: number;
+  readonly byteMs: bigint;
 }
 
 /** Decides whether storage is paid for. */

@@ -108,7 +108,7 @@ class Provider implements ShardProvider {
       throw error;
     }
     const { sizeBytes } = record;
-    await reservation.settle({ writtenBytes: sizeBytes, readBytes: 0, byteMs: sizeBytes * leaseMs });
+    await reservation.settle({ writtenBytes: sizeBytes, readBytes: 0, byteMs: BigInt(sizeBytes) * BigInt(leaseMs) });
     return this.#receipt(record);
   }
 
@@ -208,7 +208,7 @@ class Provider implements ShardProvider {
       reservation.release();
       throw error;
     }
-    await reservation.settle({ writtenBytes: 0, readBytes: given.bytes.length, byteMs: 0 });
+    await reservation.settle({ writtenBytes: 0, readBytes: given.bytes.length, byteMs: 0n });
     this.#bytes.add(given.bytes.length, { direction: "out" });
     return given;
   }
@@ -238,7 +238,8 @@ class Provider implements ShardProvider {
     const key = this.#key(id, ctx);
     const expiresAt = clock.now() + this.#lease(leaseMs);
     const record = await this.#record(key);
-    const durationMs = expiresAt - record.expiresAt;
+    // Only the time that is added costs; what lies between the end of a lease and its renewal is the provider's own.
+    const durationMs = Math.min(expiresAt - record.expiresAt, leaseMs);
     if (durationMs <= 0) return this.#receipt(record);
     const reservation = ledger.reserve({
       requester: ctx.requester,
@@ -254,7 +255,7 @@ class Provider implements ShardProvider {
       reservation.release();
       throw error;
     }
-    await reservation.settle({ writtenBytes: 0, readBytes: 0, byteMs: record.sizeBytes * durationMs });
+    await reservation.settle({ writtenBytes: 0, readBytes: 0, byteMs: BigInt(record.sizeBytes) * BigInt(durationMs) });
     return this.#receipt(renewed);
   }
 

@@ -83,11 +83,11 @@ export class FileUpkeep {
     await this.#keep(file);
   }
 
-  /** A file that is wanted: leases first, since a lost lease loses a shard. */
+  /** A file that is wanted. Only a shard that was proven just now is renewed: no proof, no money. */
   async #keep(file: StoredFile): Promise<void> {
     const { audit, repair, settings, closing } = this.#options;
-    if (file.sharedBy === undefined) await this.#renew(file);
     const audited = await audit.audit(file, closing);
+    if (audited !== undefined && file.sharedBy === undefined) await this.#renew(audited);
     const lost = audited?.shards.some((shard) => !isHealthy(shard)) === true;
     const after = lost && file.sharedBy === undefined ? await repair.rebuild(file.id, closing) : audited;
     if (after !== undefined && after.leftovers.length > 0) await this.#freeLeftovers(after);
@@ -96,11 +96,11 @@ export class FileUpkeep {
   }
 
   async #renew(file: StoredFile): Promise<void> {
-    const { settings, clock, book, closing, pool } = this.#options;
+    const { settings, clock, book, closing, pool, log } = this.#options;
     const due = clock.now() + settings.leaseMs * settings.renewBelow;
     const { header } = await openShards(this.#options, file);
     await Promise.all(file.shards.map(async (shard, index) => {
-      if (!isHealthy(shard) || (shard.leaseExpiresAt ?? 0) > due) return;
+      if (shard.state !== "proven" || (shard.leaseExpiresAt ?? 0) > due) return;
       try {
         const { record } = await this.#timed(
           shard,
@@ -117,9 +117,14 @@ export class FileUpkeep {
             ? withShard(now, index, { ...old, leaseExpiresAt: record.expiresAt })
             : undefined;
         }, { durable: false });
-      } catch {
-        // The audit that follows finds out what is wrong.
+      } catch (error) {
         closing.throwIfAborted();
+        // It is tried again after the next audit, which finds out whether the shard is still there.
+        log.warn("A lease could not be renewed", {
+          fileId: file.id,
+          provider: shard.target,
+          error: toNodeError(error).message,
+        });
       }
     }));
   }

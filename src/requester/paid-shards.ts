@@ -53,8 +53,9 @@ export class PaidShards implements ShardService {
     const { sizeBytes, expiresAt } = await shards.stat(id, ctx);
     return await this.#paid("renew", { bytes: sizeBytes, durationMs: leaseMs }, async (paid) => {
       const receipt = await shards.renew(id, leaseMs, ctx);
-      // Only the time that is added costs.
-      return paid(receipt, { bytes: sizeBytes, durationMs: Math.max(0, receipt.record.expiresAt - expiresAt) });
+      // Only the time that is added costs, and no more than was asked for.
+      const durationMs = Math.min(leaseMs, Math.max(0, receipt.record.expiresAt - expiresAt));
+      return paid(receipt, { bytes: sizeBytes, durationMs });
     });
   }
 

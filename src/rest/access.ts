@@ -13,8 +13,8 @@ export interface AccessOptions {
   readonly clock: Pick<Clock, "now">;
 }
 
-/** What needs no token: a supervisor's question, and the files of the web page, which hold nothing of the node. */
-const OPEN_PATH = /^\/(?:healthz|ui\/[a-z.]+)(?:\?|$)/;
+/** What needs no token: a supervisor's question, prices for everybody, and the files of the web page, which hold nothing of the node. */
+const OPEN_PATH = /^\/(?:healthz|\.well-known\/velas-sphere\/offer|ui\/[a-z.]+)(?:\?|$)/;
 const PAGE_PATH = /^\/(?:\?|$)/;
 
 /** The error that refuses a request; undefined when it may pass. */

@@ -11,6 +11,7 @@ import { createEventStreams } from "./events.ts";
 import { addFileRoutes } from "./files.ts";
 import { addLegacyFileRoutes } from "./legacy-files.ts";
 import { addLegacyRoutes } from "./legacy.ts";
+import { addOfferRoute } from "./offer.ts";
 import { addOperationRoutes } from "./operations.ts";
 import type { RestAppOptions } from "./options.ts";
 import { addPaymentRoutes } from "./payments.ts";
@@ -85,6 +86,7 @@ export function createRestApp(options: RestAppOptions): RestApp {
   const serveEvents = createEventStreams(options);
   addTaskRoutes(app, options, serveEvents);
   if (options.payments !== undefined) addPaymentRoutes(app, { ...options, payments: options.payments });
+  addOfferRoute(app, options.payments);
   addPluginRoutes(app, options);
   addOperationRoutes(app, options);
   addLegacyRoutes(app, options);

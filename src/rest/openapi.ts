@@ -9,6 +9,7 @@ import { ProblemSchema } from "./schemas.ts";
 export const TAGS = [
   { name: "Tasks", description: "Run plugin functions: at once, as a stream, or in the background." },
   { name: "Files", description: "Keep files, encrypted and spread over other nodes, and read any part of them." },
+  { name: "Payments", description: "Prices, payment channels, and what was spent and earned." },
   { name: "Plugins", description: "See, install and switch what the node can run." },
   { name: "Node", description: "Who a node is and what it offers." },
   { name: "Operations", description: "For supervisors, monitoring, and those who read." },

@@ -37,6 +37,10 @@ export const Channel = z.strictObject({
   items: z.int().openapi({ description: "Tasks and storage operations.", examples: [42] }),
   state: z.enum(["open", "exiting", "closed", "disputed"]),
   receipt: Receipt.optional(),
+  owedSince: z.string().optional().openapi({
+    description: "Since when the payer owes more than it has paid.",
+    examples: ["2027-01-15T08:00:00.000Z"],
+  }),
   voucher: z.string().optional().openapi({ description: "The newest voucher's signature.", examples: ["0x…"] }),
 }).openapi("Channel", { description: "A payment channel as this node's books have it." });
 
@@ -61,6 +65,35 @@ export const PaymentSummary = z.strictObject({
   head: z.string().openapi({ description: "The newest block that was seen.", examples: ["1234"] }),
   healthy: z.boolean().openapi({ description: "Whether the chain is believed now; without it no credit is given." }),
 }).openapi("PaymentSummary");
+
+export const Offer = z.strictObject({
+  provider: Address.openapi({ description: "The node, whose key signs." }),
+  rates: z.strictObject({
+    token: Address.openapi({ description: "The ERC-20 to pay in, or the zero address for the chain's coin." }),
+    gibHour: Amount.openapi({ description: "For a GiB (2^30 bytes) kept for an hour." }),
+    gibWritten: Amount.openapi({ description: "For a GiB that comes in." }),
+    gibRead: Amount.openapi({ description: "For a GiB that goes out." }),
+    megaInstructions: Amount.openapi({ description: "For a million metered instructions." }),
+    cpuSecond: Amount.openapi({ description: "For a second in the plugin: the most that instructions cost." }),
+    gpuSecond: Amount.openapi({ description: "For a second on a GPU." }),
+    minimum: Amount.openapi({ description: "For each task or storage operation, however small." }),
+  }).openapi({ description: "What it wants." }),
+  defaultTimeoutMs: z.int().openapi({ description: "What a task gets that asks for no time.", examples: [30_000] }),
+  defaultOutputBytes: z.int().openapi({ description: "And for no size of output.", examples: [1_048_576] }),
+  maxInputBytes: z.int().openapi({ description: "The most that a streamed input may have.", examples: [16_777_216] }),
+  issuedAt: z.int().openapi({ description: "Milliseconds since the epoch, as signed.", examples: [1_800_000_000_000] }),
+  expiresAt: z.int().openapi({ description: "Milliseconds since the epoch.", examples: [1_800_003_600_000] }),
+}).openapi("Offer", { description: "Prices for everybody, until they expire." });
+
+export const SignedOfferJson = z.strictObject({
+  chainId: z.int().openapi({ description: "The chain that it is paid on.", examples: [31337] }),
+  channels: Address.openapi({ description: "The Channels contract; with the chain it is part of what is signed." }),
+  offer: Offer,
+  signature: z.string().regex(/^0x[0-9a-f]{130}$/).openapi({
+    description: "The provider's, over the EIP-712 type Offer.",
+    examples: [`0x${"00".repeat(65)}`],
+  }),
+}).openapi("SignedOffer", { description: "An offer with the provider's signature." });
 
 export const Mined = z.strictObject({
   hash: z.string().optional().openapi({ description: "Absent when there was nothing to do.", examples: ["0x…"] }),

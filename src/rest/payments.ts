@@ -143,9 +143,10 @@ export function addPaymentRoutes(
   });
 }
 
-function channelJson({ receipt, ...view }: ChannelView) {
+function channelJson({ receipt, owedSince, ...view }: ChannelView) {
   return {
     ...view,
+    ...(owedSince !== undefined && { owedSince: new Date(owedSince).toISOString() }),
     deposit: String(view.deposit),
     charged: String(view.charged),
     paid: String(view.paid),

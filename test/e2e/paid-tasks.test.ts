@@ -1,53 +1,51 @@
 import assert from "node:assert/strict";
-import { join } from "node:path";
-import { startLocalChain } from "../../src/payments/local-chain.ts";
+import {
+  fromHex,
+  type Offer,
+  offerDigest,
+  RATE_NAMES,
+  recoverDigestSigner,
+  type Settlement,
+  wei,
+} from "../../src/core/mod.ts";
 import { test } from "../testing.ts";
 import type { TestScope } from "../testing.ts";
-import { get, type NodeProcess, post, scratch, startNode, taskThat, until } from "./harness.ts";
+import { post, taskThat, until } from "./harness.ts";
+import { channelOf, ETHER, startPaidSwarm } from "./paid-swarm.ts";
 
-const ETHER = 10n ** 18n;
-
-interface Channel {
-  readonly role: string;
-  readonly charged: string;
-  readonly paid: string;
-  readonly items: number;
-  readonly state: string;
-}
-
-/** A paid provider and a requester with a deposit, as processes, on a chain of their own. */
+/** A paid provider and a requester with a deposit. */
 async function startPaidPair(t: TestScope, payments: Record<string, unknown> = {}) {
-  const chain = await startLocalChain();
-  t.after(() => chain.close());
-  const folder = scratch(t);
-  const common = {
-    rpcUrls: [chain.url],
-    chainId: chain.chainId,
-    channels: chain.channels,
-    registry: chain.registry,
-    confirmations: 0,
-    maxHeadAgeMs: 0,
-    claimEveryMs: 1000,
-  };
-  const prices = { cpuSecond: "1000000", gibRead: "1000000000", minimum: "1000" };
-  const providerAt = (args: readonly string[] = []) =>
-    startNode(t, { dataDir: join(folder, "provider"), config: { payments: common, prices }, args });
-  const requesterAt = () =>
-    startNode(t, {
-      dataDir: join(folder, "requester"),
-      config: { payments: { ...common, deposit: String(ETHER), ...payments } },
-    });
-  const [provider, requester] = await Promise.all([providerAt(), requesterAt()]);
-  await chain.fund(requester.nodeId as `0x${string}`, 5n * ETHER);
-  await chain.fund(provider.nodeId as `0x${string}`, ETHER);
-  return { chain, provider, requester, providerAt, requesterAt };
+  const swarm = await startPaidSwarm(t, {
+    prices: { cpuSecond: "1000000", gibRead: "1000000000", minimum: "1000" },
+    requester: { payments },
+  });
+  return { ...swarm, provider: swarm.providers[0]! };
 }
 
-async function channelOf(node: NodeProcess): Promise<Channel> {
-  const answer = await get<{ channels: Channel[] }>(`${node.rest}/v1/payments/channels`);
-  assert.ok(answer.channels?.length > 0, JSON.stringify(answer));
-  return answer.channels[0]!;
-}
+test("anybody reads a provider's offer over HTTP and checks its signature; a node that takes no money has none", async (t) => {
+  const { chain, provider, requester } = await startPaidPair(t);
+  const answer = await fetch(`${provider.rest}/.well-known/velas-sphere/offer`);
+  assert.equal(answer.status, 200);
+  const signed = await answer.json() as Settlement & {
+    offer: Offer & { rates: Record<string, string> };
+    signature: `0x${string}`;
+  };
+  assert.equal(signed.chainId, chain.chainId);
+  assert.equal(signed.channels, chain.channels);
+  const { rates } = signed.offer;
+  assert.equal(rates["cpuSecond" as never], "1000000");
+  const amounts = RATE_NAMES.map((name) => [name, wei(BigInt(rates[name]))]);
+  const offer = { ...signed.offer, rates: { ...rates, ...Object.fromEntries(amounts) } };
+  assert.ok(offer.expiresAt > Date.now());
+  const signer = recoverDigestSigner(offerDigest(signed, offer), fromHex(signed.signature));
+  assert.equal(signer, provider.nodeId);
+  assert.equal(offer.provider, provider.nodeId);
+
+  const none = await fetch(`${requester.rest}/.well-known/velas-sphere/offer`);
+  assert.equal(none.status, 404);
+  assert.equal(none.headers.get("content-type"), "application/problem+json");
+  assert.match(await none.text(), /takes no money/);
+});
 
 test("synchronous and asynchronous tasks are paid on one channel that opens by itself, and the books are equal", async (t) => {
   const { provider, requester } = await startPaidPair(t);
@@ -67,13 +65,13 @@ test("synchronous and asynchronous tasks are paid on one channel that opens by i
 });
 
 test("kill -9 of either side loses no voucher, and the books are equal when both are back", async (t) => {
-  const { provider, requester, providerAt, requesterAt } = await startPaidPair(t);
+  const { provider, requester, providerAgain, requesterAgain } = await startPaidPair(t);
   const first = await post(`${requester.rest}/task`, { target: provider.rpc, id: "k1", input: "hello" });
   assert.equal(first.status, 200, first.text);
   const before = await channelOf(provider);
   await Promise.all([provider.stop("SIGKILL"), requester.stop("SIGKILL")]);
-  const back = await providerAt(["--rpc-listen", provider.rpc]);
-  const asking = await requesterAt();
+  const back = await providerAgain(0);
+  const asking = await requesterAgain();
   assert.deepEqual(await channelOf(back), before);
   const second = await post(`${asking.rest}/task`, { target: back.rpc, id: "k2", input: "hello" });
   assert.equal(second.status, 200, second.text);
@@ -120,8 +118,8 @@ test("the provider claims on the chain what is worth it", async (t) => {
   const { chain, provider, requester } = await startPaidPair(t, { window: String(ETHER / 2n) });
   await post(`${requester.rest}/task`, { target: provider.rpc, id: "w1", input: "hello" });
   await until(async () => {
-    const channel = await channelOf(provider) as Channel & { claimed: string };
-    return BigInt(channel.claimed) > 0n ? true : undefined;
+    const { claimed } = await channelOf(provider);
+    return BigInt(claimed) > 0n ? true : undefined;
   });
   assert.ok(chain.url.length > 0);
 });

@@ -128,7 +128,7 @@ test("an endpoint that is down is passed over for the next; with none, nothing n
   const provider = await paidNode(t, chain, {
     key: payee,
     rates: RATES,
-    credit: { base: wei(100n), max: wei(0n) },
+    credit: { base: wei(100n), max: wei(0n), debtAfterMs: 600_000 },
     rpcUrls: ["http://127.0.0.1:1", chain.url],
   });
   const requester = await paidNode(t, chain, { key: payer, desks: new Map([["p:1", () => provider.earnings]]) });

@@ -51,7 +51,7 @@ export async function paidNode(t: TestScope, chain: LocalChain, options: PaidNod
     pollMs: 200,
     store: store.payments,
     rates: FREE_RATES,
-    credit: { base: wei(0n), max: wei(0n) },
+    credit: { base: wei(0n), max: wei(0n), debtAfterMs: 600_000 },
     caps: { task: wei(0n), peer: wei(0n), day: wei(0n) },
     window: wei(0n),
     deposit: wei(0n),

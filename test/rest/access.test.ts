@@ -11,13 +11,13 @@ async function get(t: Parameters<typeof serve>[0], port: number, headers: string
   return await wire.send(`GET ${path} HTTP/1.1\r\nConnection: close\r\n${headers}\r\n\r\n`).end();
 }
 
-test("with a token every route but /healthz and the web page's files wants it", async (t) => {
+test("with a token every route but /healthz, the offer and the web page's files wants it", async (t) => {
   const { url, app } = await serve(t, { token: TOKEN });
   const document = app.getOpenAPI31Document({ openapi: "3.1.0", info: { title: "", version: "" } });
   for (const [path, methods] of Object.entries(document.paths ?? {})) {
     for (const method of Object.keys(methods)) {
       const answer = await fetch(url + path.replaceAll(/\{\w+\}/g, "x"), { method: method.toUpperCase() });
-      const open = { "/healthz": 200, "/ui/{file}": 404 }[path];
+      const open = { "/healthz": 200, "/ui/{file}": 404, "/.well-known/velas-sphere/offer": 404 }[path];
       assert.equal(answer.status, open ?? 401, `${method} ${path}`);
       if (open === undefined) assert.match(answer.headers.get("www-authenticate") ?? "", /^Bearer/);
       await answer.body?.cancel();

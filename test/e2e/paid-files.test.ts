@@ -1,0 +1,93 @@
+/** Files kept for pay, over real node processes and a real chain. */
+import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
+import { rmSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "../testing.ts";
+import { get, type NodeProcess, until } from "./harness.ts";
+import { channelOf, equalBooks, startPaidSwarm } from "./paid-swarm.ts";
+
+interface Health {
+  readonly shards: readonly {
+    readonly state: string;
+    readonly providerId?: string;
+    readonly provider: string;
+    readonly leaseExpiresAt?: string;
+  }[];
+}
+
+const PRICES = { gibHour: "1000000000000000", gibWritten: "1000000000000", gibRead: "3000000000000", minimum: "7" };
+
+async function put({ rest }: NodeProcess, name: string, bytes: Uint8Array, policy: string): Promise<string> {
+  const answer = await fetch(`${rest}/v1/files/${name}?policy=${encodeURIComponent(policy)}`, {
+    method: "PUT",
+    body: bytes as BodyInit,
+  });
+  const json = await answer.json() as { id: string };
+  assert.equal(answer.status, 201, JSON.stringify(json));
+  return json.id;
+}
+
+async function read({ rest }: NodeProcess, id: string): Promise<Uint8Array> {
+  const answer = await fetch(`${rest}/v1/files/${id}/content`);
+  assert.equal(answer.status, 200);
+  return new Uint8Array(await answer.arrayBuffer());
+}
+
+const health = ({ rest }: NodeProcess, id: string) => get<Health>(`${rest}/v1/files/${id}/health`);
+
+test("a file is put at providers that are paid, and read back for pay, and all books are equal to the wei", async (t) => {
+  const { requester, providers } = await startPaidSwarm(t, { providers: 3, prices: PRICES });
+  const bytes = randomBytes(300_000);
+  const id = await put(requester, "paid.bin", bytes, "2+1");
+  await until(async () => (await health(requester, id)).shards.every(({ state }) => state !== "pending") || undefined);
+  const kept = await equalBooks(requester, providers);
+  for (const { charged, paid, items } of kept) {
+    assert.equal(items, 1);
+    // A third of 450 kB for 30 days and more than what came in: about 10^14 wei.
+    assert.ok(BigInt(charged) > 10n ** 14n / 2n && BigInt(charged) < 2n * 10n ** 14n, charged);
+    assert.ok(BigInt(paid) >= BigInt(charged), "nothing is kept that was not paid before");
+  }
+  assert.deepEqual(Buffer.from(await read(requester, id)), bytes);
+  const after = await equalBooks(requester, providers);
+  const sum = (channels: typeof after) => channels.reduce((total, { charged }) => total + BigInt(charged), 0n);
+  assert.ok(sum(after) > sum(kept), "reading costs too");
+});
+
+test("a lease is renewed and paid after its shard was proven; who fails an audit is sent no further voucher", async (t) => {
+  const { requester, providers, providerAgain } = await startPaidSwarm(t, {
+    providers: 3,
+    prices: PRICES,
+    requester: { files: { leaseMs: "10s", auditIntervalMs: "1s" } },
+  });
+  const bytes = randomBytes(100_000);
+  const id = await put(requester, "renewed.bin", bytes, "1+1");
+  const first = await until(async () => {
+    const { shards } = await health(requester, id);
+    return shards.every(({ state }) => state !== "pending") ? shards : undefined;
+  });
+  const places = first.map(({ provider }) => providers.findIndex(({ rpc }) => rpc === provider));
+  const [liar, honest] = places as [number, number];
+  await equalBooks(requester, places.map((place) => providers[place]!));
+  const [before, honestBefore] = await Promise.all([channelOf(providers[liar]!), channelOf(providers[honest]!)]);
+
+  // One provider loses what it was paid to keep.
+  await providers[liar]!.stop();
+  rmSync(join(providers[liar]!.dataDir, "shards"), { recursive: true });
+  await providerAgain(liar);
+  const renewed = await until(async () => {
+    const channel = await channelOf(providers[honest]!);
+    return channel.items > honestBefore.items ? channel : undefined;
+  });
+  assert.ok(BigInt(renewed.charged) > BigInt(honestBefore.charged));
+  // The file is whole again, at a third provider.
+  await until(async () => {
+    const { shards } = await health(requester, id);
+    const now = shards.map(({ provider }) => provider);
+    return !now.includes(providers[liar]!.rpc) && shards.every(({ state }) => state !== "lost") ? true : undefined;
+  });
+  const after = await channelOf(providers[liar]!);
+  assert.deepEqual([after.charged, after.paid, after.items], [before.charged, before.paid, before.items]);
+  assert.deepEqual(Buffer.from(await read(requester, id)), bytes);
+  await equalBooks(requester, providers);
+});
