@@ -28,6 +28,7 @@ export interface StartNodeOptions {
 }
 
 export { restoreBackup } from "./node/backup-part.ts";
+export { type LocalChain, startLocalChain } from "./payments/local-chain.ts";
 
 /** A node that serves. */
 export interface RunningNode {

@@ -1,13 +1,13 @@
 import { mkdtemp, rm } from "node:fs/promises";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { type Command, Option } from "commander";
-import { type Config, loadConfig } from "../config/mod.ts";
+import type { Config } from "../config/mod.ts";
 import { NodeError, VERSION } from "../core/mod.ts";
 import { NodeClient } from "./client.ts";
 import { withExamples, withOutputOptions } from "./command.ts";
 import type { CliContext } from "./context.ts";
+import { configOf, GRACE_MS, type Role } from "./dev-config.ts";
 import type { FileJson } from "./file-view.ts";
 import type { Logger } from "./logger.ts";
 import { aborted } from "./node-command.ts";
@@ -17,16 +17,9 @@ import { formatTable } from "./terminal.ts";
 interface DevFlags {
   readonly dataDir?: string;
   readonly exit?: boolean;
+  readonly paid?: boolean;
   readonly logLevel: string;
   readonly json?: boolean;
-}
-
-/** A node of the swarm and the ports that it would like; 0 lets the system choose. */
-interface Role {
-  readonly name: string;
-  readonly restPort: number;
-  readonly rpcPorts: readonly number[];
-  readonly workers: string;
 }
 
 const PROVIDER: Role = { name: "provider", restPort: 3000, rpcPorts: [8081, 8083], workers: "0" };
@@ -37,8 +30,6 @@ const STORES: readonly Role[] = Array.from(
 );
 /** It sends its tasks away, so one worker is plenty. */
 const REQUESTER: Role = { name: "requester", restPort: 3001, rpcPorts: [8091, 8093], workers: "1" };
-
-const GRACE_MS = 3000;
 
 /** `velas-sphere dev` */
 export function addDevCommand(program: Command, cli: CliContext): void {
@@ -53,9 +44,15 @@ export function addDevCommand(program: Command, cli: CliContext): void {
         new Option("--log-level <word>", "log of the nodes").choices(["debug", "info", "warn", "error", "silent"])
           .default("warn"),
       )
+      .option("--paid", "with money: a local chain (anvil), three providers with different prices, and a requester")
       .option("--exit", "stop after the task and the file")
-      .action((flags: DevFlags) => runDev(cli, flags)),
+      .action(async (flags: DevFlags) => {
+        if (flags.paid !== true) return await runDev(cli, flags);
+        const { runPaidDev } = await import("./dev-paid.ts");
+        await runPaidDev(cli, flags);
+      }),
     ["velas-sphere dev", "until Ctrl-C"],
+    ["velas-sphere dev --paid", "the same for pay, with balances before and after"],
     ["velas-sphere dev --exit", "only the task and the file, as a check that all is well"],
   );
 }
@@ -169,47 +166,6 @@ async function keepFile({ requester }: Swarm): Promise<FileDone> {
   }
   const { dataShards, parityShards } = file.policy;
   return { id: file.id, bytes: file.sizeBytes, shards: dataShards + parityShards, ms: performance.now() - startedAt };
-}
-
-/** The configuration of one node of the swarm: nothing from files or environment, so that it works the same everywhere. */
-async function configOf(
-  role: Role,
-  { dataDir, cli, logLevel, flags = {} }: {
-    dataDir: string;
-    cli: CliContext;
-    logLevel: string;
-    flags?: Readonly<Record<string, string>>;
-  },
-): Promise<Config> {
-  const home = join(dataDir, role.name);
-  const listen = async (port: number): Promise<string> => {
-    if (port === 0 || await isFree(port)) return `127.0.0.1:${port}`;
-    cli.err.line(`${cli.err.colors.yellow("note:")} port ${port} is taken, so the ${role.name} listens on a free one`);
-    return "127.0.0.1:0";
-  };
-  const rpc: string[] = [];
-  for (const port of role.rpcPorts) rpc.push(await listen(port));
-  return loadConfig({
-    flags: {
-      "node.name": role.name,
-      "node.dataDir": home,
-      "rest.listen": await listen(role.restPort),
-      "rpc.listen": rpc.join(","),
-      "plugins.workers": role.workers,
-      "log.level": logLevel,
-      ...flags,
-    },
-    env: {},
-    cwd: home,
-    homeDir: home,
-  }).config;
-}
-
-function isFree(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const probe = createServer().on("error", () => resolve(false));
-    probe.listen(port, "127.0.0.1", () => probe.close(() => resolve(true)));
-  });
 }
 
 function describe({ provider, stores, requester, startMs, dataDir }: Swarm, done: Done): unknown {

@@ -132,6 +132,28 @@ export function addPaymentsCommands(program: Command, cli: CliContext): void {
   }
 
   withExamples(
+    withClientOptions(
+      payments.command("register").summary("make this node known in the registry")
+        .argument("<target>", "where others reach its RPC, host:port"),
+    )
+      .description(
+        "Write into the registry where this node is, so that others find it; again to change it or to add stake.",
+      )
+      .option("--region <name>", "where it is, such as eu-west")
+      .option("--stake <wei>", "coins to add to the stake, which a node loses that is found cheating")
+      .action((target: string, flags: ClientFlags & { region?: string; stake?: string }) => {
+        const { region, stake } = flags;
+        const json = {
+          target,
+          ...(region !== undefined && { region }),
+          ...(stake !== undefined && { stake: amountOf(stake) }),
+        };
+        return send(cli, flags, { path: "/register", json });
+      }),
+    ["velas-sphere payments register node.example:8081 --region eu-west", "as others are to find it"],
+  );
+
+  withExamples(
     withClientOptions(payments.command("withdraw").summary("withdraw from the contract"))
       .description("Send what the contract holds for this node to its account, or to another one.")
       .option("--amount <wei>", "how much; all without it")

@@ -99,8 +99,20 @@ export interface PaymentAdmin {
   close(channelId: Hex32): Promise<MinedTransaction>;
   /** Announces the end of a channel on which this node pays or, after the delay, ends it. */
   exit(channelId: Hex32): Promise<MinedTransaction>;
+  /** Makes this node known in the registry, or known anew. Throws `failed_precondition` when no registry is configured. */
+  register(profile: RegistryProfile): Promise<MinedTransaction>;
   /** Sends credit in the contract to an account, by default to this node. */
   withdraw(token: NodeId, options: { readonly amount?: Wei; readonly to?: NodeId }): Promise<MinedTransaction>;
+}
+
+/** What a node says of itself in the registry. */
+export interface RegistryProfile {
+  /** Where others reach its RPC, as `host:port`. */
+  readonly target: string;
+  /** Up to 32 printable ASCII characters. */
+  readonly region: string;
+  /** Coins that are added to what it loses when it is found cheating. */
+  readonly stake: Wei;
 }
 
 export interface PaymentSummary {

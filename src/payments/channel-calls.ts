@@ -1,5 +1,14 @@
 import type { TransactionReceipt } from "viem";
-import { type Hex32, NATIVE_TOKEN, NodeError, type NodeId, toHex, type Voucher, type Wei } from "../core/mod.ts";
+import {
+  type Hex32,
+  NATIVE_TOKEN,
+  NodeError,
+  type NodeId,
+  type RegistryProfile,
+  toHex,
+  type Voucher,
+  type Wei,
+} from "../core/mod.ts";
 import type { Chain } from "./chain.ts";
 import { channelsAbi, registryAbi } from "./contracts.ts";
 import type { Purpose, Transactions } from "./transactions.ts";
@@ -76,20 +85,17 @@ export class ChannelCalls {
     return await this.#call({ functionName: "withdraw", args: [token, to, amount] }, { purpose: { kind: "withdraw" } });
   }
 
-  /** Makes this node known: its url, the SHA-256 of its capabilities, its region, and stake. */
-  async register(
-    profile: { readonly url: string; readonly capabilities: Hex32; readonly region: string; readonly stake: Wei },
-  ) {
+  /** Makes this node known: where it is, its region, and stake. What it can do others ask it themselves. */
+  async register({ target, region, stake }: RegistryProfile): Promise<TransactionReceipt> {
     const { registry, transactions } = this.#options;
     if (registry === undefined) {
       throw new NodeError("failed_precondition", "No registry is configured: set payments.registry");
     }
-    const { encodeFunctionData, stringToHex } = await import("viem");
-    const { url, capabilities, region, stake } = profile;
+    const { encodeFunctionData, stringToHex, zeroHash } = await import("viem");
     const data = encodeFunctionData({
       abi: registryAbi,
       functionName: "register",
-      args: [url, capabilities, stringToHex(region, { size: 32 })],
+      args: [target, zeroHash, stringToHex(region, { size: 32 })],
     });
     return await transactions.send({ to: registry, data, value: stake }, { kind: "register" });
   }

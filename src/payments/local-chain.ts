@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { existsSync } from "node:fs";
+import { existsSync, realpathSync } from "node:fs";
 import { createRequire } from "node:module";
 import { delimiter, join } from "node:path";
 import process from "node:process";
@@ -39,7 +39,13 @@ export async function startLocalChain(options: { readonly port?: number } = {}):
   ], {
     stdio: ["ignore", "pipe", "pipe"],
   });
-  const close = () => ended(child);
+  // Whatever ends this process ends the chain.
+  const onExit = () => void child.kill("SIGKILL");
+  process.once("exit", onExit);
+  const close = () => {
+    process.off("exit", onExit);
+    return ended(child);
+  };
   try {
     const url = `http://${await listening(child)}`;
     const rpc = <T>(method: string, params: readonly unknown[] = []) => call<T>(url, method, params);
@@ -80,22 +86,39 @@ export async function startLocalChain(options: { readonly port?: number } = {}):
   }
 }
 
-/** The binary that npm installed; else the one on the path. */
-function findAnvil(): string {
+/**
+ * Finds the program itself: in what npm installed, here or with this source, else on the path. Never npm's script around it, which would
+ * leave it behind when it is killed. Throws `failed_precondition` with the cure.
+ */
+export function findAnvil(
+  { roots = [join(process.cwd(), "package.json"), import.meta.url], path = process.env["PATH"] ?? "" }: {
+    /** Modules or package files that npm may have installed it for. */
+    readonly roots?: readonly string[];
+    readonly path?: string;
+  } = {},
+): string {
   const name = process.platform === "win32" ? "anvil.exe" : "anvil";
   const arch = process.arch === "x64" ? "amd64" : process.arch;
-  const platform = process.platform === "win32" ? "win32" : process.platform;
-  try {
-    const require = createRequire(join(process.cwd(), "package.json"));
-    const packageFile = require.resolve(`@foundry-rs/anvil-${platform}-${arch}/package.json`);
-    const binary = join(packageFile, "..", "bin", name);
-    if (existsSync(binary)) return binary;
-  } catch {
-    // Not installed by npm here; it may be on the path.
+  const installedFor = (root: string): string | undefined => {
+    try {
+      const found = createRequire(root).resolve(`@foundry-rs/anvil-${process.platform}-${arch}/package.json`);
+      const binary = join(found, "..", "bin", name);
+      return existsSync(binary) ? binary : undefined;
+    } catch {
+      return undefined; // not for this one
+    }
+  };
+  for (const root of roots) {
+    const binary = installedFor(root);
+    if (binary !== undefined) return binary;
   }
-  const folders = [join(process.cwd(), "node_modules", ".bin"), ...(process.env["PATH"] ?? "").split(delimiter)];
-  for (const folder of folders) {
-    if (folder !== "" && existsSync(join(folder, name))) return join(folder, name);
+  for (const folder of path.split(delimiter)) {
+    const candidate = join(folder, name);
+    if (folder === "" || !existsSync(candidate)) continue;
+    const file = realpathSync(candidate);
+    if (!/\.[cm]?js$/.test(file)) return file;
+    const binary = installedFor(file);
+    if (binary !== undefined) return binary;
   }
   throw new NodeError(
     "failed_precondition",

@@ -9,6 +9,7 @@ import {
   NodeError,
   type NodeId,
   type NodeKey,
+  parseTarget,
   type PaymentAdmin,
   type PaymentDesk,
   type PaymentStore,
@@ -227,6 +228,12 @@ function makeAdmin(parts: AdminParts): PaymentAdmin {
       const receipt = await calls.finishExit(channelId);
       await spendings.note(channelId, { state: "closed" });
       return shown(receipt);
+    },
+    register: async ({ target, region, stake }) => {
+      if (!/^[\x20-\x7e]{0,32}$/.test(region)) {
+        throw new NodeError("invalid_argument", "A region is up to 32 printable ASCII characters, such as eu-west");
+      }
+      return shown(await calls.register({ target: parseTarget(target).name, region, stake }));
     },
     withdraw: async (token, { amount, to = key.nodeId }) => {
       const held = await calls.credit(token);

@@ -104,3 +104,11 @@ export const OpenChannel = z.strictObject({ target: Target, amount: Amount }).op
 export const TopUp = z.strictObject({ amount: Amount }).openapi("TopUp");
 export const Withdraw = z.strictObject({ token: Address.optional(), amount: Amount.optional(), to: Address.optional() })
   .openapi("Withdraw");
+export const Register = z.strictObject({
+  target: Target.openapi({ description: "Where others reach this node's RPC." }),
+  region: z.string().max(32).optional().openapi({
+    description: "In words that others compare; up to 32 printable ASCII characters.",
+    examples: ["eu-west"],
+  }),
+  stake: Amount.optional().openapi({ description: "Coins to add to the stake." }),
+}).openapi("Register", { description: "What a node says of itself in the registry." });

@@ -125,6 +125,20 @@ export function addPaymentRoutes(
 
   addRoute(app, {
     method: "post",
+    path: "/v1/payments/register",
+    tags: TAGS,
+    operationId: "register",
+    summary: "Make this node known in the registry",
+    description: "Others find it there. Registering again replaces what was said; stake is added.",
+    request: { body: { required: true, content: { "application/json": { schema: schemas.Register } } } },
+    responses: { 200: jsonContent(schemas.Mined, "The transaction."), ...failures(...PROBLEMS) },
+  }, async (c) => {
+    const { target, region = "", stake = "0" } = await readJson(c, schemas.Register, limits);
+    return json(minedJson(await payments.register({ target, region, stake: wei(BigInt(stake)) })));
+  });
+
+  addRoute(app, {
+    method: "post",
     path: "/v1/payments/withdraw",
     tags: TAGS,
     operationId: "withdraw",
