@@ -5,6 +5,7 @@ import { makeDataDir } from "./node/data-dir.ts";
 import { makeBackups } from "./node/backup-part.ts";
 import { makeFilePart } from "./node/file-part.ts";
 import { makeRpc } from "./node/rpc-part.ts";
+import { makeRateLimits } from "./node/rate-limits.ts";
 import { readTlsFiles } from "./node/tls-files.ts";
 import { isPaid, openPaymentPart } from "./node/payment-part.ts";
 import { openShardPart } from "./node/shard-part.ts";
@@ -174,6 +175,7 @@ async function assemble({ config, sources, log, closers, closeAll }: Assembly): 
   const stopping = new AbortController();
   const { maxFileBytes } = config.files;
   const { token } = config.rest;
+  const rates = makeRateLimits(config, metrics);
   const rpc = await makeRpc({
     config,
     log,
@@ -181,6 +183,7 @@ async function assemble({ config, sources, log, closers, closeAll }: Assembly): 
     tasks: provider,
     node,
     health,
+    limiter: rates.rpc,
     // Sessions name chain 0 until nodes settle on one. Nobody spends another's money by saying another's name.
     ...(payments === undefined ? {} : { payments: payments.earnings, believesClaims: false }),
     authenticator: new Authenticator({ self: key.nodeId, chainId: 0, clock }),
@@ -215,6 +218,7 @@ async function assemble({ config, sources, log, closers, closeAll }: Assembly): 
     settings: () => effectiveSettings(config, sources),
     backup: makeBackups(config, store.files),
     limits: config.rest,
+    limiter: rates.rest,
     stopping: stopping.signal,
     ...hostCheck(config, restListen),
     allowedOrigins: config.rest.allowedOrigins,

@@ -117,6 +117,19 @@ const rpc = z.strictObject({
     description:
       "The longest call, whatever deadline it asks for. Room for waiting in the queue and for tasks.maxTimeoutMs",
   }),
+  callsPerSecond: integer({
+    default: 0,
+    min: 0,
+    max: 1_000_000,
+    description:
+      "Calls a second from one requester, by its signature, or address, for those who do not sign. Beyond it they are refused as overloaded, with a time to wait. 0 means 2,000 where other machines reach the listener, and no limit on loopback; 1,000,000 is none",
+  }),
+  callsBurst: integer({
+    default: 0,
+    min: 0,
+    max: 10_000_000,
+    description: "How many of them may come at once after a pause; 0 means twice as many as in a second",
+  }),
   maxUnreadBytes: size({
     default: "4MiB",
     min: 2 ** 16,
@@ -182,6 +195,19 @@ const rest = z.strictObject({
     max: 86_400_000,
     description:
       "The longest pause in a body, between requests of a connection, and of a reader. Above the minute after which proxies close theirs, so that they do so first",
+  }),
+  requestsPerSecond: integer({
+    default: 0,
+    min: 0,
+    max: 1_000_000,
+    description:
+      "Requests a second from one token, or address, for those without. Beyond it they are refused as overloaded, with a time to wait. 0 means 2,000 where other machines reach the listener, and no limit on loopback; 1,000,000 is none",
+  }),
+  requestsBurst: integer({
+    default: 0,
+    min: 0,
+    max: 10_000_000,
+    description: "How many of them may come at once after a pause; 0 means twice as many as in a second",
   }),
   maxEventStreams: integer({
     default: 256,

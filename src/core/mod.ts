@@ -19,6 +19,7 @@ export * from "./payment-store.ts";
 export * from "./payment.ts";
 export * from "./plugin.ts";
 export * from "./price.ts";
+export * from "./rate-limiter.ts";
 export * from "./runtime.ts";
 export * from "./session.ts";
 export * from "./shard-receipt.ts";

@@ -17,6 +17,7 @@ import type { RestAppOptions } from "./options.ts";
 import { addPaymentRoutes } from "./payments.ts";
 import { addPluginRoutes } from "./plugins.ts";
 import { withStatus } from "./problem.ts";
+import { createRateCheck } from "./rate-limit.ts";
 import { requestIdOf } from "./request-id.ts";
 import { createRequestMetrics } from "./request-metrics.ts";
 import { StaticFirstRouter } from "./router.ts";
@@ -45,6 +46,7 @@ export function createRestApp(options: RestAppOptions): RestApp {
     ? undefined
     : createSessionCookies({ token: options.token, nodeId: options.node.describe().nodeId });
   const refuse = createAccessCheck({ ...options, cookies });
+  const checkRate = createRateCheck(options);
   const cors = createCors(options.allowedOrigins);
   const observe = createRequestMetrics(metrics);
 
@@ -61,8 +63,9 @@ export function createRestApp(options: RestAppOptions): RestApp {
     outgoing.setHeader("X-Request-Id", requestId);
 
     const preflight = cors(incoming, outgoing);
-    const refusal = preflight ? undefined : refuse(incoming);
-    if (preflight) {
+    const forbidden = preflight ? undefined : refuse(incoming);
+    const refusal = checkRate(incoming, { known: !preflight && forbidden === undefined }) ?? forbidden;
+    if (preflight && refusal === undefined) {
       c.res = new Response(null, { status: 204 });
     } else if (refusal === undefined) {
       try {

@@ -6,6 +6,7 @@ import type {
   PaymentAdmin,
   PeerDirectory,
   PluginInfo,
+  RateLimiter,
   RequesterId,
   ShardKey,
   ShardRecord,
@@ -115,6 +116,8 @@ export interface RestAppOptions {
   readonly log: Log;
   readonly clock: Clock;
   readonly limits: RestLimits;
+  /** Refuses who calls too often; without it nobody does. */
+  readonly limiter?: RateLimiter;
   /** When set, every route but `/healthz` wants it as a Bearer token. */
   readonly token?: string;
   /**

@@ -6,6 +6,7 @@ import { reported } from "./boundary.ts";
 import { runLegacyTask } from "./legacy.ts";
 import type { RestAppOptions } from "./options.ts";
 import { problemHeaders, problemOf } from "./problem.ts";
+import { createRateCheck } from "./rate-limit.ts";
 import { requestIdOf } from "./request-id.ts";
 import { createRequestMetrics } from "./request-metrics.ts";
 
@@ -28,6 +29,7 @@ export function createTaskFastPath(options: RestAppOptions): RestFastPath {
   const { clock, log, limits } = options;
   // Without cookies: who has only one is let in, or refused, by Hono.
   const refuse = createAccessCheck(options);
+  const checkRate = createRateCheck(options);
   const observe = createRequestMetrics(options.metrics);
   const hasOrigins = (options.allowedOrigins?.length ?? 0) > 0;
   const maxBodyBytes = Math.min(MAX_BODY_BYTES, limits.maxBodyBytes);
@@ -36,6 +38,8 @@ export function createTaskFastPath(options: RestAppOptions): RestFastPath {
     const started = performance.now();
     const requestId = requestIdOf(incoming.headers["x-request-id"], clock.now());
     try {
+      const limited = checkRate(incoming, { known: true });
+      if (limited !== undefined) throw limited;
       const body = await readBody({ incoming, outgoing }, limits);
       const text = await runLegacyTask(body, { incoming, outgoing, requestId }, options);
       send(outgoing, text, { status: 200, headers: { "Content-Type": "application/json" }, requestId });

@@ -2,6 +2,7 @@ import { Buffer } from "node:buffer";
 import {
   ANONYMOUS,
   type CallContext,
+  callerAddress,
   type Clock,
   type Counter,
   type ErrorCode,
@@ -10,6 +11,7 @@ import {
   type Metrics,
   NodeError,
   notSigned,
+  type RateLimiter,
   type RequesterId,
   toNodeError,
 } from "../core/mod.ts";
@@ -37,6 +39,8 @@ export interface CallOpening {
   readonly requestId: string | undefined;
   /** The caller's own limit, in milliseconds. */
   readonly timeoutMs: number | undefined;
+  /** Where the call comes from, asked only when it matters. */
+  readonly address?: () => string | undefined;
   /** All metadata of the request, as it came. */
   readonly metadata: IncomingHttpHeaders | Headers;
   /** Told when the deadline passes or the server stops the call; it is told once. */
@@ -53,6 +57,8 @@ export interface CallsOptions {
   readonly authenticator?: Authenticator | undefined;
   /** Whether an unsigned call is from whom it says (`velas-requester`), the default, or from nobody. */
   readonly believesClaims?: boolean | undefined;
+  /** Refuses who calls too often; without one nobody does. */
+  readonly limiter?: RateLimiter | undefined;
 }
 
 /** What a service may add to its answer. The node's own services do not; the conformance suite's does. */
@@ -71,7 +77,7 @@ export class Call implements CallContext, Expiring {
   readonly signal: AbortSignal;
   readonly deadlineAt?: number;
   readonly route: Route;
-  /** Why the call is not from whom it says; whoever serves it must refuse it with this before the body is read. */
+  /** Why the call is not served: it is not from whom it says, or comes too often. Refused with this before the body is read. */
   readonly refusal: NodeError | undefined;
   readonly metadata: IncomingHttpHeaders | Headers;
   /** Set by the service before it gives its first message or fails. */
@@ -95,6 +101,8 @@ export class Call implements CallContext, Expiring {
     } catch (error) {
       this.refusal = toNodeError(error);
     }
+    // Wrong signatures count for the address that sends them.
+    this.refusal = calls.limit(this.#signedBy?.requester, opening) ?? this.refusal;
     this.authenticated = this.#signedBy !== undefined;
     this.requester = this.#signedBy?.requester ??
       (calls.believesClaims ? requesterFromText(opening.requester) : ANONYMOUS);
@@ -177,6 +185,7 @@ export class Calls {
   readonly authenticator: Authenticator | undefined;
   readonly believesClaims: boolean;
   readonly #clock: Clock;
+  readonly #limiter: RateLimiter | undefined;
   readonly #open = new Set<Call>();
   readonly #requests: Counter;
   readonly #seconds: Histogram;
@@ -186,6 +195,7 @@ export class Calls {
 
   constructor(options: CallsOptions) {
     this.#clock = options.clock;
+    this.#limiter = options.limiter;
     this.log = options.log;
     this.requestTimeoutMs = options.requestTimeoutMs;
     this.authenticator = options.authenticator;
@@ -204,6 +214,15 @@ export class Calls {
     const call = new Call(this, route, opening);
     this.#open.add(call);
     return call;
+  }
+
+  /** Why who calls must wait; undefined when it need not. What is not signed counts for its address. */
+  limit(signer: RequesterId | undefined, { address }: CallOpening): NodeError | undefined {
+    const limiter = this.#limiter;
+    if (limiter === undefined || !limiter.active) return undefined;
+    return signer === undefined
+      ? limiter.refusal("address", callerAddress(address?.()), this.now())
+      : limiter.refusal("peer", signer, this.now());
   }
 
   now(): number {

@@ -35,6 +35,9 @@ type Request = IncomingMessage | Http2ServerRequest;
 /** Brings the SHA-256 of a signed body from where bytes are read to where calls are served. Whatever a client sends under it is deleted. */
 const BODY_DIGEST_HEADER = "velas-body-sha256";
 
+/** Brings the caller's address the same way. */
+const ADDRESS_HEADER = "velas-caller-address";
+
 /** A listener for requests of node:http and of the compatibility layer of node:http2. */
 export type Handler = (request: Request, response: Response) => void;
 
@@ -95,6 +98,7 @@ class ConnectCall {
       requester: requestHeader.get(REQUESTER_HEADER) ?? undefined,
       requestId: requestHeader.get(REQUEST_ID_HEADER) ?? undefined,
       timeoutMs: context.timeoutMs(),
+      address: () => requestHeader.get(ADDRESS_HEADER) ?? undefined,
       metadata: requestHeader,
       onAbort: (error) => this.#interrupt?.(error),
     });
@@ -220,6 +224,7 @@ async function serve(
     );
     // What is signed are bytes, and Connect hands out messages; so the body of a signed unary call is read here.
     universal.header.delete(BODY_DIGEST_HEADER);
+    universal.header.set(ADDRESS_HEADER, request.socket.remoteAddress ?? "");
     if (isUnary && universal.header.has(SIGNATURE_HEADER)) {
       const body = await readWhole(request, 2 * options.maxMessageBytes); // JSON's base64 is larger than what it holds
       universal.header.set(BODY_DIGEST_HEADER, createHash("sha256").update(body).digest("hex"));

@@ -91,6 +91,7 @@ class FastCall {
       requester: text(headers[REQUESTER_HEADER]),
       requestId: text(headers[REQUEST_ID_HEADER]),
       timeoutMs,
+      address: () => stream.session?.socket?.remoteAddress,
       metadata: headers,
       onAbort: (error) => this.#fail(error),
     });

@@ -7,6 +7,7 @@ import {
   type NodeDescriber,
   NodeError,
   type PaymentDesk,
+  type RateLimiter,
   type ShardService,
   type TaskService,
 } from "../core/mod.ts";
@@ -60,6 +61,8 @@ export interface RouteServerOptions {
   readonly authenticator?: Authenticator;
   /** Whether an unsigned call is from whom it says, the default, or from nobody, as it must be where calls cost money. */
   readonly believesClaims?: boolean;
+  /** Refuses who calls too often; without one nobody does. */
+  readonly limiter?: RateLimiter;
   /** Serves HTTP paths that are no RPC method, over HTTP/1.1 and HTTP/2. */
   readonly fallback?: RequestListener;
 }
