@@ -130,3 +130,47 @@ export interface FileHealth {
   readonly margin: number;
   readonly risk: number;
 }
+
+/** Amounts are texts: whole numbers of the token's smallest unit. */
+export interface PaymentSummary {
+  readonly chainId: number;
+  readonly channels: string;
+  readonly account: string;
+  readonly balance: string;
+  readonly credit: string;
+  readonly head: string;
+  readonly healthy: boolean;
+}
+
+export interface Receipt {
+  readonly sequence: number;
+  readonly charged: string;
+  readonly paid: string;
+  readonly items: number;
+  readonly issuedAt: string;
+  readonly signature: string;
+}
+
+export interface Channel {
+  readonly channelId: string;
+  readonly role: "payer" | "payee";
+  readonly peer: string;
+  readonly target?: string;
+  readonly token: string;
+  readonly deposit: string;
+  readonly charged: string;
+  readonly paid: string;
+  readonly claimed: string;
+  readonly items: number;
+  readonly state: "open" | "exiting" | "closed" | "disputed";
+  readonly receipt?: Receipt;
+  readonly voucher?: string;
+}
+
+export interface DayTotal {
+  readonly day: string;
+  readonly direction: "spent" | "earned";
+  readonly peer: string;
+  readonly amount: string;
+  readonly items: number;
+}

@@ -6,6 +6,7 @@ import { connection, node } from "./live.ts";
 import { Login } from "./login.tsx";
 import { Files } from "./pages/files.tsx";
 import { Overview } from "./pages/overview.tsx";
+import { Payments } from "./pages/payments.tsx";
 import { Plugins } from "./pages/plugins.tsx";
 import { Settings } from "./pages/settings.tsx";
 import { Tasks } from "./pages/tasks.tsx";
@@ -29,6 +30,7 @@ const PAGES: Readonly<Record<string, Page>> = {
   tasks: { name: "Tasks", icon: "tasks", view: Tasks },
   files: { name: "Files", icon: "files", view: Files, needs: "files" },
   plugins: { name: "Plugins", icon: "plugins", view: Plugins },
+  payments: { name: "Payments", icon: "payments", view: Payments },
   settings: { name: "Settings", icon: "settings", view: Settings, needs: "config" },
 };
 

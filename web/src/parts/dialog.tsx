@@ -42,20 +42,25 @@ export interface ConfirmProps {
   readonly title: ComponentChildren;
   readonly children: ComponentChildren;
   readonly action: string;
+  /** The word for leaving things as they are. */
+  readonly keep?: string;
+  /** `danger` for what cannot be taken back. */
+  readonly tone?: "danger" | "primary";
   readonly onConfirm: () => void;
   readonly onClose: () => void;
 }
 
 /** Asks before something that cannot be taken back. */
-export function Confirm({ title, children, action, onConfirm, onClose }: ConfirmProps): JSX.Element {
+export function Confirm(props: ConfirmProps): JSX.Element {
+  const { title, children, action, keep = "Keep it", tone = "danger", onConfirm, onClose } = props;
   return (
     <Dialog title={title} onClose={onClose}>
       <div>{children}</div>
       <div class="buttons end">
-        <button type="button" class="button" onClick={onClose}>Keep it</button>
+        <button type="button" class="button" onClick={onClose}>{keep}</button>
         <button
           type="button"
-          class="button danger"
+          class={`button ${tone}`}
           onClick={() => {
             onClose();
             onConfirm();

@@ -1,0 +1,67 @@
+import type { JSX } from "preact";
+import type { Channel } from "../api-types.ts";
+import { count } from "../format.ts";
+import { money } from "../money.ts";
+import { short } from "../parts/day-bars.tsx";
+import { Text } from "../parts/states.tsx";
+import { href } from "../route.ts";
+
+const TONES: Readonly<Record<Channel["state"], string>> = {
+  open: "ok",
+  exiting: "warn",
+  closed: "dim",
+  disputed: "bad",
+};
+
+export function ChannelBadge({ state }: { readonly state: Channel["state"] }): JSX.Element {
+  return <span class={`badge ${TONES[state]}`}>{state}</span>;
+}
+
+/** Channels as a table: who pays whom, how much is left, how much moved. */
+export function ChannelRows({ channels }: { readonly channels: readonly Channel[] }): JSX.Element {
+  return (
+    <div class="table-wrap">
+      <table>
+        <thead>
+          <tr>
+            <th scope="col">State</th>
+            <th scope="col">Peer</th>
+            <th scope="col" class="wide num">Items</th>
+            <th scope="col" class="num">Charged</th>
+            <th scope="col" class="wide num">Paid</th>
+            <th scope="col" class="num">Deposit left</th>
+          </tr>
+        </thead>
+        <tbody>{channels.map((one) => <ChannelRow key={one.channelId} channel={one} />)}</tbody>
+      </table>
+    </div>
+  );
+}
+
+function ChannelRow({ channel }: { readonly channel: Channel }): JSX.Element {
+  const { channelId, role, peer, target, state, items, charged, paid, deposit } = channel;
+  const total = BigInt(deposit);
+  const left = total > BigInt(paid) ? total - BigInt(paid) : 0n;
+  return (
+    <tr class="link-row">
+      <td>
+        <ChannelBadge state={state} />
+      </td>
+      <td class="name">
+        <a href={href("payments", "", { channel: channelId })} title={peer}>
+          {role === "payer" ? "to " : "from "}
+          <Text of={target ?? short(peer)} />
+        </a>
+      </td>
+      <td class="wide num">{count(items)}</td>
+      <td class="num" title={`${charged} wei`}>{money(charged)}</td>
+      <td class="wide num" title={`${paid} wei`}>{money(paid)}</td>
+      <td class="num" title={`${left} wei`}>
+        {money(left)}
+        {state !== "closed" && total > 0n && (
+          <progress class="left" value={Number(left * 1000n / total) / 1000} max={1} aria-label="Left of the deposit" />
+        )}
+      </td>
+    </tr>
+  );
+}

@@ -1,0 +1,127 @@
+import type { JSX } from "preact";
+import type { DayTotal } from "../api-types.ts";
+import { money } from "../money.ts";
+import { Text } from "./states.tsx";
+
+const DAYS = 30;
+const DAY_MS = 86_400_000;
+/** Peers with a color of their own; the others share one. */
+const COLORS = ["--accent", "--teal", "--violet", "--warn", "--ok"];
+const OTHERS = "--edge";
+
+const dayName = new Intl.DateTimeFormat(undefined, { month: "short", day: "numeric", timeZone: "UTC" });
+
+export interface DayBarsProps {
+  readonly title: string;
+  readonly totals: readonly DayTotal[];
+  /** The last day shown, in milliseconds since the epoch. */
+  readonly now: number;
+}
+
+interface Part {
+  readonly peer: string;
+  readonly color: string;
+  readonly amount: bigint;
+}
+
+/** Amounts by day (UTC) over a month, a color for each peer; the same as a table for those who do not see it. */
+export function DayBars({ title, totals, now }: DayBarsProps): JSX.Element {
+  const days = Array.from(
+    { length: DAYS },
+    (_, i) => new Date(now - (DAYS - 1 - i) * DAY_MS).toISOString().slice(0, 10),
+  );
+  const shown = totals.filter(({ day }) => day >= days[0]!);
+  const peers = byPeer(shown);
+  const colorOf = (peer: string) => COLORS[peers.findIndex((one) => one.peer === peer)] ?? OTHERS;
+  const sums = days.map((day) =>
+    shown.filter((total) => total.day === day).reduce((sum, { amount }) => sum + BigInt(amount), 0n)
+  );
+  const highest = sums.reduce((most, sum) => sum > most ? sum : most, 0n);
+  const all = sums.reduce((sum, one) => sum + one, 0n);
+  // In thousandths, since bigints have no fractions.
+  const share = (amount: bigint) => highest === 0n ? 0 : Number(amount * 1000n / highest) / 10;
+  return (
+    <figure class="chart day-bars">
+      <figcaption>
+        <span class="chart-title">{title}</span>
+        {peers.slice(0, COLORS.length).map(({ peer, amount }) => (
+          <span key={peer} class="key">
+            <i style={{ background: `var(${colorOf(peer)})` }} />
+            <span title={peer}>{short(peer)}</span> <b>{money(amount)}</b>
+          </span>
+        ))}
+        {peers.length > COLORS.length && (
+          <span class="key">
+            <i style={{ background: `var(${OTHERS})` }} />
+            {peers.length - COLORS.length} others
+          </span>
+        )}
+        <span class="key">
+          in {DAYS} days <b>{money(all)}</b>
+        </span>
+      </figcaption>
+      <div class="bars" aria-hidden="true">
+        <span class="bars-top small quiet">{money(highest)}</span>
+        {days.map((day, i) => (
+          <div key={day} class="bar" title={`${dayName.format(new Date(day))}: ${money(sums[i]!)}`}>
+            {partsOf(shown.filter((total) => total.day === day), colorOf).map(({ peer, color, amount }) => (
+              <i
+                key={peer}
+                style={{ height: `${share(amount)}%`, background: `var(${color})` }}
+                title={`${short(peer)}: ${money(amount)}`}
+              />
+            ))}
+          </div>
+        ))}
+      </div>
+      <div class="bars-days small quiet" aria-hidden="true">
+        {[days[0]!, days[Math.floor(DAYS / 2)]!, days.at(-1)!].map((day) => (
+          <span key={day}>{dayName.format(new Date(day))}</span>
+        ))}
+      </div>
+      <details>
+        <summary>As a table</summary>
+        <div class="table-scroll">
+          <table>
+            <thead>
+              <tr>
+                <th scope="col">Day</th>
+                <th scope="col">Peer</th>
+                <th scope="col" class="num">Items</th>
+                <th scope="col" class="num">Amount</th>
+              </tr>
+            </thead>
+            <tbody>
+              {shown.map(({ day, peer, items, amount }) => (
+                <tr key={`${day} ${peer}`}>
+                  <td>{day}</td>
+                  <td class="name" title={peer}>
+                    <Text of={peer} />
+                  </td>
+                  <td class="num">{items}</td>
+                  <td class="num" title={`${amount} wei`}>{money(amount)}</td>
+                </tr>
+              ))}
+            </tbody>
+          </table>
+        </div>
+      </details>
+    </figure>
+  );
+}
+
+/** `0x7099…79c8` */
+export function short(id: string): string {
+  return id.length > 14 ? `${id.slice(0, 6)}…${id.slice(-4)}` : id;
+}
+
+function byPeer(totals: readonly DayTotal[]): { readonly peer: string; readonly amount: bigint }[] {
+  const sums = new Map<string, bigint>();
+  for (const { peer, amount } of totals) sums.set(peer, (sums.get(peer) ?? 0n) + BigInt(amount));
+  return [...sums].map(([peer, amount]) => ({ peer, amount })).sort((a, b) => a.amount < b.amount ? 1 : -1);
+}
+
+function partsOf(totals: readonly DayTotal[], colorOf: (peer: string) => string): Part[] {
+  return totals.map(({ peer, amount }) => ({ peer, color: colorOf(peer), amount: BigInt(amount) }))
+    .sort((a, b) => a.color < b.color ? -1 : 1);
+}
