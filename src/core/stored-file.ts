@@ -47,6 +47,8 @@ export interface StoredFile {
   readonly phase: "uploading" | "kept" | "removed";
   /** While uploading: the header in hex, and the most bytes that each provider was told would come. */
   readonly upload?: { readonly header: string; readonly maxShardBytes: number };
+  /** The providers that its put named, as `host:port`: its shards go to no others. */
+  readonly targets?: readonly string[];
   readonly shards: readonly StoredShard[];
   readonly leftovers: readonly LeftoverShard[];
   /** When something is to be done for it: audit, renewal, repair, freeing. */

@@ -80,6 +80,11 @@ export class FileBook {
     return this.#names.run(name, work);
   }
 
+  /** The same for several names at once. */
+  withNames<T>(names: readonly string[], work: () => Promise<T>): Promise<T> {
+    return this.#names.runAll(names, work);
+  }
+
   async add(file: StoredFile, { manifest, also = [], durable = true }: BookChange = {}): Promise<void> {
     await this.#store.write([{ type: "save", file, ...(manifest && { manifest }) }, ...also], { durable });
     await this.#tell("state", file);
@@ -102,6 +107,19 @@ export class FileBook {
       await this.#store.write([{ type: "save", file, before, ...(manifest && { manifest }) }, ...also], { durable });
       await this.#announce(before, file);
       return file;
+    });
+  }
+
+  /** Changes several files in one batch: all or none. Those that are not there, or for which `change` gives nothing, stay as they are. */
+  updateAll(ids: readonly string[], change: (file: StoredFile) => StoredFile | undefined): Promise<void> {
+    return this.#changes.runAll(ids, async () => {
+      const changed = (await this.#store.getMany(ids)).flatMap((before) => {
+        const file = before && change(before);
+        return before === undefined || file === undefined ? [] : [{ before, file }];
+      });
+      if (changed.length === 0) return;
+      await this.#store.write(changed.map((one) => ({ type: "save", ...one })), { durable: true });
+      for (const { before, file } of changed) await this.#announce(before, file);
     });
   }
 

@@ -19,6 +19,7 @@ import {
   openHeader,
   shardCount,
 } from "../codec/mod.ts";
+import { notFound } from "./file-book.ts";
 import type { FileKit } from "./file-kit.ts";
 import { failedAt, healthyShards, pendingAt } from "./file-state.ts";
 import { hex, unhex } from "./hex.ts";
@@ -87,17 +88,21 @@ export class FilePut {
     const first = (await pieces.next()).value!;
     const size = first.last ? first.sizeBytes : order.sizeBytes;
     checkSize(order.sizeBytes, first.sizeBytes, first.last);
-    const upload = order.resume === undefined ? await this.#begin(order, size, signal) : await this.#resume(order);
-    const { id } = upload.file;
+    const begun = order.resume === undefined ? await this.#begin(order, size, signal) : undefined;
+    const id = begun?.file.id ?? order.resume!;
     if (this.#running.has(id)) {
       throw new NodeError("failed_precondition", `The upload ${id} is going on already; wait for it to end`);
     }
     this.#running.add(id);
-    this.#options.busy.add(id);
+    // Before it is known to be an upload: upkeep must not give it up meanwhile.
+    const { busy } = this.#options;
+    const busyBefore = busy.has(id);
+    busy.add(id);
     try {
+      const upload = begun ?? await this.#resume(order);
       return await this.#send(withFirst(first, pieces), { upload, order, signal });
     } catch (cause) {
-      this.#options.busy.delete(id);
+      if (!busyBefore) busy.delete(id);
       const error = toNodeError(signal.aborted ? canceled(signal) : cause);
       // What can never succeed is forgotten, and its shards are freed; anything else can go on.
       if (error.code === "invalid_argument") await this.#giveUp(id);
@@ -135,6 +140,7 @@ export class FilePut {
         warnings,
         phase: "uploading",
         upload: { header: hex(headerBytes), maxShardBytes },
+        ...(targets === undefined ? {} : { targets }),
         shards: providers.map(pendingAt),
         leftovers: [],
         dueAt: now + settings.uploadTtlMs,
@@ -147,16 +153,22 @@ export class FilePut {
 
   /** Takes up an upload that was interrupted, with its keys and its providers. */
   async #resume({ resume, name, policy }: PutOrder): Promise<Upload> {
-    const { book, master } = this.#options;
-    const file = await book.find({ id: resume! });
-    const samePolicy = file.policy.dataShards === policy.dataShards && file.policy.parityShards === policy.parityShards;
-    if (file.phase !== "uploading" || file.upload === undefined || file.name !== name || !samePolicy) {
-      throw new NodeError(
-        "failed_precondition",
-        `File ${file.id} is no upload under this name and policy that can go on; put it anew`,
-        { data: { id: file.id } },
-      );
-    }
+    const { book, master, clock, settings } = this.#options;
+    const { id } = await book.find({ id: resume! });
+    const file = await book.update(id, (file) => {
+      const samePolicy = file.policy.dataShards === policy.dataShards &&
+        file.policy.parityShards === policy.parityShards;
+      if (file.phase !== "uploading" || file.upload === undefined || file.name !== name || !samePolicy) {
+        throw new NodeError(
+          "failed_precondition",
+          `File ${file.id} is no upload under this name and policy that can go on; put it anew`,
+          { data: { id: file.id } },
+        );
+      }
+      // Its time to be gone on with begins anew, also should it stop again.
+      return { ...file, touchedAt: clock.now(), dueAt: clock.now() + settings.uploadTtlMs };
+    });
+    if (file?.upload === undefined) throw notFound({ id });
     const headerBytes = unhex(file.upload.header);
     return { file, header: openHeader(headerBytes, master), headerBytes, resumes: true };
   }
@@ -218,6 +230,8 @@ export class FilePut {
 
   #openLanes({ file, header, resumes }: Upload, order: PutOrder): ShardLane[] {
     const { pool, settings } = this.#options;
+    // As the put that began it was told, also when one that goes on with it does not say so again.
+    const targets = order.targets ?? file.targets;
     const lanes: ShardLane[] = [];
     for (const [index, { target, providerId, region }] of file.shards.entries()) {
       lanes.push(
@@ -231,7 +245,7 @@ export class FilePut {
           leaseMs: settings.leaseMs,
           stallMs: settings.stallMs,
           resumes,
-          replace: (lane, error) => this.#replace(file, { lane, error, lanes, order }),
+          replace: (lane, error) => this.#replace(file, { lane, error, lanes, targets }),
         }),
       );
     }
@@ -241,14 +255,19 @@ export class FilePut {
   /** Another provider for a lane whose own failed; none when the put named its only one. */
   async #replace(
     file: StoredFile,
-    { lane, error, lanes, order }: { lane: ShardLane; error: NodeError; lanes: readonly ShardLane[]; order: PutOrder },
+    { lane, error, lanes, targets }: {
+      lane: ShardLane;
+      error: NodeError;
+      lanes: readonly ShardLane[];
+      targets: readonly string[] | undefined;
+    },
   ): Promise<Candidate | undefined> {
     const { pool, book, scores, metrics, closing, log } = this.#options;
     const failed = lane.provider;
     scores.bad(failed.nodeId, error.message);
     metrics.shardFailures.add(1, { during: "put" });
-    if (order.targets?.length === 1) return undefined;
-    const { candidates } = await pool.survey(order.targets, closing);
+    if (targets?.length === 1) return undefined;
+    const { candidates } = await pool.survey(targets, closing);
     const taken = new Set(lanes.map(({ provider }) => provider.nodeId));
     const next = candidates.find(({ nodeId }) => !taken.has(nodeId) && !scores.isResting(nodeId));
     if (next === undefined) return undefined;

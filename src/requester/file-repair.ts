@@ -1,4 +1,4 @@
-import { NodeError, type StoredFile, type StoredShard, toNodeError } from "../core/mod.ts";
+import { NodeError, type NodeId, type StoredFile, type StoredShard, toNodeError } from "../core/mod.ts";
 import { deriveMaskKey, LEAF_BYTES, rebuildShards } from "../codec/mod.ts";
 import type { ByteBudget } from "./byte-budget.ts";
 import type { FileKit } from "./file-kit.ts";
@@ -6,6 +6,7 @@ import { isHealthy, pendingAt, recovered } from "./file-state.ts";
 import { KeyedQueue } from "./keyed-queue.ts";
 import { manifestOf } from "./manifest-of.ts";
 import { type OpenedShards, openShards } from "./open-file.ts";
+import { warningsOf } from "./place-shards.ts";
 import type { Candidate } from "./provider-pool.ts";
 import { ReadPace } from "./read-pace.ts";
 import { noteReadFailure, shardReaders } from "./shard-access.ts";
@@ -14,8 +15,10 @@ import { ShardLane } from "./shard-lane.ts";
 
 /** How often a shard is tried at ever another provider within one repair. */
 const ROUNDS = 3;
+/** A provider whose chance to do the next thing right is below this gets a shard only when there is no other. */
+const DISTRUSTED = 0.2;
 
-/** Rebuilds the shards that a file lacks from those it has, at providers that have none of it. */
+/** Rebuilds the shards that a file lacks from those it has, at providers that have none of it, or else as little as may be. */
 export class FileRepair {
   readonly #kit: FileKit;
   readonly #budget: ByteBudget;
@@ -35,40 +38,72 @@ export class FileRepair {
   rebuild(id: string, signal: AbortSignal): Promise<StoredFile | undefined> {
     return this.#queue.run(id, async () => {
       const { book, log } = this.#kit;
+      const failed = new Set<NodeId>();
       for (let round = 0; round < ROUNDS; round++) {
         const file = await book.get(id);
         const wanted = file?.shards.flatMap((shard, index) => isHealthy(shard) ? [] : [index]) ?? [];
         if (file === undefined || file.phase === "removed" || wanted.length === 0) return file;
         const opened = await openShards(this.#kit, file);
-        const providers = await this.#providersFor(opened, wanted, signal);
+        const providers = await this.#providersFor(file, { count: wanted.length, failed, signal });
         if (providers.length === 0) {
-          log.warn("A file lacks shards and no other provider answers; it is tried again later", { fileId: id });
+          log.warn("A file lacks shards and no provider answers that could take them; it is tried again later", {
+            fileId: id,
+          });
           return file;
         }
         await this.#rebuildAt(
           opened,
           wanted.slice(0, providers.length).map((index, i) => ({ index, provider: providers[i]! })),
-          signal,
+          { failed, signal },
         );
       }
       return await book.get(id);
     });
   }
 
-  /** Providers without a shard of the file; when all have one, as with a single target, those that have least. */
-  async #providersFor({ file }: OpenedShards, wanted: readonly number[], signal: AbortSignal): Promise<Candidate[]> {
+  /**
+   * Runs work on a file while no repair of it is under way, and none while the work is: what frees a shard at a provider must not meet a repair
+   * that puts it there again.
+   */
+  apart<T>(id: string, work: () => Promise<T>): Promise<T> {
+    return this.#queue.run(id, work);
+  }
+
+  /**
+   * For each of `count` shards a provider, of those that the put named or else of all: first those without a shard of the file; when there are not
+   * enough, as with a single target, those that have least. One that failed in this repair is not tried again.
+   */
+  async #providersFor(
+    file: StoredFile,
+    { count, failed, signal }: {
+      readonly count: number;
+      readonly failed: ReadonlySet<NodeId>;
+      readonly signal: AbortSignal;
+    },
+  ): Promise<Candidate[]> {
     const { pool, scores } = this.#kit;
-    const { candidates } = await pool.survey(undefined, signal);
-    const holding = new Set(file.shards.filter(isHealthy).map(({ providerId }) => providerId));
-    const free = candidates.filter(({ nodeId }) => !holding.has(nodeId) && !scores.isResting(nodeId));
-    const own = candidates.filter(({ nodeId }) => !holding.has(nodeId) && scores.isResting(nodeId));
-    return [...free, ...own].slice(0, wanted.length);
+    const { candidates } = await pool.survey(file.targets, signal);
+    const left = candidates.filter(({ nodeId }) => !failed.has(nodeId)).map((candidate) => ({
+      candidate,
+      // One that is known to fail would only lose it again: it comes behind those that have some.
+      held: file.shards.filter((shard) => isHealthy(shard) && shard.providerId === candidate.nodeId).length +
+        (scores.of(candidate.nodeId) < DISTRUSTED ? file.shards.length : 0),
+      resting: scores.isResting(candidate.nodeId),
+    }));
+    const chosen: Candidate[] = [];
+    while (left.length > 0 && chosen.length < count) {
+      // The survey's order decides between those that are as good.
+      const best = left.reduce((a, b) => (b.held < a.held || (b.held === a.held && a.resting && !b.resting) ? b : a));
+      best.held++;
+      chosen.push(best.candidate);
+    }
+    return chosen;
   }
 
   async #rebuildAt(
     opened: OpenedShards,
     moves: readonly { readonly index: number; readonly provider: Candidate }[],
-    signal: AbortSignal,
+    { failed, signal }: { readonly failed: Set<NodeId>; readonly signal: AbortSignal },
   ): Promise<void> {
     const { pool, settings, metrics, log } = this.#kit;
     const { file, header, layout, roots } = opened;
@@ -127,6 +162,7 @@ export class FileRepair {
         log.info("A shard was rebuilt", { fileId: file.id, shard: lane.index, provider: lane.provider.target });
       } catch (cause) {
         const error = toNodeError(cause);
+        failed.add(lane.provider.nodeId);
         metrics.repairs.add(1, { result: "failed" });
         this.#kit.scores.bad(lane.provider.nodeId, error.message);
         log.warn("A shard could not be rebuilt at a provider", {
@@ -148,16 +184,23 @@ export class FileRepair {
     const { book } = this.#kit;
     await book.update(id, (file) => {
       const old = file.shards[index]!;
-      const leftover = old.target === "" || old.target === shard.target
+      const leftover = old.target === "" || isAt(old, shard)
         ? []
         : [{ index, target: old.target, ...(old.providerId === undefined ? {} : { providerId: old.providerId }) }];
+      const shards = file.shards.map((one, place) => place === index ? recovered(shard) : one);
       return {
         ...file,
-        shards: file.shards.map((one, place) => place === index ? recovered(shard) : one),
+        shards,
+        warnings: warningsOf(shards.map(({ target, providerId = target }) => ({ target, nodeId: providerId }))),
         // The new provider may once have failed with the same shard.
-        leftovers: [...file.leftovers.filter((one) => one.index !== index || one.target !== shard.target), ...leftover],
+        leftovers: [...file.leftovers.filter((one) => one.index !== index || !isAt(one, shard)), ...leftover],
       };
     }, (file) => ({ manifest: manifestOf(file, { header: manifest.header, roots, keys: header.keys }) }));
     book.publish({ type: "repair", fileId: id, message: `Shard ${index} was rebuilt at ${shard.target}` });
   }
+}
+
+/** Whether two shards are at one provider, under whatever address. */
+function isAt(a: Pick<StoredShard, "target" | "providerId">, b: Pick<StoredShard, "target" | "providerId">): boolean {
+  return a.target === b.target || (a.providerId !== undefined && a.providerId === b.providerId);
 }

@@ -172,22 +172,25 @@ class Requester implements FileRequester {
   async rename(ref: FileRef, name: string, _ctx: CallContext): Promise<FileRecord> {
     const { book } = this.#kit;
     checkName(name);
-    const file = await book.find(ref);
-    if (file.name === name) return await book.record(file);
-    return await book.withName(file.name, () =>
-      book.withName(name, async () => {
+    for (;;) {
+      const file = await book.find(ref);
+      if (file.name === name) return await book.record(file);
+      const renamed = await book.withNames([file.name, name], async () => {
+        // It may have got another name while this waited.
+        if ((await book.get(file.id))?.name !== file.name) return undefined;
         if ((await book.versions(name)).length > 0) {
           throw new NodeError(
             "already_exists",
             `The name ${JSON.stringify(name.slice(0, 200))} is taken; choose another`,
-            {
-              data: { field: "name" },
-            },
+            { data: { field: "name" } },
           );
         }
-        for (const { id } of await book.versions(file.name)) await book.update(id, (old) => ({ ...old, name }));
+        const ids = (await book.versions(file.name)).map(({ id }) => id);
+        await book.updateAll(ids, (old) => ({ ...old, name }));
         return await this.stat({ id: file.id }, _ctx);
-      }));
+      });
+      if (renamed !== undefined) return renamed;
+    }
   }
 
   async remove(ref: FileRef, _ctx: CallContext): Promise<void> {
@@ -195,9 +198,8 @@ class Requester implements FileRequester {
     const file = await book.find(ref);
     const whole = "name" in ref && ref.version === undefined;
     await book.withName(file.name, async () => {
-      for (const { id } of whole ? await book.versions(file.name) : [file]) {
-        await book.update(id, (old) => ({ ...old, phase: "removed", dueAt: clock.now() }));
-      }
+      const ids = (whole ? await book.versions(file.name) : [file]).map(({ id }) => id);
+      await book.updateAll(ids, (old) => ({ ...old, phase: "removed", dueAt: clock.now() }));
     });
     this.#upkeep.wake();
   }

@@ -68,11 +68,12 @@ export class FileUpkeep {
   }
 
   async #lookAfter(file: StoredFile): Promise<void> {
-    const { book, clock, settings } = this.#options;
+    const { book, clock, settings, busy } = this.#options;
     if (file.phase === "removed") return await this.#free(file);
     if (file.phase === "uploading") {
       await book.update(file.id, (now) => {
-        if (now.phase !== "uploading") return undefined;
+        // A put may have begun to go on with it meanwhile.
+        if (now.phase !== "uploading" || busy.has(now.id)) return undefined;
         const over = clock.now() - now.touchedAt >= settings.uploadTtlMs;
         return over
           ? { ...now, phase: "removed", dueAt: clock.now() }
@@ -85,12 +86,17 @@ export class FileUpkeep {
 
   /** A file that is wanted. Only a shard that was proven just now is renewed: no proof, no money. */
   async #keep(file: StoredFile): Promise<void> {
-    const { audit, repair, settings, closing } = this.#options;
+    const { audit, repair, book, settings, closing } = this.#options;
     const audited = await audit.audit(file, closing);
     if (audited !== undefined && file.sharedBy === undefined) await this.#renew(audited);
     const lost = audited?.shards.some((shard) => !isHealthy(shard)) === true;
     const after = lost && file.sharedBy === undefined ? await repair.rebuild(file.id, closing) : audited;
-    if (after !== undefined && after.leftovers.length > 0) await this.#freeLeftovers(after);
+    if (after !== undefined && after.leftovers.length > 0) {
+      await repair.apart(file.id, async () => {
+        const now = await book.get(file.id);
+        if (now !== undefined) await this.#freeLeftovers(now);
+      });
+    }
     const whole = after?.shards.every(({ state }) => state === "proven" || state === "stored") === true;
     await this.#later(file.id, whole ? settings.auditIntervalMs : Math.min(RETRY_MS, settings.auditIntervalMs));
   }

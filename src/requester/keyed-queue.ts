@@ -12,4 +12,14 @@ export class KeyedQueue {
       if (this.#tails.get(key) === running) this.#tails.delete(key);
     }
   }
+
+  /** Runs work on several keys at once. Keys are taken in one order by all, so that no two wait for each other. */
+  runAll<T>(keys: readonly string[], work: () => Promise<T>): Promise<T> {
+    const sorted = [...new Set(keys)].sort();
+    const from = (place: number): Promise<T> => {
+      const key = sorted[place];
+      return key === undefined ? work() : this.run(key, () => from(place + 1));
+    };
+    return from(0);
+  }
 }

@@ -33,7 +33,7 @@ export async function placeShards(pool: ProviderPool, options: PlaceOptions): Pr
 }
 
 /** What the owner of shards at these providers should know. */
-export function warningsOf(providers: readonly Candidate[]): string[] {
+export function warningsOf(providers: readonly { readonly target: string; readonly nodeId: string }[]): string[] {
   const nodes = new Set(providers.map(({ nodeId }) => nodeId));
   if (nodes.size === providers.length) return [];
   if (nodes.size > 1) return [`The ${providers.length} shards are at only ${nodes.size} providers`];

@@ -24,6 +24,9 @@ export interface Piece {
 /** How many digests a resumed upload reads at a time. */
 const PAGE = 1000;
 
+/** Behind the digest of the last piece: the end of a source is as much a part of what was sealed as its bytes, also where a piece ends. */
+const END = "/end";
+
 /**
  * Lets plaintext on only once its digest is durable. A file key seals one sequence of bytes only: should the node stop, the upload may go on
  * under the same header when, and only when, its source gives the same bytes, and these digests tell before anything is sealed.
@@ -54,8 +57,8 @@ export class UploadJournal {
   }
 
   /**
-   * The chunks of the pieces. Throws `failed_precondition` when a resumed source gives other bytes than before. The next piece is read and written
-   * down while one is being sealed.
+   * The chunks of the pieces. Throws `failed_precondition` when a resumed source gives other bytes than before, ends earlier or goes on longer, and
+   * does so before any of the piece where that shows is let on. The next piece is read and written down while one is being sealed.
    */
   async *pass(pieces: AsyncIterator<Piece>): AsyncGenerator<Uint8Array> {
     let next = this.#next(pieces);
@@ -70,7 +73,6 @@ export class UploadJournal {
       yield* piece.chunks;
       if (piece.last) break;
     }
-    await this.#checkNoMore();
   }
 
   async #next(pieces: AsyncIterator<Piece>): Promise<Piece | undefined> {
@@ -85,7 +87,7 @@ export class UploadJournal {
     const { fileId, store } = this.#options;
     for (const chunk of piece.chunks) this.#whole.update(chunk);
     // Of all bytes up to here, which costs no second pass over them.
-    const digest = this.#whole.copy().digest("hex");
+    const digest = this.#whole.copy().digest("hex") + (piece.last ? END : "");
     const index = this.#count++;
     this.#sizeBytes += piece.sizeBytes;
     const before = await this.#knownDigest(index);
@@ -93,12 +95,6 @@ export class UploadJournal {
       await store.write([{ type: "piece", fileId, index, digest }], { durable: true });
     } else if (before !== digest) {
       throw changed(fileId, index * PIECE_BYTES);
-    }
-  }
-
-  async #checkNoMore(): Promise<void> {
-    if (await this.#knownDigest(this.#count) !== undefined) {
-      throw changed(this.#options.fileId, this.#sizeBytes);
     }
   }
 

@@ -106,6 +106,30 @@ export function fileServiceContract(name: string, open: (t: TestScope) => Promis
     await assert.rejects(files.stat({ name: "a" }, ctx()), failing("not_found"));
   });
 
+  test(`${name}: renames in opposite directions at once end, and leave each file one whole name`, async (t) => {
+    const fixture = await open(t);
+    const { files, ctx } = fixture;
+    await put(fixture, "a", Buffer.from("1"));
+    await put(fixture, "a", Buffer.from("2"));
+    await put(fixture, "b", Buffer.from("3"));
+    const ends = await Promise.allSettled([
+      files.rename({ name: "a" }, "b", ctx()),
+      files.rename({ name: "b" }, "a", ctx()),
+      files.rename({ name: "a" }, "c", ctx()),
+      files.rename({ name: "b" }, "c", ctx()),
+    ]);
+    const done = ends.flatMap((end) => end.status === "fulfilled" ? [end.value.name] : []);
+    for (const end of ends) {
+      if (end.status === "rejected") assert.ok(["already_exists", "not_found"].includes(end.reason.code), end.reason);
+    }
+    assert.ok(done.includes("c"));
+    const query: FileQuery = { prefix: "", delimiter: "", allVersions: true, pageSize: 10, pageToken: "" };
+    const names = (await files.list(query, ctx())).files.map((file) => `${file.name} ${file.version}`);
+    assert.equal(new Set(names).size, 3, names.join());
+    const ofTwo = names.filter((one) => one.endsWith(" 2")).map((one) => one.slice(0, 1));
+    assert.ok(names.includes(`${ofTwo[0]} 1`), names.join());
+  });
+
   test(`${name}: a source that breaks leaves an upload, which goes on with the same bytes`, async (t) => {
     const fixture = await open(t);
     const { files, ctx } = fixture;

@@ -1,84 +1,12 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
-import {
-  newSecretKey,
-  NodeError,
-  type NodeId,
-  nodeKeyOf,
-  noMetrics,
-  type ShardService,
-  silentLog,
-  systemClock,
-} from "../../src/core/mod.ts";
-import { freeLedger } from "../../src/payments/mod.ts";
-import { createShardProvider } from "../../src/provider/mod.ts";
-import { createFileRequester, DEFAULT_FILE_SETTINGS, type FileRequester } from "../../src/requester/mod.ts";
-import { openMemoryShardStore, openMemoryStore } from "../../src/storage/mod.ts";
+import type { NodeError, ShardService } from "../../src/core/mod.ts";
 import { fileServiceContract } from "../contract-suites/file-service.ts";
 import { MemoryFiles } from "../contract-suites/memory-files.ts";
-import { test, type TestScope } from "../testing.ts";
+import { test } from "../testing.ts";
+import { once, readAll, settled, swarm } from "./file-swarm.ts";
 
-const LIMITS = { maxShardBytes: 2 ** 40, maxLeaseMs: 366 * 86_400_000, graceMs: 3_600_000, uploadTtlMs: 3_600_000 };
-
-/** A provider in this process, and a way to make it misbehave. */
-interface Provider {
-  readonly target: string;
-  readonly nodeId: NodeId;
-  shards: ShardService;
-  down: boolean;
-}
-
-async function swarm(t: TestScope, count = 8) {
-  const providers: Provider[] = [];
-  for (let i = 0; i < count; i++) {
-    const key = nodeKeyOf(newSecretKey());
-    const { shards: store, close } = await openMemoryShardStore();
-    t.after(close);
-    const shards = createShardProvider({
-      store,
-      key,
-      ledger: freeLedger,
-      limits: LIMITS,
-      clock: systemClock,
-      log: silentLog,
-      metrics: noMetrics,
-    });
-    t.after(() => shards.close());
-    providers.push({ target: `127.0.0.1:${9000 + i}`, nodeId: key.nodeId, shards, down: false });
-  }
-  const at = (target: string): Provider => {
-    const found = providers.find((provider) => provider.target === target);
-    if (found === undefined || found.down) throw new NodeError("target_unreachable", `Cannot reach ${target}`);
-    return found;
-  };
-  /** Reaches the provider as it is when it is called, and not when it was dialled. */
-  const dial = (target: string): ShardService =>
-    new Proxy({} as ShardService, {
-      get: (_, method: keyof ShardService) => async (...args: unknown[]) =>
-        await (at(target).shards[method] as (...all: unknown[]) => Promise<unknown>)(...args),
-    });
-  const self = nodeKeyOf(newSecretKey()).nodeId;
-  const store = openMemoryStore();
-  const files: FileRequester = createFileRequester({
-    store: store.files,
-    dial,
-    peers: { info: (target) => Promise.resolve().then(() => ({ nodeId: at(target).nodeId }) as never) },
-    providers: () => providers.map(({ target }) => ({ target })),
-    ledger: freeLedger,
-    self,
-    keys: { masterKey: randomBytes(32), shareSecret: randomBytes(32), sharePublic: randomBytes(32) },
-    settings: { ...DEFAULT_FILE_SETTINGS, stallMs: 5000 },
-    clock: systemClock,
-    log: silentLog,
-    metrics: noMetrics,
-  });
-  t.after(() => files.close());
-  const never = new AbortController().signal;
-  const ctx = (signal = never) => ({ requester: self, signal, requestId: "r1" });
-  return { files, ctx, providers };
-}
-
-fileServiceContract("the file requester", swarm);
+fileServiceContract("the file requester", (t) => swarm(t));
 fileServiceContract("files in memory", () => {
   const never = new AbortController().signal;
   return Promise.resolve({
@@ -86,24 +14,6 @@ fileServiceContract("files in memory", () => {
     ctx: (signal = never) => ({ requester: "anonymous" as const, signal, requestId: "r1" }),
   });
 });
-
-async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
-  yield bytes;
-}
-
-async function readAll({ files, ctx }: Awaited<ReturnType<typeof swarm>>, id: string): Promise<Buffer> {
-  const all: Uint8Array[] = [];
-  for await (const piece of (await files.open({ id }, ctx())).read(undefined, ctx().signal)) all.push(piece.slice());
-  return Buffer.concat(all);
-}
-
-async function settled({ files, ctx }: Awaited<ReturnType<typeof swarm>>, id: string) {
-  for (;;) {
-    const health = await files.health({ id }, ctx());
-    if (health.shards.every(({ state }) => state !== "pending")) return health;
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
-}
 
 test("a file is read while two of its providers are down or lie, and not when three are", async (t) => {
   const fixture = await swarm(t);
@@ -161,7 +71,7 @@ test("a manifest is exported, and refused where its file is, or when it was chan
 });
 
 test("with too few providers a put says how many are missing", async (t) => {
-  const { files, ctx } = await swarm(t, 4);
+  const { files, ctx } = await swarm(t, { count: 4 });
   await assert.rejects(
     files.put(once(randomBytes(1)), { name: "a", contentType: "" }, ctx()),
     (error: NodeError) => {

@@ -1,0 +1,78 @@
+import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
+import { NodeError, type ShardService } from "../../src/core/mod.ts";
+import { test } from "../testing.ts";
+import { once, readAll, settled, swarm } from "./file-swarm.ts";
+
+test("with no provider left that has none, a lost shard is rebuilt at one that has least", async (t) => {
+  const fixture = await swarm(t, { count: 6 });
+  const { files, ctx, providers } = fixture;
+  const bytes = randomBytes(1_000_000);
+  const { id } = await files.put(once(bytes), { name: "a", contentType: "" }, ctx());
+  const before = await settled(fixture, id);
+  const [gone, other] = providers;
+  gone!.down = true;
+  const after = await files.repair({ id }, ctx());
+  assert.equal(after.margin, 2, JSON.stringify(after.shards));
+  assert.equal(after.record.state, "replicated", JSON.stringify(after.shards));
+  assert.deepEqual(after.record.warnings, ["The 6 shards are at only 5 providers"]);
+  const held = (target: string) => after.shards.filter(({ provider }) => provider === target).length;
+  assert.equal(held(gone!.target), 0);
+  assert.deepEqual(providers.slice(1).map(({ target }) => held(target)).sort(), [1, 1, 1, 1, 2]);
+  const kept = before.shards.filter(({ provider }) => provider !== gone!.target);
+  for (const { index, provider } of kept) assert.equal(after.shards[index]!.provider, provider);
+  other!.down = true;
+  assert.ok((await readAll(fixture, id)).equals(bytes));
+});
+
+test("a provider that answers and takes nothing does not keep a repair from the others", async (t) => {
+  const fixture = await swarm(t, { count: 7 });
+  const { files, ctx, providers } = fixture;
+  const { id } = await files.put(once(randomBytes(300_000)), { name: "a", contentType: "" }, ctx());
+  const { shards } = await settled(fixture, id);
+  const spare = providers.find(({ target }) => shards.every(({ provider }) => provider !== target))!;
+  const honest = spare.shards;
+  spare.shards = new Proxy(honest, {
+    get: (target, method: keyof ShardService) =>
+      method === "put"
+        ? () => Promise.reject(new NodeError("storage_full", "No room"))
+        : (target[method] as (...all: unknown[]) => unknown).bind(target),
+  });
+  providers.find(({ target }) => target === shards[0]!.provider)!.down = true;
+  const after = await files.repair({ id }, ctx());
+  assert.equal(after.margin, 2, JSON.stringify(after.shards));
+  assert.ok(after.shards.every(({ provider }) => provider !== spare.target));
+});
+
+test("shards of a put that named its providers are rebuilt at those and no others", async (t) => {
+  const fixture = await swarm(t, { count: 8 });
+  const { files, ctx, providers } = fixture;
+  const bytes = randomBytes(500_000);
+  const targets = providers.slice(0, 3).map(({ target }) => target);
+  const policy = { dataShards: 2, parityShards: 1 };
+  const { id } = await files.put(once(bytes), { name: "a", contentType: "", policy, targets }, ctx());
+  const before = await settled(fixture, id);
+  const lost = before.shards[1]!.provider;
+  providers.find(({ target }) => target === lost)!.down = true;
+  const after = await files.repair({ id }, ctx());
+  assert.equal(after.margin, 1, JSON.stringify(after.shards));
+  for (const { provider } of after.shards) assert.ok(targets.includes(provider) && provider !== lost);
+  assert.ok((await readAll(fixture, id)).equals(bytes));
+});
+
+test("a file at a single provider has its lost shards rebuilt there", async (t) => {
+  const fixture = await swarm(t, { count: 8 });
+  const { files, ctx, providers } = fixture;
+  const bytes = randomBytes(500_000);
+  const [one] = providers;
+  const { id } = await files.put(once(bytes), { name: "a", contentType: "", targets: [one!.target] }, ctx());
+  await settled(fixture, id);
+  const { shards } = await one!.shards.list({ pageSize: 10, pageToken: "" }, ctx());
+  assert.equal(shards.length, 6);
+  for (const shard of shards.slice(0, 2)) await one!.shards.remove(shard.id, ctx());
+  const after = await files.repair({ id }, ctx());
+  assert.equal(after.margin, 2, JSON.stringify(after.shards));
+  assert.ok(after.shards.every(({ provider }) => provider === one!.target));
+  assert.equal((await one!.shards.list({ pageSize: 10, pageToken: "" }, ctx())).shards.length, 6);
+  assert.ok((await readAll(fixture, id)).equals(bytes));
+});

@@ -1,0 +1,107 @@
+import { randomBytes } from "node:crypto";
+import {
+  newSecretKey,
+  NodeError,
+  type NodeId,
+  nodeKeyOf,
+  noMetrics,
+  type ShardService,
+  silentLog,
+  systemClock,
+} from "../../src/core/mod.ts";
+import { freeLedger } from "../../src/payments/mod.ts";
+import { createShardProvider } from "../../src/provider/mod.ts";
+import {
+  createFileRequester,
+  DEFAULT_FILE_SETTINGS,
+  type FileRequester,
+  type FileSettings,
+} from "../../src/requester/mod.ts";
+import { openMemoryShardStore, openMemoryStore } from "../../src/storage/mod.ts";
+import type { TestScope } from "../testing.ts";
+
+const LIMITS = { maxShardBytes: 2 ** 40, maxLeaseMs: 366 * 86_400_000, graceMs: 3_600_000, uploadTtlMs: 3_600_000 };
+
+/** A provider in this process, and a way to make it misbehave. */
+export interface Provider {
+  readonly target: string;
+  readonly nodeId: NodeId;
+  shards: ShardService;
+  down: boolean;
+}
+
+export interface SwarmOptions {
+  readonly count?: number;
+  readonly settings?: Partial<FileSettings>;
+}
+
+export async function swarm(t: TestScope, { count = 8, settings = {} }: SwarmOptions = {}) {
+  const providers: Provider[] = [];
+  for (let i = 0; i < count; i++) {
+    const key = nodeKeyOf(newSecretKey());
+    const { shards: store, close } = await openMemoryShardStore();
+    t.after(close);
+    const shards = createShardProvider({
+      store,
+      key,
+      ledger: freeLedger,
+      limits: LIMITS,
+      clock: systemClock,
+      log: silentLog,
+      metrics: noMetrics,
+    });
+    t.after(() => shards.close());
+    providers.push({ target: `127.0.0.1:${9000 + i}`, nodeId: key.nodeId, shards, down: false });
+  }
+  const at = (target: string): Provider => {
+    const found = providers.find((provider) => provider.target === target);
+    if (found === undefined || found.down) throw new NodeError("target_unreachable", `Cannot reach ${target}`);
+    return found;
+  };
+  /** Reaches the provider as it is when it is called, and not when it was dialled. */
+  const dial = (target: string): ShardService =>
+    new Proxy({} as ShardService, {
+      get: (_, method: keyof ShardService) => async (...args: unknown[]) =>
+        await (at(target).shards[method] as (...all: unknown[]) => Promise<unknown>)(...args),
+    });
+  const self = nodeKeyOf(newSecretKey()).nodeId;
+  const store = openMemoryStore();
+  const files: FileRequester = createFileRequester({
+    store: store.files,
+    dial,
+    peers: { info: (target) => Promise.resolve().then(() => ({ nodeId: at(target).nodeId }) as never) },
+    providers: () => providers.map(({ target }) => ({ target })),
+    ledger: freeLedger,
+    self,
+    keys: { masterKey: randomBytes(32), shareSecret: randomBytes(32), sharePublic: randomBytes(32) },
+    settings: { ...DEFAULT_FILE_SETTINGS, stallMs: 5000, ...settings },
+    clock: systemClock,
+    log: silentLog,
+    metrics: noMetrics,
+  });
+  t.after(() => files.close());
+  const never = new AbortController().signal;
+  const ctx = (signal = never) => ({ requester: self, signal, requestId: "r1" });
+  return { files, ctx, providers, store: store.files };
+}
+
+/** A requester over providers that are all in this process. */
+export type Swarm = Awaited<ReturnType<typeof swarm>>;
+
+export async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield bytes;
+}
+
+export async function readAll({ files, ctx }: Swarm, id: string): Promise<Buffer> {
+  const all: Uint8Array[] = [];
+  for await (const piece of (await files.open({ id }, ctx())).read(undefined, ctx().signal)) all.push(piece.slice());
+  return Buffer.concat(all);
+}
+
+export async function settled({ files, ctx }: Swarm, id: string) {
+  for (;;) {
+    const health = await files.health({ id }, ctx());
+    if (health.shards.every(({ state }) => state !== "pending")) return health;
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}
