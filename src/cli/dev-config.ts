@@ -1,6 +1,7 @@
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { type Config, loadConfig } from "../config/mod.ts";
+import { closeServer } from "../core/mod.ts";
 import type { CliContext } from "./context.ts";
 
 /** How long nodes of a swarm may take to end. */
@@ -51,6 +52,6 @@ export async function configOf(
 export function isFree(port: number): Promise<boolean> {
   return new Promise((resolve) => {
     const probe = createServer().on("error", () => resolve(false));
-    probe.listen(port, "127.0.0.1", () => probe.close(() => resolve(true)));
+    probe.listen(port, "127.0.0.1", () => void closeServer(probe).then(() => resolve(true)));
   });
 }

@@ -3,7 +3,7 @@ import { createServer } from "node:net";
 import { dirname, join } from "node:path";
 import process from "node:process";
 import { parseAddress } from "../config/mod.ts";
-import { isDeno, NodeError } from "../core/mod.ts";
+import { closeServer, isDeno, NodeError } from "../core/mod.ts";
 import { checkGrpcHealth } from "./grpc-health.ts";
 import { runtimeName } from "./info-commands.ts";
 
@@ -102,7 +102,7 @@ export async function checkPort(name: string, address: string): Promise<Finding>
   const { host, port } = parseAddress(address)!;
   const code = await new Promise<string | undefined>((resolve) => {
     const probe = createServer().on("error", (error: { code?: string }) => resolve(error.code ?? "unknown"));
-    probe.listen(port, host, () => probe.close(() => resolve(undefined)));
+    probe.listen(port, host, () => void closeServer(probe).then(() => resolve(undefined)));
   });
   if (code === undefined) return { name, verdict: "ok", detail: `${address} is free` };
   const cures: Record<string, string> = {

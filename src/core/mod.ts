@@ -1,10 +1,11 @@
 /**
  * The words that every other folder speaks: errors, ids, tasks, plugins, usage, money, and the small interfaces (clock, log,
- * metrics) through which the outside is passed in. Nothing here imports anything local; the only I/O is in
- * `runtime.ts`, which finds the program's own files, and in `networks.ts`, which looks up names.
+ * metrics) through which the outside is passed in. Nothing here imports anything local; the only I/O is in `runtime.ts`, which
+ * finds the program's own files, `networks.ts`, which looks up names, and `close-server.ts`, which ends servers.
  */
 export * from "./capability.ts";
 export * from "./clock.ts";
+export * from "./close-server.ts";
 export * from "./deal.ts";
 export * from "./errors.ts";
 export * from "./file.ts";

@@ -5,7 +5,7 @@ import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
 import { getRequestListener } from "@hono/node-server";
 import type { Hono } from "hono";
-import { NodeError } from "../core/mod.ts";
+import { closeServer, NodeError } from "../core/mod.ts";
 import type { Log } from "../core/mod.ts";
 import { deferContinue } from "./body.ts";
 import type { RestEnv } from "./context.ts";
@@ -119,16 +119,14 @@ export function createRestServer({ app, fastPath, host, port, limits, log, tls }
           resolve({ host: bound.address, port: bound.port });
         });
       }),
-    close: ({ drainMs = 0 } = {}) =>
-      new Promise((resolve) => {
-        draining = true;
-        const timer = setTimeout(() => server.closeAllConnections(), drainMs);
-        server.close(() => {
-          clearTimeout(timer);
-          resolve();
-        });
-        server.closeIdleConnections();
-      }),
+    close: async ({ drainMs = 0 } = {}) => {
+      draining = true;
+      const timer = setTimeout(() => server.closeAllConnections(), drainMs);
+      const closed = closeServer(server);
+      server.closeIdleConnections();
+      await closed;
+      clearTimeout(timer);
+    },
   };
 }
 

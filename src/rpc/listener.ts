@@ -3,7 +3,7 @@ import http from "node:http";
 import http2 from "node:http2";
 import net from "node:net";
 import tls from "node:tls";
-import { isDeno, type Log, NodeError } from "../core/mod.ts";
+import { closeServer, isDeno, type Log, NodeError } from "../core/mod.ts";
 import type { Handler } from "./connect-handler.ts";
 import type { FastPath } from "./fast-path.ts";
 import { statusTrailers } from "./grpc-frame.ts";
@@ -138,18 +138,13 @@ export class Listener {
   /** Ends every connection, whatever it does, and resolves when the ports are closed. */
   async destroy(): Promise<void> {
     this.#closing = true;
-    const closed = [...this.#ports].map((port) =>
-      new Promise<void>((resolve) => {
-        if (port.listening) port.close(() => resolve());
-        else resolve();
-      })
-    );
+    const closed = [...this.#ports].filter((port) => port.listening).map(closeServer);
     this.#ports.clear();
     for (const session of this.#sessions.keys()) session.destroy();
     for (const socket of this.#sockets) socket.destroy();
     if (this.#loopback !== undefined) {
       await this.#loopback.catch(ignore);
-      closed.push(new Promise((resolve) => this.#h1.close(() => resolve())));
+      closed.push(closeServer(this.#h1));
     }
     this.#h1.closeAllConnections?.();
     await Promise.all(closed);
