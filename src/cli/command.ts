@@ -71,7 +71,8 @@ function fromFile(path: string | undefined, cwd: string): string | undefined {
   return path ? readToken(resolve(cwd, path)) : undefined;
 }
 
-function readToken(path: string): string {
+/** The token in a file. Throws `not_found` when there is none to read. */
+export function readToken(path: string): string {
   try {
     return readFileSync(path, "utf8").trim();
   } catch (cause) {
