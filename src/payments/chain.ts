@@ -1,4 +1,4 @@
-import type { PublicClient } from "viem";
+import type { PublicClient, Transport } from "viem";
 import {
   type Clock,
   type Hex32,
@@ -24,6 +24,8 @@ export interface ChainOptions {
   /** How old the newest block may be, in milliseconds; 0 for a chain that makes blocks only when there is something to put in. */
   readonly maxHeadAgeMs: number;
   readonly pollMs: number;
+  /** How long an endpoint may take to answer, before the next one is asked. */
+  readonly rpcTimeoutMs?: number;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -58,15 +60,21 @@ export class Chain implements ChannelReader {
   private constructor(client: PublicClient, options: ChainOptions) {
     this.client = client;
     this.#options = options;
-    this.#timer = setInterval(() => void this.poll(), options.pollMs);
+    this.#timer = setInterval(() => {
+      this.poll().catch((error) => {
+        this.#problem = shortOf(error);
+        options.log.error("The chain cannot be used", { problem: this.#problem });
+      });
+    }, options.pollMs);
     this.#timer.unref();
   }
 
   /** Connects. Throws `config_invalid` for another chain, or an address without code; a chain that is down is no error yet. */
   static async open(options: ChainOptions): Promise<Chain> {
     const { createPublicClient, fallback, http } = await import("viem");
+    const { rpcTimeoutMs: timeout = 10_000 } = options;
     const transport = fallback(
-      options.rpcUrls.map((url) => http(url, { timeout: 10_000, retryCount: 1, retryDelay: 200 })),
+      options.rpcUrls.map((url) => ofChain(http(url, { timeout, retryCount: 1, retryDelay: 200 }), options.chainId)),
       { retryCount: 1 },
     );
     const chain = new Chain(createPublicClient({ transport, pollingInterval: 500, cacheTime: 0 }), options);
@@ -217,6 +225,23 @@ export class Chain implements ChannelReader {
     }
     this.#checked = true;
   }
+}
+
+/** An endpoint that is asked for its chain before it is asked for anything else: a spare one of another chain must not be believed. */
+function ofChain(transport: Transport, chainId: number): Transport {
+  return (config) => {
+    const made = transport(config);
+    let isRight = false;
+    const request = (async (call: { method: string }, options: never) => {
+      if (!isRight && call.method !== "eth_chainId") {
+        const actual = Number(await made.request({ method: "eth_chainId" }));
+        if (actual !== chainId) throw new Error(`an endpoint is of chain ${actual}, not ${chainId} (payments.rpcUrls)`);
+        isRight = true;
+      }
+      return await made.request(call as never, options);
+    }) as typeof made.request;
+    return { ...made, request };
+  };
 }
 
 /** The first line of what viem says, whose rest is a page. */

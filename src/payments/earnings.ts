@@ -334,7 +334,8 @@ export class Earnings implements PaymentDesk {
       this.#accounts.set(channelId, account);
       return account;
     } else {
-      known.change({ chain: found });
+      // A reorganisation may have taken the channel away for a while; an id is never used twice.
+      known.change({ chain: found, closed: false });
     }
     void this.#books.touch("earning", channelId, () => toText(known!.record));
     return known!;

@@ -46,6 +46,8 @@ export interface PaymentsOptions extends Omit<ChainOptions, "clock" | "log"> {
   readonly claimAt: Wei;
   readonly claimEveryMs: number;
   readonly retryMs?: number;
+  /** After how long a transaction that is not mined is sent again with higher fees. */
+  readonly bumpMs?: number;
   readonly desk: (target: string) => PaymentDesk;
   readonly clock: Clock;
   readonly log: Log;

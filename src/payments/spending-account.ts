@@ -30,6 +30,8 @@ export interface SpendingState {
   /** The provider's newest word on the account. */
   readonly account?: SignedAccount;
   readonly state: "open" | "exiting" | "closed" | "disputed";
+  /** Whether the provider charged too much on it; remembered beyond the channel's end. */
+  readonly cheated?: boolean;
 }
 
 /**
@@ -144,7 +146,7 @@ export class SpendingAccount {
     const acknowledged = receipt.paid > this.#state.acknowledged ? receipt.paid : this.#state.acknowledged;
     this.#state = { ...this.#state, account, acknowledged: acknowledged < signed ? acknowledged : signed };
     if (receipt.charged > spent + room) {
-      this.#state = { ...this.#state, state: "disputed" };
+      this.#state = { ...this.#state, state: "disputed", cheated: true };
       return 0n;
     }
     // While something runs, its charge may be in the receipt before its answer is here.

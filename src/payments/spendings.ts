@@ -291,7 +291,11 @@ export class Spendings {
       const offer = await this.#offers.of(target, signal);
       if (offer === undefined) return undefined;
       const { deposit } = this.#options;
-      if (account?.state.state === "disputed") throw disputed(account);
+      // No channel is opened by itself to a provider that cheated, whatever its address is now; its owner may, by hand.
+      const cheated = [...this.#accounts.values(), ...this.#old.values()].find(({ state }) =>
+        state.cheated === true && state.provider === offer.provider
+      );
+      if (cheated !== undefined) throw disputed(cheated);
       const moved = [...this.#accounts.values()].find(({ state }) =>
         state.provider === offer.provider && state.state === "open" && state.token === offer.rates.token
       );
@@ -473,7 +477,7 @@ function disputed(account: SpendingAccount): NodeError {
   const { target, channelId } = account.state;
   return new NodeError(
     "failed_precondition",
-    `${target} charged more on channel ${channelId} than it was asked to do: end the channel (payments exit) and use another provider`,
+    `${target} charged more on channel ${channelId} than it was asked to do: end the channel (payments exit) and use another provider, or open another one by hand (payments open)`,
     { data: { target, channelId } },
   );
 }

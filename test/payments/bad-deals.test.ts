@@ -1,0 +1,214 @@
+/** Quotes that are altered or old, providers that charge too much, payers that leave: with real desks and a real chain. */
+import assert from "node:assert/strict";
+import {
+  type Clock,
+  NodeError,
+  type PaymentDesk,
+  quoteDigest,
+  type Receipt,
+  receiptDigest,
+  type SignedQuote,
+  systemClock,
+  type Usage,
+  wei,
+} from "../../src/core/mod.ts";
+import type { Payments } from "../../src/payments/mod.ts";
+import { openMemoryStore } from "../../src/storage/mod.ts";
+import { test } from "../testing.ts";
+import { chainFor, ETHER, keyOf, paidNode, RATES } from "./paid-nodes.ts";
+
+const signal = new AbortController().signal;
+const LIMITS = { timeoutMs: 1000, memoryBytes: 1 << 20, outputBytes: 1000 };
+const USAGE: Usage = { wallMicros: 1000, inputBytes: 5, outputBytes: 5, instructions: 100 };
+const ORDER = { target: "p:1", limits: LIMITS, inputBytes: 5 };
+const [payer, payee, thief] = [keyOf(1), keyOf(2), keyOf(3)];
+const TERMS = { requester: payer.nodeId, limits: LIMITS, inputBytes: 5 };
+const CTX = { requester: payer.nodeId, signal, requestId: "test" };
+
+function movedClock(): Clock & { move(ms: number): void } {
+  let ahead = 0;
+  return { ...systemClock, now: () => systemClock.now() + ahead, move: (ms) => void (ahead += ms) };
+}
+
+/** A desk that says something else than the provider's own. */
+function deskOf(provider: () => Payments, changes: Partial<PaymentDesk>): PaymentDesk {
+  const { earnings } = provider();
+  return {
+    offer: () => earnings.offer(),
+    quote: (id, ctx) => earnings.quote(id, ctx),
+    pay: (voucher, signature, ctx) => earnings.pay(voucher, signature, ctx),
+    account: (id, ctx) => earnings.account(id, ctx),
+    ...changes,
+  };
+}
+
+async function oneTask(requester: Payments, provider: Payments): Promise<void> {
+  const spending = await requester.spendings.tasks.reserve(ORDER);
+  await provider.earnings.tasks.reserve(TERMS).settle(USAGE);
+  await spending.commit(USAGE);
+}
+
+test("a quote that was altered, is another's, of another channel or requester, or is over, is refused before anything is signed", async (t) => {
+  const chain = await chainFor(t);
+  const at = { chainId: chain.chainId, channels: chain.channels };
+  const provider = await paidNode(t, chain, { key: payee, rates: RATES });
+  const cases: readonly (readonly [what: RegExp, change: (given: SignedQuote) => SignedQuote])[] = [
+    [/not signed by/, (given) => ({ ...given, quote: { ...given.quote, rates: { ...RATES, minimum: wei(11n) } } })],
+    [/not signed by/, (given) => ({ ...given, signature: thief.signDigest(quoteDigest(at, given.quote)) })],
+    [/not signed by/, (given) => resigned({ ...given.quote, provider: thief.nodeId }, thief)],
+    [/another channel/, ({ quote }) => resigned({ ...quote, channelId: `0x${"11".repeat(32)}` }, payee)],
+    [/another requester/, ({ quote }) => resigned({ ...quote, requester: thief.nodeId }, payee)],
+    [/another token/, ({ quote }) => resigned({ ...quote, rates: { ...RATES, token: thief.nodeId } }, payee)],
+    [/expired/, ({ quote }) => resigned({ ...quote, expiresAt: Date.now() - 1 }, payee)],
+  ];
+  function resigned(quote: SignedQuote["quote"], key: typeof payee): SignedQuote {
+    return { settlement: at, quote, signature: key.signDigest(quoteDigest(at, quote)) };
+  }
+  let change = cases[0]![1];
+  const desk = deskOf(() => provider, {
+    quote: async (id, ctx) => {
+      const { quote, account } = await provider.earnings.quote(id, ctx);
+      return { quote: change(quote), account };
+    },
+  });
+  const requester = await paidNode(t, chain, { key: payer, desks: new Map([["p:1", () => desk]]) });
+  await requester.admin.open("p:1", wei(ETHER), signal);
+  for (const [what, altered] of cases) {
+    change = altered;
+    await assert.rejects(async () => await requester.spendings.tasks.reserve(ORDER), {
+      code: "target_misbehaved",
+      message: what,
+    });
+    assert.equal(requester.admin.channels()[0]!.paid, 0n);
+  }
+  change = (given) => given;
+  await oneTask(requester, provider);
+});
+
+test("after a quote is over nothing is worked for by it, and another one is asked for", async (t) => {
+  const chain = await chainFor(t);
+  const clock = movedClock();
+  const provider = await paidNode(t, chain, { key: payee, rates: RATES, clock, offerMs: 60_000, pollMs: 50 });
+  const desks = new Map([["p:1", () => provider.earnings]]);
+  const requester = await paidNode(t, chain, { key: payer, clock, pollMs: 50, window: wei(100n), desks });
+  await requester.admin.open("p:1", wei(ETHER), signal);
+  await oneTask(requester, provider);
+  const [spending, late] = [await requester.spendings.tasks.reserve(ORDER), provider.earnings.tasks.reserve(TERMS)];
+  clock.move(60_000);
+  assert.throws(() => provider.earnings.tasks.reserve(TERMS), { code: "payment_required", message: /expired/ });
+  await late.settle(USAGE); // began before: its price was locked
+  await spending.commit(USAGE);
+  await requester.spendings.settleUp("p:1");
+  await oneTask(requester, provider);
+  assert.equal(provider.admin.channels()[0]!.items, 3);
+});
+
+test("a provider that charges past the quote is paid no more, also after a restart, and cannot claim what was not signed", async (t) => {
+  const chain = await chainFor(t);
+  const at = { chainId: chain.chainId, channels: chain.channels };
+  const store = openMemoryStore().payments;
+  const provider = await paidNode(t, chain, { key: payee, rates: RATES });
+  let extra = 0n;
+  const greedy = (receipt: Receipt) => {
+    const more = { ...receipt, charged: wei(receipt.charged + extra) };
+    return { receipt: more, signature: payee.signDigest(receiptDigest(at, more)), credit: wei(0n) };
+  };
+  const desk = deskOf(() => provider, {
+    pay: async (...args) => greedy((await provider.earnings.pay(...args)).receipt),
+    account: async (id, ctx) => greedy((await provider.earnings.account(id, ctx)).receipt),
+  });
+  const desks = new Map([["p:1", () => desk]]);
+  const requester = await paidNode(t, chain, { key: payer, store, desks });
+  const { channelId } = await requester.admin.open("p:1", wei(ETHER), signal);
+  await oneTask(requester, provider);
+  const { paid } = requester.admin.channels()[0]!;
+
+  extra = 1n;
+  await requester.spendings.settleUp("p:1");
+  const [view] = requester.admin.channels();
+  assert.equal(view!.state, "disputed");
+  assert.equal(view!.charged, 10n, "its own reckoning stays");
+  assert.equal(view!.receipt!.receipt.charged, 11n, "the signed receipt is kept: it proves the charge");
+  const again = await paidNode(t, chain, { key: payer, store, desks, deposit: wei(1000n) });
+  for (const each of [requester, again]) {
+    await assert.rejects(async () => await each.spendings.tasks.reserve(ORDER), {
+      code: "failed_precondition",
+      message: /payments exit/,
+    });
+    assert.equal(each.admin.channels()[0]!.paid, paid, "nothing more was signed");
+  }
+  await again.admin.exit(channelId);
+  await assert.rejects(async () => await again.spendings.tasks.reserve(ORDER), { message: /payments exit/ });
+  assert.equal(again.admin.channels().length, 1, "no other channel is opened to it");
+  await provider.admin.close(channelId);
+  assert.ok(provider.admin.channels()[0]!.claimed <= paid);
+  assert.equal(provider.admin.channels()[0]!.state, "closed");
+});
+
+test("a charge that a lost answer explains is taken over, within what was set aside", async (t) => {
+  const chain = await chainFor(t);
+  const provider = await paidNode(t, chain, { key: payee, rates: RATES });
+  const requester = await paidNode(t, chain, { key: payer, desks: new Map([["p:1", () => provider.earnings]]) });
+  await requester.admin.open("p:1", wei(ETHER), signal);
+  const spending = await requester.spendings.tasks.reserve(ORDER);
+  await provider.earnings.tasks.reserve(TERMS).settle(USAGE);
+  spending.release(new NodeError("target_unreachable", "The answer was lost"));
+  await oneTask(requester, provider);
+  await requester.spendings.settleUp("p:1");
+  const [spent, earned] = [requester.admin.channels()[0]!, provider.admin.channels()[0]!];
+  assert.deepEqual([spent.charged, spent.state], [20n, "open"]);
+  assert.equal(earned.charged, 20n);
+});
+
+test("a payer that ends its channel gets back what no voucher paid; the provider has what it claimed within the delay", async (t) => {
+  const chain = await chainFor(t);
+  const clock = movedClock();
+  const provider = await paidNode(t, chain, { key: payee, rates: RATES });
+  const desks = new Map([["p:1", () => provider.earnings]]);
+  const requester = await paidNode(t, chain, { key: payer, clock, desks });
+  const { channelId } = await requester.admin.open("p:1", wei(1000n), signal);
+  await oneTask(requester, provider);
+  const { paid } = provider.admin.channels()[0]!;
+  await requester.admin.exit(channelId);
+  await chain.rpc("evm_increaseTime", [3601]);
+  clock.move(3_602_000);
+  // Both in one block: the claim of the provider, which was away, and the end. Either order leaves the escrow right.
+  await chain.rpc("evm_setAutomine", [false]);
+  const [ending, claiming] = [requester.admin.exit(channelId), provider.claimDue()];
+  let done = false;
+  const settled = Promise.allSettled([ending, claiming]).finally(() => done = true);
+  while (!done) {
+    await chain.rpc("anvil_mine", ["0x1"]);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  await settled;
+  await chain.rpc("evm_setAutomine", [true]);
+  assert.equal(requester.admin.channels()[0]!.state, "closed");
+  const refund = (await requester.admin.summary()).credit;
+  const earned = (await provider.admin.summary()).credit;
+  assert.ok(refund + earned === 1000n && (earned === paid || earned === 0n), `${refund} and ${earned}`);
+  await provider.earnings.refreshAll();
+  assert.equal(provider.admin.channels()[0]!.state, "closed");
+  await provider.claimDue();
+  await requester.admin.withdraw(RATES.token, {});
+  await assert.rejects(requester.admin.exit(channelId), { code: "failed_precondition", message: /has ended already/ });
+});
+
+test("a channel whose exit is announced, or whose delay is too short to claim in, is not taken", async (t) => {
+  const chain = await chainFor(t);
+  const provider = await paidNode(t, chain, { key: payee, rates: RATES, exitDelay: 7200 });
+  const desks = new Map([["p:1", () => provider.earnings]]);
+  const requester = await paidNode(t, chain, { key: payer, exitDelay: 7199, desks });
+  const short = await requester.admin.open("p:1", wei(1000n), signal);
+  await assert.rejects(provider.earnings.quote(short.channelId, CTX), {
+    code: "failed_precondition",
+    message: /7199 s, and 7200 s is the least/,
+  });
+  const patient = await paidNode(t, chain, { key: thief, exitDelay: 7200, desks });
+  const leaving = await patient.admin.open("p:1", wei(1000n), signal);
+  await patient.admin.exit(leaving.channelId);
+  await assert.rejects(provider.earnings.quote(leaving.channelId, CTX), {
+    code: "failed_precondition",
+    message: /announced its end/,
+  });
+});
