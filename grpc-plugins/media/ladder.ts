@@ -28,8 +28,9 @@ const RUNGS: readonly (readonly [height: number, rate: number])[] = [[240, 400],
 ]];
 
 /**
- * Makes an HLS ladder and stores it: a master playlist, and for each height a playlist and one file of fragmented MP4 of which it names byte
- * ranges (RFC 8216, section 4.3.2.2), so that a rung is one stored file, however long it plays. No rung is higher than the source.
+ * Makes an HLS ladder and stores it: a master playlist, and for each height a playlist and one MPEG transport stream of which it names byte ranges
+ * (RFC 8216, section 4.3.2.2), so that a rung is one stored file, however long it plays. (In ladders of fragmented MP4 players on FFmpeg 5
+ * cannot seek.) No rung is higher than the source.
  */
 export async function makeLadder(order: LadderOrder, library: Library, signal: AbortSignal): Promise<Ladder> {
   const { described: { height, hasAudio }, source } = order;
@@ -62,19 +63,19 @@ export async function makeLadder(order: LadderOrder, library: Library, signal: A
       ...["-force_key_frames", "expr:gte(t,n_forced*2)", "-sc_threshold", "0"],
       ...(hasAudio ? ["-c:a", "aac", "-b:a", "128k"] : []),
       ...["-f", "hls", "-hls_time", "4", "-hls_playlist_type", "vod"],
-      ...["-hls_segment_type", "fmp4", "-hls_flags", "single_file"],
+      ...["-hls_segment_type", "mpegts", "-hls_flags", "single_file"],
       ...["-master_pl_name", "master.m3u8"],
       "-var_stream_map",
       rungs.map(([rung], i) => `v:${i}${hasAudio ? `,a:${i}` : ""},name:${rung}`).join(" "),
       "-hls_segment_filename",
-      join(folder, "%v.mp4"),
+      join(folder, "%v.ts"),
       join(folder, "%v.m3u8"),
     ];
     await readFfmpeg("ffmpeg", { args, signal, onProgress: order.onProgress });
     const put = (name: string, type: string) =>
       library.put(`${into}${name}`, { path: join(folder, name), type }, signal);
     for (const [rung] of rungs) {
-      await put(`${rung}.mp4`, "video/mp4");
+      await put(`${rung}.ts`, "video/mp2t");
       await put(`${rung}.m3u8`, "application/vnd.apple.mpegurl");
     }
     // Last, so that who sees it finds the rest.
@@ -82,7 +83,7 @@ export async function makeLadder(order: LadderOrder, library: Library, signal: A
     const variants = rungs.map(([rung]) => ({
       height: rung,
       playlist: `${into}${rung}.m3u8`,
-      media: `${into}${rung}.mp4`,
+      media: `${into}${rung}.ts`,
     }));
     return { master: `${into}master.m3u8`, variants };
   } finally {
