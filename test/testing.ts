@@ -1,4 +1,7 @@
 import { test as nodeTest } from "node:test";
+import { keepTimersFiring } from "../src/core/mod.ts";
+
+keepTimersFiring();
 
 /** What a test has beside its body. */
 export interface TestScope {

@@ -19,6 +19,14 @@ const sea = isDeno ? undefined : (process.getBuiltinModule("node:sea") as unknow
 /** Whether this is the single executable, whose files are assets inside it. */
 export const isSingleExecutable = sea?.isSea() ?? false;
 
+/**
+ * On Deno, keeps a timer running that does not keep the process. Without one, Deno 2.8.3 now and then forgets the timers made from then on:
+ * up to every third start of `dev` on a busy machine waited for ever, and none of 130 with it.
+ */
+export function keepTimersFiring(): void {
+  if (isDeno) setInterval(() => {}, 100).unref();
+}
+
 /** The address of a file of the project, by its path from the project's root. Not to be called in the single executable. */
 function projectUrl(path: string): URL {
   return new URL(`../../${path}`, import.meta.url);
