@@ -1,8 +1,17 @@
 import { type Config, dataPaths, effectiveSettings, type ValueSource } from "./config/mod.ts";
-import { type Log, type NodeDescriber, type NodeId, systemClock, toNodeError, VERSION } from "./core/mod.ts";
+import {
+  type Log,
+  type NodeDescriber,
+  type NodeId,
+  OutboundRules,
+  systemClock,
+  toNodeError,
+  VERSION,
+} from "./core/mod.ts";
 import { addressOf, hostCheck, isRpcLocal, showAddress } from "./node/addresses.ts";
 import { makeDataDir } from "./node/data-dir.ts";
 import { makeBackups } from "./node/backup-part.ts";
+import { openDiscoveryPart } from "./node/discovery-part.ts";
 import { makeFilePart } from "./node/file-part.ts";
 import { makeRpc } from "./node/rpc-part.ts";
 import { makeRateLimits } from "./node/rate-limits.ts";
@@ -10,6 +19,7 @@ import { readTlsFiles } from "./node/tls-files.ts";
 import { isPaid, openPaymentPart } from "./node/payment-part.ts";
 import { openShardPart } from "./node/shard-part.ts";
 import { pluginFiles } from "./plugins/mod.ts";
+import type { Discovery } from "./discovery/mod.ts";
 import type { PluginFiles } from "./plugins/mod.ts";
 import { openPlugins, taskLimits, workersOf } from "./node/task-parts.ts";
 import { freeLedger } from "./payments/mod.ts";
@@ -89,8 +99,14 @@ async function assemble({ config, sources, log, closers, closeAll }: Assembly): 
   const plugins = await openPlugins({ config, log, metrics, files: () => reachable.files });
   closers.push(() => plugins.close());
 
+  // Peers are known later than they can be dialled.
+  const known: { discovery?: Discovery } = {};
   const peers = createPeers({
     requester: key.nodeId,
+    rules: {
+      outbound: new OutboundRules(config.node.allowNetworks),
+      applyTo: (target) => known.discovery?.isStrangers(target) === true,
+    },
     key,
     signTasks: isPaid(config),
     limits: {
@@ -111,6 +127,9 @@ async function assemble({ config, sources, log, closers, closeAll }: Assembly): 
     log,
   });
   if (payments !== undefined) closers.push(() => payments.close());
+  const discovery = await openDiscoveryPart({ config, key, store: store.peers, payments, clock, log, metrics });
+  known.discovery = discovery;
+  closers.push(() => discovery.close());
 
   const limits = taskLimits(config);
   const provider = createTaskProvider({
@@ -136,7 +155,8 @@ async function assemble({ config, sources, log, closers, closeAll }: Assembly): 
   if (shards !== undefined) closers.push(() => shards.close());
   const requester = createTaskRequester({
     local: provider,
-    dial: (target) => peers.dial(target),
+    dial: (target) => discovery.observe(target, peers.dial(target)),
+    chooser: discovery,
     store: store.requests,
     ledger: payments?.spendings.tasks ?? freeLedger,
     clock,
@@ -148,6 +168,7 @@ async function assemble({ config, sources, log, closers, closeAll }: Assembly): 
     config,
     store,
     peers,
+    discovery,
     ledger: payments?.spendings.storage ?? freeLedger,
     key,
     log,
@@ -164,6 +185,7 @@ async function assemble({ config, sources, log, closers, closeAll }: Assembly): 
       plugins: plugins.list(),
       issuedAt: clock.now(),
       limits: limits.max,
+      ...(config.node.region !== "" && { region: config.node.region }),
     }),
     sign: (message) => key.sign(message),
   };
@@ -206,6 +228,7 @@ async function assemble({ config, sources, log, closers, closeAll }: Assembly): 
     ...(shards === undefined ? {} : { shards: shards.keeping }),
     node,
     peers,
+    peerBook: discovery.admin,
     ...(payments === undefined ? {} : { payments: payments.admin }),
     metrics,
     log,
@@ -236,6 +259,7 @@ async function assemble({ config, sources, log, closers, closeAll }: Assembly): 
   closers.push(() => rest.close());
 
   files.start();
+  discovery.start();
 
   const drain = async (graceMs: number) => {
     health.set(false);

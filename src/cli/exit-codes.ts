@@ -63,6 +63,7 @@ export const EXIT_CODES = {
   overloaded: EXIT.tryAgain,
   shutting_down: EXIT.tryAgain,
   target_unreachable: EXIT.tryAgain,
+  no_peer_fits: EXIT.tryAgain,
   target_misbehaved: EXIT.peer,
   target_failed: EXIT.peer,
   unimplemented: EXIT.peer,

@@ -11,6 +11,7 @@ import { addFileCommands } from "./file-commands.ts";
 import { addInfoCommands, addVersionCommand } from "./info-commands.ts";
 import { addNodeCommand } from "./node-command.ts";
 import { addPluginCommand } from "./plugin-command.ts";
+import { addPeersCommands } from "./peers-commands.ts";
 import { addPaymentsCommands } from "./payments-commands.ts";
 import { addPluginsCommands } from "./plugins-commands.ts";
 import { reportError } from "./report-error.ts";
@@ -52,6 +53,7 @@ export function createProgram(cli: CliContext): Command {
   addTaskCommands(program, cli);
   addFileCommands(program, cli);
   addPluginsCommands(program, cli);
+  addPeersCommands(program, cli);
   addPaymentsCommands(program, cli);
   addShardsCommands(program, cli);
   addInfoCommands(program, cli);

@@ -1,5 +1,5 @@
 import { isUtf8 } from "node:buffer";
-import { type Command, Option } from "commander";
+import { type Command, InvalidArgumentError, Option } from "commander";
 import { NodeError, TASK_STATES, type Usage } from "../core/mod.ts";
 import type { NodeClient } from "./client.ts";
 import {
@@ -35,6 +35,9 @@ interface SpecFlags extends TargetFlags {
   readonly maxOutput?: number;
   readonly instructions?: number;
   readonly priority?: number;
+  readonly any?: boolean;
+  readonly maxPrice?: string;
+  readonly region?: string;
 }
 
 interface RunFlags extends SpecFlags {
@@ -85,6 +88,7 @@ export function addTaskCommands(program: Command, cli: CliContext): void {
     ["velas-sphere task run demo wordcount --input-file book.txt", "the input from a file"],
     ["date | velas-sphere task run demo echo --input-file -", "the input from a pipe"],
     ["velas-sphere task run demo greet hello --target 127.0.0.1:8081", "on another node"],
+    ["velas-sphere task run demo greet hello --any --max-price 1000000", "on the best peer that is not dearer"],
     ["velas-sphere task run --wasm my.wasm --function greet hello", "a module of your own"],
     ["velas-sphere task run demo greet hello --watch --timeout 5s", "with progress, 5 s at most"],
   );
@@ -174,7 +178,10 @@ function withTaskOptions(command: Command): Command {
       "the most instructions of a WASM plugin",
       integerOption(1, Number.MAX_SAFE_INTEGER),
     )
-    .option("--priority <number>", "-100 to 100; higher leaves the queue first", integerOption(-100, 100));
+    .option("--priority <number>", "-100 to 100; higher leaves the queue first", integerOption(-100, 100))
+    .option("--any", "on the known peer that fits best, instead of --target")
+    .option("--max-price <wei>", "with --any: the most that the task may cost, all its limits spent", amountOption)
+    .option("--region <region>", "with --any: only peers that say they are there");
   return withTarget(command);
 }
 
@@ -201,7 +208,7 @@ async function withModule(cli: CliContext, task: TaskArguments<RunFlags>): Promi
       "With --wasm the only argument is the input; name the function with --function",
     );
   }
-  if (flags.target !== undefined) {
+  if (flags.target !== undefined || flags.any === true) {
     throw new NodeError(
       "invalid_argument",
       "--wasm uploads to the node that is called (--url), not to another one: leave --target away, or have the module installed there",
@@ -228,6 +235,7 @@ async function runTask(cli: CliContext, task: TaskArguments<RunFlags>): Promise<
   const answer = await client.open("POST", `/v1/run/${encodeURIComponent(plugin)}/${encodeURIComponent(fn)}`, {
     query: {
       target: flags.target,
+      ...(chooses(flags) && { any: "true", maxPrice: flags.maxPrice, region: flags.region }),
       id: flags.id,
       timeoutMs: flags.timeout,
       memoryBytes: flags.memory,
@@ -334,7 +342,23 @@ async function specJson(cli: CliContext, { plugin, fn, input, flags }: TaskArgum
     ...(Object.values(limits).some((limit) => limit !== undefined) ? { limits } : {}),
     priority: flags.priority,
     target: flags.target,
+    ...(chooses(flags) && { any: { maxPrice: flags.maxPrice, region: flags.region } }),
   };
+}
+
+/** Whether any provider will do. Throws `invalid_argument` for options that go with `--any` alone. */
+function chooses({ any, maxPrice, region, target }: SpecFlags): boolean {
+  if (any !== true && (maxPrice !== undefined || region !== undefined)) {
+    throw new NodeError("invalid_argument", "--max-price and --region choose among providers: add --any");
+  }
+  if (any === true && target !== undefined) throw new NodeError("invalid_argument", "Give either --target or --any");
+  return any === true;
+}
+
+/** Reads an amount of money. */
+function amountOption(text: string): string {
+  if (!/^[0-9]{1,38}$/.test(text)) throw new InvalidArgumentError("It must be a whole number of wei.");
+  return text;
 }
 
 function show(cli: CliContext, flags: ClientFlags, task: TaskJson): void {

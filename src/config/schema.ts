@@ -45,6 +45,12 @@ const node = z.strictObject({
     description: "The folder for the node key, the database and the plugins. One process at a time can have it",
     shortFlag: "data-dir",
   }),
+  region: text({
+    default: "",
+    pattern: /^(?:[\x21-\x7e][\x20-\x7e]{0,31})?$/,
+    expectation: "a text of up to 32 printable ASCII characters",
+    description: "Where the node is, in words that others compare, such as eu-west. Files are spread over regions",
+  }),
   open: toggle({
     default: false,
     description:
@@ -389,7 +395,48 @@ const requester = z.strictObject({
     min: 0,
     max: 1000,
     default: [],
-    description: "Nodes that may be asked to keep shards of this node's files, each as host:port",
+    description: "Nodes to know, as in peers.static, which is the newer name; both count",
+  }),
+});
+
+const peers = z.strictObject({
+  static: addresses({
+    min: 0,
+    max: 1000,
+    default: [],
+    description: "Nodes that may run tasks and keep shards for this one, each as host:port",
+  }),
+  max: integer({
+    default: 1000,
+    min: 1,
+    max: 10_000,
+    description:
+      "The most nodes that are known from the registry, and the most that are added. Of more the oldest of the worst are let go",
+  }),
+  probeEveryMs: duration({
+    default: "5m",
+    min: 1000,
+    max: 86_400_000,
+    description:
+      "How often each is asked who it is and what it offers. One that does not answer is asked ever less often",
+  }),
+  probeTimeoutMs: duration({ default: "10s", min: 100, max: 120_000, description: "How long that may take" }),
+  parallelProbes: integer({ default: 8, min: 1, max: 256, description: "How many are asked at once" }),
+  registryEveryMs: duration({
+    default: "15s",
+    min: 100,
+    max: 86_400_000,
+    description: "How often the registry (payments.registry) is read for what is new",
+  }),
+  registryFromBlock: integer({
+    default: 0,
+    min: 0,
+    max: Number.MAX_SAFE_INTEGER,
+    description: "The block in which the registry was deployed: earlier ones are not read",
+  }),
+  placeShards: toggle({
+    default: true,
+    description: "Whether shards may be placed at peers that only the registry or peers add named",
   }),
 });
 
@@ -606,6 +653,7 @@ export const configSchema = z.strictObject({
   tasks,
   plugins,
   requester,
+  peers,
   files,
   storage,
   payments,
@@ -622,6 +670,7 @@ export const GROUP_TITLES: Readonly<Record<keyof Config, string>> = {
   tasks: "Tasks",
   plugins: "Plugins",
   requester: "Calls to other nodes",
+  peers: "Knowing other nodes",
   files: "Files",
   storage: "The databases, and shards kept for other nodes",
   payments: "Money: the chain, budgets and credit",

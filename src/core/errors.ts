@@ -27,6 +27,7 @@ export type ErrorCode =
   | "overloaded" // the queue is full
   | "shutting_down" // the node is draining
   | "target_unreachable" // no connection to the peer
+  | "no_peer_fits" // no known peer has what a task asks for
   | "target_misbehaved" // the peer answered something that is not the protocol
   | "target_failed" // the peer answered with an error of its own that has no code of ours
   | "unimplemented" // the call is not known here
@@ -58,6 +59,7 @@ const RETRYABLE: ReadonlySet<ErrorCode> = new Set([
   "overloaded",
   "shutting_down",
   "target_unreachable",
+  "no_peer_fits",
   "plugin_unavailable",
   "interrupted",
   "storage_full",

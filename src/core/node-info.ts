@@ -19,6 +19,8 @@ export interface NodeInfo {
   readonly plugins: readonly PluginInfo[];
   readonly issuedAt: number;
   readonly limits: NodeLimits;
+  /** Where it is, in the operator's words; absent when nothing is said. */
+  readonly region?: string;
 }
 
 /** This node, as the faces show it. */

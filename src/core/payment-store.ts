@@ -1,5 +1,5 @@
-/** What the books of payments hold: channels that pay this node and that it pays, totals by day and peer, transactions, and more. */
-export type PaymentKind = "earning" | "spending" | "total" | "transaction" | "checkpoint" | "peer";
+/** What the books of payments hold: channels that pay this node and that it pays, totals by day and peer, and transactions. */
+export type PaymentKind = "earning" | "spending" | "total" | "transaction";
 
 /** One change of the books; without a text the entry goes. */
 export interface PaymentChange {

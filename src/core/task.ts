@@ -151,12 +151,3 @@ export interface TaskService {
   /** Stops a queued or running task; changes nothing on a finished one. */
   cancel(id: string, ctx: CallContext): Promise<TaskRecord>;
 }
-
-/** Finds the task service of a target. The requester role is one; REST and the CLI go through it. */
-export interface TaskRouter {
-  /**
-   * The service at `host:port` or `dns:///host:port`; an empty target means this node, which also knows the tasks that it
-   * sent elsewhere. Throws `invalid_argument` when the target cannot be read.
-   */
-  at(target: string): TaskService;
-}

@@ -3,6 +3,7 @@ import { x25519 } from "@noble/curves/ed25519.js";
 import { formatMasterKeyFile, parseMasterKeyFile } from "../codec/mod.ts";
 import type { Config } from "../config/mod.ts";
 import { type Log, type Metrics, type NodeKey, systemClock } from "../core/mod.ts";
+import type { Discovery } from "../discovery/mod.ts";
 import { createFileRequester, DEFAULT_FILE_SETTINGS, type FileKeyring, type FileRequester } from "../requester/mod.ts";
 import type { StorageLedger } from "../requester/mod.ts";
 import type { Peers } from "../rpc/client/mod.ts";
@@ -13,6 +14,7 @@ export interface FilePartOptions {
   readonly config: Config;
   readonly store: Store;
   readonly peers: Peers;
+  readonly discovery: Discovery;
   readonly ledger: StorageLedger;
   readonly key: NodeKey;
   readonly log: Log;
@@ -20,19 +22,21 @@ export interface FilePartOptions {
 }
 
 /** Makes what keeps this node's files at others. */
-export async function makeFilePart({ config, store, peers, ...rest }: FilePartOptions): Promise<FileRequester> {
+export async function makeFilePart(
+  { config, store, peers, discovery, ...rest }: FilePartOptions,
+): Promise<FileRequester> {
   const masterKey = await loadOrCreateMasterKey(config.node.dataDir, {
     parse: parseMasterKeyFile,
     format: formatMasterKeyFile,
   });
-  const providers = config.requester.providers.map((target) => ({ target }));
   return createFileRequester({
     ...rest,
     self: rest.key.nodeId,
     store: store.files,
     dial: (target) => peers.dialShards(target),
     peers,
-    providers: () => providers,
+    providers: () => discovery.shardPeers({ namedOnly: !config.peers.placeShards }),
+    onOutcome: (place, outcome) => discovery.shardOutcome(place, outcome),
     keys: keyringOf(masterKey),
     settings: {
       ...DEFAULT_FILE_SETTINGS,

@@ -9,7 +9,7 @@ import {
   toNodeError,
   wei,
 } from "../core/mod.ts";
-import { channelsAbi, registryAbi } from "./contracts.ts";
+import { channelsAbi } from "./contracts.ts";
 import type { ChannelOnChain } from "./earning-account.ts";
 import type { ChannelReader } from "./earnings.ts";
 
@@ -28,15 +28,6 @@ export interface ChainOptions {
   readonly rpcTimeoutMs?: number;
   readonly clock: Clock;
   readonly log: Log;
-}
-
-/** What a provider says of itself in the registry. */
-export interface RegistryEvent {
-  readonly node: NodeId;
-  /** Empty when it took its profile back. */
-  readonly url: string;
-  readonly region: string;
-  readonly block: bigint;
 }
 
 const ZERO = "0x0000000000000000000000000000000000000000";
@@ -150,44 +141,6 @@ export class Chain implements ChannelReader {
       exitDelay: found.exitDelay,
       exitAt: Number(found.exitAt),
     };
-  }
-
-  /** What registered and deregistered from a block on, up to as deep as this node believes, in order. */
-  async registryEvents(
-    fromBlock: bigint,
-  ): Promise<{ readonly events: readonly RegistryEvent[]; readonly next: bigint }> {
-    const { registry, confirmations } = this.#options;
-    if (registry === undefined) return { events: [], next: fromBlock };
-    return await this.read(async () => {
-      const head = await this.client.getBlockNumber({ cacheTime: 0 });
-      const last = head - BigInt(confirmations);
-      if (last < fromBlock) return { events: [], next: fromBlock };
-      const toBlock = last < fromBlock + 9_999n ? last : fromBlock + 9_999n; // what public endpoints answer at once
-      const logs = await this.client.getContractEvents({
-        address: registry,
-        abi: registryAbi,
-        fromBlock,
-        toBlock,
-        strict: true,
-      });
-      const events = logs.flatMap((log): RegistryEvent[] => {
-        if (log.eventName === "Registered") {
-          const { node, url, region } = log.args;
-          const text = Buffer.from(region.slice(2), "hex").toString().replace(/\0+$/, "");
-          return [{
-            node: parseNodeId(node),
-            url,
-            region: /^[\x20-\x7e]*$/.test(text) ? text : "",
-            block: log.blockNumber,
-          }];
-        }
-        if (log.eventName === "Deregistered") {
-          return [{ node: parseNodeId(log.args.node), url: "", region: "", block: log.blockNumber }];
-        }
-        return [];
-      });
-      return { events, next: toBlock + 1n };
-    });
   }
 
   /** Runs a piece of reading; whatever goes wrong is `chain_failed`. */

@@ -5,7 +5,7 @@
  * Two ledgers are free of charge. For pay, {@link Earnings} and {@link Spendings} keep a book for each channel: pure state machines
  * (`earning-account.ts`, `spending-account.ts`) decide, `books.ts` has their newest state written once a tick, and a voucher is on disk
  * before it is sent and before it counts. A voucher pays for more than one task, so that most tasks make no call of their own.
- * `chain.ts` reads the chain, `transactions.ts` sends transactions so that a crash or a dropped one does no harm, `channel-calls.ts` knows the
+ * `chain.ts` and `registry-log.ts` read the chain, `transactions.ts` sends transactions so that a crash or a dropped one does no harm, `channel-calls.ts` knows the
  * contracts. Nothing here loads viem or the WASM curve before payments are opened.
  */
 export { Books } from "./books.ts";
@@ -14,5 +14,6 @@ export { loadCurve } from "./curve.ts";
 export { Earnings, isFree, storagePrice } from "./earnings.ts";
 export { type FreeLedger, freeLedger, type FreeReservation } from "./free-ledger.ts";
 export { openPayments, type Payments, type PaymentsOptions } from "./open-payments.ts";
+export { RegistryLog, type RegistryLogOptions } from "./registry-log.ts";
 export { Spendings } from "./spendings.ts";
 export { Totals } from "./totals.ts";

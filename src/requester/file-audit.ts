@@ -40,8 +40,9 @@ export class FileAudit {
     }
     metrics.audits.add(1, { result: failure === undefined ? "proven" : isGone(failure) ? "lost" : "unreachable" });
     if (shard.providerId !== undefined) {
-      if (failure === undefined) scores.good(shard.providerId, 0.1);
-      else scores.bad(shard.providerId, failure.message, isLie(failure) ? 10 : 1);
+      const place = { nodeId: shard.providerId, target: shard.target };
+      if (failure === undefined) scores.good(place, 0.1);
+      else scores.bad(place, failure.message, isLie(failure) ? 10 : 1);
     }
     const now = clock.now();
     const changed = await book.update(id, (file) => {

@@ -23,6 +23,8 @@ export interface ProviderOffer {
   /** `host:port`. */
   readonly target: string;
   readonly region?: string;
+  /** 0 to 1, from all that this node had it do; absent when nothing is known. */
+  readonly score?: number;
 }
 
 /** What keeping or reading a shard may cost at most. */

@@ -264,7 +264,7 @@ export class FilePut {
   ): Promise<Candidate | undefined> {
     const { pool, book, scores, metrics, closing, log } = this.#options;
     const failed = lane.provider;
-    scores.bad(failed.nodeId, error.message);
+    scores.bad(failed, error.message);
     metrics.shardFailures.add(1, { during: "put" });
     if (targets?.length === 1) return undefined;
     const { candidates } = await pool.survey(targets, closing);
@@ -326,13 +326,13 @@ export class FilePut {
       lanes.forEach((lane, index) => {
         lane.done.then((receipt) => {
           settled[index] = this.#storedAt(lane.provider, receipt);
-          scores.good(lane.provider.nodeId);
+          scores.good(lane.provider);
           durable++;
           open--;
           check();
         }, (error: unknown) => {
           settled[index] = failedAt(lane.provider, toNodeError(error));
-          scores.bad(lane.provider.nodeId, toNodeError(error).message);
+          scores.bad(lane.provider, toNodeError(error).message);
           open--;
           check();
         });

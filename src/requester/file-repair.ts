@@ -156,7 +156,7 @@ export class FileRepair {
           state: "stored",
           leaseExpiresAt: Math.min(record.expiresAt, this.#kit.clock.now() + settings.leaseMs),
         });
-        this.#kit.scores.good(lane.provider.nodeId);
+        this.#kit.scores.good(lane.provider);
         metrics.repairs.add(1, { result: "rebuilt" });
         metrics.repairBytes.add(layout.shardBytes * (1 + file.policy.dataShards / moves.length));
         log.info("A shard was rebuilt", { fileId: file.id, shard: lane.index, provider: lane.provider.target });
@@ -164,7 +164,7 @@ export class FileRepair {
         const error = toNodeError(cause);
         failed.add(lane.provider.nodeId);
         metrics.repairs.add(1, { result: "failed" });
-        this.#kit.scores.bad(lane.provider.nodeId, error.message);
+        this.#kit.scores.bad(lane.provider, error.message);
         log.warn("A shard could not be rebuilt at a provider", {
           fileId: file.id,
           shard: lane.index,

@@ -42,7 +42,7 @@ import { hex, unhex } from "./hex.ts";
 import { manifestOf } from "./manifest-of.ts";
 import { openShards } from "./open-file.ts";
 import { ProviderPool } from "./provider-pool.ts";
-import { ProviderScores } from "./provider-scores.ts";
+import { ProviderScores, type ProviderScoresOptions } from "./provider-scores.ts";
 import { checkName } from "./put-order.ts";
 import { shardIdOf } from "./shard-ids.ts";
 
@@ -53,6 +53,8 @@ export interface FileRequesterOptions {
   /** The nodes that may be asked to keep shards. */
   readonly providers: () => readonly ProviderOffer[] | Promise<readonly ProviderOffer[]>;
   readonly ledger: StorageLedger;
+  /** Hears how providers keep and prove shards. */
+  readonly onOutcome?: ProviderScoresOptions["onOutcome"];
   readonly self: NodeId;
   /** Signs what others are allowed; without it nothing can be shared. */
   readonly key?: NodeKey;
@@ -107,7 +109,13 @@ class Requester implements FileRequester {
 
   constructor(options: FileRequesterOptions) {
     const { store, clock, log, settings, keys, self, dial, peers, providers, ledger, random = Math.random } = options;
-    const scores = new ProviderScores({ store, clock, halfLifeMs: settings.scoreHalfLifeMs });
+    const { onOutcome } = options;
+    const scores = new ProviderScores({
+      store,
+      clock,
+      halfLifeMs: settings.scoreHalfLifeMs,
+      ...(onOutcome !== undefined && { onOutcome }),
+    });
     const kit: FileKit = {
       store,
       book: new FileBook({ store, events: this.#events, clock }),

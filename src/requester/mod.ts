@@ -2,10 +2,11 @@
  * What a requester does with tasks. `createTaskRequester` gives the {@link TaskRouter} that REST and the command line go
  * through: `at(target)` is the service of a provider elsewhere ({@link RemoteTasks}), which sets the most that a task may cost
  * aside, sends it, checks the answer and pays; `at("")` is this node itself ({@link OwnTasks}), which also knows the tasks that
- * it submitted elsewhere, since each is recorded ({@link RequestBook}) before it is sent.
+ * it submitted elsewhere, since each is recorded ({@link RequestBook}) before it is sent; `any(wish)` ({@link AnyTasks}) chooses the provider.
  *
  * The store, the ledger and the way to dial are interfaces declared here (`ports.ts`).
  */
+export type { ProviderChooser } from "./any-tasks.ts";
 export type { Ledger, RequestStore, Reservation, TaskOrder } from "./ports.ts";
 export { parseTarget } from "./target.ts";
 export { createTaskRequester, type TaskRequester, type TaskRequesterOptions } from "./task-requester.ts";

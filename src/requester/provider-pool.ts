@@ -35,6 +35,8 @@ export interface Candidate {
   readonly target: string;
   readonly nodeId: NodeId;
   readonly region?: string;
+  /** As in {@link ProviderOffer}. */
+  readonly score?: number;
 }
 
 /** What came of asking for providers. */
@@ -48,6 +50,8 @@ export interface Survey {
 /** How long a node's word of who it is counts. */
 const INFO_MS = 60_000;
 const PARALLEL = 16;
+/** What a provider's other work counts beside its work with files. */
+const OTHER_WORK_WEIGHT = 0.3;
 
 /** Finds the nodes on which shards can be placed, and reaches those where they are. */
 export class ProviderPool {
@@ -88,12 +92,13 @@ export class ProviderPool {
     const failed: string[] = [];
     const queue = asked.entries();
     await Promise.all(Array.from({ length: Math.min(PARALLEL, asked.length) }, async () => {
-      for (const [place, { target, region }] of queue) {
+      for (const [place, { target, region, score }] of queue) {
         try {
           found[place] = {
             target,
             nodeId: await this.#whoIs(target, signal),
             ...(region === undefined ? {} : { region }),
+            ...(score === undefined ? {} : { score }),
           };
         } catch (error) {
           signal.throwIfAborted();
@@ -108,9 +113,8 @@ export class ProviderPool {
     const ranked = [...nodes.values()].map((candidate) => ({
       candidate,
       // Those that were named come in that order.
-      rank: targets !== undefined
-        ? 0
-        : (scores.isResting(candidate.nodeId) ? -1 : 0) + scores.of(candidate.nodeId) + 0.1 * random(),
+      rank: targets !== undefined ? 0 : (scores.isResting(candidate.nodeId) ? -1 : 0) + scores.of(candidate.nodeId) +
+        OTHER_WORK_WEIGHT * (candidate.score ?? 0) + 0.1 * random(),
     })).sort((a, b) => b.rank - a.rank).map(({ candidate }) => candidate);
     return { candidates: targets === undefined ? spreadRegions(ranked) : ranked, failed };
   }

@@ -5,6 +5,15 @@ export interface ProviderScoresOptions {
   readonly store: FileStore;
   readonly clock: Clock;
   readonly halfLifeMs: number;
+  /** Hears what is learned, to weigh it for other purposes. */
+  readonly onOutcome?: (place: ProviderPlace, outcome: { readonly weight: number; readonly error?: string }) => void;
+}
+
+/** A provider, where it was met. */
+export interface ProviderPlace {
+  readonly nodeId: NodeId;
+  /** `host:port`. */
+  readonly target: string;
 }
 
 /** How long a provider that just failed is asked last. */
@@ -46,14 +55,16 @@ export class ProviderScores {
   }
 
   /** Something went well; `weight` tells an audit from a whole upload. */
-  good(provider: NodeId, weight = 1): void {
+  good({ nodeId: provider, target }: ProviderPlace, weight = 1): void {
+    this.#options.onOutcome?.({ nodeId: provider, target }, { weight });
     this.#failedAt.delete(keyOf(provider));
     const score = this.#now(provider);
     this.#keep({ ...score, good: score.good + weight });
   }
 
   /** Something failed. Lies weigh more than silence. */
-  bad(provider: NodeId, lastError: string, weight = 1): void {
+  bad({ nodeId: provider, target }: ProviderPlace, lastError: string, weight = 1): void {
+    this.#options.onOutcome?.({ nodeId: provider, target }, { weight, error: lastError });
     this.#failedAt.set(keyOf(provider), this.#options.clock.now());
     const score = this.#now(provider);
     this.#keep({ ...score, bad: score.bad + weight, lastError: lastError.slice(0, 500) });

@@ -12,6 +12,7 @@ const DOUBTFUL: ReadonlySet<ErrorCode> = new Set([
 
 /** Whether a submission that failed like this may have arrived. */
 export function isDoubtful(error: NodeError): boolean {
+  if (error.code === "target_unreachable" && error.data["requestSent"] === false) return false;
   return DOUBTFUL.has(error.code);
 }
 

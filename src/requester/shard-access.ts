@@ -45,7 +45,9 @@ export function noteReadFailure(kit: FileKit, opened: OpenedShards, index: numbe
   const error = toNodeError(cause);
   if (error.code === "canceled" || error.code === "shutting_down") return;
   metrics.shardFailures.add(1, { during: "get" });
-  if (shard.providerId !== undefined) scores.bad(shard.providerId, error.message, isLie(error) ? 10 : 1);
+  if (shard.providerId !== undefined) {
+    scores.bad({ nodeId: shard.providerId, target: shard.target }, error.message, isLie(error) ? 10 : 1);
+  }
   log.warn("A shard could not be read", {
     fileId: file.id,
     shard: index,

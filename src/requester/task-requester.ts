@@ -5,12 +5,15 @@ import {
   type Log,
   newUlid,
   NodeError,
+  type PeerWish,
   type RequesterId,
   type StoredRequest,
   type TaskRouter,
   type TaskService,
+  type TaskStarter,
   toNodeError,
 } from "../core/mod.ts";
+import { AnyTasks, ChosenIds, type ProviderChooser } from "./any-tasks.ts";
 import { OwnTasks } from "./own-tasks.ts";
 import type { Ledger, RequestStore } from "./ports.ts";
 import { RemoteTasks } from "./remote-tasks.ts";
@@ -33,6 +36,8 @@ export interface TaskRequesterOptions {
   readonly dial: (target: string) => TaskService;
   readonly store: RequestStore;
   readonly ledger: Ledger;
+  /** Knows which providers fit a task; without it every task names its target. */
+  readonly chooser?: ProviderChooser;
   readonly clock: Clock;
   readonly log: Log;
   /** How long requests are remembered, in milliseconds; 7 days by default. */
@@ -64,6 +69,7 @@ class Requester implements TaskRequester {
   readonly #retentionMs: number;
   readonly #book: RequestBook;
   readonly #own: OwnTasks;
+  readonly #chosen = new ChosenIds();
   readonly #remotes = new Map<string, RemoteTasks>();
   readonly #closing = new AbortController();
   readonly #background = new Set<Promise<void>>();
@@ -89,6 +95,18 @@ class Requester implements TaskRequester {
 
   at(target: string): TaskService {
     return target === "" ? this.#own : this.#remote(parseTarget(target));
+  }
+
+  any(wish: PeerWish): TaskStarter {
+    const { chooser } = this.#options;
+    if (chooser === undefined) throw new NodeError("unimplemented", "This node knows no peers: name the task's target");
+    return new AnyTasks({
+      wish,
+      chooser,
+      ids: this.#chosen,
+      at: (target) => this.#remote(target),
+      sentTo: async (id) => (await this.#book.get(id))?.record.target,
+    });
   }
 
   async recover(): Promise<number> {

@@ -15,6 +15,7 @@ import { addOfferRoute } from "./offer.ts";
 import { addOperationRoutes } from "./operations.ts";
 import type { RestAppOptions } from "./options.ts";
 import { addPaymentRoutes } from "./payments.ts";
+import { addPeerRoutes } from "./peers.ts";
 import { addPluginRoutes } from "./plugins.ts";
 import { withStatus } from "./problem.ts";
 import { createRateCheck } from "./rate-limit.ts";
@@ -90,6 +91,7 @@ export function createRestApp(options: RestAppOptions): RestApp {
   addTaskRoutes(app, options, serveEvents);
   if (options.payments !== undefined) addPaymentRoutes(app, { ...options, payments: options.payments });
   addOfferRoute(app, options.payments);
+  if (options.peerBook !== undefined) addPeerRoutes(app, { ...options, peerBook: options.peerBook });
   addPluginRoutes(app, options);
   addOperationRoutes(app, options);
   addLegacyRoutes(app, options);

@@ -11,6 +11,7 @@ export const TAGS = [
   { name: "Files", description: "Keep files, encrypted and spread over other nodes, and read any part of them." },
   { name: "Payments", description: "Prices, payment channels, and what was spent and earned." },
   { name: "Plugins", description: "See, install and switch what the node can run." },
+  { name: "Peers", description: "Other nodes that this one knows, and how they did." },
   { name: "Node", description: "Who a node is and what it offers." },
   { name: "Operations", description: "For supervisors, monitoring, and those who read." },
   { name: "Compatibility", description: "The calls of Velas Sphere Node, as its clients know them." },

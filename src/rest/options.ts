@@ -4,6 +4,7 @@ import type {
   Log,
   NodeDescriber,
   PaymentAdmin,
+  PeerAdmin,
   PeerDirectory,
   PluginInfo,
   RateLimiter,
@@ -103,6 +104,8 @@ export interface RestAppOptions {
   readonly plugins: PluginAdmin;
   readonly node: NodeDescriber;
   readonly peers: PeerDirectory;
+  /** The peers that the node knows; without it there are no routes for them. */
+  readonly peerBook?: PeerAdmin;
   /** Without it, on a node that works free of charge, there are no routes for payments. */
   readonly payments?: PaymentAdmin;
   readonly health: HealthSource;

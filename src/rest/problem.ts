@@ -144,6 +144,12 @@ export const PROBLEMS = {
     explanation:
       "No connection to the target came about, or it broke before the answer. Check the address, then try again.",
   },
+  no_peer_fits: {
+    status: 503,
+    title: "No known provider fits the task",
+    explanation:
+      "The task asked for any provider, and none that the node knows has what it asks for. The detail counts the reasons: ask for less, or take more peers in.",
+  },
   target_misbehaved: {
     status: 502,
     title: "The other node does not speak the protocol",

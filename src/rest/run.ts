@@ -1,5 +1,5 @@
 import { isEnd, NodeError } from "../core/mod.ts";
-import type { CallContext, TaskRecord, TaskService, TaskSpec } from "../core/mod.ts";
+import type { CallContext, TaskRecord, TaskSpec, TaskStarter } from "../core/mod.ts";
 import { bodyChunks } from "./body.ts";
 import { reported } from "./boundary.ts";
 import type { RestContext } from "./context.ts";
@@ -18,7 +18,7 @@ const ANY_CONTENT = "application/octet-stream";
  */
 export async function runStreaming(
   c: RestContext,
-  service: TaskService,
+  service: TaskStarter,
   { spec, ctx, options }: { spec: TaskSpec; ctx: CallContext; options: RestAppOptions },
 ): Promise<Response> {
   const { outgoing } = c.env;

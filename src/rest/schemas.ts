@@ -86,6 +86,24 @@ export const TaskLimits = z.strictObject({
   description: "Bounds of one task. What is left out is the node's default; more than the node's maximum is refused.",
 });
 
+export const MaxPrice = z.string().regex(/^[0-9]{1,38}$/).openapi({
+  description:
+    "The most that the task may cost, all its limits spent: a whole number in the token's smallest unit (wei).",
+  examples: ["1000000000000000"],
+});
+export const Region = z.string().min(1).max(32).regex(/^[\x20-\x7e]*$/).openapi({
+  description: "Only providers that say they are there.",
+  examples: ["eu-west"],
+});
+export const AnyProvider = z.strictObject({ maxPrice: MaxPrice.optional(), region: Region.optional() }).openapi(
+  "AnyProvider",
+  {
+    description:
+      "Runs the task at the known peer that fits best, instead of at `target`: one that has the plugin, allows the limits, and is not too dear.",
+    examples: [{ maxPrice: "1000000000000000" }],
+  },
+);
+
 export const TaskSpec = z.strictObject({
   id: z.string().max(128).regex(/^[A-Za-z0-9._~:-]*$/).optional().openapi({
     examples: [EXAMPLE_ID],
@@ -108,6 +126,10 @@ export const TaskSpec = z.strictObject({
   limits: TaskLimits.optional(),
   priority: Priority.optional(),
   target: Target.optional(),
+  any: AnyProvider.optional(),
+}).refine((spec) => spec.any === undefined || spec.target === undefined, {
+  error: "Give either target or any, not both",
+  path: ["any"],
 }).refine((spec) => spec.input === undefined || spec.inputBase64 === undefined, {
   error: "Give the input either as input or as inputBase64, not both",
   path: ["inputBase64"],
@@ -272,6 +294,7 @@ export const Node = z.object({
     timeoutMs: bytes("The longest run, in milliseconds.", 60_000),
     instructions: bytes("The most metered instructions.", 1_000_000_000_000).optional(),
   }).openapi({ description: "The bounds within which it accepts tasks." }),
+  region: z.string().optional().openapi({ description: "Where it says it is.", examples: ["eu-west"] }),
 }).openapi("Node", { description: "What a node says of itself." });
 
 export const Health = z.object({

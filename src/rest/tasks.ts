@@ -1,5 +1,5 @@
 import { z } from "@hono/zod-openapi";
-import { isEnd } from "../core/mod.ts";
+import { isEnd, NodeError, type TaskRouter, type TaskStarter, wei } from "../core/mod.ts";
 import { json, withCall } from "./context.ts";
 import { EVENT_STREAM_HEADERS } from "./events.ts";
 import type { ServeEvents } from "./events.ts";
@@ -46,12 +46,33 @@ const RunParams = z.object({ plugin: schemas.PluginRef, function: schemas.Functi
 const RunQuery = z.strictObject({
   id: schemas.TaskId.optional(),
   target: schemas.Target.optional(),
+  any: z.preprocess((value) => value === "true" ? true : value === "false" ? false : value, z.boolean()).optional()
+    .openapi({ description: "Whether to run it at the known peer that fits best.", examples: [false] }),
+  maxPrice: schemas.MaxPrice.optional(),
+  region: schemas.Region.optional(),
   timeoutMs: WaitMs,
   memoryBytes: fromText(schemas.MemoryBytes).optional(),
   outputBytes: fromText(schemas.OutputBytes).optional(),
   instructions: fromText(schemas.Instructions).optional(),
   priority: fromText(schemas.Priority).optional(),
 });
+
+/** Where a task begins: at its target, or at any provider that fits. */
+function serviceOf(
+  tasks: TaskRouter,
+  { target, any }: {
+    readonly target?: string | undefined;
+    readonly any?: { readonly maxPrice?: string | undefined; readonly region?: string | undefined } | undefined;
+  },
+): TaskStarter {
+  if (any === undefined) return tasks.at(target ?? "");
+  if (tasks.any === undefined) throw new NodeError("unimplemented", "This node knows no peers: name the task's target");
+  const { maxPrice, region } = any;
+  return tasks.any({
+    ...(maxPrice !== undefined && { maxPrice: wei(BigInt(maxPrice)) }),
+    ...(region !== undefined && { region }),
+  });
+}
 
 /** What a run may end with. */
 const RUN_FAILURES = failures(
@@ -71,6 +92,7 @@ const RUN_FAILURES = failures(
   "overloaded",
   "shutting_down",
   "target_unreachable",
+  "no_peer_fits",
   "target_misbehaved",
   "target_failed",
 );
@@ -105,12 +127,14 @@ export function addTaskRoutes(app: RestApp, options: RestAppOptions, serveEvents
         "overloaded",
         "storage_full",
         "target_unreachable",
+        "no_peer_fits",
       ),
     },
   }, async (c) => {
     const body = await readJson(c, schemas.TaskSpec, limits);
+    const service = serviceOf(tasks, body);
+    const task = await withCall(c, options, (ctx) => service.submit(specOf(body), ctx));
     const target = body.target ?? "";
-    const task = await withCall(c, options, (ctx) => tasks.at(target).submit(specOf(body), ctx));
     const query = target === "" ? "" : `?target=${encodeURIComponent(target)}`;
     return json(taskJson(task), 202, { Location: `/v1/tasks/${encodeURIComponent(task.id)}${query}` });
   });
@@ -144,7 +168,7 @@ export function addTaskRoutes(app: RestApp, options: RestAppOptions, serveEvents
     responses: { 200: jsonContent(schemas.TaskResult, "What it gave."), ...RUN_FAILURES },
   }, async (c, { query: { timeoutMs } }) => {
     const body = await readJson(c, schemas.TaskSpec, limits);
-    const service = tasks.at(body.target ?? "");
+    const service = serviceOf(tasks, body);
     return json(resultJson(await withCall(c, { ...options, timeoutMs }, (ctx) => service.run(specOf(body), ctx))));
   });
 
@@ -177,7 +201,16 @@ export function addTaskRoutes(app: RestApp, options: RestAppOptions, serveEvents
       limits: limitsOf({ timeoutMs, memoryBytes, outputBytes, instructions }),
       priority,
     };
-    const service = tasks.at(target);
+    const { any, maxPrice, region } = query;
+    if (any !== true && (maxPrice !== undefined || region !== undefined)) {
+      throw new NodeError("invalid_argument", "maxPrice and region choose among providers: add any=true", {
+        data: { field: "any" },
+      });
+    }
+    if (any === true && target !== "") {
+      throw new NodeError("invalid_argument", "Give either target or any, not both", { data: { field: "any" } });
+    }
+    const service = serviceOf(tasks, any === true ? { any: { maxPrice, region } } : { target });
     return withCall(c, { ...options, timeoutMs }, (ctx) => runStreaming(c, service, { spec, ctx, options }));
   });
 

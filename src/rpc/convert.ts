@@ -392,6 +392,7 @@ export function encodeNodeInfo(info: NodeInfo, nonce: Uint8Array): Uint8Array<Ar
       timeoutMs: BigInt(info.limits.timeoutMs),
       instructions: BigInt(info.limits.instructions ?? 0),
     },
+    region: info.region ?? "",
   });
   return toBinary(nodePb.NodeInfoSchema, message);
 }
@@ -418,6 +419,7 @@ export function decodeNodeInfo(bytes: Uint8Array): { readonly info: NodeInfo; re
       timeoutMs: Number(message.limits?.timeoutMs ?? 0n),
       ...instructionsOf(message.limits),
     },
+    ...(message.region !== "" && { region: message.region }),
   };
   return { info, nonce: message.nonce };
 }

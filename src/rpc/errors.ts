@@ -32,6 +32,7 @@ export const CONNECT_CODES = {
   overloaded: Code.ResourceExhausted,
   shutting_down: Code.Unavailable,
   target_unreachable: Code.Unavailable,
+  no_peer_fits: Code.Unavailable,
   target_misbehaved: Code.Unknown,
   target_failed: Code.Unknown,
   unimplemented: Code.Unimplemented,

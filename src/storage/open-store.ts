@@ -1,4 +1,4 @@
-import { type Log, silentLog } from "../core/mod.ts";
+import { type Log, type PaymentKind, type PeerKind, silentLog } from "../core/mod.ts";
 import type { Engine } from "./engine.ts";
 import { FileTable } from "./file-table.ts";
 import { GroupCommit } from "./group-commit.ts";
@@ -6,12 +6,12 @@ import { LevelEngine } from "./level-engine.ts";
 import { MemoryEngine } from "./memory-engine.ts";
 import { MetaTable } from "./meta-table.ts";
 import { openDatabase } from "./open-database.ts";
-import { PaymentTable } from "./payment-table.ts";
 import { rebuild } from "./rebuild.ts";
 import { RequestTable } from "./request-table.ts";
 import { migrate, type Migration } from "./schema.ts";
 import { storageError } from "./storage-errors.ts";
 import { TaskTable } from "./task-table.ts";
+import { TextTable } from "./text-table.ts";
 
 export interface OpenStoreOptions {
   /**
@@ -31,7 +31,10 @@ export interface Store {
   readonly requests: RequestTable;
   readonly files: FileTable;
   readonly meta: MetaTable;
-  readonly payments: PaymentTable;
+  /** The books of payments. */
+  readonly payments: TextTable<PaymentKind>;
+  /** The peer book. */
+  readonly peers: TextTable<PeerKind>;
   /** Waits for writes that have been handed in, and closes the files. Using the tables afterwards throws. */
   close(): Promise<void>;
 }
@@ -77,12 +80,22 @@ function makeTables(engine: Engine, sync: boolean) {
     requests: new RequestTable(engine, commit),
     files: new FileTable(engine, commit),
     meta: new MetaTable(engine, commit),
-    payments: new PaymentTable(engine, commit),
+    payments: new TextTable<PaymentKind>(engine, commit, {
+      earning: "pay-earning",
+      spending: "pay-spending",
+      total: "pay-total",
+      transaction: "pay-transaction",
+    }),
+    peers: new TextTable<PeerKind>(engine, commit, {
+      peer: "peer",
+      listed: "peer-listed",
+      checkpoint: "peer-checkpoint",
+    }),
   };
 }
 
 function asStore(
-  { commit, tasks, requests, files, meta, payments }: ReturnType<typeof makeTables>,
+  { commit, tasks, requests, files, meta, payments, peers }: ReturnType<typeof makeTables>,
   close: () => Promise<void>,
 ): Store {
   let closing: Promise<void> | undefined;
@@ -92,6 +105,7 @@ function asStore(
     files,
     meta,
     payments,
+    peers,
     close: () => closing ??= commit.close().then(close),
   };
 }

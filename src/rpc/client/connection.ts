@@ -6,6 +6,7 @@ import { connect as connectTls } from "node:tls";
 import type { ConnectionOptions } from "node:tls";
 import { NodeError, type TargetAddress } from "../../core/mod.ts";
 import type { Clock } from "../../core/mod.ts";
+import { asUnreachable, type PeerRules } from "./public-address.ts";
 
 /** How connections to peers behave. Times are in milliseconds. */
 export interface SessionOptions {
@@ -26,6 +27,8 @@ export interface SessionOptions {
   readonly maxBackoffMs: number;
   /** Present for TLS; ALPN is set here. */
   readonly tls?: ConnectionOptions;
+  /** Where connections may lead; anywhere by default. */
+  readonly rules?: PeerRules;
   readonly clock: Clock;
   /** From 0 up to 1. */
   readonly random: () => number;
@@ -86,7 +89,7 @@ export class Connection {
       settings: { initialWindowSize: STREAM_WINDOW_BYTES, enablePush: false },
       maxSessionMemory: SESSION_MEMORY_MB,
       createConnection: () => {
-        const socket = this.#socket = dial(address, options.tls);
+        const socket = this.#socket = dial(address, options);
         // The streams hear of a failed connection before the session tells why, so the socket is asked.
         socket.once("error", (error) => this.#failure ??= this.#explain(error));
         return socket;
@@ -265,6 +268,7 @@ export class Connection {
 
   #explain(error: Error & { code?: string }): NodeError {
     const { name } = this.#address;
+    if (error instanceof NodeError) return asUnreachable(error, name);
     const code = error.code ?? error.message;
     const options = { data: { target: name }, cause: error };
     if (!this.#connected) {
@@ -297,9 +301,10 @@ function nextPing(previousMs: number): number {
   return previousMs >= 120_000 ? SPARSE_PING_MS : previousMs * 2;
 }
 
-function dial(address: TargetAddress, tls: ConnectionOptions | undefined) {
-  const { host, port } = address;
-  const socket = { host, port, noDelay: true, keepAlive: true, keepAliveInitialDelay: TCP_KEEP_ALIVE_MS };
+function dial(address: TargetAddress, { tls, rules }: SessionOptions) {
+  const { host, port, name: target } = address;
+  const checked = rules?.applyTo(target) === true ? { lookup: rules.outbound.lookup } : {};
+  const socket = { host, port, noDelay: true, keepAlive: true, keepAliveInitialDelay: TCP_KEEP_ALIVE_MS, ...checked };
   if (tls === undefined) return connectTcp(socket);
   // A certificate is checked against the host either way; the name in the handshake may be no address (RFC 6066 §3).
   const name = isIP(host) === 0 ? { servername: host } : {};

@@ -15,6 +15,7 @@ import {
 } from "../../core/mod.ts";
 import { queryNode, type RecoverSigner } from "./node-query.ts";
 import { Peer, type PeerCallOptions } from "./peer.ts";
+import type { PeerRules } from "./public-address.ts";
 import { RemoteDesk } from "./remote-desk.ts";
 import { RemoteShards } from "./remote-shards.ts";
 import { RemoteTasks } from "./remote-tasks.ts";
@@ -77,6 +78,8 @@ export interface PeersOptions {
   readonly limits?: Partial<PeerLimits>;
   /** Dials with TLS. */
   readonly tls?: ConnectionOptions;
+  /** Where connections may lead; anywhere by default. */
+  readonly rules?: PeerRules;
   readonly clock?: Clock;
   /** From 0 up to 1; spreads reconnections. */
   readonly random?: () => number;
@@ -119,6 +122,7 @@ export function createPeers(options: PeersOptions): Peers {
     clock,
     random: options.random ?? Math.random,
     ...(options.tls === undefined ? {} : { tls: options.tls }),
+    ...(options.rules === undefined ? {} : { rules: options.rules }),
   });
   const transportOptions = {
     pool,

@@ -1,6 +1,7 @@
 import { NodeError, type TargetAddress } from "../../core/mod.ts";
 import { Deadlines } from "../deadlines.ts";
 import type { SessionOptions } from "./connection.ts";
+import { assertAllowed } from "./public-address.ts";
 import { PeerSession } from "./session.ts";
 
 export interface SessionPoolOptions extends SessionOptions {
@@ -30,12 +31,13 @@ export class SessionPool {
 
   /**
    * The session of a target; it connects when it is used. Throws `overloaded` when as many peers as allowed have calls open, and
-   * `shutting_down` after close().
+   * `target_unreachable` for an address that the rules forbid, and `shutting_down` after close().
    */
   session(address: TargetAddress): PeerSession {
     const known = this.#sessions.get(address.name);
     if (known !== undefined) return known;
     if (this.#closed) throw closing();
+    if (this.#options.rules !== undefined) assertAllowed(address, this.#options.rules);
     if (this.#sessions.size >= this.#options.maxSessions) this.#evict(address);
     const session = new PeerSession(address, this.#options);
     this.#sessions.set(address.name, session);

@@ -1,29 +1,23 @@
-import type { PaymentChange, PaymentKind } from "../core/mod.ts";
 import type { Engine, WriteOp } from "./engine.ts";
 import type { GroupCommit } from "./group-commit.ts";
 import { Sublevel } from "./sublevel.ts";
 
 const STEP = 1000;
 
-/** The books of payments, in an {@link Engine}: JSON texts by kind and key, whose form `payments/` decides. */
-export class PaymentTable {
+/** Texts by kind and key, in an {@link Engine}, whose form their owner decides. */
+export class TextTable<Kind extends string> {
   readonly #commit: GroupCommit;
-  readonly #sublevels: Readonly<Record<PaymentKind, Sublevel>>;
+  readonly #sublevels: Readonly<Record<Kind, Sublevel>>;
 
-  constructor(engine: Engine, commit: GroupCommit) {
+  /** `names` are those of the kinds' sublevels. */
+  constructor(engine: Engine, commit: GroupCommit, names: Readonly<Record<Kind, string>>) {
     this.#commit = commit;
-    this.#sublevels = {
-      earning: new Sublevel(engine, "pay-earning"),
-      spending: new Sublevel(engine, "pay-spending"),
-      total: new Sublevel(engine, "pay-total"),
-      transaction: new Sublevel(engine, "pay-transaction"),
-      checkpoint: new Sublevel(engine, "pay-checkpoint"),
-      peer: new Sublevel(engine, "pay-peer"),
-    };
+    const sublevels = Object.entries<string>(names).map(([kind, name]) => [kind, new Sublevel(engine, name)]);
+    this.#sublevels = Object.fromEntries(sublevels) as Record<Kind, Sublevel>;
   }
 
   /** All entries of a kind, in the order of their keys. */
-  async entries(kind: PaymentKind): Promise<[key: string, text: string][]> {
+  async entries(kind: Kind): Promise<[key: string, text: string][]> {
     const all: [string, string][] = [];
     for (;;) {
       const after = all.at(-1)?.[0];
@@ -34,7 +28,10 @@ export class PaymentTable {
   }
 
   /** Applies changes, all or none, after all earlier ones. With `durable` it returns when they would survive a power cut. */
-  write(changes: readonly PaymentChange[], options: { readonly durable: boolean }): Promise<void> {
+  write(
+    changes: readonly { readonly kind: Kind; readonly key: string; readonly text: string | undefined }[],
+    options: { readonly durable: boolean },
+  ): Promise<void> {
     const ops: WriteOp[] = changes.map(({ kind, key, text }) => {
       const sublevel = this.#sublevels[kind];
       return text === undefined ? sublevel.del(key) : sublevel.put(key, text);

@@ -1,0 +1,409 @@
+import {
+  type Clock,
+  type Log,
+  NodeError,
+  type NodeId,
+  type OutboundRules,
+  type PeerChange,
+  type PeerSource,
+  type PeerStore,
+  type PeerView,
+  type Reachability,
+  toNodeError,
+} from "../core/mod.ts";
+import { claimsOf, regionOf } from "./claims.ts";
+import { decayed, learned, type Outcome, scoreOf } from "./experience.ts";
+import {
+  decodeListed,
+  decodePeer,
+  encodeListed,
+  encodePeer,
+  type ListedNode,
+  newRecord,
+  type PeerRecord,
+} from "./peer-record.ts";
+import type { ProbeAnswer, RegistryEvent } from "./ports.ts";
+import { hostOf, isForbidden, targetOfUrl } from "./target.ts";
+
+export interface PeerBookOptions {
+  readonly store: PeerStore;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** This node, which is no peer of itself. */
+  readonly self: NodeId;
+  /** Targets that the configuration names. */
+  readonly static: readonly string[];
+  /** The most nodes of the registry, and the most peers that the owner takes in. */
+  readonly maxPeers: number;
+  /** Which addresses the registry may name. */
+  readonly outbound: Pick<OutboundRules, "check">;
+}
+
+/** What became of an event of the registry. */
+export type Listing = "listed" | "unlisted" | "bad_url" | "forbidden" | "crowded_host" | "full" | "self";
+
+interface Entry {
+  record: PeerRecord;
+  readonly isStatic: boolean;
+  /** How many nodes the registry lists here. */
+  listings: number;
+}
+
+/** How many nodes of the registry may be at one host. */
+const MAX_PER_HOST = 16;
+/** Changes of experience are written together; this much of it a crash may lose. */
+const FLUSH_MS = 1000;
+const LATENCY_SHARE = 0.3;
+const MAX_PROBLEM_CHARS = 300;
+
+/**
+ * The peers that this node knows, in memory and in the database. An experience belongs to a node at an address: when another node answers
+ * there, it begins anew, and nobody gains a score by passing on the answers of another.
+ */
+export class PeerBook {
+  readonly #options: PeerBookOptions;
+  readonly #entries = new Map<string, Entry>();
+  /** By the node's id in lower case, in the order in which they were listed. */
+  readonly #listed = new Map<string, ListedNode>();
+  readonly #perHost = new Map<string, number>();
+  readonly #dirty = new Map<string, "peer" | "listed">();
+  #flush: NodeJS.Timeout | undefined;
+  #writing: Promise<void> = Promise.resolve();
+
+  constructor(options: PeerBookOptions) {
+    this.#options = options;
+  }
+
+  get size(): number {
+    return this.#entries.size;
+  }
+
+  /** Reads what an earlier process wrote. What cannot be read is forgotten. */
+  async load(): Promise<void> {
+    const { store, static: fixed, log } = this.#options;
+    let damaged = 0;
+    const records = new Map<string, PeerRecord>();
+    for (const [key, text] of await store.entries("peer")) {
+      const record = decodePeer(text);
+      if (record?.target === key) records.set(key, record);
+      else damaged++;
+      this.#dirty.set(`peer!${key}`, "peer"); // those that nothing names any more go with the next write
+    }
+    for (const target of fixed) this.#entries.set(target, this.#entryOf(target, records.get(target), true));
+    for (const record of records.values()) {
+      if (record.added && !this.#entries.has(record.target)) {
+        this.#entries.set(record.target, this.#entryOf(record.target, record, false));
+      }
+    }
+    const listed: ListedNode[] = [];
+    for (const [key, text] of await store.entries("listed")) {
+      const one = decodeListed(text);
+      if (one?.node.toLowerCase() === key) listed.push(one);
+      else damaged++;
+      this.#dirty.set(`listed!${key}`, "listed");
+    }
+    for (const one of listed.sort((a, b) => a.block - b.block)) this.#list(one, records.get(one.target));
+    if (damaged > 0) log.warn("Some peers could not be read and are forgotten", { damaged });
+    await this.flush();
+  }
+
+  /** Targets of all peers. */
+  targets(): Iterable<string> {
+    return this.#entries.keys();
+  }
+
+  record(target: string): PeerRecord | undefined {
+    return this.#entries.get(target)?.record;
+  }
+
+  has(target: string): boolean {
+    return this.#entries.has(target);
+  }
+
+  isStatic(target: string): boolean {
+    return this.#entries.get(target)?.isStatic === true;
+  }
+
+  /** Whether only the registry, where anybody writes, names a target. */
+  isStrangers(target: string): boolean {
+    const entry = this.#entries.get(target);
+    return entry !== undefined && !entry.isStatic && !entry.record.added;
+  }
+
+  view(target: string): PeerView | undefined {
+    const entry = this.#entries.get(target);
+    return entry === undefined ? undefined : this.#viewOf(entry);
+  }
+
+  views(): PeerView[] {
+    return [...this.#entries.values()].map((entry) => this.#viewOf(entry));
+  }
+
+  /** Takes a peer in. Throws `failed_precondition` when there are too many. */
+  async add(target: string): Promise<void> {
+    const { clock, maxPeers } = this.#options;
+    const known = this.#entries.get(target);
+    if (known === undefined || !known.record.added) {
+      let added = 0;
+      for (const { record } of this.#entries.values()) if (record.added) added++;
+      if (added >= maxPeers) {
+        throw new NodeError(
+          "failed_precondition",
+          `Cannot add ${target}: ${added} peers were added, which is the limit (peers.max); remove one first`,
+          { data: { target, limit: maxPeers } },
+        );
+      }
+    }
+    const entry = known ?? { record: newRecord(target, clock.now()), isStatic: false, listings: 0 };
+    this.#entries.set(target, entry);
+    this.#change(entry, { ...entry.record, added: true, blocked: false });
+    await this.flush();
+  }
+
+  /** Forgets a peer, or blocks it when the registry names it. Throws `failed_precondition` for a static one. */
+  async remove(target: string): Promise<void> {
+    const entry = this.#entries.get(target)!;
+    if (entry.isStatic) {
+      throw new NodeError(
+        "failed_precondition",
+        `The configuration names ${target}: remove it there (peers.static, requester.providers)`,
+        { data: { target } },
+      );
+    }
+    this.#change(entry, { ...entry.record, added: false, blocked: entry.listings > 0 });
+    this.#dropIfUnnamed(target, entry);
+    await this.flush();
+  }
+
+  /** A peer answered. */
+  answered(target: string, answer: ProbeAnswer): void {
+    const entry = this.#entries.get(target);
+    if (entry === undefined) return;
+    const now = this.#options.clock.now();
+    const { nodeId } = answer.info;
+    const isNew = entry.record.nodeId !== undefined && entry.record.nodeId.toLowerCase() !== nodeId.toLowerCase();
+    const { problem: _, ...known } = isNew
+      ? { ...newRecord(target, now), added: entry.record.added, blocked: entry.record.blocked }
+      : entry.record;
+    const { latencyMs } = answer;
+    this.#change(entry, {
+      ...known,
+      nodeId,
+      lastSeenAt: now,
+      lastProbeAt: now,
+      failures: 0,
+      latencyMs: known.latencyMs === undefined
+        ? latencyMs
+        : known.latencyMs + LATENCY_SHARE * (latencyMs - known.latencyMs),
+      claims: claimsOf(answer, now),
+    });
+  }
+
+  /** A peer did not answer, or not as a node does. */
+  silent(target: string, error: NodeError): void {
+    const entry = this.#entries.get(target);
+    if (entry === undefined) return;
+    const now = this.#options.clock.now();
+    const { record } = entry;
+    const problem = error.message.slice(0, MAX_PROBLEM_CHARS);
+    // A peer that is down is told once; one that was never up has no experience to lose.
+    const counts = record.nodeId !== undefined && record.failures === 0;
+    const weight = error.code === "target_misbehaved" ? 2 : 0.5;
+    this.#change(entry, {
+      ...record,
+      lastProbeAt: now,
+      failures: record.failures + 1,
+      problem,
+      experience: counts ? learned(record.experience, { weight, error: problem }, now) : record.experience,
+    });
+  }
+
+  /** Something was done by a peer, well or not. With `gone` it is out of reach until it answers again. Unknown targets are no peers. */
+  outcome(target: string, outcome: Outcome & { readonly gone?: boolean; readonly nodeId?: NodeId }): void {
+    const entry = this.#entries.get(target);
+    if (entry === undefined) return;
+    const { record } = entry;
+    const { nodeId, gone } = outcome;
+    if (nodeId !== undefined && record.nodeId?.toLowerCase() !== nodeId.toLowerCase()) return;
+    const experience = learned(record.experience, outcome, this.#options.clock.now());
+    entry.record = { ...record, experience };
+    if (gone === true && record.failures === 0) {
+      entry.record = { ...entry.record, failures: 1, problem: outcome.error!.slice(0, MAX_PROBLEM_CHARS) };
+    }
+    this.#touch("peer", target);
+  }
+
+  /** Applies an event of the registry. */
+  registered(event: RegistryEvent): Listing {
+    const { self, outbound } = this.#options;
+    const key = event.node.toLowerCase();
+    const old = this.#listed.get(key);
+    const target = targetOfUrl(event.url);
+    const region = regionOf(event.region);
+    if (old !== undefined && old.target === target) {
+      this.#listed.set(key, { ...old, region, block: event.block, stale: false });
+      this.#touch("listed", key);
+      return "listed";
+    }
+    if (old !== undefined) this.#unlist(key, old);
+    if (event.url === "") return "unlisted";
+    if (key === self.toLowerCase()) return "self";
+    if (target === undefined) return "bad_url";
+    if (!this.#entries.has(target) && isForbidden(target, outbound)) return "forbidden";
+    if ((this.#perHost.get(hostOf(target)) ?? 0) >= MAX_PER_HOST) return "crowded_host";
+    if (!this.#makeRoom()) return "full";
+    this.#list({ node: event.node, target, region, block: event.block, stale: false }, undefined);
+    return "listed";
+  }
+
+  /** Marks all listings as read from a chain that is no more; those that are not read again go with {@link dropStale}. */
+  markStale(): void {
+    for (const [key, listed] of this.#listed) {
+      this.#listed.set(key, { ...listed, stale: true });
+      this.#touch("listed", key);
+    }
+  }
+
+  dropStale(): void {
+    for (const [key, listed] of this.#listed) if (listed.stale) this.#unlist(key, listed);
+  }
+
+  /** Writes what changed, with further changes, all or none. */
+  async flush(more: readonly PeerChange[] = []): Promise<void> {
+    clearTimeout(this.#flush);
+    this.#flush = undefined;
+    const changes: PeerChange[] = [];
+    for (const [path, kind] of this.#dirty) {
+      const key = path.slice(kind.length + 1);
+      changes.push({ kind, key, text: this.#textOf(kind, key) });
+    }
+    this.#dirty.clear();
+    if (changes.length + more.length > 0) {
+      this.#writing = this.#options.store.write([...changes, ...more], { durable: false });
+    }
+    await this.#writing;
+  }
+
+  #textOf(kind: "peer" | "listed", key: string): string | undefined {
+    if (kind === "peer") {
+      const entry = this.#entries.get(key);
+      return entry && encodePeer(entry.record);
+    }
+    const listed = this.#listed.get(key);
+    return listed && encodeListed(listed);
+  }
+
+  #entryOf(target: string, record: PeerRecord | undefined, isStatic: boolean): Entry {
+    return { record: record ?? newRecord(target, this.#options.clock.now()), isStatic, listings: 0 };
+  }
+
+  #list(listed: ListedNode, known: PeerRecord | undefined): void {
+    const { target } = listed;
+    const key = listed.node.toLowerCase();
+    const entry = this.#entries.get(target) ?? this.#entryOf(target, known, false);
+    this.#entries.set(target, entry);
+    entry.listings++;
+    this.#listed.set(key, listed);
+    const host = hostOf(target);
+    this.#perHost.set(host, (this.#perHost.get(host) ?? 0) + 1);
+    this.#touch("listed", key);
+    this.#touch("peer", target);
+  }
+
+  #unlist(key: string, { target }: ListedNode): void {
+    this.#listed.delete(key);
+    this.#touch("listed", key);
+    const host = hostOf(target);
+    const left = (this.#perHost.get(host) ?? 1) - 1;
+    if (left > 0) this.#perHost.set(host, left);
+    else this.#perHost.delete(host);
+    const entry = this.#entries.get(target);
+    if (entry === undefined) return;
+    entry.listings--;
+    this.#dropIfUnnamed(target, entry);
+  }
+
+  #dropIfUnnamed(target: string, entry: Entry): void {
+    if (entry.isStatic || entry.record.added || entry.listings > 0) return;
+    this.#entries.delete(target);
+    this.#touch("peer", target);
+  }
+
+  /** Lets the oldest of the worst go when the book is full. Never one that is better than a newcomer. */
+  #makeRoom(): boolean {
+    if (this.#listed.size < this.#options.maxPeers) return true;
+    let victim: string | undefined;
+    let worst = NEWCOMER + 0.5;
+    for (const [key, listed] of this.#listed) {
+      const worth = this.#worthOf(listed);
+      if (worth >= worst) continue;
+      worst = worth;
+      victim = key;
+      if (worth === 0) break;
+    }
+    if (victim === undefined) return false;
+    this.#unlist(victim, this.#listed.get(victim)!);
+    return true;
+  }
+
+  #worthOf({ node, target }: ListedNode): number {
+    const { record } = this.#entries.get(target)!;
+    if (record.blocked) return 4; // else it could come back by being pushed out
+    if (record.nodeId === undefined) return record.failures === 0 ? NEWCOMER : 0;
+    if (record.nodeId.toLowerCase() !== node.toLowerCase()) return 0;
+    const { good, bad } = record.experience;
+    if (good > bad) return 3;
+    return record.failures === 0 && good === bad ? 2 : 0;
+  }
+
+  #change(entry: Entry, record: PeerRecord): void {
+    entry.record = record;
+    this.#touch("peer", record.target);
+  }
+
+  #touch(kind: "peer" | "listed", key: string): void {
+    this.#dirty.set(`${kind}!${key}`, kind);
+    this.#flush ??= setTimeout(() => {
+      this.flush().catch((error) =>
+        this.#options.log.warn("Peers could not be stored", { error: toNodeError(error).message })
+      );
+    }, FLUSH_MS).unref();
+  }
+
+  #viewOf(entry: Entry): PeerView {
+    const now = this.#options.clock.now();
+    const { added, experience, ...record } = entry.record;
+    const sources: PeerSource[] = [];
+    if (entry.isStatic) sources.push("static");
+    if (added) sources.push("added");
+    if (entry.listings > 0) sources.push("registry");
+    const problem = record.problem ?? this.#strangeness(entry);
+    return {
+      ...record,
+      sources,
+      reachability: reachabilityOf(record),
+      score: scoreOf(experience, now),
+      experience: decayed(experience, now),
+      ...(problem !== undefined && { problem }),
+    };
+  }
+
+  /** Why a peer that answers is not used all the same. */
+  #strangeness({ record, isStatic }: Entry): string | undefined {
+    const { nodeId, added, blocked, target } = record;
+    if (blocked) return "You blocked it; peers add takes it back";
+    if (nodeId === undefined) return undefined;
+    const id = nodeId.toLowerCase();
+    if (id === this.#options.self.toLowerCase()) return "It is this node";
+    if (isStatic || added || this.#listed.get(id)?.target === target) return undefined;
+    return `The registry names another node here than ${nodeId}, which answers`;
+  }
+}
+
+/** What a node that was not asked yet is worth, beside those that were. */
+const NEWCOMER = 1;
+
+function reachabilityOf({ failures, lastSeenAt }: Pick<PeerRecord, "failures" | "lastSeenAt">): Reachability {
+  if (failures > 0) return "unreachable";
+  return lastSeenAt === undefined ? "unknown" : "reachable";
+}

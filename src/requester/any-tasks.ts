@@ -1,0 +1,118 @@
+import {
+  type CallContext,
+  NodeError,
+  type PeerNeed,
+  type PeerWish,
+  type TaskEvent,
+  type TaskRecord,
+  type TaskResult,
+  type TaskService,
+  type TaskSpec,
+  type TaskStarter,
+} from "../core/mod.ts";
+import { lateEvents } from "./tap-events.ts";
+
+/** Knows which providers fit a task, the best first, as `host:port`. Throws `no_peer_fits`. */
+export interface ProviderChooser {
+  choose(need: PeerNeed, signal: AbortSignal): Promise<readonly { readonly target: string }[]>;
+}
+
+export interface AnyTasksOptions {
+  readonly wish: PeerWish;
+  readonly chooser: ProviderChooser;
+  readonly at: (target: string) => TaskService;
+  /** Where a task with this id was sent before, if it was. */
+  readonly sentTo: (id: string) => Promise<string | undefined>;
+  readonly ids: ChosenIds;
+}
+
+/** How many providers are tried when one cannot begin a task. */
+const MAX_TRIES = 3;
+const MAX_IDS = 4096;
+
+/** Where tasks went that have ids, so that the same id goes there again and runs once. */
+export class ChosenIds {
+  readonly #targets = new Map<string, string>();
+
+  get(id: string): string | undefined {
+    return this.#targets.get(id);
+  }
+
+  note(id: string, target: string): void {
+    if (id === "") return;
+    if (this.#targets.size >= MAX_IDS) this.#targets.delete(this.#targets.keys().next().value!);
+    this.#targets.set(id, target);
+  }
+
+  forget(id: string): void {
+    this.#targets.delete(id);
+  }
+}
+
+/** Begins tasks at the provider that fits best; at the next one when that provider surely has not begun. */
+export class AnyTasks implements TaskStarter {
+  readonly #options: AnyTasksOptions;
+
+  constructor(options: AnyTasksOptions) {
+    this.#options = options;
+  }
+
+  run(spec: TaskSpec, ctx: CallContext): Promise<TaskResult> {
+    return this.#atBest(spec, ctx, (service) => service.run(spec, ctx));
+  }
+
+  submit(spec: TaskSpec, ctx: CallContext): Promise<TaskRecord> {
+    return this.#atBest(spec, ctx, (service) => service.submit(spec, ctx));
+  }
+
+  /** A stream of input cannot be read twice, so there is one try. */
+  runStream(spec: TaskSpec, input: AsyncIterable<Uint8Array>, ctx: CallContext): AsyncIterable<TaskEvent> {
+    const beginning = this.#targets(spec, ctx, undefined).then(([target]) => {
+      this.#options.ids.note(spec.id, target!);
+      return iteratorOf(this.#options.at(target!).runStream(spec, input, ctx));
+    });
+    return lateEvents(beginning);
+  }
+
+  async #atBest<T>(spec: TaskSpec, ctx: CallContext, work: (service: TaskService) => Promise<T>): Promise<T> {
+    const targets = (await this.#targets(spec, ctx, spec.input.length)).slice(0, MAX_TRIES);
+    for (const [place, target] of targets.entries()) {
+      try {
+        this.#options.ids.note(spec.id, target);
+        return await work(this.#options.at(target));
+      } catch (error) {
+        const unbegun = isUnbegun(error);
+        if (unbegun) this.#options.ids.forget(spec.id);
+        if (place === targets.length - 1 || ctx.signal.aborted || !unbegun) throw error;
+      }
+    }
+    throw new NodeError("internal", "No provider was tried");
+  }
+
+  async #targets(spec: TaskSpec, ctx: CallContext, inputBytes: number | undefined): Promise<readonly string[]> {
+    const { wish, chooser, ids, sentTo } = this.#options;
+    const { id, plugin, function: fn, limits } = spec;
+    const before = id === "" ? undefined : ids.get(id) ?? await sentTo(id);
+    if (before !== undefined) return [before];
+    const chosen = await chooser.choose({ ...wish, plugin, function: fn, limits, inputBytes }, ctx.signal);
+    return chosen.map(({ target }) => target);
+  }
+}
+
+/** Whether the provider surely has not begun the task, and another may. */
+function isUnbegun(error: unknown): boolean {
+  if (!(error instanceof NodeError)) return false;
+  if (["overloaded", "payment_required", "plugin_not_found", "shutting_down"].includes(error.code)) return true;
+  return error.code === "target_unreachable" && error.data["requestSent"] === false;
+}
+
+function iteratorOf(events: AsyncIterable<TaskEvent>): AsyncIterableIterator<TaskEvent> {
+  const iterator = events[Symbol.asyncIterator]();
+  return {
+    next: () => iterator.next(),
+    return: async () => await iterator.return?.() ?? { done: true, value: undefined },
+    [Symbol.asyncIterator]() {
+      return this;
+    },
+  };
+}

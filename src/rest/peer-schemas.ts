@@ -1,0 +1,89 @@
+import { z } from "@hono/zod-openapi";
+import { RATE_NAMES } from "../core/mod.ts";
+import { Address, Amount } from "./payment-schemas.ts";
+import { Target } from "./schemas.ts";
+
+const time = (description: string) =>
+  z.iso.datetime().openapi({ description: `${description} RFC 3339, UTC.`, examples: ["2026-11-23T20:38:16.000Z"] });
+const count = (description: string, example: number) => z.int().min(0).openapi({ description, examples: [example] });
+const sum = (description: string, example: number) => z.number().openapi({ description, examples: [example] });
+const text = (description: string, example: string) => z.string().openapi({ description, examples: [example] });
+
+export const PeerPlugin = z.strictObject({
+  name: text("Its name.", "demo"),
+  version: text("Its semantic version.", "1.0.0"),
+  sha256: text("The SHA-256 of its module; empty for an external plugin.", ""),
+  functions: z.array(z.string()).openapi({ description: "What tasks may call.", examples: [["greet"]] }),
+  isDefault: z.boolean().openapi({ description: "Whether a task that names no plugin gets it.", examples: [true] }),
+  ready: z.boolean().openapi({ description: "Whether it takes tasks.", examples: [true] }),
+}).openapi("PeerPlugin", { description: "A plugin that a peer says it has." });
+
+export const PeerOffer = z.strictObject({
+  chainId: z.int().openapi({ description: "The chain on which it wants to be paid.", examples: [31337] }),
+  channels: Address.openapi({ description: "The Channels contract." }),
+  rates: z.strictObject({
+    token: Address.openapi({ description: "The ERC-20, or the zero address for the chain's coin." }),
+    ...Object.fromEntries(RATE_NAMES.map((name) => [name, Amount])) as Record<typeof RATE_NAMES[number], typeof Amount>,
+  }).openapi({ description: "Its prices." }),
+  expiresAt: time("Until when they hold."),
+}).openapi("PeerOffer", { description: "What a peer wants for its work, by its signed offer." });
+
+export const PeerClaims = z.strictObject({
+  name: text("The operator's name for it.", "My node"),
+  version: text("Version of its software.", "0.1.0"),
+  region: text("Where it says it is; empty when it says nothing.", "eu-west"),
+  plugins: z.array(PeerPlugin).openapi({ description: "What it says it runs." }),
+  limits: z.strictObject({
+    inputBytes: count("The largest input.", 16_777_216),
+    outputBytes: count("The largest output.", 16_777_216),
+    memoryBytes: count("The most memory.", 268_435_456),
+    timeoutMs: count("The longest run.", 60_000),
+    instructions: count("The most instructions.", 1_000_000_000).optional(),
+  }).openapi({ description: "The bounds within which it says it accepts tasks." }),
+  offer: PeerOffer.optional(),
+  offerProblem: text("Why its offer is not believed.", "its offer has expired").optional(),
+  keepsShards: z.boolean().openapi({ description: "Whether it keeps shards for this node.", examples: [true] }),
+}).openapi("PeerClaims", {
+  description: "What the peer says of itself, signed. Nothing of it counts towards the score.",
+});
+
+export const Peer = z.strictObject({
+  target: Target.openapi({ description: "Where it is, `host:port`." }),
+  sources: z.array(z.enum(["static", "added", "registry"])).openapi({
+    description: "How the node came to know it: from its configuration, from you, from the registry.",
+    examples: [["static"]],
+  }),
+  nodeId: Address.optional().openapi({ description: "Who answers there, proven by its signature." }),
+  reachability: z.enum(["reachable", "unreachable", "unknown"]).openapi({
+    description: "Whether it answered when it was last asked or used.",
+    examples: ["reachable"],
+  }),
+  blocked: z.boolean().openapi({
+    description: "Whether you removed it although the registry names it.",
+    examples: [false],
+  }),
+  score: sum("0 to 1, from this node's own experience only.", 0.61),
+  experience: z.strictObject({
+    good: sum("What went well; falls by half in a week.", 12.5),
+    bad: sum("What did not; lies count ten times.", 1),
+    pace: sum("How much longer than others it takes, as a natural logarithm.", -0.2),
+    lastError: text("What went wrong last.", "The connection was lost").optional(),
+  }).openapi({ description: "What this node saw it do." }),
+  latencyMs: sum("A round trip, averaged over probes.", 3.2).optional(),
+  firstSeenAt: time("When it was first heard of."),
+  lastSeenAt: time("When it last answered a probe.").optional(),
+  lastProbeAt: time("When it was last asked.").optional(),
+  failures: count("Probes in a row that failed.", 0),
+  problem: text("Why it is out of reach, or not used.", "No connection").optional(),
+  claims: PeerClaims.optional(),
+}).openapi("Peer", { description: "Another node, as this one knows it." });
+
+export const PeerList = z.strictObject({
+  peers: z.array(Peer).openapi({ description: "The most wanted first." }),
+  total: count("How many are known; more than are listed when `limit` cut the list.", 3),
+}).openapi("PeerList");
+
+export const NewPeer = z.strictObject({ target: Target }).openapi("NewPeer", {
+  description: "A node to know.",
+  examples: [{ target: "127.0.0.1:8081" }],
+});
