@@ -174,3 +174,37 @@ export interface DayTotal {
   readonly amount: string;
   readonly items: number;
 }
+
+export interface PeerClaims {
+  readonly name: string;
+  readonly version: string;
+  readonly region: string;
+  readonly plugins: readonly { readonly name: string; readonly version: string; readonly ready: boolean }[];
+  readonly offer?: {
+    readonly chainId: number;
+    readonly rates: Readonly<Record<string, string>>;
+    readonly expiresAt: string;
+  };
+  readonly offerProblem?: string;
+  readonly keepsShards: boolean;
+}
+
+export interface Peer {
+  readonly target: string;
+  readonly sources: readonly ("static" | "added" | "registry")[];
+  readonly nodeId?: string;
+  readonly reachability: "reachable" | "unreachable" | "unknown";
+  readonly blocked: boolean;
+  readonly score: number;
+  readonly experience: { readonly good: number; readonly bad: number; readonly lastError?: string };
+  readonly latencyMs?: number;
+  readonly lastSeenAt?: string;
+  readonly lastProbeAt?: string;
+  readonly problem?: string;
+  readonly claims?: PeerClaims;
+}
+
+export interface PeerList {
+  readonly peers: readonly Peer[];
+  readonly total: number;
+}

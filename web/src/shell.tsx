@@ -7,6 +7,7 @@ import { Login } from "./login.tsx";
 import { Files } from "./pages/files.tsx";
 import { Overview } from "./pages/overview.tsx";
 import { Payments } from "./pages/payments.tsx";
+import { Peers } from "./pages/peers.tsx";
 import { Plugins } from "./pages/plugins.tsx";
 import { Settings } from "./pages/settings.tsx";
 import { Tasks } from "./pages/tasks.tsx";
@@ -30,6 +31,7 @@ const PAGES: Readonly<Record<string, Page>> = {
   tasks: { name: "Tasks", icon: "tasks", view: Tasks },
   files: { name: "Files", icon: "files", view: Files, needs: "files" },
   plugins: { name: "Plugins", icon: "plugins", view: Plugins },
+  peers: { name: "Peers", icon: "peers", view: Peers, needs: "peers" },
   payments: { name: "Payments", icon: "payments", view: Payments },
   settings: { name: "Settings", icon: "settings", view: Settings, needs: "config" },
 };
