@@ -1,6 +1,6 @@
 import { scrypt } from "node:crypto";
 import { NodeError } from "../core/mod.ts";
-import { checkBytes, KEY_BYTES } from "./file-keys.ts";
+import { KEY_BYTES } from "./file-keys.ts";
 
 /** How a passphrase becomes a master key; to be kept beside what the key protects, for it must be the same every time. */
 export interface PassphraseParameters {
@@ -38,25 +38,4 @@ export function deriveMasterKey(passphrase: string, parameters: PassphraseParame
       else reject(new NodeError("internal", "The master key could not be derived", { cause: error }));
     });
   });
-}
-
-/**
- * The master key in a key file: 64 hex digits, white space around them allowed. Throws `invalid_argument` otherwise, without telling the
- * content.
- */
-export function parseMasterKeyFile(text: string): Uint8Array {
-  const digits = text.trim();
-  if (!/^[0-9a-fA-F]{64}$/.test(digits)) {
-    throw new NodeError(
-      "invalid_argument",
-      `A key file holds ${2 * KEY_BYTES} hex digits; this one has ${digits.length} characters or others`,
-    );
-  }
-  return new Uint8Array(Buffer.from(digits, "hex"));
-}
-
-/** The text of a key file. */
-export function formatMasterKeyFile(masterKey: Uint8Array): string {
-  checkBytes("master key", masterKey, KEY_BYTES);
-  return `${Buffer.from(masterKey).toString("hex")}\n`;
 }

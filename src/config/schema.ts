@@ -66,7 +66,7 @@ const node = z.strictObject({
   keyPassphrase: secret({
     minLength: 1,
     description:
-      "Encrypts the node key when it is made, and opens it. Without one the key file is plain and only its owner may read it",
+      "Encrypts the node key when it is made and the master key of files, and opens them. Without one the key files are plain and only their owner may read them",
   }),
   keyPassphraseFile: optionalPath({ description: "A file that holds node.keyPassphrase, such as a mounted secret" }),
 });

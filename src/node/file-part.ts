@@ -1,6 +1,5 @@
 import { hkdfSync } from "node:crypto";
 import { x25519 } from "@noble/curves/ed25519.js";
-import { formatMasterKeyFile, parseMasterKeyFile } from "../codec/mod.ts";
 import type { Config } from "../config/mod.ts";
 import { type Log, type Metrics, type NodeKey, systemClock } from "../core/mod.ts";
 import type { Discovery } from "../discovery/mod.ts";
@@ -25,10 +24,8 @@ export interface FilePartOptions {
 export async function makeFilePart(
   { config, store, peers, discovery, ...rest }: FilePartOptions,
 ): Promise<FileRequester> {
-  const masterKey = await loadOrCreateMasterKey(config.node.dataDir, {
-    parse: parseMasterKeyFile,
-    format: formatMasterKeyFile,
-  });
+  const { dataDir, keyPassphrase: passphrase } = config.node;
+  const masterKey = await loadOrCreateMasterKey({ dataDir, passphrase, log: rest.log });
   return createFileRequester({
     ...rest,
     self: rest.key.nodeId,

@@ -1,55 +1,112 @@
 import { randomBytes } from "node:crypto";
-import { open, readFile, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { NodeError } from "../core/mod.ts";
+import { type Log, NodeError } from "../core/mod.ts";
+import { createPrivateFile, type PrivateFile, readPrivateFile, replacePrivateFile } from "./private-file.ts";
+import {
+  faultOf,
+  fromHex,
+  isHex,
+  openSecret,
+  type ScryptCost,
+  type SealedSecret,
+  sealSecret,
+} from "./sealed-secret.ts";
 
 /** The file in a data directory that opens the files which the node keeps at others. Whoever loses it loses them. */
 export const MASTER_KEY_FILE = "master-key";
 
-export interface MasterKeyForm {
-  /** Throws when the text is no key file. */
-  readonly parse: (text: string) => Uint8Array;
-  readonly format: (key: Uint8Array) => string;
+export interface MasterKeyOptions {
+  readonly dataDir: string;
+  /** Encrypts the key's file, a new one and one that was there, and opens an encrypted one. */
+  readonly passphrase?: string | undefined;
+  readonly log: Log;
+  /** What a guess at the passphrase costs; 64 MiB and about 0.4 s by default. */
+  readonly scryptCost?: ScryptCost;
 }
+
+/** Version 1 of an encrypted file. One without encryption is 64 hex digits, white space around them allowed. */
+interface EncryptedFile {
+  readonly version: 1;
+  readonly crypto: SealedSecret;
+}
+
+const KEY_BYTES = 32;
+const CONTEXT = "velas-sphere master key v1";
 
 /**
- * Reads the master key of a data directory, or draws one and writes it, readable to its owner alone and on disk before it is used. Throws
- * `storage_failed` when the file cannot be read or written, or is none: it is never overwritten.
+ * The master key of a data directory, or a new one: readable to its owner alone, on disk before it is used, and encrypted when there is a
+ * passphrase. A key that lies there without encryption is encrypted once there is one.
+ *
+ * Throws `storage_failed` when the file is damaged, readable by others, or cannot be read or written; `config_invalid` when its passphrase is
+ * missing; `permission_denied` when that is wrong.
  */
-export async function loadOrCreateMasterKey(dataDir: string, { parse, format }: MasterKeyForm): Promise<Uint8Array> {
-  const path = join(dataDir, MASTER_KEY_FILE);
-  try {
-    return parse(await readFile(path, "utf8"));
-  } catch (cause) {
-    if ((cause as { code?: unknown }).code !== "ENOENT") throw unusable(path, cause);
-  }
-  const key = new Uint8Array(randomBytes(32));
-  const fresh = `${path}.${process.pid}.new`;
-  try {
-    const file = await open(fresh, "wx", 0o600);
-    try {
-      await file.writeFile(format(key));
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await rename(fresh, path);
-    const folder = await open(dataDir, "r");
-    await folder.sync().catch(() => {}); // not every system can
-    await folder.close();
-    return key;
-  } catch (cause) {
-    await rm(fresh, { force: true });
-    throw unusable(path, cause);
-  }
+export async function loadOrCreateMasterKey(options: MasterKeyOptions): Promise<Uint8Array> {
+  const file = { path: join(options.dataDir, MASTER_KEY_FILE), what: "master key" };
+  const key = await load(file, options);
+  if (key !== undefined) return key;
+  const made = new Uint8Array(randomBytes(KEY_BYTES));
+  if (await createPrivateFile(file, await textOf(made, options))) return made;
+  return (await load(file, options))!;
 }
 
-function unusable(path: string, cause: unknown): NodeError {
+async function load(file: PrivateFile, options: MasterKeyOptions): Promise<Uint8Array | undefined> {
+  const text = (await readPrivateFile(file))?.trim();
+  if (text === undefined) return undefined;
+  if (text.startsWith("{")) return await open(text, file, options);
+  const digits = text.toLowerCase();
+  if (!isHex(digits, KEY_BYTES)) throw damaged(file, `it has not ${2 * KEY_BYTES} hex digits`);
+  const key = fromHex(digits);
+  if (options.passphrase !== undefined) {
+    await replacePrivateFile(file, await textOf(key, options));
+    options.log.info("The master key is encrypted from now on", { path: file.path });
+  }
+  return key;
+}
+
+async function open(text: string, file: PrivateFile, { passphrase }: MasterKeyOptions): Promise<Uint8Array> {
+  const { crypto } = parse(text, file);
+  if (passphrase === undefined) {
+    throw new NodeError(
+      "config_invalid",
+      `The master key in ${file.path} is encrypted: give its passphrase in VELAS_SPHERE_NODE_KEY_PASSPHRASE, or the path of a ` +
+        "file that holds it in node.keyPassphraseFile",
+      { data: { path: file.path } },
+    );
+  }
+  const key = await openSecret(crypto, { passphrase, context: CONTEXT });
+  if (key !== undefined) return key;
+  throw new NodeError(
+    "permission_denied",
+    `The passphrase does not open the master key in ${file.path}: it is wrong, or the file was changed`,
+    { data: { path: file.path } },
+  );
+}
+
+function parse(text: string, file: PrivateFile): EncryptedFile {
+  let parsed: EncryptedFile;
+  try {
+    parsed = JSON.parse(text) as EncryptedFile;
+  } catch (cause) {
+    throw damaged(file, "it is not JSON", cause);
+  }
+  if (parsed.version !== 1) {
+    throw damaged(file, `its version is ${JSON.stringify(parsed.version)}, and this software knows 1`);
+  }
+  const fault = faultOf(parsed.crypto, KEY_BYTES);
+  if (fault !== undefined) throw damaged(file, fault);
+  return parsed;
+}
+
+async function textOf(key: Uint8Array, { passphrase, scryptCost: cost }: MasterKeyOptions): Promise<string> {
+  if (passphrase === undefined) return `${Buffer.from(key).toString("hex")}\n`;
+  const file: EncryptedFile = { version: 1, crypto: await sealSecret(key, { passphrase, context: CONTEXT, cost }) };
+  return JSON.stringify(file, null, 2) + "\n";
+}
+
+function damaged({ path }: PrivateFile, why: string, cause?: unknown): NodeError {
   return new NodeError(
     "storage_failed",
-    `Cannot use the master key ${path}: ${
-      (cause as Error).message
-    }. Restore it from a backup, or correct its permissions`,
+    `The master key in ${path} is damaged: ${why}. Put it back from a backup: without it the node's files at others are lost`,
     { cause, data: { path } },
   );
 }
