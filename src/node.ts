@@ -10,6 +10,7 @@ import {
 } from "./core/mod.ts";
 import { addressOf, hostCheck, isRpcLocal, showAddress } from "./node/addresses.ts";
 import { makeDataDir } from "./node/data-dir.ts";
+import { makeAlerts } from "./node/alert-part.ts";
 import { makeBackups } from "./node/backup-part.ts";
 import { openDiscoveryPart } from "./node/discovery-part.ts";
 import { makeFilePart } from "./node/file-part.ts";
@@ -198,7 +199,18 @@ async function assemble({ config, sources, log, closers, closeAll }: Assembly): 
   const { maxFileBytes } = config.files;
   const { token } = config.rest;
   const rates = makeRateLimits(config, metrics);
-  const rpc = await makeRpc({
+  const [rpcTls, restTls] = [await readTlsFiles(config.rpc), await readTlsFiles(config.rest)];
+  const alerts = makeAlerts({
+    config: () => config,
+    nodeId: key.nodeId,
+    payments,
+    tls: { rpc: rpcTls.tls, rest: restTls.tls },
+    log,
+    metrics,
+  });
+  closers.push(() => alerts.close());
+  const rpc = makeRpc({
+    ...rpcTls,
     config,
     log,
     metrics,
@@ -238,6 +250,7 @@ async function assemble({ config, sources, log, closers, closeAll }: Assembly): 
       live: () => true,
       ready: () => ({ ready: health.ready, reasons: health.ready ? [] : ["The node is shutting down"] }),
     },
+    alerts: () => alerts.board.list(),
     settings: () => effectiveSettings(config, sources),
     backup: makeBackups(config, store.files),
     limits: config.rest,
@@ -253,13 +266,14 @@ async function assemble({ config, sources, log, closers, closeAll }: Assembly): 
     ...restListen,
     limits: config.rest,
     log,
-    ...await readTlsFiles(config.rest),
+    ...restTls,
   });
   const restAddress = showAddress(await rest.listen());
   closers.push(() => rest.close());
 
   files.start();
   discovery.start();
+  alerts.board.start();
 
   const drain = async (graceMs: number) => {
     health.set(false);

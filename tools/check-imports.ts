@@ -22,6 +22,7 @@ const ALL_PARTS = [
   "rpc",
   "rest",
   "config",
+  "alerts",
 ] as const;
 
 /** What each folder may import; a single file at the top of src/ is its own folder. */
@@ -38,6 +39,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   rpc: ["core", "provider", "requester", "gen"],
   rest: ["core", "provider", "requester"],
   config: ["core"],
+  alerts: ["core"],
   node: ALL_PARTS,
   "node.ts": [...ALL_PARTS, "node"],
   cli: ["core", "config", "node.ts"],

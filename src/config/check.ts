@@ -17,6 +17,7 @@ export function checkTogether(config: Config): string[] {
   return [
     ...checkExposure(config),
     ...checkNetworks(config),
+    ...checkWebhook(config),
     ...checkPayments(config),
     ...checkPairs(config),
     ...checkPlugins(config),
@@ -47,6 +48,17 @@ function checkNetworks({ node }: Config): string[] {
   const wrong = node.allowNetworks.find((network) => parseNetwork(network) === undefined);
   if (wrong === undefined) return [];
   return [`node.allowNetworks has "${wrong}", which is no address or network: write 10.1.2.3, 10.0.0.0/8 or fd00::/8`];
+}
+
+function checkWebhook({ alerts: { webhookUrl, webhookSecret } }: Config): string[] {
+  if (webhookUrl === undefined) {
+    return webhookSecret === undefined
+      ? []
+      : ["alerts.webhookSecret is set without alerts.webhookUrl: set where to send alerts, or leave it away"];
+  }
+  const protocol = URL.parse(webhookUrl)?.protocol;
+  if (protocol === "https:" || protocol === "http:") return [];
+  return ["alerts.webhookUrl (not shown) is no http:// or https:// URL"];
 }
 
 function hasPrice({ token: _, offerMs: __, ...amounts }: Config["prices"]): boolean {

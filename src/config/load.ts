@@ -42,7 +42,12 @@ export interface LoadedConfig {
 const OTHER_VARIABLES = ["CONFIG", "URL", "TOKEN", "TOKEN_FILE", "TARGET"].map((name) => ENV_PREFIX + name);
 
 /** A setting whose value may lie in the file that another names. */
-const SECRET_FILES = [["node.keyPassphrase", "node.keyPassphraseFile"], ["rest.token", "rest.tokenFile"]] as const;
+const SECRET_FILES = [
+  ["node.keyPassphrase", "node.keyPassphraseFile"],
+  ["rest.token", "rest.tokenFile"],
+  ["alerts.webhookUrl", "alerts.webhookUrlFile"],
+  ["alerts.webhookSecret", "alerts.webhookSecretFile"],
+] as const;
 
 interface Candidate {
   readonly value: unknown;

@@ -621,6 +621,58 @@ const prices = z.strictObject({
   }),
 });
 
+const alerts = z.strictObject({
+  everyMs: duration({
+    default: "30s",
+    min: 100,
+    max: 86_400_000,
+    description: "How often it is looked for what an operator should know",
+  }),
+  minFreeBytes: size({
+    default: "2GiB",
+    min: 0,
+    max: Number.MAX_SAFE_INTEGER,
+    description:
+      "low_disk is raised when less is free where node.dataDir lies. Above storage.minFreeBytes, so that it comes before shards are refused",
+  }),
+  auditFailPercent: integer({
+    default: 10,
+    min: 0,
+    max: 100,
+    description: "failing_audits is raised when more of a hundred audits of the last hour failed",
+  }),
+  channelLeftPercent: integer({
+    default: 10,
+    min: 0,
+    max: 100,
+    description: "channel_low is raised when a channel that this node pays on has less of a hundred parts left",
+  }),
+  certificateMs: duration({
+    default: "14d",
+    min: 0,
+    max: 366 * 86_400_000,
+    description: "certificate_expiring is raised when a listener's certificate ends within this time",
+  }),
+  webhookUrl: secret({
+    minLength: 1,
+    description:
+      "An http or https URL that gets a POST when an alert is raised or cleared. Not shown, since such URLs often hold a token",
+  }),
+  webhookUrlFile: optionalPath({ description: "A file that holds alerts.webhookUrl" }),
+  webhookSecret: secret({
+    minLength: 16,
+    description:
+      "Signs what the webhook gets (webhook-signature, HMAC-SHA-256), so that the receiver knows who sent it",
+  }),
+  webhookSecretFile: optionalPath({ description: "A file that holds alerts.webhookSecret" }),
+  webhookTimeoutMs: duration({
+    default: "10s",
+    min: 100,
+    max: 600_000,
+    description: "How long the webhook may take to answer before the message is sent again later",
+  }),
+});
+
 const log = z.strictObject({
   level: choice(["debug", "info", "warn", "error", "silent"], {
     default: "info",
@@ -658,6 +710,7 @@ export const configSchema = z.strictObject({
   storage,
   payments,
   prices,
+  alerts,
   log,
   shutdown,
 });
@@ -675,6 +728,7 @@ export const GROUP_TITLES: Readonly<Record<keyof Config, string>> = {
   storage: "The databases, and shards kept for other nodes",
   payments: "Money: the chain, budgets and credit",
   prices: "What this node wants for its work; all 0 is free of charge",
+  alerts: "Alerts: what an operator is told of, and where",
   log: "The log",
   shutdown: "Shutdown",
 };

@@ -1,7 +1,6 @@
 import type { Config } from "../config/mod.ts";
 import { systemClock } from "../core/mod.ts";
 import { createRpcServer, type RpcServer, type RpcServerOptions } from "../rpc/mod.ts";
-import { readTlsFiles } from "./tls-files.ts";
 
 /** What the RPC ports serve. */
 export interface RpcParts extends
@@ -16,14 +15,14 @@ export interface RpcParts extends
     | "authenticator"
     | "believesClaims"
     | "limiter"
+    | "tls"
     | "log"
     | "metrics"
   > {
   readonly config: Config;
 }
 
-/** Makes the RPC server, with TLS where the configuration has keys. */
-export async function makeRpc({ config, ...parts }: RpcParts): Promise<RpcServer> {
-  const tls = await readTlsFiles(config.rpc);
-  return createRpcServer({ ...parts, clock: systemClock, limits: config.rpc, ...tls });
+/** Makes the RPC server. */
+export function makeRpc({ config, ...parts }: RpcParts): RpcServer {
+  return createRpcServer({ ...parts, clock: systemClock, limits: config.rpc });
 }

@@ -2,6 +2,7 @@ import { OpenAPIHono } from "@hono/zod-openapi";
 import { routePath } from "hono/route";
 import { NodeError } from "../core/mod.ts";
 import { createAccessCheck } from "./access.ts";
+import { addAlertRoutes } from "./alerts.ts";
 import { addBackupRoute } from "./backup.ts";
 import { problemResponse } from "./boundary.ts";
 import type { RestContext, RestEnv } from "./context.ts";
@@ -94,6 +95,7 @@ export function createRestApp(options: RestAppOptions): RestApp {
   if (options.peerBook !== undefined) addPeerRoutes(app, { ...options, peerBook: options.peerBook });
   addPluginRoutes(app, options);
   addOperationRoutes(app, options);
+  addAlertRoutes(app, options);
   addLegacyRoutes(app, options);
   if (options.shards !== undefined) addShardRoutes(app, { ...options, shards: options.shards });
   if (options.files !== undefined) {

@@ -1,5 +1,6 @@
 import type { ServerResponse } from "node:http";
 import { NodeError } from "../core/mod.ts";
+import { alertJson } from "./alerts.ts";
 import type { RestContext } from "./context.ts";
 import { EVENT_STREAM_HEADERS } from "./events.ts";
 import type { RestAppOptions } from "./options.ts";
@@ -8,7 +9,7 @@ import { alreadySent } from "./stream.ts";
 
 const SAMPLE_MS = 2000;
 
-type NodeEventOptions = Pick<RestAppOptions, "limits" | "metrics" | "clock" | "stopping" | "health">;
+type NodeEventOptions = Pick<RestAppOptions, "limits" | "metrics" | "clock" | "stopping" | "health" | "alerts">;
 
 /**
  * Serves what happens to the node as server-sent events to any number of pages: each event is made into text once, and no timer
@@ -16,14 +17,19 @@ type NodeEventOptions = Pick<RestAppOptions, "limits" | "metrics" | "clock" | "s
  * `idleTimeoutMs`.
  */
 export function createNodeEvents(
-  { limits, metrics, clock, stopping, health }: NodeEventOptions,
+  { limits, metrics, clock, stopping, health, alerts }: NodeEventOptions,
 ): (c: RestContext) => Promise<Response> {
   /** Each listener, with the time since when it has not read. */
   const listeners = new Map<ServerResponse, number | undefined>();
   let timer: NodeJS.Timeout | undefined;
 
   const sample = () => {
-    const data = { at: clock.now(), ready: health.ready(), values: readAll(metrics) };
+    const data = {
+      at: clock.now(),
+      ready: health.ready(),
+      alerts: (alerts?.() ?? []).map(alertJson),
+      values: readAll(metrics),
+    };
     return `event: sample\ndata: ${JSON.stringify(data)}\n\n`;
   };
 

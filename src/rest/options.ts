@@ -1,4 +1,5 @@
 import type {
+  Alert,
   Clock,
   FileService,
   Log,
@@ -110,6 +111,8 @@ export interface RestAppOptions {
   readonly payments?: PaymentAdmin;
   readonly health: HealthSource;
   readonly metrics: MetricsRegistry;
+  /** What the operator should know now; nothing by default. */
+  readonly alerts?: () => readonly Alert[];
   /** The effective configuration, for people to read; without it there is no such route. */
   readonly settings?: () => readonly EffectiveSetting[];
   /** Makes a backup of keys and files; without it there is no such route. */

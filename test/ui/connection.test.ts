@@ -141,3 +141,12 @@ test("the settings show what was set and where, and never a secret", async (t) =
   await picture(page, "settings");
   assertQuiet();
 });
+
+test("the overview shows what needs the operator", async (t) => {
+  const config = { alerts: { minFreeBytes: "8000TiB" } };
+  const node = await startNode(t, { dataDir: join(scratch(t), "data"), config });
+  const { page } = await openPage(t, node.rest);
+  await page.getByTestId("alerts").getByText("low disk").waitFor();
+  await page.getByTestId("alerts").getByText("alerts.minFreeBytes").waitFor();
+  await picture(page, "alerts");
+});

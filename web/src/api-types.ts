@@ -77,6 +77,7 @@ export interface Stats {
 export interface Sample {
   readonly at: number;
   readonly ready: { readonly ready: boolean; readonly reasons: readonly string[] };
+  readonly alerts: readonly { readonly name: string; readonly message: string; readonly since: string }[];
   readonly values: Readonly<Record<string, number | undefined>>;
 }
 

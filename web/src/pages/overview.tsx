@@ -3,7 +3,7 @@ import type { ComponentChildren, JSX } from "preact";
 import { useMemo } from "preact/hooks";
 import { getJson, query } from "../api.ts";
 import type { Stats, Task } from "../api-types.ts";
-import { bytes, count, duration, few } from "../format.ts";
+import { bytes, count, duration, few, fullTime } from "../format.ts";
 import { cpu, epoch, node, sample } from "../live.ts";
 import { Chart } from "../parts/chart.tsx";
 import { Copy } from "../parts/copy.tsx";
@@ -32,6 +32,7 @@ export function Overview(): JSX.Element {
   useChange(sample, recent.reload);
   return (
     <>
+      <Alerts />
       <Tiles />
       <section aria-labelledby="load">
         <header class="section-head">
@@ -60,6 +61,27 @@ export function Overview(): JSX.Element {
       </section>
       <About />
     </>
+  );
+}
+
+/** What the node's operator should know, above all else. */
+function Alerts(): JSX.Element | null {
+  const alerts = sample.value?.alerts ?? [];
+  if (alerts.length === 0) return null;
+  return (
+    <section aria-label="Alerts" aria-live="polite" data-testid="alerts">
+      {alerts.map(({ name, message, since }) => (
+        <div key={name} class="banner warning">
+          <span class="dot" aria-hidden="true" />
+          <div>
+            <strong>{name.replaceAll("_", " ")}</strong> <span class="small quiet">since {fullTime(since)}</span>
+            <p>
+              <Text of={message} />
+            </p>
+          </div>
+        </div>
+      ))}
+    </section>
   );
 }
 
