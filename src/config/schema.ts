@@ -460,6 +460,63 @@ const files = z.strictObject({
     max: 30 * 86_400_000,
     description: "How often providers must prove that they have the shards of a file",
   }),
+  auditLeaves: integer({
+    default: 32,
+    min: 1,
+    max: 512,
+    description:
+      "How many pieces of 1 KiB of a shard one audit asks for, drawn anew each time. Of a shard that has lost 1 % it finds that out with 32 in one audit of four, with 300 in 95 of 100",
+  }),
+  auditBytesPerSecond: size({
+    default: "1MiB",
+    min: 2 ** 10,
+    max: 2 ** 40,
+    description: "What audits of all files may receive in a second, proofs included; renewals may have as much again",
+  }),
+  lostAfterMs: duration({
+    default: "12h",
+    min: 1000,
+    max: 30 * 86_400_000,
+    description:
+      "How long a provider may be silent before its shard counts as lost. One that says it has no such shard, or gives a wrong one, has lost it at once",
+  }),
+  lostAfterAudits: integer({
+    default: 3,
+    min: 1,
+    max: 1000,
+    description: "How many audits in a row must have failed, beside files.lostAfterMs, before a shard counts as lost",
+  }),
+  repairAt: integer({
+    default: 1,
+    min: 1,
+    max: 10,
+    description:
+      "How many shards of a file must be lost before they are rebuilt. Above 1 saves traffic and takes risk; when no more may be lost they are rebuilt all the same",
+  }),
+  repairBytesPerSecond: size({
+    default: "32MiB",
+    min: 2 ** 10,
+    max: 2 ** 40,
+    description: "What repairs of all files may read and write in a second",
+  }),
+  parallel: integer({
+    default: 4,
+    min: 1,
+    max: 256,
+    description: "How many files are audited and repaired at once, and of how many leases are renewed at once",
+  }),
+  uploadTtlMs: duration({
+    default: "1d",
+    min: 1000,
+    max: 366 * 86_400_000,
+    description: "How long an upload that was interrupted can be gone on with",
+  }),
+  stallMs: duration({
+    default: "10s",
+    min: 100,
+    max: 600_000,
+    description: "How long a provider may take no bytes, or give none, before another one is used",
+  }),
 });
 
 const storage = z.strictObject({

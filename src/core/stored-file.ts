@@ -8,12 +8,13 @@ export interface StoredShard {
   readonly providerId?: NodeId;
   readonly region?: string;
   readonly state: ShardHealth["state"];
+  /** By the steady clock. */
   readonly leaseExpiresAt?: number;
   /** When the provider last proved that it has the shard. */
   readonly lastAuditAt?: number;
-  /** Since when every attempt to reach the shard has failed. */
+  /** Since when every attempt to reach the shard has failed, by the steady clock. */
   readonly failingSince?: number;
-  /** How many attempts in a row have failed. */
+  /** How many audits in a row have failed. */
   readonly failures?: number;
   readonly lastError?: string;
 }
@@ -37,7 +38,7 @@ export interface StoredFile {
   readonly sha256: string;
   readonly policy: FilePolicy;
   readonly createdAt: number;
-  /** When it was last written to by a put, for giving up uploads that nobody goes on with. */
+  /** When it was last written to by a put, for giving up uploads that nobody goes on with; by the steady clock. */
   readonly touchedAt: number;
   readonly warnings: readonly string[];
   readonly sharedBy?: NodeId;
@@ -51,8 +52,10 @@ export interface StoredFile {
   readonly targets?: readonly string[];
   readonly shards: readonly StoredShard[];
   readonly leftovers: readonly LeftoverShard[];
-  /** When something is to be done for it: audit, renewal, repair, freeing. */
+  /** When something is to be done for it: audit, repair, freeing. By the steady clock. */
   readonly dueAt: number;
+  /** When its leases are next to be looked at, by the steady clock; at once when it is not set. */
+  readonly renewAt?: number;
 }
 
 /** A step in the life of a stored file, applied whole or not at all. */

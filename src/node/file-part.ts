@@ -1,7 +1,7 @@
 import { hkdfSync } from "node:crypto";
 import { x25519 } from "@noble/curves/ed25519.js";
 import type { Config } from "../config/mod.ts";
-import { type Log, type Metrics, type NodeKey, systemClock } from "../core/mod.ts";
+import { type Log, type Metrics, type NodeKey, SteadyClock, systemClock } from "../core/mod.ts";
 import type { Discovery } from "../discovery/mod.ts";
 import { createFileRequester, DEFAULT_FILE_SETTINGS, type FileKeyring, type FileRequester } from "../requester/mod.ts";
 import type { StorageLedger } from "../requester/mod.ts";
@@ -20,12 +20,19 @@ export interface FilePartOptions {
   readonly metrics: Metrics;
 }
 
+/** Where the steady clock's time is kept, by which files wait. */
+const STEADY_TIME = "files/steady-time";
+
 /** Makes what keeps this node's files at others. */
 export async function makeFilePart(
   { config, store, peers, discovery, ...rest }: FilePartOptions,
 ): Promise<FileRequester> {
   const { dataDir, keyPassphrase: passphrase } = config.node;
   const masterKey = await loadOrCreateMasterKey({ dataDir, passphrase, log: rest.log });
+  const { maxFileBytes: _, ...settings } = config.files;
+  // Times that files wait for were set by it: it must not begin before them.
+  const kept = Number(await store.meta.get(STEADY_TIME));
+  const keptMs = Number.isSafeInteger(kept) ? kept : 0;
   return createFileRequester({
     ...rest,
     self: rest.key.nodeId,
@@ -35,12 +42,10 @@ export async function makeFilePart(
     providers: () => discovery.shardPeers({ namedOnly: !config.peers.placeShards }),
     onOutcome: (place, outcome) => discovery.shardOutcome(place, outcome),
     keys: keyringOf(masterKey),
-    settings: {
-      ...DEFAULT_FILE_SETTINGS,
-      leaseMs: config.files.leaseMs,
-      auditIntervalMs: config.files.auditIntervalMs,
-    },
+    settings: { ...DEFAULT_FILE_SETTINGS, ...settings },
     clock: systemClock,
+    steady: new SteadyClock({ clock: systemClock, startMs: Math.max(keptMs, systemClock.now()) }),
+    keepTime: (nowMs) => store.meta.put(STEADY_TIME, String(nowMs)),
   });
 }
 

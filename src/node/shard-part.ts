@@ -1,5 +1,5 @@
 import { type Config, dataPaths } from "../config/mod.ts";
-import { type Log, type Metrics, type NodeKey, systemClock } from "../core/mod.ts";
+import { type Log, type Metrics, type NodeKey, SteadyClock, systemClock } from "../core/mod.ts";
 import { createShardProvider, type ShardProvider, type StorageLedger } from "../provider/mod.ts";
 import type { ShardKeeping } from "../rest/mod.ts";
 import { openShardStore } from "../storage/mod.ts";
@@ -29,8 +29,21 @@ export async function openShardPart(
   const clock = systemClock;
   const path = dataPaths(config.node.dataDir).shards;
   const store = await openShardStore(path, { quotaBytes, minFreeBytes, sync, clock, log, metrics });
+  // It runs on from where it was, so that a node that was off gives owners time to renew.
+  const keptMs = await store.shards.keptTime();
+  const steady = new SteadyClock({ clock, ...(keptMs !== undefined && { startMs: keptMs }) });
   const limits = { maxShardBytes, maxLeaseMs, graceMs, uploadTtlMs };
-  const provider = createShardProvider({ store: store.shards, key, ledger, limits, clock, log, metrics });
+  const provider = createShardProvider({
+    store: store.shards,
+    key,
+    ledger,
+    limits,
+    clock,
+    steady,
+    keepTime: (nowMs) => store.shards.keepTime(nowMs),
+    log,
+    metrics,
+  });
   return {
     provider,
     keeping: {

@@ -45,7 +45,7 @@ export interface ShardStore {
   list(owner: RequesterId, afterId: ShardId, limit: number): Promise<readonly ShardRecord[]>;
   /** Shards whose lease and grace are over, oldest first. */
   expired(nowMs: number, limit: number): Promise<readonly ShardRecord[]>;
-  /** Removes uploads that were begun before a time and are not open. Returns how many. */
+  /** Removes uploads that nobody has worked on since a time and are not open. Returns how many. */
   dropUploadsBefore(timeMs: number): Promise<number>;
   /** Of one owner, or of all. */
   totals(owner?: RequesterId): Promise<ShardTotals>;

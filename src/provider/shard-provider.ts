@@ -19,6 +19,7 @@ import {
   type ShardRecord,
   type ShardService,
   type ShardUsage,
+  SteadyClock,
 } from "../core/mod.ts";
 import { LEAF_BYTES, type LeafRange, MerkleBuilder, proveRange, type TreeHead } from "../codec/mod.ts";
 import { abortable } from "./abortable.ts";
@@ -41,6 +42,10 @@ export interface ShardProviderOptions {
   readonly ledger: StorageLedger;
   readonly limits: ShardLimits;
   readonly clock: Clock;
+  /** By default one that begins with the clock's time. */
+  readonly steady?: Clock;
+  /** Keeps the steady clock's time for the next start. */
+  readonly keepTime?: (nowMs: number) => Promise<void>;
   readonly log: Log;
   readonly metrics: Metrics;
 }
@@ -63,16 +68,19 @@ export function createShardProvider(options: ShardProviderOptions): ShardProvide
 class Provider implements ShardProvider {
   readonly #options: ShardProviderOptions;
   readonly #upkeep: ShardUpkeep;
+  readonly #steady: Clock;
   readonly #bytes;
 
   constructor(options: ShardProviderOptions) {
+    const { steady = new SteadyClock({ clock: options.clock }) } = options;
     this.#options = options;
-    this.#upkeep = new ShardUpkeep(options);
+    this.#steady = steady;
+    this.#upkeep = new ShardUpkeep({ ...options, steady });
     this.#bytes = options.metrics.counter("velas_shard_bytes_total", "Bytes of shards taken and given", ["direction"]);
   }
 
   async put(source: AsyncIterable<Uint8Array>, order: PutShardOrder, ctx: CallContext): Promise<ShardReceipt> {
-    const { store, ledger, limits, clock, key } = this.#options;
+    const { store, ledger, limits, key } = this.#options;
     const { id, maxBytes, offset = 0 } = order;
     const leaseMs = this.#lease(order.leaseMs);
     const shard = this.#key(id, ctx);
@@ -100,7 +108,7 @@ class Provider implements ShardProvider {
     let upload: ShardUpload | undefined;
     let record: ShardRecord;
     try {
-      upload = await store.begin({ ...shard, maxBytes, expiresAt: clock.now() + leaseMs, graceMs: limits.graceMs });
+      upload = await store.begin({ ...shard, maxBytes, expiresAt: this.#now() + leaseMs, graceMs: limits.graceMs });
       record = await this.#take(upload, source, { offset, ctx });
     } catch (error) {
       reservation.release();
@@ -234,9 +242,9 @@ class Provider implements ShardProvider {
   }
 
   async renew(id: ShardId, leaseMs: number, ctx: CallContext): Promise<ShardReceipt> {
-    const { store, ledger, clock, key: { nodeId } } = this.#options;
+    const { store, ledger, key: { nodeId } } = this.#options;
     const key = this.#key(id, ctx);
-    const expiresAt = clock.now() + this.#lease(leaseMs);
+    const expiresAt = this.#now() + this.#lease(leaseMs);
     const record = await this.#record(key);
     // Only the time that is added costs; what lies between the end of a lease and its renewal is the provider's own.
     const durationMs = Math.min(expiresAt - record.expiresAt, leaseMs);
@@ -282,6 +290,11 @@ class Provider implements ShardProvider {
 
   async close(): Promise<void> {
     await this.#upkeep.close();
+  }
+
+  /** The time from which leases run: of the two clocks the later, while they end by the earlier. No jump of one ends a lease too soon. */
+  #now(): number {
+    return Math.max(this.#options.clock.now(), this.#steady.now());
   }
 
   #key(id: ShardId, { requester }: CallContext): ShardKey {

@@ -8,6 +8,8 @@ import { isLie } from "./shard-access.ts";
 import { shardIdOf } from "./shard-ids.ts";
 import { withTimeout } from "./with-timeout.ts";
 
+const DIGEST_BYTES = 32;
+
 /** Challenges providers to prove that they have their shards, with leaves that nobody can foresee. Nothing is downloaded but those. */
 export class FileAudit {
   readonly #kit: FileKit;
@@ -18,17 +20,18 @@ export class FileAudit {
     this.#budget = budget;
   }
 
-  /** Audits every shard that is somewhere, and returns the file afterwards. */
-  async audit(file: StoredFile, signal: AbortSignal): Promise<StoredFile | undefined> {
+  /** Audits every shard that is somewhere, or only some of them, and returns the file afterwards. */
+  async audit(file: StoredFile, signal: AbortSignal, only?: readonly number[]): Promise<StoredFile | undefined> {
     const opened = await openShards(this.#kit, file);
     await Promise.all(file.shards.map(async (shard, index) => {
+      if (only?.includes(index) === false) return;
       if (shard.target !== "" && shard.state !== "pending") await this.#auditShard(opened, index, signal);
     }));
     return await this.#kit.book.get(file.id);
   }
 
   async #auditShard(opened: OpenedShards, index: number, signal: AbortSignal): Promise<void> {
-    const { book, scores, metrics, clock } = this.#kit;
+    const { book, scores, metrics, clock, steady } = this.#kit;
     const { id } = opened.file;
     const shard = opened.file.shards[index]!;
     let failure: NodeError | undefined;
@@ -49,7 +52,11 @@ export class FileAudit {
       const old = file.shards[index]!;
       // It may have moved meanwhile.
       if (file.phase !== "kept" || old.target !== shard.target) return undefined;
-      return withShard(file, index, failure === undefined ? proven(old, now) : this.#failing(old, { failure, now }));
+      return withShard(
+        file,
+        index,
+        failure === undefined ? proven(old, now) : this.#failing(old, { failure, now: steady.now() }),
+      );
     }, { durable: false });
     if (changed === undefined) return;
     const told = failure === undefined ? "proved its shard" : `failed an audit: ${failure.message}`;
@@ -61,7 +68,7 @@ export class FileAudit {
     const { pool, settings, random, metrics } = this.#kit;
     const { target, providerId } = file.shards[index]!;
     const leaves = drawLeaves(random, { count: settings.auditLeaves, leafCount: layout.leafCount });
-    await this.#budget.take(leaves.length * LEAF_BYTES, signal);
+    await this.#budget.take(leaves.length * (LEAF_BYTES + pathBytes(layout.leafCount)), signal);
     const shards = pool.at(target, providerId);
     const limit = { timeoutMs: 3 * settings.stallMs, what: `An audit of ${target}` };
     const proofs = await withTimeout(
@@ -74,21 +81,27 @@ export class FileAudit {
       proofs.every(({ leaf, bytes, proof }, place) =>
         leaf === leaves[place] && verifyRange(head, { firstLeaf: leaf, bytes, proof })
       );
-    metrics.auditBytes.add(leaves.length * LEAF_BYTES);
+    metrics.auditBytes.add(proofs.reduce((sum, { bytes, proof }) => sum + bytes.length + proof.length, 0));
     if (!answered) {
       throw new NodeError("data_corrupt", `${target} gave a proof of other bytes than it was given to keep`);
     }
   }
 
-  /** A shard whose provider did not prove it: lost at once when it is gone or wrong, and after a while when nobody answers. */
+  /**
+   * A shard whose provider did not prove it: lost at once when it is gone or wrong; when nobody answers, after some audits in a row and some time.
+   * Neither is enough alone: many audits can fall into one short outage, and few into a long time in which this node was off.
+   */
   #failing(shard: StoredShard, { failure, now }: { failure: NodeError; now: number }): StoredShard {
     const failingSince = shard.failingSince ?? now;
-    const lost = shard.state === "lost" || isGone(failure) || now - failingSince >= this.#kit.settings.lostAfterMs;
+    const failures = (shard.failures ?? 0) + 1;
+    const { lostAfterMs, lostAfterAudits } = this.#kit.settings;
+    const silent = failures >= lostAfterAudits && now - failingSince >= lostAfterMs;
+    const lost = shard.state === "lost" || isGone(failure) || silent;
     return {
       ...shard,
       state: lost ? "lost" : "suspect",
       failingSince,
-      failures: (shard.failures ?? 0) + 1,
+      failures,
       lastError: failure.message,
     };
   }
@@ -101,6 +114,11 @@ function proven(shard: StoredShard, now: number): StoredShard {
 /** Whether an answer says that the shard is not there, or not what it was. */
 function isGone(error: NodeError): boolean {
   return isLie(error) || error.code === "not_found";
+}
+
+/** The most bytes of a proof of one leaf: a digest for each level of the tree. */
+function pathBytes(leafCount: number): number {
+  return DIGEST_BYTES * Math.ceil(Math.log2(Math.max(leafCount, 1)));
 }
 
 /** Places of leaves, drawn evenly and with repetition, as the estimate of detection assumes. */

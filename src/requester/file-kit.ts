@@ -14,6 +14,8 @@ export interface FileKit {
   readonly pool: ProviderPool;
   readonly scores: ProviderScores;
   readonly clock: Clock;
+  /** Measures how long something waits: it does not jump. */
+  readonly steady: Clock;
   readonly log: Log;
   readonly metrics: FileMetrics;
   readonly settings: FileSettings;

@@ -9,6 +9,8 @@ export interface FileStore {
   names(range: NameRange): Promise<NamedVersion[]>;
   /** Files for which something is to be done by now, the most overdue first. */
   due(nowMs: number, limit: number): Promise<StoredFile[]>;
+  /** Files whose leases are to be looked at by now, the most overdue first. */
+  renewals(nowMs: number, limit: number): Promise<StoredFile[]>;
   /** All files in the order of their ids, behind the given one. */
   all(afterId: string, limit: number): Promise<StoredFile[]>;
   /** The digests of an upload's pieces from `first` on. */

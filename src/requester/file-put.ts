@@ -23,6 +23,7 @@ import { notFound } from "./file-book.ts";
 import type { FileKit } from "./file-kit.ts";
 import { failedAt, healthyShards, pendingAt } from "./file-state.ts";
 import { hex, unhex } from "./hex.ts";
+import { leaseEnd } from "./lease-end.ts";
 import { LanePace } from "./lane-pace.ts";
 import { manifestOf } from "./manifest-of.ts";
 import { placeShards, warningsOf } from "./place-shards.ts";
@@ -114,13 +115,13 @@ export class FilePut {
 
   /** Draws the keys of a new version, chooses its providers, and writes it down. */
   async #begin(order: PutOrder, size: number | undefined, signal: AbortSignal): Promise<Upload> {
-    const { pool, book, store, clock, random, master, settings } = this.#options;
+    const { pool, book, store, clock, steady, random, master, settings } = this.#options;
     const { name, policy, targets, allowFewer } = order;
     const { providers, warnings } = await placeShards(pool, { count: shardCount(policy), targets, allowFewer, signal });
     const fileId = random(FILE_ID_BYTES);
     const fileKey = random(KEY_BYTES);
     const headerBytes = createHeader({ fileId, fileKey, recipients: [master], random });
-    const now = clock.now();
+    const now = steady.now();
     const maxShardBytes = size === undefined
       ? await roomFor(this.#options, { policy, providers, signal })
       : fileLayout(size, policy).shardBytes;
@@ -135,7 +136,7 @@ export class FilePut {
         sizeBytes: size ?? 0,
         sha256: "",
         policy,
-        createdAt: now,
+        createdAt: clock.now(),
         touchedAt: now,
         warnings,
         phase: "uploading",
@@ -153,7 +154,7 @@ export class FilePut {
 
   /** Takes up an upload that was interrupted, with its keys and its providers. */
   async #resume({ resume, name, policy }: PutOrder): Promise<Upload> {
-    const { book, master, clock, settings } = this.#options;
+    const { book, master, steady, settings } = this.#options;
     const { id } = await book.find({ id: resume! });
     const file = await book.update(id, (file) => {
       const samePolicy = file.policy.dataShards === policy.dataShards &&
@@ -166,7 +167,7 @@ export class FilePut {
         );
       }
       // Its time to be gone on with begins anew, also should it stop again.
-      return { ...file, touchedAt: clock.now(), dueAt: clock.now() + settings.uploadTtlMs };
+      return { ...file, touchedAt: steady.now(), dueAt: steady.now() + settings.uploadTtlMs };
     });
     if (file?.upload === undefined) throw notFound({ id });
     const headerBytes = unhex(file.upload.header);
@@ -351,20 +352,21 @@ export class FilePut {
       signal: AbortSignal;
     },
   ): Promise<FileRecord> {
-    const { book, settings, clock, rebuild, busy } = this.#options;
+    const { book, settings, steady, rebuild, busy } = this.#options;
     const { id, policy } = upload.file;
     const wanted = Math.min(policy.dataShards + settings.ackMargin, lanes.length);
     const asOf = (file: StoredFile): StoredFile => ({
       ...file,
       sizeBytes: done.sizeBytes,
       sha256: done.sha256,
-      touchedAt: clock.now(),
+      touchedAt: steady.now(),
       warnings: warningsOf(lanes.map(({ provider }) => provider)),
       shards: settled.map((shard, index) => shard ?? pendingAt(lanes[index]!.provider)),
     });
     const kept = (file: StoredFile): StoredFile => {
       const { upload: _upload, ...rest } = file;
-      return { ...rest, phase: "kept", dueAt: clock.now() + settings.auditIntervalMs };
+      const renewAt = steady.now() + Math.floor(settings.leaseMs * (1 - settings.renewBelow));
+      return { ...rest, phase: "kept", dueAt: steady.now() + settings.auditIntervalMs, renewAt };
     };
     const manifest = (file: StoredFile) => ({
       manifest: manifestOf(file, { header: upload.headerBytes, roots: done.roots, keys: upload.header.keys }),
@@ -423,19 +425,19 @@ export class FilePut {
   }
 
   async #giveUp(id: string): Promise<void> {
-    const { book, clock, store } = this.#options;
+    const { book, steady, store } = this.#options;
     const count = (await store.pieces(id, 0, 1_000_000)).length;
-    await book.update(id, (file) => ({ ...file, phase: "removed", dueAt: clock.now() }), {
+    await book.update(id, (file) => ({ ...file, phase: "removed", dueAt: steady.now() }), {
       also: [{ type: "dropPieces", fileId: id, count }],
     });
   }
 
   #storedAt(provider: Candidate, { record }: ShardReceipt): StoredShard {
-    const { clock, settings } = this.#options;
+    const { clock, steady, settings: { leaseMs } } = this.#options;
     return {
       ...pendingAt(provider),
       state: "stored",
-      leaseExpiresAt: Math.min(record.expiresAt, clock.now() + settings.leaseMs),
+      leaseExpiresAt: leaseEnd(record.expiresAt, { clock, steady, leaseMs }),
     };
   }
 }

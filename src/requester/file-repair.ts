@@ -4,6 +4,7 @@ import type { ByteBudget } from "./byte-budget.ts";
 import type { FileKit } from "./file-kit.ts";
 import { isHealthy, pendingAt, recovered } from "./file-state.ts";
 import { KeyedQueue } from "./keyed-queue.ts";
+import { leaseEnd } from "./lease-end.ts";
 import { manifestOf } from "./manifest-of.ts";
 import { type OpenedShards, openShards } from "./open-file.ts";
 import { warningsOf } from "./place-shards.ts";
@@ -105,7 +106,7 @@ export class FileRepair {
     moves: readonly { readonly index: number; readonly provider: Candidate }[],
     { failed, signal }: { readonly failed: Set<NodeId>; readonly signal: AbortSignal },
   ): Promise<void> {
-    const { pool, settings, metrics, log } = this.#kit;
+    const { pool, clock, steady, settings, metrics, log } = this.#kit;
     const { file, header, layout, roots } = opened;
     await this.#budget.take(layout.shardBytes * (file.policy.dataShards + moves.length), signal);
     const lanes = moves.map(({ index, provider }) =>
@@ -154,7 +155,7 @@ export class FileRepair {
         await this.#settle(opened, lane.index, {
           ...pendingAt(lane.provider),
           state: "stored",
-          leaseExpiresAt: Math.min(record.expiresAt, this.#kit.clock.now() + settings.leaseMs),
+          leaseExpiresAt: leaseEnd(record.expiresAt, { clock, steady, leaseMs: settings.leaseMs }),
         });
         this.#kit.scores.good(lane.provider);
         metrics.repairs.add(1, { result: "rebuilt" });
@@ -191,6 +192,8 @@ export class FileRepair {
       return {
         ...file,
         shards,
+        // The new lease may end before those that are known.
+        renewAt: 0,
         warnings: warningsOf(shards.map(({ target, providerId = target }) => ({ target, nodeId: providerId }))),
         // The new provider may once have failed with the same shard.
         leftovers: [...file.leftovers.filter((one) => one.index !== index || !isAt(one, shard)), ...leftover],

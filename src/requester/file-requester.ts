@@ -19,6 +19,7 @@ import {
   readCapability,
   type ShardService,
   signCapability,
+  SteadyClock,
   type StoredFile,
 } from "../core/mod.ts";
 import { addRecipient, type Identity, openManifest, systemRandom } from "../codec/mod.ts";
@@ -39,6 +40,7 @@ import type { FileSettings } from "./file-settings.ts";
 import { decodeShare, encodeShare, isShare } from "./file-share.ts";
 import { FileUpkeep } from "./file-upkeep.ts";
 import { hex, unhex } from "./hex.ts";
+import { LeaseRenewal } from "./lease-renewal.ts";
 import { manifestOf } from "./manifest-of.ts";
 import { openShards } from "./open-file.ts";
 import { ProviderPool } from "./provider-pool.ts";
@@ -61,6 +63,10 @@ export interface FileRequesterOptions {
   readonly keys: FileKeyring;
   readonly settings: FileSettings;
   readonly clock: Clock;
+  /** By default one that begins with the clock's time. */
+  readonly steady?: Clock;
+  /** Keeps the steady clock's time for the next start. */
+  readonly keepTime?: (nowMs: number) => Promise<void>;
   readonly log: Log;
   readonly metrics: Metrics;
   /** 0 to below 1; by default the system's. */
@@ -78,6 +84,8 @@ export interface FileKeyring {
 export interface FileRequester extends FileService {
   /** Begins to look after files. */
   start(): void;
+  /** Looks after them now; resolves when nothing is due any more. */
+  look(): Promise<void>;
   /** Stops uploads, audits and repairs; what was acknowledged is safe, uploads can go on after the next start. */
   close(): Promise<void>;
 }
@@ -104,12 +112,13 @@ class Requester implements FileRequester {
   readonly #audit: FileAudit;
   readonly #repair: FileRepair;
   readonly #upkeep: FileUpkeep;
+  readonly #renewal: LeaseRenewal;
   readonly #sharePublic: Uint8Array;
   readonly #key: NodeKey | undefined;
 
   constructor(options: FileRequesterOptions) {
     const { store, clock, log, settings, keys, self, dial, peers, providers, ledger, random = Math.random } = options;
-    const { onOutcome } = options;
+    const { steady = new SteadyClock({ clock }), keepTime, onOutcome } = options;
     const scores = new ProviderScores({
       store,
       clock,
@@ -132,6 +141,7 @@ class Requester implements FileRequester {
       }),
       scores,
       clock,
+      steady,
       log,
       metrics: new FileMetrics(options.metrics),
       settings,
@@ -148,16 +158,32 @@ class Requester implements FileRequester {
     this.#audit = new FileAudit(kit, new ByteBudget(settings.auditBytesPerSecond));
     this.#put = new FilePut({ ...kit, rebuild: (id, signal) => this.#repair.rebuild(id, signal) });
     this.#read = new FileRead(kit);
-    this.#upkeep = new FileUpkeep({ ...kit, audit: this.#audit, repair: this.#repair });
+    this.#upkeep = new FileUpkeep({
+      ...kit,
+      audit: this.#audit,
+      repair: this.#repair,
+      ...(keepTime !== undefined && { keepTime }),
+    });
+    this.#renewal = new LeaseRenewal({
+      ...kit,
+      audit: new FileAudit(kit, new ByteBudget(settings.auditBytesPerSecond)),
+    });
   }
 
   start(): void {
     this.#upkeep.start();
+    this.#renewal.start();
+  }
+
+  async look(): Promise<void> {
+    this.#upkeep.wake();
+    this.#renewal.wake();
+    await Promise.all([this.#upkeep.settle(), this.#renewal.settle()]);
   }
 
   async close(): Promise<void> {
     this.#closing.abort(new NodeError("shutting_down", "The node is shutting down"));
-    await this.#upkeep.stop();
+    await Promise.all([this.#upkeep.stop(), this.#renewal.stop()]);
   }
 
   async put(source: AsyncIterable<Uint8Array>, options: PutFileOptions, ctx: CallContext): Promise<FileRecord> {
@@ -202,12 +228,12 @@ class Requester implements FileRequester {
   }
 
   async remove(ref: FileRef, _ctx: CallContext): Promise<void> {
-    const { book, clock } = this.#kit;
+    const { book, steady } = this.#kit;
     const file = await book.find(ref);
     const whole = "name" in ref && ref.version === undefined;
     await book.withName(file.name, async () => {
       const ids = (whole ? await book.versions(file.name) : [file]).map(({ id }) => id);
-      await book.updateAll(ids, (old) => ({ ...old, phase: "removed", dueAt: clock.now() }));
+      await book.updateAll(ids, (old) => ({ ...old, phase: "removed", dueAt: steady.now() }));
     });
     this.#upkeep.wake();
   }
@@ -292,8 +318,8 @@ class Requester implements FileRequester {
 
   /** What a manifest of this node, or a share of another, describes. */
   async #imported(bytes: Uint8Array): Promise<{ readonly imported: StoredFile; readonly manifest: Uint8Array }> {
-    const { master, share, clock, settings } = this.#kit;
-    const rest = { now: clock.now(), auditIntervalMs: settings.auditIntervalMs };
+    const { master, share, steady, settings } = this.#kit;
+    const rest = { now: steady.now(), auditIntervalMs: settings.auditIntervalMs };
     if (!isShare(bytes)) return { imported: importedFile(bytes, { identity: master, ...rest }), manifest: bytes };
     const { manifest, capability } = await decodeShare(bytes, (inner) => openManifest(inner, share).header);
     const shared = { by: readCapability(capability).issuer, capability };

@@ -20,8 +20,13 @@ export interface FileSettings {
   readonly auditLeaves: number;
   /** Bytes a second that audits may take, over all files. */
   readonly auditBytesPerSecond: number;
-  /** How long a shard may be out of reach before it counts as lost and is repaired. */
+  /** How long a shard may be out of reach, and in how many audits in a row at least, before it counts as lost. */
   readonly lostAfterMs: number;
+  readonly lostAfterAudits: number;
+  /** How many shards of a file must be lost before they are rebuilt. One is enough when no more may go. */
+  readonly repairAt: number;
+  /** How many files are looked after at once, and of how many leases are renewed at once. */
+  readonly parallel: number;
   /** Bytes a second that repairs may read, over all files. */
   readonly repairBytesPerSecond: number;
   /** The half-life of what is remembered of providers. */
@@ -42,6 +47,9 @@ export const DEFAULT_FILE_SETTINGS: FileSettings = {
   auditLeaves: 32,
   auditBytesPerSecond: 1 << 20,
   lostAfterMs: 12 * HOUR,
+  lostAfterAudits: 3,
+  repairAt: 1,
+  parallel: 4,
   repairBytesPerSecond: 32 << 20,
   scoreHalfLifeMs: 7 * 24 * HOUR,
 };

@@ -1,9 +1,10 @@
-import { NodeError, type StoredFile, type StoredShard, toNodeError } from "../core/mod.ts";
+import { NodeError, type StoredFile, type StoredShard } from "../core/mod.ts";
 import { type OpenedHeader, openHeader } from "../codec/mod.ts";
+import { DuePool } from "./due-pool.ts";
 import type { FileAudit } from "./file-audit.ts";
 import type { FileKit } from "./file-kit.ts";
 import type { FileRepair } from "./file-repair.ts";
-import { isHealthy, withShard } from "./file-state.ts";
+import { isHealthy } from "./file-state.ts";
 import { unhex } from "./hex.ts";
 import { openShards } from "./open-file.ts";
 import { shardIdOf } from "./shard-ids.ts";
@@ -12,71 +13,74 @@ import { withTimeout } from "./with-timeout.ts";
 export interface FileUpkeepOptions extends FileKit {
   readonly audit: FileAudit;
   readonly repair: FileRepair;
+  /** Keeps the steady clock's time for the next start. */
+  readonly keepTime?: (nowMs: number) => Promise<void>;
 }
 
 /** How often it is looked for files that something is due for. */
 const EVERY_MS = 10_000;
-const BATCH = 64;
 /** How long after a provider could not be reached it is tried again. */
 const RETRY_MS = 600_000;
+/** How often the steady clock's time is kept. */
+const KEEP_TIME_MS = 60_000;
 
-/** Looks after files: audits, renews leases, repairs, frees what is not wanted any more, and forgets uploads that nobody goes on with. */
+/** Looks after files: audits, repairs, frees what is not wanted any more, and forgets uploads that nobody goes on with. */
 export class FileUpkeep {
   readonly #options: FileUpkeepOptions;
+  readonly #pool: DuePool;
   #timer: NodeJS.Timeout | undefined;
-  #round: Promise<void> = Promise.resolve();
 
   constructor(options: FileUpkeepOptions) {
+    const { store, steady, settings, busy, closing, log } = options;
     this.#options = options;
+    this.#pool = new DuePool({
+      due: (limit) => store.due(steady.now(), limit),
+      work: (file) => this.#lookAfter(file),
+      failed: (file) => this.#later(file.id, RETRY_MS),
+      busy,
+      parallel: settings.parallel,
+      everyMs: EVERY_MS,
+      what: "files",
+      closing,
+      log,
+    });
   }
 
   start(): void {
-    this.#timer = setInterval(() => this.wake(), EVERY_MS);
-    this.#timer.unref();
-    this.wake();
+    const { keepTime, steady } = this.#options;
+    if (keepTime !== undefined) {
+      // What is lost of it is felt again: the time only runs a minute late.
+      this.#timer = setInterval(() => void keepTime(steady.now()).catch(() => {}), KEEP_TIME_MS);
+      this.#timer.unref();
+    }
+    this.#pool.start();
   }
 
-  /** Looks now, after the round that is under way. */
+  /** Looks now. */
   wake(): void {
-    this.#round = this.#round.then(() => this.#run());
+    this.#pool.wake();
+  }
+
+  /** Waits until nothing is due. */
+  settle(): Promise<void> {
+    return this.#pool.settle();
   }
 
   async stop(): Promise<void> {
     clearInterval(this.#timer);
-    await this.#round;
-  }
-
-  async #run(): Promise<void> {
-    const { store, clock, closing, busy, log } = this.#options;
-    if (closing.aborted) return;
-    try {
-      for (const file of await store.due(clock.now(), BATCH)) {
-        if (closing.aborted) return;
-        if (busy.has(file.id)) continue;
-        await this.#lookAfter(file).catch(async (error: unknown) => {
-          if (closing.aborted) return;
-          log.warn("A file could not be looked after; it is tried again", {
-            fileId: file.id,
-            error: toNodeError(error).message,
-          });
-          await this.#later(file.id, RETRY_MS);
-        });
-      }
-    } catch (error) {
-      if (!closing.aborted) log.error("Files could not be looked after", { error });
-    }
+    await this.#pool.stop();
   }
 
   async #lookAfter(file: StoredFile): Promise<void> {
-    const { book, clock, settings, busy } = this.#options;
+    const { book, steady, settings, busy } = this.#options;
     if (file.phase === "removed") return await this.#free(file);
     if (file.phase === "uploading") {
       await book.update(file.id, (now) => {
         // A put may have begun to go on with it meanwhile.
         if (now.phase !== "uploading" || busy.has(now.id)) return undefined;
-        const over = clock.now() - now.touchedAt >= settings.uploadTtlMs;
+        const over = steady.now() - now.touchedAt >= settings.uploadTtlMs;
         return over
-          ? { ...now, phase: "removed", dueAt: clock.now() }
+          ? { ...now, phase: "removed", dueAt: steady.now() }
           : { ...now, dueAt: now.touchedAt + settings.uploadTtlMs };
       });
       return;
@@ -84,13 +88,13 @@ export class FileUpkeep {
     await this.#keep(file);
   }
 
-  /** A file that is wanted. Only a shard that was proven just now is renewed: no proof, no money. */
+  /** A file that is wanted. */
   async #keep(file: StoredFile): Promise<void> {
     const { audit, repair, book, settings, closing } = this.#options;
     const audited = await audit.audit(file, closing);
-    if (audited !== undefined && file.sharedBy === undefined) await this.#renew(audited);
-    const lost = audited?.shards.some((shard) => !isHealthy(shard)) === true;
-    const after = lost && file.sharedBy === undefined ? await repair.rebuild(file.id, closing) : audited;
+    const lost = audited?.shards.filter((shard) => !isHealthy(shard)).length ?? 0;
+    const wanted = lost >= Math.max(1, Math.min(settings.repairAt, file.policy.parityShards));
+    const after = wanted && file.sharedBy === undefined ? await repair.rebuild(file.id, closing) : audited;
     if (after !== undefined && after.leftovers.length > 0) {
       await repair.apart(file.id, async () => {
         const now = await book.get(file.id);
@@ -99,40 +103,6 @@ export class FileUpkeep {
     }
     const whole = after?.shards.every(({ state }) => state === "proven" || state === "stored") === true;
     await this.#later(file.id, whole ? settings.auditIntervalMs : Math.min(RETRY_MS, settings.auditIntervalMs));
-  }
-
-  async #renew(file: StoredFile): Promise<void> {
-    const { settings, clock, book, closing, pool, log } = this.#options;
-    const due = clock.now() + settings.leaseMs * settings.renewBelow;
-    const { header } = await openShards(this.#options, file);
-    await Promise.all(file.shards.map(async (shard, index) => {
-      if (shard.state !== "proven" || (shard.leaseExpiresAt ?? 0) > due) return;
-      try {
-        const { record } = await this.#timed(
-          shard,
-          (signal) =>
-            pool.at(shard.target, shard.providerId).renew(
-              shardIdOf(header, index),
-              settings.leaseMs,
-              pool.call(signal),
-            ),
-        );
-        await book.update(file.id, (now) => {
-          const old = now.shards[index]!;
-          return old.target === shard.target
-            ? withShard(now, index, { ...old, leaseExpiresAt: record.expiresAt })
-            : undefined;
-        }, { durable: false });
-      } catch (error) {
-        closing.throwIfAborted();
-        // It is tried again after the next audit, which finds out whether the shard is still there.
-        log.warn("A lease could not be renewed", {
-          fileId: file.id,
-          provider: shard.target,
-          error: toNodeError(error).message,
-        });
-      }
-    }));
   }
 
   /** Frees the shards of a removed file, and forgets it when all are. */
@@ -194,7 +164,7 @@ export class FileUpkeep {
   }
 
   async #later(id: string, delayMs: number): Promise<void> {
-    const { book, clock } = this.#options;
-    await book.update(id, (file) => ({ ...file, dueAt: clock.now() + delayMs }), { durable: false });
+    const { book, steady } = this.#options;
+    await book.update(id, (file) => ({ ...file, dueAt: steady.now() + delayMs }), { durable: false });
   }
 }

@@ -39,7 +39,7 @@ function readerOf(
 
 /** A shard could not be read, or was read wrong: its provider's score falls, and the file is looked after at once. */
 export function noteReadFailure(kit: FileKit, opened: OpenedShards, index: number, cause: unknown): void {
-  const { book, scores, clock, metrics, log } = kit;
+  const { book, scores, steady, metrics, log } = kit;
   const { file } = opened;
   const shard = file.shards[index]!;
   const error = toNodeError(cause);
@@ -63,9 +63,9 @@ export function noteReadFailure(kit: FileKit, opened: OpenedShards, index: numbe
       ...old,
       state: "suspect",
       lastError: error.message,
-      failingSince: old.failingSince ?? clock.now(),
+      failingSince: old.failingSince ?? steady.now(),
     };
-    return { ...now, shards: now.shards.map((one, place) => place === index ? noted : one), dueAt: clock.now() };
+    return { ...now, shards: now.shards.map((one, place) => place === index ? noted : one), dueAt: steady.now() };
   }, { durable: false }).catch(() => {});
 }
 

@@ -32,6 +32,7 @@ export class FileTable {
   readonly #manifests: Sublevel;
   readonly #names: Sublevel;
   readonly #due: Sublevel;
+  readonly #renewals: Sublevel;
   readonly #pieces: Sublevel;
   readonly #scores: Sublevel;
 
@@ -41,6 +42,7 @@ export class FileTable {
     this.#manifests = new Sublevel(engine, "file-manifest");
     this.#names = new Sublevel(engine, "file-name");
     this.#due = new Sublevel(engine, "file-due");
+    this.#renewals = new Sublevel(engine, "file-renewal");
     this.#pieces = new Sublevel(engine, "file-piece");
     this.#scores = new Sublevel(engine, "file-score");
   }
@@ -71,8 +73,17 @@ export class FileTable {
   }
 
   /** Files for which something is to be done by now, the most overdue first. */
-  async due(nowMs: number, limit: number): Promise<StoredFile[]> {
-    const keys = await this.#due.keys({ lt: timeKey(nowMs + 1), limit });
+  due(nowMs: number, limit: number): Promise<StoredFile[]> {
+    return this.#until(this.#due, nowMs, limit);
+  }
+
+  /** Files whose leases are to be looked at by now, the most overdue first. */
+  renewals(nowMs: number, limit: number): Promise<StoredFile[]> {
+    return this.#until(this.#renewals, nowMs, limit);
+  }
+
+  async #until(index: Sublevel, nowMs: number, limit: number): Promise<StoredFile[]> {
+    const keys = await index.keys({ lt: timeKey(nowMs + 1), limit });
     const files = await this.getMany(keys.map((key) => key.slice(key.indexOf("/") + 1)));
     return files.filter((file) => file !== undefined);
   }
@@ -139,7 +150,11 @@ export class FileTable {
   /** The index entries that a file in its present phase has. */
   indexEntries(file: StoredFile): WriteOp[] {
     const due = this.#due.put(`${timeKey(file.dueAt)}/${file.id}`, "");
-    return file.phase === "removed" ? [due] : [due, this.#names.put(versionKey(file), versionValue(file))];
+    if (file.phase === "removed") return [due];
+    const named = [due, this.#names.put(versionKey(file), versionValue(file))];
+    // The leases of shared files are their owners'.
+    if (file.phase === "uploading" || file.sharedBy !== undefined) return named;
+    return [...named, this.#renewals.put(`${timeKey(file.renewAt ?? 0)}/${file.id}`, "")];
   }
 
   #dropIndexes(file: StoredFile, ops: WriteOp[]): void {

@@ -17,6 +17,7 @@ const INDEXES = [
   "request-sending",
   "file-name",
   "file-due",
+  "file-renewal",
   "account",
 ];
 

@@ -1,4 +1,5 @@
 import { NodeError } from "../core/mod.ts";
+import { indexRenewals } from "./index-renewals.ts";
 import type { Engine } from "./engine.ts";
 import { Sublevel } from "./sublevel.ts";
 
@@ -11,10 +12,13 @@ export interface Migration {
 }
 
 /** The schema that this program writes. */
-export const SCHEMA_VERSION = 1;
+export const SCHEMA_VERSION = 2;
 
 /** All steps, in order. The first version needs none. */
-export const MIGRATIONS: readonly Migration[] = [];
+export const MIGRATIONS: readonly Migration[] = [
+  // The index of leases to renew.
+  { to: 2, run: indexRenewals },
+];
 
 const KEY = "schema";
 

@@ -28,6 +28,7 @@ export interface ShardRow {
 /** The row of an upload that is open or suspended. */
 export interface UploadRow extends ShardKey {
   readonly seq: number;
+  /** When it was last begun or gone on with. */
   readonly startedAt: number;
 }
 

@@ -40,6 +40,7 @@ import {
   ownerBytes,
   ownerShards,
   type ShardTables,
+  STEADY_TIME,
 } from "./shard-tables.ts";
 import { OpenUpload, type UploadHost } from "./shard-upload.ts";
 
@@ -142,12 +143,12 @@ export class LevelShardStore implements UploadHost {
       try {
         await this.#assertDisk(shard.maxBytes);
         if (suspended !== undefined) {
+          await this.#commit.write([this.#uploadRow(shard, suspended.seq)], { durable: false });
           return new OpenUpload(this, { shard, seq: suspended.seq, blocks: stored / SHARD_BLOCK_BYTES });
         }
         const seq = this.#nextSeq++;
-        const upload: UploadRow = { owner: shard.owner, id: shard.id, seq, startedAt: this.#parts.clock.now() };
         await this.#commit.write([
-          this.tables.uploads.put(key, encodeRow(upload)),
+          this.#uploadRow(shard, seq),
           this.tables.meta.put(NEXT_SEQ, String(this.#nextSeq)),
         ], { durable: false });
         return new OpenUpload(this, { shard, seq, blocks: 0 });
@@ -237,7 +238,7 @@ export class LevelShardStore implements UploadHost {
     return rows.flatMap((text) => text === undefined ? [] : [decodeShardRow(text).record]);
   }
 
-  /** Removes uploads that were begun before a time and are not open. Returns how many. */
+  /** Removes uploads that nobody has worked on since a time and are not open. Returns how many. */
   async dropUploadsBefore(timeMs: number): Promise<number> {
     let dropped = 0;
     let after: string | undefined;
@@ -252,6 +253,17 @@ export class LevelShardStore implements UploadHost {
       if (rows.length < 1000) return dropped;
       after = rows.at(-1)![0];
     }
+  }
+
+  /** The steady clock's time that was kept last. */
+  async keptTime(): Promise<number | undefined> {
+    const text = await this.tables.meta.get(STEADY_TIME);
+    const time = Number(text);
+    return text !== undefined && Number.isSafeInteger(time) && time >= 0 ? time : undefined;
+  }
+
+  async keepTime(nowMs: number): Promise<void> {
+    await this.#commit.write([this.tables.meta.put(STEADY_TIME, String(nowMs))], { durable: false });
   }
 
   totals(owner?: RequesterId): Promise<{ readonly shards: number; readonly bytes: number }> {
@@ -329,7 +341,14 @@ export class LevelShardStore implements UploadHost {
   async keep(upload: OpenUpload): Promise<void> {
     const key = shardRowKey(upload.shard);
     const stored = await this.#storedBytes(upload.seq).catch(() => upload.sizeBytes);
-    if (this.#open.has(key)) this.#ended(key, stored);
+    if (!this.#open.has(key)) return;
+    this.#ended(key, stored);
+    // It waits to go on from now, and not from when it began. Where that cannot be written, it waits less.
+    await this.#locks.run(key, async () => {
+      const row = await this.tables.upload(upload.shard);
+      if (row?.seq !== upload.seq || this.#open.has(key)) return;
+      await this.#commit.write([this.#uploadRow(upload.shard, upload.seq)], { durable: false });
+    }).catch(() => {});
   }
 
   async drop(upload: OpenUpload): Promise<void> {
@@ -375,6 +394,12 @@ export class LevelShardStore implements UploadHost {
     this.#asideBytes += bytes - (this.#aside.get(key) ?? 0);
     if (bytes === 0) this.#aside.delete(key);
     else this.#aside.set(key, bytes);
+  }
+
+  /** The row of an upload that somebody works on now. */
+  #uploadRow({ owner, id }: ShardKey, seq: number): WriteOp {
+    const row: UploadRow = { owner, id, seq, startedAt: this.#parts.clock.now() };
+    return this.tables.uploads.put(shardRowKey(row), encodeRow(row));
   }
 
   /** Bytes of the whole blocks that are stored of an upload. */

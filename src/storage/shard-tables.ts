@@ -82,6 +82,8 @@ export function accountsOf({ record }: ShardRow, sign: 1 | -1): AccountDeltas {
 
 /** Where the number of the next upload is noted. */
 export const NEXT_SEQ = "next-seq";
+/** Where the steady clock's time is kept, by which leases end. */
+export const STEADY_TIME = "steady-time";
 /** The account of how many shards there are. */
 export const ALL_SHARDS = "shards";
 /** The account of the bytes of all shards. */

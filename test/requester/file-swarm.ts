@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto";
 import {
+  type Clock,
   newSecretKey,
   NodeError,
   type NodeId,
@@ -7,10 +8,12 @@ import {
   noMetrics,
   type ShardService,
   silentLog,
+  SteadyClock,
   systemClock,
 } from "../../src/core/mod.ts";
 import { freeLedger } from "../../src/payments/mod.ts";
 import { createShardProvider } from "../../src/provider/mod.ts";
+import { ShardUpkeep } from "../../src/provider/shard-upkeep.ts";
 import {
   createFileRequester,
   DEFAULT_FILE_SETTINGS,
@@ -28,30 +31,62 @@ export interface Provider {
   readonly nodeId: NodeId;
   shards: ShardService;
   down: boolean;
+  readonly upkeep: ShardUpkeep;
+  readonly clocks: ReturnType<FakeTime["clocks"]>;
 }
 
+function systemClocks(): ReturnType<FakeTime["clocks"]> {
+  return { clock: systemClock, steady: systemClock, setWrongBy: () => {} };
+}
+
+/** Time that tests own: it passes for all alike, and each has a clock on the wall that may be wrong. */
+export class FakeTime {
+  #passedMs = 0;
+
+  pass(ms: number): void {
+    this.#passedMs += ms;
+  }
+
+  clocks(): { readonly clock: Clock; readonly steady: Clock; setWrongBy(ms: number): void } {
+    let wrongByMs = 0;
+    const clock = { now: () => START_MS + this.#passedMs + wrongByMs };
+    return {
+      clock,
+      steady: new SteadyClock({ clock, monotonicMs: () => this.#passedMs }),
+      setWrongBy: (ms) => void (wrongByMs = ms),
+    };
+  }
+}
+
+const START_MS = 1_800_000_000_000;
+
 export interface SwarmOptions {
+  /** By default the machine's. */
+  readonly time?: FakeTime;
   readonly count?: number;
   readonly settings?: Partial<FileSettings>;
 }
 
-export async function swarm(t: TestScope, { count = 8, settings = {} }: SwarmOptions = {}) {
+export async function swarm(t: TestScope, { count = 8, settings = {}, time }: SwarmOptions = {}) {
   const providers: Provider[] = [];
   for (let i = 0; i < count; i++) {
     const key = nodeKeyOf(newSecretKey());
-    const { shards: store, close } = await openMemoryShardStore();
+    const clocks = time?.clocks() ?? systemClocks();
+    const { shards: store, close } = await openMemoryShardStore({ clock: clocks.clock });
     t.after(close);
+    const upkeep = new ShardUpkeep({ store, ...clocks, log: silentLog, limits: LIMITS });
+    t.after(() => upkeep.close());
     const shards = createShardProvider({
       store,
       key,
       ledger: freeLedger,
       limits: LIMITS,
-      clock: systemClock,
+      ...clocks,
       log: silentLog,
       metrics: noMetrics,
     });
     t.after(() => shards.close());
-    providers.push({ target: `127.0.0.1:${9000 + i}`, nodeId: key.nodeId, shards, down: false });
+    providers.push({ target: `127.0.0.1:${9000 + i}`, nodeId: key.nodeId, shards, down: false, upkeep, clocks });
   }
   const at = (target: string): Provider => {
     const found = providers.find((provider) => provider.target === target);
@@ -64,6 +99,7 @@ export async function swarm(t: TestScope, { count = 8, settings = {} }: SwarmOpt
       get: (_, method: keyof ShardService) => async (...args: unknown[]) =>
         await (at(target).shards[method] as (...all: unknown[]) => Promise<unknown>)(...args),
     });
+  const clocks = time?.clocks() ?? systemClocks();
   const self = nodeKeyOf(newSecretKey()).nodeId;
   const store = openMemoryStore();
   const files: FileRequester = createFileRequester({
@@ -74,15 +110,15 @@ export async function swarm(t: TestScope, { count = 8, settings = {} }: SwarmOpt
     ledger: freeLedger,
     self,
     keys: { masterKey: randomBytes(32), shareSecret: randomBytes(32), sharePublic: randomBytes(32) },
-    settings: { ...DEFAULT_FILE_SETTINGS, stallMs: 5000, ...settings },
-    clock: systemClock,
+    settings: { ...DEFAULT_FILE_SETTINGS, stallMs: 5000, ...(time && { auditBytesPerSecond: 2 ** 40 }), ...settings },
+    ...clocks,
     log: silentLog,
     metrics: noMetrics,
   });
   t.after(() => files.close());
   const never = new AbortController().signal;
   const ctx = (signal = never) => ({ requester: self, signal, requestId: "r1" });
-  return { files, ctx, providers, store: store.files };
+  return { files, ctx, providers, store: store.files, clocks };
 }
 
 /** A requester over providers that are all in this process. */

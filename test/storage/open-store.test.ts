@@ -7,7 +7,7 @@ import process from "node:process";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { Level } from "level";
-import { isDeno, NodeError } from "../../src/core/mod.ts";
+import { isDeno, NodeError, type StoredFile } from "../../src/core/mod.ts";
 import { type Migration, openStore, SCHEMA_VERSION } from "../../src/storage/mod.ts";
 import { moved, storedTask } from "../contract-suites/task-store.ts";
 import { withFolder } from "./temp-folder.ts";
@@ -97,7 +97,7 @@ test("a store of a newer schema is refused", () =>
     const db = new Level(path);
     await db.put("!system!schema", JSON.stringify({ version: SCHEMA_VERSION + 1 }));
     await db.close();
-    await assert.rejects(openStore(path), failure("storage_failed", /has schema 2, and this program knows up to 1/));
+    await assert.rejects(openStore(path), failure("storage_failed", /has schema 3, and this program knows up to 2/));
     const damaged = new Level(path);
     await damaged.put("!system!schema", "{");
     await damaged.close();
@@ -126,21 +126,57 @@ test("migrations run in order, once, and go on after a crash in between", () =>
     const step = (to: number): Migration => ({
       to,
       async run(engine) {
-        if (to === 3 && crash) throw new Error("power cut");
+        if (to === SCHEMA_VERSION + 2 && crash) throw new Error("power cut");
         const log = await engine.get("!meta!log");
         await engine.write([{ type: "put", key: "!meta!log", value: `${log}${to}` }], false);
       },
     });
-    const migrations = [step(2), step(3)];
+    const migrations = [step(SCHEMA_VERSION + 1), step(SCHEMA_VERSION + 2)];
     await assert.rejects(openStore(path, { migrations }), failure("storage_failed", /./));
     crash = false;
     const migrated = await openStore(path, { migrations });
-    assert.equal(await migrated.meta.get("log"), "23");
+    assert.equal(await migrated.meta.get("log"), "34");
     await migrated.close();
     const again = await openStore(path, { migrations });
-    assert.equal(await again.meta.get("log"), "23");
+    assert.equal(await again.meta.get("log"), "34");
     await again.close();
-    await assert.rejects(openStore(path), failure("storage_failed", /has schema 3/));
+    await assert.rejects(openStore(path), failure("storage_failed", /has schema 4/));
+  }));
+
+test("schema 2: files that were kept before are due for a look at their leases", () =>
+  withFolder(async (folder) => {
+    const path = join(folder, "db");
+    const file = (id: string, phase: StoredFile["phase"]): StoredFile => ({
+      id: id.repeat(32),
+      name: id,
+      version: 1,
+      contentType: "x/y",
+      sizeBytes: 1,
+      sha256: "",
+      policy: { dataShards: 1, parityShards: 0 },
+      createdAt: 1,
+      touchedAt: 1,
+      warnings: [],
+      phase,
+      shards: [],
+      leftovers: [],
+      dueAt: 5,
+    });
+    const store = await openStore(path);
+    const files = [file("a", "kept"), file("b", "removed"), file("c", "uploading")];
+    await store.files.write(files.map((one) => ({ type: "save", file: one })), { durable: true });
+    await store.close();
+    const db = new Level(path);
+    const indexed = await db.keys({ gt: "!file-renewal!", lt: "!file-renewal~" }).all();
+    assert.equal(indexed.length, 1);
+    await db.batch([
+      { type: "del", key: indexed[0]! },
+      { type: "put", key: "!system!schema", value: JSON.stringify({ version: 1 }) },
+    ]);
+    await db.close();
+    const migrated = await openStore(path);
+    assert.deepEqual((await migrated.files.renewals(0, 10)).map(({ name }) => name), ["a"]);
+    await migrated.close();
   }));
 
 for (const damage of ["MANIFEST emptied", "MANIFEST scrambled", "CURRENT removed", "CURRENT scrambled"] as const) {
