@@ -5,6 +5,7 @@ export const ASSETS: readonly string[] = [
   "wasm-plugins/demo/demo.wasm",
   "web/dist/index.html",
   "web/dist/app.js",
+  "web/dist/hls.js",
   "web/dist/app.css",
   "web/dist/icon.svg",
   ...TEMPLATE_ASSETS,

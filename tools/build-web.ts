@@ -12,7 +12,7 @@ const TARGET = "web/dist";
 const MAX_BYTES = 150_000;
 
 const { outputFiles } = await esbuild.build({
-  entryPoints: { app: "web/src/main.tsx" },
+  entryPoints: { app: "web/src/main.tsx", hls: "web/src/hls.ts" },
   outdir: TARGET,
   bundle: true,
   write: false,
@@ -31,8 +31,12 @@ const files = new Map<string, Uint8Array>(
 );
 for (const name of ["index.html", "icon.svg"]) files.set(name, readFileSync(`web/${name}`));
 
+/** What is loaded later, by those who need it. */
+const LATER: ReadonlySet<string> = new Set(["hls.js"]);
 let firstLoad = 0;
-for (const contents of files.values()) firstLoad += gzipSync(contents).length;
+for (const [name, contents] of files) {
+  if (!LATER.has(name)) firstLoad += gzipSync(contents).length;
+}
 if (firstLoad > MAX_BYTES) {
   console.error(`The web page's first load is ${firstLoad} bytes compressed, over the bound of ${MAX_BYTES}.`);
   process.exitCode = 1;

@@ -12,6 +12,7 @@ import type { RestApp } from "./routes.ts";
 const MEDIA_TYPES = {
   "index.html": "text/html; charset=utf-8",
   "app.js": "text/javascript; charset=utf-8",
+  "hls.js": "text/javascript; charset=utf-8",
   "app.css": "text/css; charset=utf-8",
   "icon.svg": "image/svg+xml",
 } as const;

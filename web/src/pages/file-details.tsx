@@ -83,6 +83,7 @@ function Details({ health, onClose, onChange, reload }: DetailsProps): JSX.Eleme
           type={file.contentType}
           sizeBytes={file.sizeBytes}
           name={file.name.split("/").at(-1)!}
+          place={`/v1/files/${file.name.split("/").map(encodeURIComponent).join("/")}`}
         />
       )}
       <div class="buttons">

@@ -1,6 +1,6 @@
 import { useSignal } from "@preact/signals";
 import type { JSX } from "preact";
-import { useEffect } from "preact/hooks";
+import { useEffect, useRef } from "preact/hooks";
 import { call } from "../api.ts";
 import { bytes } from "../format.ts";
 import { useResource } from "../resource.ts";
@@ -13,17 +13,21 @@ export interface ContentProps {
   readonly sizeBytes: number;
   /** What a download is called. */
   readonly name: string;
+  /** Where the content lies by its file's name, so that what it names beside itself is found; undefined for what is no file. */
+  readonly place?: string;
 }
 
 /** More than this is offered as a download instead of being shown as text. */
 const MAX_TEXT_BYTES = 1 << 20; // 1 MiB
 
 /** Bytes by their media type: text, a picture, sound, moving pictures, or a download. What plays is streamed from the node. */
-export function Content({ path, type, sizeBytes, name }: ContentProps): JSX.Element {
+export function Content({ path, type, sizeBytes, name, place }: ContentProps): JSX.Element {
   const kind = type.split(";", 1)[0]!.trim().toLowerCase();
   return (
     <div class="content">
-      <Shown path={path} kind={kind} sizeBytes={sizeBytes} />
+      {place !== undefined && PLAYLISTS.has(kind)
+        ? <Playlist url={place} />
+        : <Shown path={path} kind={kind} sizeBytes={sizeBytes} />}
       <div class="content-foot">
         <span class="small quiet">{kind === "" ? "bytes" : kind}, {bytes(sizeBytes)}</span>
         <a class="small" href={path} download={name}>
@@ -42,6 +46,39 @@ function Shown(
   if (kind.startsWith("audio/")) return <audio src={path} controls preload="metadata" />;
   if (sizeBytes > MAX_TEXT_BYTES) return <p class="quiet">It is too long to show here.</p>;
   return <Textual path={path} json={kind === "application/json" || kind.endsWith("+json")} />;
+}
+
+/** The media types of HLS playlists (RFC 8216, section 4). */
+const PLAYLISTS: ReadonlySet<string> = new Set(["application/vnd.apple.mpegurl", "audio/mpegurl"]);
+
+/** The player of playlists, which is large: only who opens one loads it. */
+const PLAYER_URL = "/ui/hls.js";
+
+/** A film that lies in pieces which its playlist names. */
+function Playlist({ url }: { readonly url: string }): JSX.Element {
+  const video = useRef<HTMLVideoElement>(null);
+  const failure = useSignal("");
+  useEffect(() => {
+    let end = () => {};
+    let gone = false;
+    const fail = (why: string) => failure.value = `The film does not play: ${why}`;
+    (import(PLAYER_URL) as Promise<typeof import("../hls.ts")>).then(
+      ({ playHls }) => {
+        if (!gone) end = playHls(video.current!, url, fail);
+      },
+      () => fail("its player was not loaded"),
+    );
+    return () => {
+      gone = true;
+      end();
+    };
+  }, [url]);
+  return (
+    <>
+      <video ref={video} controls playsInline />
+      {failure.value !== "" && <p role="alert">{failure.value}</p>}
+    </>
+  );
 }
 
 /** A picture from its bytes: a `blob:` cannot be more than a picture, whatever the node says of its type. */
