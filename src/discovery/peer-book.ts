@@ -378,8 +378,13 @@ export class PeerBook {
     if (added) sources.push("added");
     if (entry.listings > 0) sources.push("registry");
     const problem = record.problem ?? this.#strangeness(entry);
+    const { claims } = record;
+    // A node may say where it is in the registry only.
+    const listed = record.nodeId && this.#listed.get(record.nodeId.toLowerCase());
+    const region = claims?.region || (listed?.target === record.target ? listed.region : "");
     return {
       ...record,
+      ...(claims !== undefined && { claims: { ...claims, region } }),
       sources,
       reachability: reachabilityOf(record),
       score: scoreOf(experience, now),

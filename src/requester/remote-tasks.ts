@@ -165,7 +165,9 @@ export class RemoteTasks implements TaskService {
     else if (known.record.target !== target) throw takenError(spec.id, `one that was sent to ${known.record.target}`);
     else if (known.digest !== digest) throw takenError(spec.id, "one with another plugin, function, input or limits");
     else if (isEnd(known.record.state)) return known.record;
-    const request = known ?? await book.open(spec, { target, digest, inputSha256 });
+    const request = known === undefined
+      ? await book.open(spec, { target, digest, inputSha256 })
+      : askedAgain(known, spec);
     try {
       return await this.send(request, spec.input, ctx);
     } catch (cause) {
@@ -211,6 +213,11 @@ export class RemoteTasks implements TaskService {
       this.#options.log.error("A task could not be paid", { error: toNodeError(error).message });
     }
   }
+}
+
+/** A request in the words of its spec: the provider has put its defaults in their place, and knows a task by what was asked. */
+function askedAgain(request: StoredRequest, { plugin, function: fn, contentType, priority }: TaskSpec): StoredRequest {
+  return { ...request, record: { ...request.record, plugin, function: fn, contentType, priority } };
 }
 
 /** Whether the provider wants to be paid first. */

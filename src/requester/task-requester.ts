@@ -47,7 +47,7 @@ export interface TaskRequesterOptions {
 }
 
 /** The requester role for tasks. Every call through it is this node's own, whoever makes it. */
-export interface TaskRequester extends TaskRouter {
+export interface TaskRequester extends Required<TaskRouter> {
   /**
    * Sends the submissions again that an earlier process recorded and got no answer to, and returns how many there are. They go
    * on in the background, a provider that is down being asked again after 1 to 60 s, until they are forgotten.

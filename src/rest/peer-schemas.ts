@@ -1,6 +1,6 @@
 import { z } from "@hono/zod-openapi";
 import { RATE_NAMES } from "../core/mod.ts";
-import { Address, Amount } from "./payment-schemas.ts";
+import { Address } from "./payment-schemas.ts";
 import { Target } from "./schemas.ts";
 
 const time = (description: string) =>
@@ -18,12 +18,17 @@ export const PeerPlugin = z.strictObject({
   ready: z.boolean().openapi({ description: "Whether it takes tasks.", examples: [true] }),
 }).openapi("PeerPlugin", { description: "A plugin that a peer says it has." });
 
+const Rate = z.string().regex(/^[0-9]{1,39}$/).openapi({
+  description: "A whole number below 2^128, in the token's smallest unit (wei).",
+  examples: ["1000000"],
+});
+
 export const PeerOffer = z.strictObject({
   chainId: z.int().openapi({ description: "The chain on which it wants to be paid.", examples: [31337] }),
   channels: Address.openapi({ description: "The Channels contract." }),
   rates: z.strictObject({
     token: Address.openapi({ description: "The ERC-20, or the zero address for the chain's coin." }),
-    ...Object.fromEntries(RATE_NAMES.map((name) => [name, Amount])) as Record<typeof RATE_NAMES[number], typeof Amount>,
+    ...Object.fromEntries(RATE_NAMES.map((name) => [name, Rate])) as Record<typeof RATE_NAMES[number], typeof Rate>,
   }).openapi({ description: "Its prices." }),
   expiresAt: time("Until when they hold."),
 }).openapi("PeerOffer", { description: "What a peer wants for its work, by its signed offer." });

@@ -141,5 +141,5 @@ function claimsJson({ offer, plugins, ...claims }: PeerClaims): z.input<typeof s
   };
 }
 
-/** The last time that a Date can tell. */
-const MAX_TIME = 8.64e15;
+/** The last time that RFC 3339 can tell. */
+const MAX_TIME = Date.UTC(9999, 11, 31);

@@ -24,6 +24,7 @@ import {
 } from "../../src/rest/mod.ts";
 import { MemoryFiles } from "../contract-suites/memory-files.ts";
 import type { PluginAdmin, RestApp, RestAppOptions, RestLimits } from "../../src/rest/mod.ts";
+import { FakePeers } from "./fake-peers.ts";
 
 export const NODE_ID = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed";
 export const NOW = Date.UTC(2026, 10, 23, 20, 38, 16);
@@ -286,6 +287,7 @@ export async function serve(t: { after(f: () => unknown): void }, change: ServeO
           ? Promise.reject(new NodeError("target_unreachable", `Cannot reach ${target}`, { data: { target } }))
           : Promise.resolve({ ...NODE_INFO, name: target }),
     },
+    peerBook: new FakePeers(),
     health: { live: () => true, ready: () => ({ ready: true, reasons: [] }) },
     metrics: createMetrics({ processMetrics: false }),
     requester: NODE_ID,

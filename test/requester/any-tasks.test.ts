@@ -1,0 +1,126 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { type CallContext, NodeError, type PeerNeed, silentLog, type TaskService } from "../../src/core/mod.ts";
+import { freeLedger } from "../../src/payments/mod.ts";
+import { createTaskRequester } from "../../src/requester/mod.ts";
+import { openMemoryStore } from "../../src/storage/mod.ts";
+import { FakeHost } from "../contract-suites/fake-host.ts";
+import { ALICE, BOB, caller, ended, readAll, spec } from "../contract-suites/task-service.ts";
+import { FakeClock, testProvider } from "../provider/test-node.ts";
+import type { TestScope } from "../testing.ts";
+
+const UNREACHED = new NodeError("target_unreachable", "No connection", { data: { requestSent: false } });
+
+/** A requester, providers at `a:1`, `b:1` and so on, and faults that a test puts before them. */
+function swarm(t: TestScope, names = ["a:1", "b:1", "c:1", "d:1"]) {
+  const faults = new Map<string, NodeError>();
+  const calls: string[] = [];
+  const needs: PeerNeed[] = [];
+  const made = (): TaskService => {
+    const provider = testProvider({ host: new FakeHost(), store: openMemoryStore().tasks });
+    t.after(() => provider.close());
+    return provider;
+  };
+  const providers = new Map(names.map((name) => [name, made()]));
+  const dial = (target: string) =>
+    new Proxy(providers.get(target)!, {
+      get: (service, name: keyof TaskService) => (...args: unknown[]) => {
+        calls.push(`${name} ${target}`);
+        const fault = faults.get(target);
+        if (fault !== undefined) return Promise.reject(fault);
+        return (service[name] as (...args: unknown[]) => unknown)(...args);
+      },
+    });
+  const requester = createTaskRequester({
+    self: ALICE,
+    local: made(),
+    dial,
+    store: openMemoryStore().requests,
+    ledger: freeLedger,
+    clock: new FakeClock(),
+    log: silentLog,
+    chooser: {
+      choose: (need) => {
+        needs.push(need);
+        return Promise.resolve(names.map((target) => ({ target })));
+      },
+    },
+  });
+  t.after(() => requester.close());
+  return { requester, faults, calls, needs };
+}
+
+const ctx = (): CallContext => caller(BOB);
+
+test("any() runs a task at the best provider, with what the task asks for as the need", async (t) => {
+  const { requester, calls, needs } = swarm(t);
+  const any = requester.any({ region: "eu" });
+  const result = await any.run(spec({ id: "t1", limits: { timeoutMs: 500 } }), ctx());
+  assert.equal(result.id, "t1");
+  assert.deepEqual(calls, ["run a:1"]);
+  const { plugin, function: fn, input } = spec();
+  assert.deepEqual(needs, [{
+    region: "eu",
+    plugin,
+    function: fn,
+    limits: { timeoutMs: 500 },
+    inputBytes: input.length,
+  }]);
+});
+
+test("any() tries the next provider when one surely has not begun, three at most", async (t) => {
+  for (const method of ["run", "submit"] as const) {
+    const { requester, faults, calls } = swarm(t);
+    faults.set("a:1", UNREACHED);
+    faults.set("b:1", new NodeError("overloaded", "The queue is full"));
+    await requester.any({})[method](spec({ id: "t1" }), ctx());
+    assert.deepEqual(calls, [`${method} a:1`, `${method} b:1`, `${method} c:1`]);
+    const found = await ended(requester.at(""), method === "run" ? "none" : "t1", ctx()).catch(() => undefined);
+    assert.equal(found?.target, method === "run" ? undefined : "c:1");
+    faults.set("c:1", UNREACHED);
+    await assert.rejects(requester.any({})[method](spec({ id: "t2" }), ctx()), { code: "target_unreachable" });
+    assert.equal(calls.filter((call) => call.endsWith("d:1")).length, 0);
+  }
+});
+
+test("any() does not try another provider when one may have begun, or the task itself failed", async (t) => {
+  const faults = [
+    new NodeError("target_unreachable", "The connection was lost", { data: { requestSent: true } }),
+    new NodeError("target_misbehaved", "It lied"),
+    new NodeError("plugin_failed", "No"),
+    new NodeError("deadline_exceeded", "Late"),
+  ];
+  for (const fault of faults) {
+    const { requester, calls, faults } = swarm(t);
+    faults.set("a:1", fault);
+    await assert.rejects(requester.any({}).run(spec({ id: "t1" }), ctx()), { code: fault.code });
+    assert.deepEqual(calls, ["run a:1"]);
+  }
+});
+
+test("any() sends the same id to the same provider again, whoever is best by then", async (t) => {
+  const names = ["a:1", "b:1"];
+  const { requester, calls } = swarm(t, names);
+  const any = requester.any({});
+  await any.run(spec({ id: "t1" }), ctx());
+  await any.submit(spec({ id: "t2" }), ctx());
+  names.reverse();
+  assert.equal((await any.run(spec({ id: "t1" }), ctx())).replayed, true);
+  await any.submit(spec({ id: "t2" }), ctx());
+  await any.run(spec({ id: "t3" }), ctx());
+  const begun = calls.filter((call) => /^(?:run|submit) /.test(call));
+  assert.ok(begun.slice(0, -1).every((call) => call.endsWith(" a:1")), calls.join());
+  assert.equal(calls.at(-1), "run b:1");
+});
+
+test("any() streams to the best provider, and fails at the first read when none fits", async (t) => {
+  const { requester, calls } = swarm(t);
+  async function* input() {
+    yield spec().input;
+  }
+  const events = await readAll(
+    requester.any({}).runStream(spec({ input: "" }), input(), ctx()),
+  );
+  assert.ok(events.length > 0);
+  assert.deepEqual(calls, ["runStream a:1"]);
+});
