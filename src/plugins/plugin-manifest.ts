@@ -16,6 +16,8 @@ export interface PluginManifest {
   readonly functions: readonly PluginFunction[];
   /** What it asks of the node beyond its input; see `permissions.ts`. */
   readonly needs: readonly Permission[];
+  /** Whether every call gets an instance of its own, so that it costs the same each time and finds nothing of calls before. */
+  readonly fresh: boolean;
 }
 
 const MANIFEST_BYTES = 1 << 16; // 64 KiB
@@ -94,6 +96,7 @@ function impliedManifest(fallbackName: string, functions: readonly string[]): Pl
     description: "",
     functions: names.map((n) => ({ ...NO_FUNCTION, name: n })),
     needs: [],
+    fresh: false,
   };
 }
 
@@ -143,7 +146,13 @@ function checkManifest(value: unknown): PluginManifest {
       }; there are kv, clock, files.read, files.write, http:host`,
     );
   }
-  return { name, version, description, functions, needs: needs as Permission[] };
+  const fresh = manifest["fresh"] ?? false;
+  if (typeof fresh !== "boolean") {
+    throw invalidModule(
+      `The plugin's manifest has ${JSON.stringify(fresh)?.slice(0, 80)} as fresh; it must be true or false`,
+    );
+  }
+  return { name, version, description, functions, needs: needs as Permission[], fresh };
 }
 
 function object(value: unknown, path: string): Record<string, unknown> {

@@ -37,7 +37,7 @@ export class WasmPlugin {
     this.#maxInputBytes = maxInputBytes;
     const { module, memory, manifest } = prepared;
     const functions = manifest.functions.map(({ name }) => name);
-    this.#module = { id: ++lastModuleId, module, functions, ...memory && { memory } };
+    this.#module = { id: ++lastModuleId, module, functions, fresh: manifest.fresh, ...memory && { memory } };
     this.#indices = new Map(functions.map((name, i) => [name, i]));
   }
 

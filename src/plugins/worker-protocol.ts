@@ -10,6 +10,8 @@ export interface WorkerModule {
   /** Bounds of the linear memory in pages; absent for a module without one. */
   readonly memory?: { readonly min: number; readonly max: number };
   readonly functions: readonly string[];
+  /** Whether every call gets an instance of its own. */
+  readonly fresh: boolean;
 }
 
 /** What a worker thread is started with. */

@@ -128,6 +128,7 @@ async function run(first: Runnable): Promise<void> {
       for (;;) {
         complete(current, instance!, startedAt);
         if (performance.now() - guardedAt >= GUARD_WINDOW_MS) return;
+        if (current.module.fresh) return;
         const next = oldestRunnable();
         const { call } = next ?? {};
         if (next === undefined || call?.moduleId !== moduleId || call.memoryPages !== memoryPages) return;
@@ -137,7 +138,8 @@ async function run(first: Runnable): Promise<void> {
         begin(current);
       }
     });
-    cache.put(current.call, instance);
+    if (current.module.fresh) instance.close();
+    else cache.put(current.call, instance);
   } catch (error) {
     const { instructions } = current.call;
     fail(current, explainFailure(error, { instance, refusal: sink.refusal, timeoutMs, instructions }));

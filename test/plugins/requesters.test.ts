@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { ANONYMOUS, type RequesterId } from "../../src/core/mod.ts";
+import { packPlugin } from "../../src/plugins/pack-plugin.ts";
 import { RequesterNumbers } from "../../src/plugins/requester-numbers.ts";
 import { pluginCall } from "../contract-suites/plugin-host.ts";
 import { test } from "../testing.ts";
@@ -44,9 +45,10 @@ const KEEPER = `(module
 
 const requester = (digit: string): RequesterId => `0x${digit.repeat(40)}`;
 
-async function openKeeper(t: Parameters<typeof openHost>[0]) {
+async function openKeeper(t: Parameters<typeof openHost>[0], { fresh = false } = {}) {
   const folder = await scratchFolder(t);
-  await writeFile(join(folder, "keeper.wasm"), await wat(KEEPER));
+  const manifest = { name: "keeper", version: "1.0.0", functions: [{ name: "keep" }], fresh };
+  await writeFile(join(folder, "keeper.wasm"), packPlugin(await wat(KEEPER), Buffer.from(JSON.stringify(manifest))));
   const host = await openHost(t, { folder, workers: 1 });
   return async (by: RequesterId, secret: string): Promise<string> => {
     const { output } = await host.execute(pluginCall("keep", secret, { plugin: "keeper", requester: by }));
@@ -64,6 +66,15 @@ test("a plugin cannot give one requester what another gave it", async (t) => {
   assert.match(await keep(alice, "secret-4"), /^(?:secret-1){2,3}$/);
   assert.match(await keep(bob, "secret-5"), /^(?:secret-2){2,3}$/);
   assert.match(await keep(ANONYMOUS, "secret-6"), /^(?:secret-3){2,3}$/);
+});
+
+test("a plugin that wants fresh instances keeps nothing, not even for who called it before", async (t) => {
+  const keep = await openKeeper(t, { fresh: true });
+  for (let i = 0; i < 5; i++) assert.equal(await keep(requester("a"), `secret-${i}`), "");
+  const kept = await Promise.all(
+    Array.from({ length: 20 }, (_, i) => keep(requester("a"), `secret${i % 10}${i % 10}`)),
+  );
+  assert.deepEqual([...new Set(kept)], [""]);
 });
 
 test("calls of many requesters that run mixed and at once meet nothing of each other", async (t) => {
