@@ -13,7 +13,7 @@ import { makeDataDir } from "./node/data-dir.ts";
 import { makeAlerts } from "./node/alert-part.ts";
 import { makeBackups } from "./node/backup-part.ts";
 import { openDiscoveryPart } from "./node/discovery-part.ts";
-import { makeFilePart } from "./node/file-part.ts";
+import { makeFilePart, openSpool } from "./node/file-part.ts";
 import { makeRpc } from "./node/rpc-part.ts";
 import { makeRateLimits } from "./node/rate-limits.ts";
 import { readTlsFiles } from "./node/tls-files.ts";
@@ -177,6 +177,8 @@ async function assemble({ config, sources, log, closers, closeAll }: Assembly): 
   });
   closers.push(() => files.close());
   reachable.files = pluginFiles(files, key.nodeId);
+  const spool = await openSpool(config);
+  closers.push(() => spool.close());
 
   const node: NodeDescriber = {
     describe: () => ({
@@ -236,7 +238,7 @@ async function assemble({ config, sources, log, closers, closeAll }: Assembly): 
   const restOptions: RestAppOptions = {
     tasks: requester,
     plugins,
-    files: { service: files, maxFileBytes },
+    files: { service: files, maxFileBytes, spool },
     ...(shards === undefined ? {} : { shards: shards.keeping }),
     node,
     peers,

@@ -8,9 +8,16 @@ export interface DataPaths {
   readonly shards: string;
   /** The folder where plugins are found and installed. */
   readonly plugins: string;
+  /** The folder of uploads that are not complete yet. */
+  readonly incoming: string;
 }
 
 /** The places in a data directory. */
 export function dataPaths(dataDir: string): DataPaths {
-  return { database: join(dataDir, "db"), shards: join(dataDir, "shards"), plugins: join(dataDir, "plugins") };
+  return {
+    database: join(dataDir, "db"),
+    shards: join(dataDir, "shards"),
+    plugins: join(dataDir, "plugins"),
+    incoming: join(dataDir, "incoming"),
+  };
 }

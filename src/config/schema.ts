@@ -447,6 +447,18 @@ const files = z.strictObject({
     max: 2 ** 40,
     description: "The largest file that may be put. Uploads are streamed, so it costs no memory",
   }),
+  incomingBytes: size({
+    default: "16GiB",
+    min: 0,
+    max: 2 ** 44,
+    description: "Room in the data directory for uploads that can go on (POST /v1/uploads), until they are complete",
+  }),
+  incomingTtlMs: duration({
+    default: "1d",
+    min: 60_000,
+    max: 366 * 86_400_000,
+    description: "How long such an upload waits for its next byte before it is forgotten",
+  }),
   leaseMs: duration({
     default: "30d",
     min: 10_000,

@@ -1,13 +1,13 @@
 import { hkdfSync } from "node:crypto";
 import { x25519 } from "@noble/curves/ed25519.js";
-import type { Config } from "../config/mod.ts";
+import { type Config, dataPaths } from "../config/mod.ts";
 import { type Log, type Metrics, type NodeKey, SteadyClock, systemClock } from "../core/mod.ts";
 import type { Discovery } from "../discovery/mod.ts";
 import { createFileRequester, DEFAULT_FILE_SETTINGS, type FileKeyring, type FileRequester } from "../requester/mod.ts";
 import type { StorageLedger } from "../requester/mod.ts";
 import type { Peers } from "../rpc/client/mod.ts";
 import { loadOrCreateMasterKey } from "../storage/master-key-file.ts";
-import type { Store } from "../storage/mod.ts";
+import { FolderSpool, type Store } from "../storage/mod.ts";
 
 export interface FilePartOptions {
   readonly config: Config;
@@ -53,4 +53,12 @@ export async function makeFilePart(
 function keyringOf(masterKey: Uint8Array): FileKeyring {
   const shareSecret = new Uint8Array(hkdfSync("sha256", masterKey, new Uint8Array(0), "velas-sphere/1 share key", 32));
   return { masterKey, shareSecret, sharePublic: x25519.getPublicKey(shareSecret) };
+}
+
+/** Opens the folder of uploads that can go on. */
+export function openSpool(
+  { node: { dataDir }, files: { incomingBytes, incomingTtlMs } }: Config,
+): Promise<FolderSpool> {
+  const folder = dataPaths(dataDir).incoming;
+  return FolderSpool.open({ folder, maxBytes: incomingBytes, ttlMs: incomingTtlMs, clock: systemClock });
 }

@@ -31,6 +31,7 @@ import { addStatsRoutes } from "./stats.ts";
 import { addShardRoutes } from "./shards.ts";
 import { addTaskRoutes } from "./tasks.ts";
 import { addUiRoutes } from "./ui.ts";
+import { addUploadRoutes } from "./uploads.ts";
 
 const METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"] as const;
 
@@ -100,6 +101,8 @@ export function createRestApp(options: RestAppOptions): RestApp {
   if (options.shards !== undefined) addShardRoutes(app, { ...options, shards: options.shards });
   if (options.files !== undefined) {
     addFileRoutes(app, { ...options, files: options.files, serveEvents });
+    const { spool } = options.files;
+    if (spool !== undefined) addUploadRoutes(app, { ...options, files: options.files, serveEvents, spool });
     addLegacyFileRoutes(app, { ...options, files: options.files });
   }
   addStatsRoutes(app, options);

@@ -1,8 +1,11 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 
-const ALLOWED_HEADERS = "Authorization, Content-Type, If-None-Match, If-Range, Last-Event-ID, Range, X-Request-Id";
+const ALLOWED_HEADERS =
+  "Authorization, Content-Type, If-None-Match, If-Range, Last-Event-ID, Range, Upload-Complete, " +
+  "Upload-Length, Upload-Offset, X-Request-Id";
 const EXPOSED_HEADERS =
-  "Accept-Ranges, Content-Disposition, Content-Range, ETag, Location, Repr-Digest, Retry-After, X-Request-Id, " +
+  "Accept-Ranges, Content-Disposition, Content-Range, ETag, Location, Repr-Digest, Retry-After, Upload-Complete, " +
+  "Upload-Length, Upload-Limit, Upload-Offset, X-Request-Id, " +
   "X-Velas-File-Id, X-Velas-File-Version, X-Velas-Task-Id";
 const ALLOWED_METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE";
 const MAX_AGE_SECONDS = "600";

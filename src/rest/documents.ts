@@ -21,6 +21,7 @@ const LINKS = {
   plugins: "/v1/plugins",
   tasks: "/v1/tasks",
   files: "/v1/files",
+  uploads: "/v1/uploads",
   peers: "/v1/peers",
   payments: "/v1/payments",
   config: "/v1/config",

@@ -313,12 +313,12 @@ function versionOf(name: string, version: number | undefined): FileRef {
   return version === undefined ? { name } : { name, version };
 }
 
-function policyOf(text: string): { dataShards: number; parityShards: number } {
+export function policyOf(text: string): { dataShards: number; parityShards: number } {
   const [dataShards, parityShards] = text.split("+").map(Number) as [number, number];
   return { dataShards, parityShards };
 }
 
-function tooLarge(maxFileBytes: number): NodeError {
+export function tooLarge(maxFileBytes: number): NodeError {
   return new NodeError(
     "input_too_large",
     `The file is larger than ${maxFileBytes} bytes, the most that this node takes; raise files.maxFileBytes`,

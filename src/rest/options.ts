@@ -13,6 +13,7 @@ import type {
   ShardKey,
   ShardRecord,
   TaskRouter,
+  UploadSpool,
 } from "../core/mod.ts";
 import type { MetricsRegistry } from "./metrics.ts";
 
@@ -79,6 +80,8 @@ export interface FileFace {
   readonly service: FileService;
   /** The largest file that may be put, in bytes; `RestLimits.maxBodyBytes` is not for uploads. */
   readonly maxFileBytes: number;
+  /** Holds uploads that can go on; without it there are no routes for them. */
+  readonly spool?: UploadSpool;
 }
 
 /** What a provider's operator may see of the shards that the node keeps. */

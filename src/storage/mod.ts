@@ -18,3 +18,4 @@ export type { TaskTable, TaskTotals } from "./task-table.ts";
 export type { CheckOptions, ShardCheck, ShardProblem } from "./check-shards.ts";
 export * from "./open-shard-store.ts";
 export { LevelShardStore, type ShardStoreSettings, type ShardStoreStats } from "./shard-store.ts";
+export { FolderSpool, type UploadSpoolOptions } from "./upload-spool.ts";

@@ -1,8 +1,8 @@
 import { signal } from "@preact/signals";
-import { ApiError, getJson, query, UNREACHABLE } from "./api.ts";
+import { ApiError, call, query, UNREACHABLE } from "./api.ts";
 import type { Problem } from "./api.ts";
-import type { FilePage, FileRecord } from "./api-types.ts";
-import { forget, remember, wasInterrupted } from "./upload-memory.ts";
+import { lookForInterrupted, sourceOf } from "./interrupted.ts";
+import type { HeldUpload } from "./interrupted.ts";
 
 /** A file on its way to the node. */
 export interface Upload {
@@ -12,8 +12,10 @@ export interface Upload {
   readonly state: "waiting" | "sending" | "storing" | "done" | "failed" | "stopped";
   /** Bytes that the node has taken. */
   readonly sent: number;
-  /** Whether it goes on with what an earlier attempt brought. */
-  readonly resumes: boolean;
+  /** Bytes that an earlier attempt brought. */
+  readonly resumedAt: number;
+  /** The node's id of it, once it has one. */
+  readonly id?: string;
   readonly error?: unknown;
 }
 
@@ -36,16 +38,12 @@ addEventListener("beforeunload", (event) => {
 
 /** Puts files below a prefix, two at a time. */
 export function upload(files: readonly File[], prefix: string): void {
-  const added = files.map((file): Upload => ({
-    key: ++lastKey,
-    file,
-    // A dropped folder's files know their path.
-    name: prefix + (file.webkitRelativePath || file.name),
-    state: "waiting",
-    sent: 0,
-    resumes: false,
-  }));
-  uploads.value = [...uploads.value, ...added];
+  // A dropped folder's files know their path.
+  for (const file of files) uploadAs(file, prefix + (file.webkitRelativePath || file.name));
+}
+
+export function uploadAs(file: File, name: string): void {
+  uploads.value = [...uploads.value, { key: ++lastKey, file, name, state: "waiting", sent: 0, resumedAt: 0 }];
   startNext();
 }
 
@@ -57,7 +55,7 @@ export function stopUpload({ key }: Upload): void {
 
 /** Tries again; what the node has already is not lost. */
 export function retryUpload({ key }: Upload): void {
-  change(key, { state: "waiting", sent: 0 });
+  change(key, { state: "waiting" });
   startNext();
 }
 
@@ -81,60 +79,85 @@ function startNext(): void {
 }
 
 async function run(one: Upload): Promise<void> {
-  for (let attempt = 1;; attempt++) {
+  for (let attempt = 1;;) {
+    const before = sentOf(one);
     try {
-      const resume = await interruptedId(one);
+      const held = await begin(one);
       if (isStopped(one)) return;
-      change(one.key, { state: "sending", sent: 0, resumes: resume !== "" });
-      remember(one);
-      await send(one, resume);
-      forget(one);
+      change(one.key, { state: "sending", id: held.id, sent: held.offset, resumedAt: held.offset });
+      await send(one, held);
       change(one.key, { state: "done", sent: one.file.size });
       uploaded.value++;
       return;
     } catch (error) {
       if (isStopped(one)) return;
       const again = error instanceof ApiError && (error.problem.code === UNREACHABLE || error.problem.retryable);
-      if (!again || attempt === MAX_ATTEMPTS) {
+      // As long as it gets on it may break off as often as it likes.
+      attempt = sentOf(one) > before ? 1 : attempt + 1;
+      if (!again || attempt > MAX_ATTEMPTS) {
         change(one.key, { state: "failed", error });
         return;
       }
       await new Promise((resolve) => setTimeout(resolve, FIRST_WAIT_MS * 2 ** (attempt - 1)));
+    } finally {
+      void lookForInterrupted().catch(() => {});
     }
   }
 }
 
-function isStopped({ key }: Upload): boolean {
-  return uploads.peek().find((one) => one.key === key)?.state === "stopped";
+function current({ key }: Upload): Upload | undefined {
+  return uploads.peek().find((one) => one.key === key);
 }
 
-/** The version that an interrupted attempt at the same file left, if any. */
-async function interruptedId(one: Upload): Promise<string> {
-  if (!wasInterrupted(one)) return "";
-  const parameters = { prefix: one.name, allVersions: true, pageSize: 50 };
-  const { files } = await getJson<FilePage>(`v1/files${query(parameters)}`);
-  return files.find(({ name, state }) => name === one.name && state === "uploading")?.id ?? "";
+function sentOf(one: Upload): number {
+  return current(one)?.sent ?? 0;
 }
 
-/** One attempt, by XMLHttpRequest: fetch does not tell how much has been sent. */
-function send(one: Upload, resume: string): Promise<FileRecord> {
-  const { key, file, name } = one;
+function isStopped(one: Upload): boolean {
+  return current(one)?.state === "stopped";
+}
+
+/** The upload at the node: that of this tab, one of the very same file that was interrupted, or a new one. */
+async function begin(one: Upload): Promise<Pick<HeldUpload, "id" | "offset">> {
+  const { file, name } = one;
+  const source = sourceOf(file);
+  const id = current(one)?.id ??
+    (await lookForInterrupted()).find((held) => held.name === name && held.source === source)?.id;
+  if (id !== undefined) {
+    try {
+      const { headers } = await call("HEAD", `v1/uploads/${id}`);
+      return { id, offset: Number(headers.get("Upload-Offset")) };
+    } catch (error) {
+      // The node forgets what waited too long.
+      if (!(error instanceof ApiError) || error.problem.status !== 404) throw error;
+    }
+  }
+  const response = await call("POST", `v1/uploads${query({ name, source, allowFewer: true })}`, {
+    headers: { "Upload-Length": String(file.size), ...(file.type === "" ? {} : { "Content-Type": file.type }) },
+  });
+  return await response.json() as HeldUpload;
+}
+
+/** Sends the rest, by XMLHttpRequest: fetch does not tell how much has been sent. */
+function send({ key, file }: Upload, { id, offset }: Pick<HeldUpload, "id" | "offset">): Promise<void> {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
     requests.set(key, request);
-    request.open("POST", `v1/files${query({ name, resume, allowFewer: true })}`);
+    request.open("PATCH", `v1/uploads/${id}`);
     request.responseType = "json";
-    if (file.type !== "") request.setRequestHeader("Content-Type", file.type);
-    request.upload.onprogress = ({ loaded }) => change(key, { sent: loaded });
+    request.setRequestHeader("Content-Type", "application/partial-upload");
+    request.setRequestHeader("Upload-Offset", String(offset));
+    request.setRequestHeader("Upload-Complete", "?1");
+    request.upload.onprogress = ({ loaded }) => change(key, { sent: offset + loaded });
     request.upload.onload = () => change(key, { state: "storing", sent: file.size });
     request.onload = () => {
-      if (request.status < 300) resolve(request.response as FileRecord);
+      if (request.status < 300) resolve();
       else reject(new ApiError(request.response as Problem ?? broken(`The node answered with ${request.status}.`)));
     };
     request.onerror = () => reject(new ApiError(broken("The connection broke. What has come is kept.")));
     request.onabort = () => reject(new ApiError(broken("Stopped.")));
     request.onloadend = () => requests.delete(key);
-    request.send(file);
+    request.send(offset === 0 ? file : file.slice(offset));
   });
 }
 
