@@ -1,6 +1,7 @@
 import { type Config, dataPaths, effectiveSettings, type ValueSource } from "./config/mod.ts";
 import {
   type Log,
+  macKeysOf,
   type NodeDescriber,
   type NodeId,
   OutboundRules,
@@ -180,6 +181,7 @@ async function assemble({ config, sources, log, closers, closeAll }: Assembly): 
   const spool = await openSpool(config);
   closers.push(() => spool.close());
 
+  const macKeys = macKeysOf(key);
   const node: NodeDescriber = {
     describe: () => ({
       nodeId: key.nodeId,
@@ -189,6 +191,7 @@ async function assemble({ config, sources, log, closers, closeAll }: Assembly): 
       issuedAt: clock.now(),
       limits: limits.max,
       ...(config.node.region !== "" && { region: config.node.region }),
+      macKey: macKeys.publicKey,
     }),
     sign: (message) => key.sign(message),
   };
@@ -222,7 +225,7 @@ async function assemble({ config, sources, log, closers, closeAll }: Assembly): 
     limiter: rates.rpc,
     // Sessions name chain 0 until nodes settle on one. Nobody spends another's money by saying another's name.
     ...(payments === undefined ? {} : { payments: payments.earnings, believesClaims: false }),
-    authenticator: new Authenticator({ self: key.nodeId, chainId: 0, clock }),
+    authenticator: new Authenticator({ self: key.nodeId, chainId: 0, clock, macKeys }),
     files: {
       files,
       maxFileBytes,

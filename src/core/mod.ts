@@ -25,6 +25,7 @@ export * from "./plugin.ts";
 export * from "./price.ts";
 export * from "./rate-limiter.ts";
 export * from "./runtime.ts";
+export * from "./request-mac.ts";
 export * from "./session.ts";
 export * from "./shard-receipt.ts";
 export * from "./shard.ts";

@@ -21,6 +21,8 @@ export interface NodeInfo {
   readonly limits: NodeLimits;
   /** Where it is, in the operator's words; absent when nothing is said. */
   readonly region?: string;
+  /** Its X25519 key for MACs of requests; absent from a node that takes signatures only. */
+  readonly macKey?: Uint8Array;
 }
 
 /** This node, as the faces show it. */

@@ -1,16 +1,18 @@
 import { Buffer } from "node:buffer";
 import {
-  createHash,
   createPublicKey,
   generateKeyPairSync,
+  hash,
   type KeyObject,
-  randomBytes,
+  randomFillSync,
   sign,
+  timingSafeEqual,
   verify,
 } from "node:crypto";
 import { NodeError } from "./errors.ts";
 import { type NodeKey, parseNodeId, recoverDigestSigner, SIGNATURE_BYTES } from "./identity.ts";
 import type { NodeId } from "./ids.ts";
+import { MAC_BYTES, type RequestMac } from "./request-mac.ts";
 import { toHex, typedDigest, type TypedStruct } from "./typed-data.ts";
 
 /*
@@ -33,6 +35,7 @@ const DIGEST_BYTES = 32;
 const SIGNATURE_AT = DIGEST_AT + DIGEST_BYTES;
 const ED25519_SIGNATURE_BYTES = 64;
 const PROOF_BYTES = SIGNATURE_AT + ED25519_SIGNATURE_BYTES;
+const MAC_PROOF_BYTES = SIGNATURE_AT + MAC_BYTES;
 
 /** What an Ed25519 public key in SubjectPublicKeyInfo begins with (RFC 8410 §4). */
 const SPKI_PREFIX = Buffer.from("302a300506032b6570032100", "hex");
@@ -63,14 +66,21 @@ export interface SessionTerms {
 export interface SessionKey extends SessionTerms {
   /** Says whose the key is; it goes with each request. */
   readonly certificate: Uint8Array;
+  /** SHA-256 of the certificate. */
+  readonly certificateHash: Uint8Array;
   readonly privateKey: KeyObject;
+  /** With a provider that has a key for it: what requests bear instead of signatures. */
+  readonly mac?: RequestMac;
 }
 
 /** A session as its provider has it. */
 export interface Session extends SessionTerms {
   readonly requester: NodeId;
   readonly certificate: Uint8Array;
+  readonly certificateHash: Uint8Array;
   readonly publicKey: KeyObject;
+  /** Needed for requests that bear one. */
+  readonly mac?: RequestMac;
 }
 
 /** Draws a session key and has the node key vouch for it. */
@@ -84,7 +94,7 @@ export function openSession(key: NodeKey, terms: SessionTerms): SessionKey {
   body.writeBigUInt64BE(BigInt(terms.chainId), CHAIN_AT);
   body.writeBigUInt64BE(BigInt(Math.floor(terms.expiresAt / 1000)), EXPIRY_AT);
   const certificate = Buffer.concat([body, key.signDigest(digestOf(body))]);
-  return { ...termsOf(body), certificate, privateKey };
+  return { ...termsOf(body), certificate, certificateHash: sha256(certificate), privateKey };
 }
 
 /** Reads a certificate and finds who vouches for it, which takes about a millisecond. Throws `unauthenticated`. */
@@ -103,6 +113,7 @@ export function readCertificate(certificate: Uint8Array): Session {
       ...termsOf(body),
       requester: recoverDigestSigner(digestOf(body), certificate.subarray(BODY_BYTES)),
       certificate,
+      certificateHash: sha256(certificate),
       publicKey: createPublicKey({ key: Buffer.concat([SPKI_PREFIX, raw]), format: "der", type: "spki" }),
     };
   } catch (cause) {
@@ -119,13 +130,17 @@ export interface RequestHead {
   readonly digest: Uint8Array;
 }
 
-/** Signs a request. The proof is: creation time in milliseconds (8 bytes) ‖ nonce (16) ‖ digest (32) ‖ Ed25519 signature (64). */
+/**
+ * Signs a request. The proof is: creation time in milliseconds (8 bytes) ‖ nonce (16) ‖ digest (32) ‖ Ed25519 signature (64), or the MAC (32)
+ * when the session has one.
+ */
 export function signRequest(session: SessionKey, head: RequestHead, nowMs: number): Uint8Array {
   const start = Buffer.alloc(SIGNATURE_AT);
   start.writeBigUInt64BE(BigInt(nowMs));
-  randomBytes(NONCE_BYTES).copy(start, 8);
+  drawNonce().copy(start, 8);
   start.set(head.digest, DIGEST_AT);
-  return Buffer.concat([start, sign(null, signedText(session, head, start), session.privateKey)]);
+  const text = signedText(session, head, start);
+  return Buffer.concat([start, session.mac?.of(text) ?? sign(null, text, session.privateKey)]);
 }
 
 /** What is known of a request whose signature is right; whether it is fresh is for the reader to judge. */
@@ -144,12 +159,18 @@ export function checkRequest(
   proof: Uint8Array,
   { method, path }: Omit<RequestHead, "digest">,
 ): RequestProof {
-  if (proof.length !== PROOF_BYTES) throw notSigned(`its signature has ${proof.length} bytes, not ${PROOF_BYTES}`);
+  if (proof.length !== PROOF_BYTES && !isMacProof(proof)) {
+    throw notSigned(`its signature has ${proof.length} bytes, not ${PROOF_BYTES} or, with a MAC, ${MAC_PROOF_BYTES}`);
+  }
   const bytes = Buffer.from(proof);
   const start = bytes.subarray(0, SIGNATURE_AT);
   const digest = start.subarray(DIGEST_AT);
   const text = signedText(session, { method, path, digest }, start);
-  if (!verify(null, text, session.publicKey, bytes.subarray(SIGNATURE_AT))) {
+  const signature = bytes.subarray(SIGNATURE_AT);
+  const isRight = isMacProof(proof)
+    ? session.mac !== undefined && timingSafeEqual(session.mac.of(text), signature)
+    : verify(null, text, session.publicKey, signature);
+  if (!isRight) {
     throw notSigned("its signature is of another request, or not made with the session's key");
   }
   return {
@@ -159,18 +180,39 @@ export function checkRequest(
   };
 }
 
+/** Whether a proof bears a MAC, which a session with one is needed for. */
+export function isMacProof(proof: Uint8Array): boolean {
+  return proof.length === MAC_PROOF_BYTES;
+}
+
 /** The error of a request that is not from whom it says. */
 export function notSigned(why: string, cause?: unknown): NodeError {
   return new NodeError("unauthenticated", `The request is not accepted: ${why}`, { cause });
 }
 
 function signedText(
-  { certificate, provider }: { readonly certificate: Uint8Array; readonly provider: NodeId },
+  { certificateHash, provider }: { readonly certificateHash: Uint8Array; readonly provider: NodeId },
   { method, path }: RequestHead,
   start: Uint8Array,
 ): Uint8Array {
   const lines = Buffer.from(`${method}\n${path}\n${provider.toLowerCase()}\n`);
-  return Buffer.concat([REQUEST_CONTEXT, lines, start, createHash("sha256").update(certificate).digest()]);
+  return Buffer.concat([REQUEST_CONTEXT, lines, start, certificateHash]);
+}
+
+/** Random bytes are drawn many at a time, since each draw costs the same. */
+const randomness = Buffer.alloc(256 * NONCE_BYTES);
+let nonceAt = randomness.length;
+
+function drawNonce(): Buffer {
+  if (nonceAt >= randomness.length) {
+    randomFillSync(randomness);
+    nonceAt = 0;
+  }
+  return randomness.subarray(nonceAt, nonceAt += NONCE_BYTES);
+}
+
+function sha256(bytes: Uint8Array): Uint8Array {
+  return hash("sha256", bytes, "buffer");
 }
 
 function termsOf(body: Buffer): SessionTerms {

@@ -1,41 +1,73 @@
 import type { PaymentChange, PaymentKind, PaymentStore } from "../core/mod.ts";
 
+type Entries = Map<
+  string,
+  { readonly kind: PaymentKind; readonly key: string; readonly text: () => string | undefined }
+>;
+
+/** How long an entry that may wait does, in milliseconds. */
+const LATE_MS = 50;
+
 /**
- * Writes entries of the books that change often: each entry that was touched is written once a tick, in its newest form. Whoever
- * waits for {@link saved} waits for all that was touched before.
+ * Writes entries of the books that change often, each in its newest form. One write is under way at a time, and takes all that was touched
+ * before it began, so that many changes share one. Entries that the other side's books can tell again after a crash may be written late.
  */
 export class Books {
   readonly #store: PaymentStore;
-  readonly #touched = new Map<string, { kind: PaymentKind; key: string; text: () => string | undefined }>();
-  #saving: Promise<void> | undefined;
+  readonly #touched: Entries = new Map();
+  readonly #late: Entries = new Map();
+  #next: Promise<void> | undefined;
+  #writing: Promise<unknown> = Promise.resolve();
+  #timer: NodeJS.Timeout | undefined;
 
   constructor(store: PaymentStore) {
     this.#store = store;
   }
 
-  /** Has an entry written at the end of the tick. */
+  /** Has an entry written next. Resolves when it is with the system, so that it survives the end of the process. */
   touch(kind: PaymentKind, key: string, text: () => string | undefined): Promise<void> {
     this.#touched.set(`${kind}!${key}`, { kind, key, text });
-    this.#saving ??= Promise.resolve().then(() => this.#save(false));
-    return this.#saving;
+    return this.#next ??= this.#writing.then(() => {
+      this.#next = undefined;
+      return this.#save(taken(this.#touched));
+    });
   }
 
-  /** Writes what was touched, and these changes, so that they survive a power cut. */
+  /** Has an entry written within moments, together with all others that were noted till then. */
+  note(kind: PaymentKind, key: string, text: () => string | undefined): void {
+    this.#late.set(`${kind}!${key}`, { kind, key, text });
+    this.#timer ??= setTimeout(() => {
+      this.#timer = undefined;
+      // A failure is told to whoever waits for the next write.
+      this.#save(taken(this.#late)).catch(() => {});
+    }, LATE_MS).unref();
+  }
+
+  /** Writes everything, and these changes, so that they survive a power cut. */
   async commit(changes: readonly PaymentChange[]): Promise<void> {
-    await this.#store.write([...this.#take(), ...changes], { durable: true });
+    const all = [...taken(this.#touched), ...taken(this.#late), ...changes];
+    if (all.length > 0) await this.#store.write(all, { durable: true });
   }
 
-  async #save(durable: boolean): Promise<void> {
-    this.#saving = undefined;
-    const changes = this.#take();
-    if (changes.length > 0) await this.#store.write(changes, { durable });
+  /** Writes what waits. */
+  async close(): Promise<void> {
+    clearTimeout(this.#timer);
+    await this.#writing;
+    await this.commit([]);
   }
 
-  #take(): PaymentChange[] {
-    const changes = [...this.#touched.values()].map(({ kind, key, text }) => ({ kind, key, text: text() }));
-    this.#touched.clear();
-    return changes;
+  #save(changes: PaymentChange[]): Promise<void> {
+    if (changes.length === 0) return Promise.resolve();
+    const writing = this.#store.write(changes, { durable: false });
+    this.#writing = writing.catch(() => {});
+    return writing;
   }
+}
+
+function taken(entries: Entries): PaymentChange[] {
+  const changes = [...entries.values()].map(({ kind, key, text }) => ({ kind, key, text: text() }));
+  entries.clear();
+  return changes;
 }
 
 /** A value as JSON in which bigints are texts of digits with an `n` behind them, and bytes hex behind `bytes:`. */

@@ -256,7 +256,7 @@ export class Earnings implements PaymentDesk {
       settle: (usage) => {
         const amount = account.settle(max, price(usage), clock.now());
         const { channelId, chain } = account.state;
-        void this.#totals.add("earned", { peer: chain.payer, amount, items: 1 });
+        this.#totals.add("earned", { peer: chain.payer, amount, items: 1 });
         // The answer leaves only when the charge is with the system: it survives the end of the process.
         return this.#books.touch("earning", channelId, () => toText(account.record));
       },

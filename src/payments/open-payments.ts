@@ -147,6 +147,7 @@ export async function openPayments(options: PaymentsOptions): Promise<Payments> 
       transactions.close();
       await spendings.close();
       await Promise.allSettled([claiming]);
+      await books.close();
       chain.close();
     },
   };

@@ -271,8 +271,9 @@ export class Spendings {
       commit: (usage) => {
         this.#budget.release(provider, max);
         const amount = account.commit(max, price(quote, usage));
-        void this.#totals.add("spent", { peer: provider, amount, items: 1 });
-        return this.#books.touch("spending", channelId, () => toText(account.state));
+        this.#totals.add("spent", { peer: provider, amount, items: 1 });
+        // What a crash loses of it the provider's next receipt tells; nothing beyond what was signed can be lost.
+        this.#books.note("spending", channelId, () => toText(account.state));
       },
       release: (error) => {
         this.#budget.release(provider, max);
@@ -408,7 +409,7 @@ export class Spendings {
     const afterRestart = this.#loaded.has(account);
     const moved = account.reconcile(said, { afterRestart, sinceVersion });
     if (!account.isStale) this.#loaded.delete(account);
-    if (moved !== 0n) void this.#totals.add("spent", { peer: provider, amount: moved, items: 0 });
+    if (moved !== 0n) this.#totals.add("spent", { peer: provider, amount: moved, items: 0 });
     if (account.state.state === "disputed") {
       log.warn("A provider charges more than it was asked to do; it is not paid any more", {
         target,

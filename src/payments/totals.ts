@@ -18,11 +18,11 @@ export class Totals {
     for (const [key, text] of await store.entries("total")) this.#totals.set(key, fromText(text));
   }
 
-  /** Counts an amount today, which may be negative when an earlier one is corrected, and has it written. */
+  /** Counts an amount today, which may be negative when an earlier one is corrected, and has it written within moments. */
   add(
     direction: Direction,
     entry: { readonly peer: NodeId; readonly amount: bigint; readonly items: number },
-  ): Promise<void> {
+  ): void {
     const { peer, amount, items } = entry;
     const day = this.today();
     const key = `${day}!${direction}!${peer}`;
@@ -35,7 +35,7 @@ export class Totals {
       amount: wei(sum < 0n ? 0n : sum),
       items: (old?.items ?? 0) + items,
     });
-    return this.#books.touch("total", key, () => toText(this.#totals.get(key)));
+    this.#books.note("total", key, () => toText(this.#totals.get(key)));
   }
 
   /** Today's sum with one peer. */

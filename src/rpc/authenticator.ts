@@ -3,9 +3,12 @@ import type { IncomingHttpHeaders } from "node:http";
 import {
   checkRequest,
   type Clock,
+  isMacProof,
+  type MacKeys,
   MAX_SESSION_MS,
   type NodeId,
   notSigned,
+  providerMac,
   readCertificate,
   type Session,
 } from "../core/mod.ts";
@@ -36,6 +39,8 @@ export interface AuthenticatorOptions {
   readonly self: NodeId;
   /** 0 without a chain. */
   readonly chainId: number;
+  /** The node's keys for MACs; without them only signatures are taken. */
+  readonly macKeys?: MacKeys;
   readonly clock: Clock;
 }
 
@@ -51,6 +56,7 @@ export interface UnreadRequest {
 export class Authenticator {
   readonly #options: AuthenticatorOptions;
   readonly #sessions = new Map<string, Session>();
+  readonly #macs = new WeakMap<Session, Session>();
   readonly #nonces = new NonceMemory({ keepMs: 2 * MAX_SKEW_MS, maxNonces: MAX_NONCES });
 
   constructor(options: AuthenticatorOptions) {
@@ -68,7 +74,8 @@ export class Authenticator {
     const now = this.#options.clock.now();
     if (session.expiresAt <= now) throw notSigned("its session is over: open another");
     if (session.expiresAt > now + MAX_SESSION_MS + MAX_SKEW_MS) throw notSigned("its session lasts longer than a day");
-    const proof = checkRequest(session, Buffer.from(signature, "base64url"), request);
+    const bytes = Buffer.from(signature, "base64url");
+    const proof = checkRequest(isMacProof(bytes) ? this.#withMac(session) : session, bytes, request);
     const ageMs = now - proof.createdAt;
     if (Math.abs(ageMs) > MAX_SKEW_MS) {
       throw notSigned(
@@ -77,6 +84,21 @@ export class Authenticator {
     }
     if (!this.#nonces.add(session.requester + proof.nonce, now)) throw notSigned("it has come before (a replay)");
     return { requester: session.requester, bodyDigest: proof.bodyDigest };
+  }
+
+  /** The session with its MAC, made when it is first needed. */
+  #withMac(session: Session): Session {
+    const { macKeys } = this.#options;
+    if (macKeys === undefined) throw notSigned("it bears a MAC, and this node takes signatures only");
+    const known = this.#macs.get(session);
+    if (known !== undefined) return known;
+    try {
+      const made = { ...session, mac: providerMac(macKeys, session) };
+      this.#macs.set(session, made);
+      return made;
+    } catch (cause) {
+      throw notSigned("no MAC can be made with its session's key", cause);
+    }
   }
 
   #session(encoded: string | undefined): Session {

@@ -393,6 +393,7 @@ export function encodeNodeInfo(info: NodeInfo, nonce: Uint8Array): Uint8Array<Ar
       instructions: BigInt(info.limits.instructions ?? 0),
     },
     region: info.region ?? "",
+    ...(info.macKey !== undefined && { macKey: info.macKey as Uint8Array<ArrayBuffer> }),
   });
   return toBinary(nodePb.NodeInfoSchema, message);
 }
@@ -420,6 +421,7 @@ export function decodeNodeInfo(bytes: Uint8Array): { readonly info: NodeInfo; re
       ...instructionsOf(message.limits),
     },
     ...(message.region !== "" && { region: message.region }),
+    ...(message.macKey.length === 32 && { macKey: message.macKey }),
   };
   return { info, nonce: message.nonce };
 }

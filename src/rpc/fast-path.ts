@@ -1,5 +1,5 @@
 import { Buffer } from "node:buffer";
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import type { IncomingHttpHeaders, OutgoingHttpHeaders, ServerHttp2Stream } from "node:http2";
 import { constants } from "node:http2";
 import { Code } from "@connectrpc/connect";
@@ -160,7 +160,7 @@ class FastCall {
     if (this.#answered) return;
     let response: Promise<Uint8Array>;
     try {
-      if (this.#call.signsBody) this.#call.checkBody(createHash("sha256").update(this.#whole()).digest());
+      if (this.#call.signsBody) this.#call.checkBody(hash("sha256", this.#whole(), "buffer"));
       response = this.#route.handleBytes(this.#message(), this.#call);
     } catch (reason) {
       this.#refuse(reason);

@@ -26,8 +26,8 @@ export interface PaidSwarmOptions {
   readonly prices: Readonly<Record<string, string>>;
   /** Groups of the requester's configuration, beside what every node of the swarm has. */
   readonly requester?: Readonly<Record<string, Record<string, unknown>>>;
-  /** `payments` of the providers. */
-  readonly earning?: Readonly<Record<string, unknown>>;
+  /** Groups of the providers' configuration. */
+  readonly provider?: Readonly<Record<string, Record<string, unknown>>>;
 }
 
 export interface PaidSwarm {
@@ -41,7 +41,7 @@ export interface PaidSwarm {
 
 /** Starts providers with prices, and a requester with money that opens its channels by itself. */
 export async function startPaidSwarm(t: TestScope, options: PaidSwarmOptions): Promise<PaidSwarm> {
-  const { providers: count = 1, prices, requester: { payments: spending, ...groups } = {}, earning } = options;
+  const { providers: count = 1, prices, requester: { payments: spending, ...groups } = {}, provider } = options;
   const chain = await startLocalChain();
   t.after(() => chain.close());
   const folder = scratch(t);
@@ -57,7 +57,7 @@ export async function startPaidSwarm(t: TestScope, options: PaidSwarmOptions): P
   const providerAt = (place: number, args: readonly string[] = []) =>
     startNode(t, {
       dataDir: join(folder, `provider-${place}`),
-      config: { payments: { ...common, ...earning }, prices },
+      config: { ...provider, payments: { ...common, ...provider?.["payments"] }, prices },
       args,
     });
   const providers = await Promise.all(Array.from({ length: count }, (_, place) => providerAt(place)));

@@ -3,10 +3,12 @@ import { createHash } from "node:crypto";
 import { test } from "node:test";
 import {
   type Clock,
+  macKeysOf,
   newSecretKey,
   type NodeError,
   nodeKeyOf,
   openSession,
+  requesterMac,
   type SessionKey,
   signRequest,
   STREAM_DIGEST,
@@ -80,6 +82,25 @@ test("sessions of others, of other chains, that are over or last too long are re
     session({ expiresAt: NOW + 24 * HOUR + MAX_SKEW_MS + 1000 }),
   ];
   for (const one of wrong) assert.throws(() => authenticator.identify(signed(one)), refused);
+});
+
+test("a MAC is taken by the node whose key it is for, as a signature is: fresh, once, for its path; others refuse it", () => {
+  const provider = nodeKeyOf(newSecretKey());
+  const macKeys = macKeysOf(provider);
+  const mine = session({ provider: provider.nodeId });
+  const request = signed({ ...mine, mac: requesterMac(mine, macKeys.publicKey) }, { body: "hello" });
+  const clock = { now: () => NOW };
+  const options = { self: provider.nodeId, chainId: 0, clock };
+  const authenticator = new Authenticator({ ...options, macKeys });
+  assert.throws(() => authenticator.identify({ ...request, path: "/b" }), refused);
+  assert.equal(authenticator.identify(request)?.requester, key.nodeId);
+  assert.throws(() => authenticator.identify(request), refused);
+  assert.equal(authenticator.identify(signed(mine))?.requester, key.nodeId, "signatures of the same session are good");
+  assert.throws(() => new Authenticator(options).identify(request), refused);
+  const other = macKeysOf(nodeKeyOf(newSecretKey()));
+  assert.throws(() => new Authenticator({ ...options, macKeys: other }).identify(request), refused);
+  const late = { ...options, macKeys, clock: { now: () => NOW + MAX_SKEW_MS + 1 } };
+  assert.throws(() => new Authenticator(late).identify(request), refused);
 });
 
 test("a signature without a session, for another path, or that is rubbish is refused", () => {

@@ -147,7 +147,7 @@ export function createPeers(options: PeersOptions): Peers {
     if (found !== undefined) return found;
     const address = parseTarget(target);
     const peer = new Peer(address, createPeerTransport(address, transportOptions), callOptions);
-    const whoIs = async (signal: AbortSignal) => (await queryNode(peer, recover, signal)).nodeId;
+    const whoIs = (signal: AbortSignal) => queryNode(peer, recover, signal);
     const calls = signer && new SignedCalls({ signer, whoIs });
     const tasks = new RemoteTasks(peer, options.signTasks === true ? calls : undefined);
     const entry = { peer, tasks, shards: new RemoteShards(peer, calls) };

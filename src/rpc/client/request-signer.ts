@@ -1,10 +1,13 @@
 import { Buffer } from "node:buffer";
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import {
   type Clock,
+  NodeError,
   type NodeId,
+  type NodeInfo,
   type NodeKey,
   openSession,
+  requesterMac,
   type RequestHead,
   type SessionKey,
   signRequest,
@@ -27,29 +30,55 @@ export interface RequestSignerOptions {
 /** Signs requests with this node's name, under one session for each provider. */
 export class RequestSigner {
   readonly #options: RequestSignerOptions;
-  readonly #sessions = new Map<NodeId, SessionKey & { readonly encoded: string }>();
+  readonly #sessions = new Map<NodeId, Entry>();
 
   constructor(options: RequestSignerOptions) {
     this.#options = options;
   }
 
   /** The metadata that signs a request to a provider whose body are these bytes, or a stream. */
-  sign(provider: NodeId, request: Omit<RequestHead, "digest">, body: Uint8Array | "stream"): Metadata {
+  sign(
+    provider: Pick<NodeInfo, "nodeId" | "macKey">,
+    request: Omit<RequestHead, "digest">,
+    body: Uint8Array | "stream",
+  ): Metadata {
     const now = this.#options.clock.now();
     const session = this.#session(provider, now);
-    const digest = body === "stream" ? STREAM_DIGEST : createHash("sha256").update(body).digest();
+    const digest = body === "stream" ? STREAM_DIGEST : hash("sha256", body, "buffer");
     const proof = signRequest(session, { ...request, digest }, now);
     return { [SESSION_HEADER]: session.encoded, [SIGNATURE_HEADER]: Buffer.from(proof).toString("base64url") };
   }
 
-  #session(provider: NodeId, now: number) {
-    const known = this.#sessions.get(provider);
-    if (known !== undefined && known.expiresAt - now > SESSION_MS / 10) return known;
+  #session({ nodeId, macKey }: Pick<NodeInfo, "nodeId" | "macKey">, now: number): Entry {
+    const known = this.#sessions.get(nodeId);
+    if (known !== undefined && known.expiresAt - now > SESSION_MS / 10 && isSame(known.macKey, macKey)) return known;
     const { key, chainId } = this.#options;
-    const session = openSession(key, { provider, chainId, expiresAt: now + SESSION_MS });
-    const entry = { ...session, encoded: Buffer.from(session.certificate).toString("base64url") };
+    const session = openSession(key, { provider: nodeId, chainId, expiresAt: now + SESSION_MS });
+    const entry: Entry = {
+      ...session,
+      encoded: Buffer.from(session.certificate).toString("base64url"),
+      ...(macKey !== undefined && { macKey, mac: macOf(session, { nodeId, macKey }) }),
+    };
     if (this.#sessions.size >= MAX_SESSIONS) this.#sessions.delete(this.#sessions.keys().next().value!);
-    this.#sessions.set(provider, entry);
+    this.#sessions.set(nodeId, entry);
     return entry;
   }
+}
+
+/** A session, its certificate as it goes on the wire, and the provider's key that its MAC is for. */
+interface Entry extends SessionKey {
+  readonly encoded: string;
+  readonly macKey?: Uint8Array;
+}
+
+function macOf(session: SessionKey, { nodeId, macKey }: { readonly nodeId: NodeId; readonly macKey: Uint8Array }) {
+  try {
+    return requesterMac(session, macKey);
+  } catch (cause) {
+    throw new NodeError("target_misbehaved", `The key for MACs that ${nodeId} gives is none`, { cause });
+  }
+}
+
+function isSame(one: Uint8Array | undefined, other: Uint8Array | undefined): boolean {
+  return one === other || (one !== undefined && other !== undefined && Buffer.compare(one, other) === 0);
 }

@@ -1,11 +1,11 @@
-import { NodeError, type NodeId } from "../../core/mod.ts";
+import type { NodeError, NodeId, NodeInfo } from "../../core/mod.ts";
 import type { RequestSigner } from "./request-signer.ts";
 import type { Metadata } from "./transport.ts";
 
 export interface SignedCallsOptions {
   readonly signer: RequestSigner;
-  /** Asks the peer for its id, proven. */
-  readonly whoIs: (signal: AbortSignal) => Promise<NodeId>;
+  /** Asks the peer who it is, proven. */
+  readonly whoIs: (signal: AbortSignal) => Promise<Pick<NodeInfo, "nodeId" | "macKey">>;
 }
 
 /** One gRPC call as its signature covers it. */
@@ -19,7 +19,7 @@ export interface UnsignedCall {
 /** Signs this node's calls to one peer, which is asked once who it is. */
 export class SignedCalls {
   readonly #options: SignedCallsOptions;
-  #provider: Promise<NodeId> | undefined;
+  #peer: ReturnType<SignedCallsOptions["whoIs"]> | undefined;
 
   constructor(options: SignedCallsOptions) {
     this.#options = options;
@@ -27,23 +27,27 @@ export class SignedCalls {
 
   /** Who the peer is. */
   async provider(signal: AbortSignal): Promise<NodeId> {
-    if (this.#provider === undefined) {
-      const asking = this.#options.whoIs(signal);
-      this.#provider = asking;
-      asking.catch(() => {
-        if (this.#provider === asking) this.#provider = undefined;
-      });
-    }
-    return await this.#provider;
+    return (await this.#who(signal)).nodeId;
   }
 
   /** The metadata that signs a call; to be asked anew for each attempt, since a nonce counts once. */
   async metadata({ path, body, signal }: UnsignedCall): Promise<Metadata> {
-    return this.#options.signer.sign(await this.provider(signal), { method: "POST", path }, body);
+    return this.#options.signer.sign(await this.#who(signal), { method: "POST", path }, body);
+  }
+
+  #who(signal: AbortSignal): ReturnType<SignedCallsOptions["whoIs"]> {
+    if (this.#peer === undefined) {
+      const asking = this.#options.whoIs(signal);
+      this.#peer = asking;
+      asking.catch(() => {
+        if (this.#peer === asking) this.#peer = undefined;
+      });
+    }
+    return this.#peer;
   }
 
   /** Draws the consequence of an error: the peer may have another key since, so it is asked again who it is. */
   note(error: NodeError): void {
-    if (error.code === "unauthenticated") this.#provider = undefined;
+    if (error.code === "unauthenticated") this.#peer = undefined;
   }
 }

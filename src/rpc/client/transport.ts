@@ -1,4 +1,4 @@
-import type { OutgoingHttpHeaders } from "node:http2";
+import { type OutgoingHttpHeaders, sensitiveHeaders } from "node:http2";
 import {
   create,
   type DescMessage,
@@ -14,6 +14,7 @@ import { Code, type Transport, type UnaryResponse } from "@connectrpc/connect";
 import type { Compression } from "@connectrpc/connect/protocol";
 import { createGrpcTransport } from "@connectrpc/connect-node";
 import { NodeError, type TargetAddress } from "../../core/mod.ts";
+import { SIGNATURE_HEADER } from "../authenticator.ts";
 import { connectionFailure, failed, misbehaved } from "./failures.ts";
 import type { SessionPool } from "./session-pool.ts";
 import type { PeerStream } from "./connection.ts";
@@ -65,6 +66,8 @@ export function createPeerTransport(address: TargetAddress, options: PeerTranspo
     "content-type": "application/grpc+proto",
     "te": "trailers",
     "user-agent": userAgent,
+    // Ever another one: it would drive what stays the same out of HPACK's table.
+    ...(sensitiveHeaders === undefined ? {} : { [sensitiveHeaders]: [SIGNATURE_HEADER] }),
     ...(acceptCompression.length > 0 ? { "grpc-accept-encoding": acceptCompression.map((c) => c.name).join(",") } : {}),
   };
 
