@@ -1,8 +1,8 @@
 import { access, constants, readdir, rm, stat, statfs, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
-import { dirname, join } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import process from "node:process";
-import { parseAddress } from "../config/mod.ts";
+import { type ExternalPlugin, parseAddress } from "../config/mod.ts";
 import { closeServer, isDeno, NodeError } from "../core/mod.ts";
 import { checkGrpcHealth } from "./grpc-health.ts";
 import { runtimeName } from "./info-commands.ts";
@@ -138,8 +138,11 @@ export async function checkPluginFolder(folder: string): Promise<Finding> {
 }
 
 /** An external plugin answers. One that has no health service is taken as well when it speaks gRPC at all. */
-export async function checkExternalPlugin({ name, address }: { name: string; address: string }): Promise<Finding> {
+export async function checkExternalPlugin(
+  { name, address, command = [], cwd }: Pick<ExternalPlugin, "name" | "address" | "command" | "cwd">,
+): Promise<Finding> {
   const check = `plugin ${name}`;
+  if (address === undefined) return await checkProgram(check, { program: command[0]!, cwd });
   try {
     await checkGrpcHealth(address, { timeoutMs: PLUGIN_TIMEOUT_MS });
     return { name: check, verdict: "ok", detail: `${address} is serving` };
@@ -153,6 +156,26 @@ export async function checkExternalPlugin({ name, address }: { name: string; add
       cure: "Start the plugin; the node connects by itself",
     };
   }
+}
+
+/** The program of a plugin that the node runs is there. */
+async function checkProgram(
+  name: string,
+  { program, cwd = "." }: { program: string; cwd: string | undefined },
+): Promise<Finding> {
+  const folders = program.includes("/") ? [resolve(cwd)] : (process.env["PATH"] ?? "").split(":");
+  for (const folder of folders) {
+    const path = resolve(folder, program);
+    if (await access(path, constants.X_OK).then(() => true, () => false)) {
+      return { name, verdict: "ok", detail: `the node runs ${path}` };
+    }
+  }
+  return {
+    name,
+    verdict: "warn",
+    detail: `there is no program "${program}" to run`,
+    cure: "Install it, or set plugins.external[].command to where it is",
+  };
 }
 
 /** The folder itself or the nearest one above it that is there. */

@@ -1,4 +1,5 @@
 import { resolve } from "node:path";
+import process from "node:process";
 import { type Command, Option } from "commander";
 import { parseAddress } from "../config/mod.ts";
 import { NodeError, VERSION } from "../core/mod.ts";
@@ -47,6 +48,10 @@ export function addPluginCommand(program: Command, cli: CliContext): void {
     plugin,
     ["velas-sphere plugin", "on 127.0.0.1:8082"],
     ["velas-sphere node --plugins-external demo2=127.0.0.1:8082", "a node that uses it"],
+    [
+      `velas-sphere node --plugins-external '[{"name":"demo2","command":["velas-sphere","plugin"]}]'`,
+      "a node that runs it",
+    ],
   );
   withExamples(
     withServing(plugin.command("media").summary("serve FFmpeg: probe, thumbnail, extract-audio, transcode, hls"))
@@ -84,6 +89,13 @@ function withServing(command: Command): Command {
     );
 }
 
+/** Resolves when the node that runs this plugin is gone: it holds the other end of stdin. */
+function inputClosed(): Promise<void> {
+  return new Promise((resolve) => {
+    process.stdin.once("end", resolve).once("close", resolve).once("error", () => resolve()).resume();
+  });
+}
+
 async function serveMedia(cli: CliContext, flags: MediaFlags): Promise<void> {
   const { node, prefix, tokenFile } = flags;
   if ((node === undefined) !== (prefix === undefined)) {
@@ -110,14 +122,15 @@ async function serveMedia(cli: CliContext, flags: MediaFlags): Promise<void> {
 }
 
 async function serve(cli: CliContext, { listen, grace, json, verbose }: PluginFlags, served: Served): Promise<void> {
-  const address = parseAddress(listen);
-  if (address === undefined) {
-    throw new NodeError("invalid_argument", `--listen must be an address such as 127.0.0.1:8082, not "${listen}"`);
-  }
-  const [{ createLogger }, { createPluginServer }] = await Promise.all([
+  const [{ createLogger }, { createPluginServer, supervision }] = await Promise.all([
     import("./logger.ts"),
     import("../rpc/mod.ts"),
   ]);
+  const supervised = supervision(cli.env);
+  const address = supervised ?? parseAddress(listen);
+  if (address === undefined) {
+    throw new NodeError("invalid_argument", `--listen must be an address such as 127.0.0.1:8082, not "${listen}"`);
+  }
   const log = createLogger({
     level: verbose === true ? "debug" : "info",
     format: json === true ? "json" : "auto",
@@ -127,10 +140,11 @@ async function serve(cli: CliContext, { listen, grace, json, verbose }: PluginFl
     log.error("The plugin stops for a fault that nothing caught", { error });
     log.flush();
   };
-  const server = createPluginServer({ ...served, version: VERSION, log });
+  const server = createPluginServer({ ...served, version: VERSION, log, secret: supervised?.secret });
   const { host, port } = await server.listen(address);
-  log.info("Serving", { plugin: served.name, rpc: host.includes(":") ? `[${host}]:${port}` : `${host}:${port}` });
-  await aborted(cli.interrupted);
+  const rpc = supervised !== undefined ? host : host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
+  log.info("Serving", { plugin: served.name, rpc });
+  await Promise.race([aborted(cli.interrupted), ...supervised === undefined ? [] : [inputClosed()]]);
   log.info("Draining", { graceMs: grace });
   await server.close({ graceMs: grace });
   log.info("Stopped");

@@ -118,6 +118,18 @@ function checkPlugins({ plugins }: Config): string[] {
   const faults = twice === undefined
     ? []
     : [`plugins.external has two plugins named "${twice}": give each its own name`];
+  for (const { name, address, command, cwd, env, startTimeoutMs } of plugins.external) {
+    if ((address === undefined) === (command === undefined)) {
+      faults.push(
+        `plugins.external "${name}" has ${
+          address === undefined ? "neither address nor" : "both address and"
+        } command: set ` +
+          "address to dial a plugin that runs already, or command for one that the node shall run",
+      );
+    } else if (command === undefined && [cwd, env, startTimeoutMs].some((each) => each !== undefined)) {
+      faults.push(`plugins.external "${name}" has cwd, env or startTimeoutMs, which are for a plugin with a command`);
+    }
+  }
   const wrong = plugins.grants.find((grant) => !isGrant(grant));
   if (wrong !== undefined) {
     faults.push(

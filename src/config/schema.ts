@@ -22,7 +22,22 @@ export const externalPluginSchema = z.strictObject({
     description:
       "The name that tasks give: a lower-case letter or digit, then up to 63 more, dots, hyphens, underscores",
   }),
-  address: addressSchema.meta({ description: "Where the plugin listens, host:port" }),
+  address: addressSchema.optional().meta({ description: "Where the plugin listens, host:port; absent with a command" }),
+  command: z.array(z.string().min(1).max(4096)).min(1).max(100).optional().meta({
+    description:
+      "Program and arguments that serve the plugin, for the node to start, watch and stop; absent with an address",
+    examples: [["python3", "plugin.py"]],
+  }),
+  cwd: z.string().min(1).max(4096).optional().meta({
+    description: "The folder that the command runs in; by default the node's",
+  }),
+  env: z.array(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]{0,127}(=[^\0]{0,32768})?$/)).max(100).optional().meta({
+    description:
+      "Environment variables for the command: NAME passes the node's on, NAME=value sets one. Without it the command has PATH, HOME, LANG, LC_ALL, TZ, TMPDIR and USER only",
+  }),
+  startTimeoutMs: z.int().min(100).max(3_600_000).optional().meta({
+    description: "How long the command may take to answer after it was started, in milliseconds; by default 30000",
+  }),
   protocol: z.enum(["auto", "velas", "original"]).default("auto").meta({
     description:
       "velas: velas.sphere.v1.PluginService; original: resources.Plugin of the 2020 node; auto: ask for the first, then the second",

@@ -151,7 +151,7 @@ export function texts(options: Common<readonly string[]> & { expectation: string
 export function externalPlugins<Schema extends z.ZodType>(schema: Schema, options: Common<unknown[]>): Schema {
   return setting(schema, options, {
     kind: "externalPlugins",
-    expectation: `a list of {"name", "address", "protocol"}, or of "name=host:port" in a flag`,
+    expectation: `a list of {"name", "address" or "command", "protocol"}, or of "name=host:port" in a flag`,
   });
 }
 

@@ -60,6 +60,9 @@ export function showValue(setting: Setting, value: unknown): string {
   return value === "" ? '""' : String(value);
 }
 
-function showExternalPlugin(plugin: { name: string; address: string; protocol: string }): string {
+function showExternalPlugin(
+  plugin: { name: string; address?: string; command?: readonly string[]; protocol: string },
+): string {
+  if (plugin.address === undefined) return `${plugin.name}: ${(plugin.command ?? []).join(" ")}`;
   return `${plugin.name}=${plugin.protocol}@${plugin.address}`;
 }

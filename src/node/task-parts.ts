@@ -23,7 +23,7 @@ export function openPlugins(
     outbound: new OutboundRules(config.node.allowNetworks),
     grants: config.plugins.grants,
     kvQuotaBytes: config.plugins.kvQuotaBytes,
-    external: config.plugins.external,
+    external: config.plugins.external.map(({ startTimeoutMs = 30_000, ...plugin }) => ({ ...plugin, startTimeoutMs })),
     files,
     log,
     metrics,

@@ -1,16 +1,24 @@
+import process from "node:process";
 import { type Log, NodeError, type PluginCall, type PluginInfo, type PluginOutcome, toNodeError } from "../core/mod.ts";
 import { callExternal } from "./external-call.ts";
 import { checkExternalManifest, type ExternalManifest, ORIGINAL_MANIFEST } from "./external-manifest.ts";
 import { explainWire, ExternalConnection } from "./external-protocol.ts";
 import { Places } from "./external-places.ts";
+import { PluginProcess, type PluginSocket } from "./plugin-process.ts";
 import type { PluginRuntime } from "./runtime.ts";
 
 /** How a plugin outside the node is reached. Times are in milliseconds. */
 export interface ExternalPluginOptions {
   /** The name that tasks give. */
   readonly name: string;
-  /** `host:port`, `[v6]:port` or `dns:///host:port`. */
-  readonly address: string;
+  /** `host:port`, `[v6]:port` or `dns:///host:port`, where it is dialled; or absent, when the node runs its `command`. */
+  readonly address?: string | undefined;
+  /** Program and arguments, which the node starts, watches and stops; absent with an address. */
+  readonly command?: readonly string[] | undefined;
+  /** The folder that the command runs in; by default the node's. */
+  readonly cwd?: string | undefined;
+  /** What the command's environment has beside the few variables that all have; see {@link PluginCommand}. */
+  readonly env?: readonly string[] | undefined;
   /** `velas`: PluginService; `original`: `resources.Plugin` of the 2020 node; `auto`: asks for the first, then takes the second. */
   readonly protocol: "auto" | "velas" | "original";
   readonly log: Log;
@@ -25,6 +33,12 @@ export interface ExternalPluginOptions {
   readonly maxBackoffMs?: number;
   /** The largest input for the original protocol, whose calls carry it whole. */
   readonly maxInputBytes?: number;
+  /** How long a command may take to answer after it was started. */
+  readonly startTimeoutMs?: number;
+  /** How long a command may take to end when it is asked to. */
+  readonly graceMs?: number;
+  /** A command that served for so long begins with the shortest wait when it ends. */
+  readonly stableMs?: number;
 }
 
 /** A plugin outside the node. */
@@ -40,12 +54,20 @@ const DEFAULTS = {
   backoffMs: 250,
   maxBackoffMs: 15_000,
   maxInputBytes: 64 << 20,
+  startTimeoutMs: 30_000,
+  graceMs: 5_000,
+  stableMs: 60_000,
 } as const;
+
+/** So many questions without an answer, one after another, and a command is started anew. */
+const HUNG_PROBES = 3;
+
+type Options = ExternalPluginOptions & Required<Pick<ExternalPluginOptions, keyof typeof DEFAULTS>>;
 
 /**
  * Connects to an external plugin and keeps watch over it: it is asked what it is and whether it serves, at an interval, and sooner after a
  * call that lost it. Calls fail with `plugin_unavailable` while it does not answer. Throws `invalid_argument` when the address
- * cannot be read.
+ * cannot be read. With a command it also runs the plugin, and ends it when it is closed.
  */
 export function connectExternalPlugin(options: ExternalPluginOptions): ExternalPlugin {
   return new WatchedPlugin({ ...DEFAULTS, ...options });
@@ -55,12 +77,18 @@ export function connectExternalPlugin(options: ExternalPluginOptions): ExternalP
 class Unready extends Error {}
 
 class WatchedPlugin implements ExternalPlugin {
-  readonly #options: Required<ExternalPluginOptions>;
+  readonly #options: Options;
+  /** Of a plugin that the node runs. */
+  readonly #process: PluginProcess | undefined;
+  /** What the problem texts call it. */
+  readonly #where: string;
   readonly #closing = new AbortController();
   readonly #calls = new Set<AbortController>();
   readonly #places = new Places();
   readonly #watch: Promise<void>;
-  #connection: ExternalConnection;
+  #connection: ExternalConnection | undefined;
+  /** The secret of the process that the connection leads to. */
+  #secret = "";
   #protocol: "velas" | "original" = "velas";
   #info: PluginInfo;
   #settled = Promise.withResolvers<void>();
@@ -68,9 +96,22 @@ class WatchedPlugin implements ExternalPlugin {
   #lostDuringCall = false;
   #nextProbeAt = 0;
 
-  constructor(options: Required<ExternalPluginOptions>) {
+  constructor(options: Options) {
     this.#options = options;
-    this.#connection = new ExternalConnection(options.address, options.probeTimeoutMs);
+    const { address, command } = options;
+    if (address !== undefined) this.#connection = new ExternalConnection(address, options.probeTimeoutMs);
+    else if (command === undefined || command.length === 0) {
+      throw new NodeError("invalid_argument", `The plugin ${options.name} has neither an address nor a command`);
+    } else {
+      this.#process = new PluginProcess({
+        ...options,
+        command,
+        environment: process.env,
+        log: options.log.child({ plugin: options.name }),
+        onExit: () => this.#lost("Its process ended"),
+      });
+    }
+    this.#where = address ?? "its socket";
     this.#info = {
       name: options.name,
       version: "0.0.0",
@@ -81,8 +122,8 @@ class WatchedPlugin implements ExternalPlugin {
       isDefault: false,
       enabled: true,
       ready: false,
-      problem: `It has not answered yet at ${options.address}`,
-      address: options.address,
+      problem: `It has not answered yet at ${this.#where}`,
+      ...address !== undefined && { address },
     };
     this.#watch = this.#keepWatch();
   }
@@ -108,7 +149,7 @@ class WatchedPlugin implements ExternalPlugin {
     try {
       if (this.#closing.signal.aborted) throw closed(this.#options.name);
       const { maxInputBytes } = this.#options;
-      const connection = this.#connection;
+      const connection = this.#connection!;
       return await callExternal(call, { connection, protocol: this.#protocol, function: fn, stop, maxInputBytes });
     } catch (reason) {
       const error = toNodeError(reason);
@@ -125,8 +166,8 @@ class WatchedPlugin implements ExternalPlugin {
     this.#closing.abort(error);
     for (const stop of this.#calls) stop.abort(error);
     this.#wake();
-    await this.#watch;
-    this.#connection.close();
+    await Promise.all([this.#watch, this.#process?.close()]);
+    this.#connection?.close();
   }
 
   #unavailable(): NodeError {
@@ -151,14 +192,23 @@ class WatchedPlugin implements ExternalPlugin {
       try {
         await this.#probe();
         failures = 0;
+        this.#process?.serves();
       } catch (reason) {
         if (this.#closing.signal.aborted) break;
         if (this.#isBusy(reason)) waitMs = healthIntervalMs;
         else {
           this.#setProblem(reason instanceof Unready ? reason.message : this.#problemOf(reason));
           waitMs = Math.min(maxBackoffMs, backoffMs * 2 ** failures++) * (0.5 + random() / 2);
-          // A connection on which nothing answers would never be replaced by itself.
-          if (this.#calls.size === 0) this.#reconnect();
+          if (this.#process !== undefined) {
+            waitMs = await this.#mendProcess(this.#process, { failures, waitMs });
+            if (this.#process.isStarting) {
+              await this.#sleep(waitMs);
+              continue; // callers wait for the end of its start
+            }
+          } else if (this.#calls.size === 0) {
+            // A connection on which nothing answers would never be replaced by itself.
+            this.#reconnect(this.#options.address!);
+          }
         }
       }
       this.#settled.resolve();
@@ -167,11 +217,40 @@ class WatchedPlugin implements ExternalPlugin {
     this.#settled.resolve();
   }
 
+  /** Ends a process that does not answer, and says how long to wait before the next question, in milliseconds. */
+  async #mendProcess(plugin: PluginProcess, state: { failures: number; waitMs: number }): Promise<number> {
+    const { startTimeoutMs } = this.#options;
+    if (plugin.isLate) {
+      const problem = `It did not describe itself within ${startTimeoutMs} ms (${this.#info.problem}) and was stopped`;
+      this.#setProblem(problem);
+      await plugin.stop(problem);
+    } else if (!plugin.isStarting && plugin.pid !== undefined && state.failures >= HUNG_PROBES) {
+      await plugin.stop(`It did not answer ${HUNG_PROBES} questions one after another and was stopped`);
+    }
+    return plugin.pid === undefined ? plugin.waitMs : state.waitMs;
+  }
+
+  /** Where the plugin is now; starts it when it is the node's to run and does not. */
+  async #connected(signal: AbortSignal): Promise<ExternalConnection> {
+    if (this.#process === undefined) return this.#connection!;
+    let socket: PluginSocket;
+    try {
+      socket = await this.#process.socket(signal);
+    } catch (reason) {
+      throw new Unready((reason as Error).message);
+    }
+    if (socket.secret !== this.#secret) {
+      this.#secret = socket.secret;
+      this.#reconnect(socket);
+    }
+    return this.#connection!;
+  }
+
   /** Asks the plugin what it is and whether it serves; throws why it cannot take calls. */
   async #probe(): Promise<void> {
-    const { protocol, probeTimeoutMs, address } = this.#options;
+    const { protocol, probeTimeoutMs } = this.#options;
     const signal = this.#closing.signal;
-    const connection = this.#connection;
+    const connection = await this.#connected(signal);
     let manifest: ExternalManifest = ORIGINAL_MANIFEST;
     let spoken: "velas" | "original" = "original";
     if (protocol !== "original") {
@@ -183,7 +262,7 @@ class WatchedPlugin implements ExternalPlugin {
         if (explainWire(reason).kind !== "unserved") throw reason;
         if (protocol === "velas") {
           throw new Unready(
-            `The server at ${address} does not serve velas.sphere.v1.PluginService; if it is a plugin of the original node, set its protocol to "original"`,
+            `The server at ${this.#where} does not serve velas.sphere.v1.PluginService; if it is a plugin of the original node, set its protocol to "original"`,
           );
         }
       }
@@ -202,7 +281,7 @@ class WatchedPlugin implements ExternalPlugin {
       if (explainWire(reason).kind === "unserved") return;
       throw reason;
     }
-    throw new Unready(`The plugin at ${this.#options.address} reports that it is not serving`);
+    throw new Unready(`The plugin at ${this.#where} reports that it is not serving`);
   }
 
   /** A plugin that computes may be too busy to answer questions; that is no reason to give up its calls. */
@@ -213,7 +292,8 @@ class WatchedPlugin implements ExternalPlugin {
 
   #problemOf(reason: unknown): string {
     const { kind, message } = explainWire(reason);
-    const { address, probeTimeoutMs } = this.#options;
+    const { probeTimeoutMs } = this.#options;
+    const address = this.#where;
     switch (kind) {
       case "deadline":
         return `No answer from ${address} within ${probeTimeoutMs} ms`;
@@ -226,13 +306,14 @@ class WatchedPlugin implements ExternalPlugin {
     }
   }
 
-  #reconnect(): void {
-    this.#connection.close();
-    this.#connection = new ExternalConnection(this.#options.address, this.#options.probeTimeoutMs);
+  #reconnect(place: string | PluginSocket): void {
+    this.#connection?.close();
+    this.#connection = new ExternalConnection(place, this.#options.probeTimeoutMs);
   }
 
   #setReady(manifest: ExternalManifest): void {
-    const { name, address, log } = this.#options;
+    const { name, log } = this.#options;
+    const address = this.#where;
     const before = this.#info;
     const { version, description, functions } = manifest;
     const { problem: _, ...rest } = before;
@@ -243,7 +324,8 @@ class WatchedPlugin implements ExternalPlugin {
   }
 
   #setProblem(problem: string): void {
-    const { name, address, log } = this.#options;
+    const { name, log } = this.#options;
+    const address = this.#where;
     const before = this.#info;
     this.#info = { ...before, ready: false, problem };
     if (before.ready || before.problem !== problem) {

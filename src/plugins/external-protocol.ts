@@ -10,6 +10,7 @@ import { type ExecuteRequestSchema, type ExecuteResponse, PluginService } from "
 import { LogLevel as WireLevel, TaskLimitsSchema } from "../gen/velas/sphere/v1/task_pb.ts";
 import type { ExternalManifest } from "./external-manifest.ts";
 import { ExternalSession } from "./external-session.ts";
+import { type PluginSocket, SECRET_HEADER } from "./plugin-process.ts";
 
 /** What a plugin sends while it executes; `result` is the last. */
 export type ExternalMessage = PluginEvent | { readonly type: "result"; readonly contentType: string };
@@ -66,9 +67,13 @@ export class ExternalConnection {
   /** One set for each limit on messages, rounded to powers of two. */
   readonly #clients = new Map<number, Clients>();
 
+  readonly #headers: Readonly<Record<string, string>>;
+
   /** Throws `invalid_argument` when the address cannot be read. Connects with the first call. */
-  constructor(address: string, connectTimeoutMs: number) {
-    this.#session = new ExternalSession(parseTarget(address), connectTimeoutMs);
+  constructor(place: string | PluginSocket, connectTimeoutMs: number) {
+    const isAddress = typeof place === "string";
+    this.#session = new ExternalSession(isAddress ? parseTarget(place) : place, connectTimeoutMs);
+    this.#headers = isAddress ? {} : { [SECRET_HEADER]: place.secret };
   }
 
   /** What the plugin says of itself. */
@@ -137,6 +142,10 @@ export class ExternalConnection {
         sessionManager: this.#session,
         acceptCompression: [],
         readMaxBytes: limit,
+        interceptors: [(next) => (request) => {
+          for (const [name, value] of Object.entries(this.#headers)) request.header.set(name, value);
+          return next(request);
+        }],
       });
       clients = {
         plugin: createClient(PluginService, transport),

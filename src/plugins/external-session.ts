@@ -1,6 +1,6 @@
 import { connect as connectHttp2 } from "node:http2";
 import type { ClientHttp2Session, ClientHttp2Stream, OutgoingHttpHeaders } from "node:http2";
-import { connect as connectTcp } from "node:net";
+import { connect as connectSocket } from "node:net";
 import { Code, ConnectError } from "@connectrpc/connect";
 import type { TargetAddress } from "../core/mod.ts";
 
@@ -10,6 +10,9 @@ const CONNECTION_WINDOW_BYTES = 16 << 20;
 const SESSION_MEMORY_MB = 256; // what a connection may buffer; Node's default of 10 refuses calls with large messages
 const TCP_KEEP_ALIVE_MS = 15_000;
 
+/** Where a plugin listens: on a port, or on a Unix socket. */
+export type ExternalPlace = TargetAddress | { readonly path: string };
+
 /**
  * The HTTP/2 connection to one plugin, opened by the first call and again after it was lost. Connect's own manager lets go of a
  * session's `error` event while it is being ended, and a server that is no HTTP/2 server then ends the process; here the listener
@@ -18,15 +21,15 @@ const TCP_KEEP_ALIVE_MS = 15_000;
  */
 export class ExternalSession {
   readonly authority: string;
-  readonly #address: TargetAddress;
+  readonly #place: ExternalPlace;
   readonly #connectTimeoutMs: number;
   #session: ClientHttp2Session | undefined;
   #established: Promise<void> | undefined;
 
-  constructor(address: TargetAddress, connectTimeoutMs: number) {
-    this.#address = address;
+  constructor(place: ExternalPlace, connectTimeoutMs: number) {
+    this.#place = place;
     this.#connectTimeoutMs = connectTimeoutMs;
-    this.authority = new URL(`http://${address.name}`).origin;
+    this.authority = "path" in place ? "http://localhost" : new URL(`http://${place.name}`).origin;
   }
 
   /** Opens a stream. Rejects with `Unavailable` when no connection can be made. */
@@ -68,12 +71,18 @@ export class ExternalSession {
   }
 
   #connect(): ClientHttp2Session {
-    const { host, port } = this.#address;
+    const place = this.#place;
     const session = connectHttp2(this.authority, {
       settings: { initialWindowSize: STREAM_WINDOW_BYTES, enablePush: false },
       maxSessionMemory: SESSION_MEMORY_MB,
       createConnection: () =>
-        connectTcp({ host, port, noDelay: true, keepAlive: true, keepAliveInitialDelay: TCP_KEEP_ALIVE_MS }),
+        "path" in place ? connectSocket({ path: place.path }) : connectSocket({
+          host: place.host,
+          port: place.port,
+          noDelay: true,
+          keepAlive: true,
+          keepAliveInitialDelay: TCP_KEEP_ALIVE_MS,
+        }),
     });
     this.#session = session;
     const established = new Promise<void>((resolve, reject) => {
@@ -95,7 +104,7 @@ export class ExternalSession {
         const why = failure?.message ?? "it closed the connection";
         reject(
           new ConnectError(
-            `cannot connect to ${this.#address.name}: ${why}`,
+            `cannot connect to ${"path" in place ? "the plugin's socket" : place.name}: ${why}`,
             Code.Unavailable,
             undefined,
             undefined,

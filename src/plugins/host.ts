@@ -34,7 +34,10 @@ export interface PluginHostOptions {
   readonly files?: () => PluginFiles | undefined;
   readonly clock?: Clock;
   /** Plugins that run outside the node. */
-  readonly external: readonly Pick<ExternalPluginOptions, "name" | "address" | "protocol">[];
+  readonly external: readonly Pick<
+    ExternalPluginOptions,
+    "name" | "address" | "protocol" | "command" | "cwd" | "env" | "startTimeoutMs"
+  >[];
   readonly log: Log;
   readonly metrics: Metrics;
 }

@@ -54,7 +54,7 @@ export interface CallsOptions {
   /** The longest unary call, in milliseconds; streams have no limit of the server's own. */
   readonly requestTimeoutMs: number;
   /** Finds out who signed a call; without one nobody has. */
-  readonly authenticator?: Authenticator | undefined;
+  readonly authenticator?: Pick<Authenticator, "identify"> | undefined;
   /** Whether an unsigned call is from whom it says (`velas-requester`), the default, or from nobody. */
   readonly believesClaims?: boolean | undefined;
   /** Refuses who calls too often; without one nobody does. */
@@ -182,7 +182,7 @@ export class Calls {
   readonly deadlines = new Deadlines();
   readonly log: Log;
   readonly requestTimeoutMs: number;
-  readonly authenticator: Authenticator | undefined;
+  readonly authenticator: Pick<Authenticator, "identify"> | undefined;
   readonly believesClaims: boolean;
   readonly #clock: Clock;
   readonly #limiter: RateLimiter | undefined;

@@ -81,8 +81,9 @@ export class Listener {
     this.#idle = new IdleWatch(options.limits.idleTimeoutMs, (session) => this.#onIdle(session));
   }
 
-  /** Opens a port. Throws `address_in_use`, or `invalid_argument` for an address that this machine does not have. */
-  async listen({ host, port }: Address): Promise<Address> {
+  /** Opens a port, or a Unix socket, whose path is then the answer's host. Throws `address_in_use`, or `invalid_argument` for an address that this machine does not have. */
+  async listen(place: Address | { readonly path: string }): Promise<Address> {
+    const { host, port } = "path" in place ? { host: place.path, port: 0 } : place;
     const { tls: keys, limits } = this.#options;
     const greetingMs = Math.min(limits.requestTimeoutMs, MAX_GREETING_MS);
     const server = keys === undefined ? net.createServer({ noDelay: true }) : tls.createServer({
@@ -106,7 +107,7 @@ export class Listener {
     }
     await new Promise<void>((resolve, reject) => {
       server.once("error", (cause: NodeJS.ErrnoException) => reject(listenError({ host, port }, cause)));
-      server.listen({ host, port }, () => {
+      server.listen("path" in place ? { path: place.path } : { host, port }, () => {
         server.removeAllListeners("error");
         // Errors of a listening socket (no file descriptors left) are the moment's; the port stays open.
         server.on("error", (error) => this.#options.log.warn("The RPC port has a problem", { host, port, error }));
@@ -115,7 +116,7 @@ export class Listener {
     });
     this.#ports.add(server);
     const address = server.address() as net.AddressInfo;
-    return { host: address.address, port: address.port };
+    return "path" in place ? { host, port } : { host: address.address, port: address.port };
   }
 
   /** Closes the ports and asks clients to leave: GOAWAY on HTTP/2, `Connection: close` on HTTP/1.1. Calls go on. */

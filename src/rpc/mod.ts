@@ -8,8 +8,8 @@
 export { Authenticator, type AuthenticatorOptions } from "./authenticator.ts";
 export * from "./errors.ts";
 export type { PluginExecution, PluginImplementation, PluginInput, PluginOutput } from "./plugin-api.ts";
-export { createPluginServer } from "./plugin-server.ts";
-export type { PluginServerOptions } from "./plugin-server.ts";
+export { createPluginServer, supervision } from "./plugin-server.ts";
+export type { PluginServerOptions, Supervision } from "./plugin-server.ts";
 export { assertRuntimeSupported } from "./runtime-check.ts";
 export { createRpcServer, DEFAULT_RPC_LIMITS } from "./server.ts";
 export type { RpcLimits, RpcServer, RpcServerOptions } from "./server.ts";

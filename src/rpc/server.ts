@@ -58,7 +58,7 @@ export interface RouteServerOptions {
   /** Types that messages may hold in a google.protobuf.Any; JSON needs them. The node's own messages hold none. */
   readonly types?: Registry;
   /** Finds out who signed a call; without one no call counts as signed. */
-  readonly authenticator?: Authenticator;
+  readonly authenticator?: Pick<Authenticator, "identify">;
   /** Whether an unsigned call is from whom it says, the default, or from nobody, as it must be where calls cost money. */
   readonly believesClaims?: boolean;
   /** Refuses who calls too often; without one nobody does. */
@@ -81,10 +81,12 @@ export interface RpcServerOptions extends RouteServerOptions {
 /** A server of RPC methods. */
 export interface RpcServer {
   /**
-   * Opens a port; may be called for several. Port 0 lets the system choose. Throws `address_in_use`, or `invalid_argument` for an
+   * Opens a port, or a Unix socket; may be called for several. Port 0 lets the system choose. Throws `address_in_use`, or `invalid_argument` for an
    * address that this machine does not have.
    */
-  listen(address: { readonly host: string; readonly port: number }): Promise<{ host: string; port: number }>;
+  listen(
+    address: { readonly host: string; readonly port: number } | { readonly path: string },
+  ): Promise<{ host: string; port: number }>;
   /**
    * Stops: closes the ports, tells clients to leave (GOAWAY), refuses new calls with `shutting_down`, ends watches at once, waits up to
    * `graceMs` for the other calls, aborts those that are left, and ends all connections. Never throws; a second call waits for the first.

@@ -182,7 +182,7 @@ test("wrong types and values out of range name the key, the place, the value and
     ],
     [
       { plugins: { external: [{ name: "A b", address: "x:1" }] } },
-      'plugins.external (file FILE) is [{"name":"A b","address":"x:1"}] at external[0][name]: it must be a list of {"name", "address", "protocol"}, or of "name=host:port" in a flag',
+      'plugins.external (file FILE) is [{"name":"A b","address":"x:1"}] at external[0][name]: it must be a list of {"name", "address" or "command", "protocol"}, or of "name=host:port" in a flag',
     ],
     [{ tasks: [] }, "tasks in FILE must be an object, not []"],
   ];
@@ -276,6 +276,10 @@ test("values that contradict each other are refused", (t) => {
   load({ flags: { "rpc.listen": "127.0.0.1:0,127.0.0.1:0", "rest.listen": "127.0.0.1:0" } });
   assert.match(faults({ flags: { "rpc.listen": "127.0.0.1:3000" } }), /both have 127\.0\.0\.1:3000/);
   assert.match(faults({ flags: { "plugins.external": "a=x:1,a=y:1" } }), /two plugins named "a"/);
+  const external = (plugin: object) => faults({ flags: { "plugins.external": JSON.stringify([plugin]) } });
+  assert.match(external({ name: "a" }), /"a" has neither address nor command/);
+  assert.match(external({ name: "a", address: "x:1", command: ["b"] }), /"a" has both address and command/);
+  assert.match(external({ name: "a", address: "x:1", cwd: "/" }), /are for a plugin with a command/);
 });
 
 test("a variable that is nearly one of ours is noticed, and one that a platform sets is let be", (t) => {
