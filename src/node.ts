@@ -1,4 +1,4 @@
-import { type Config, dataPaths, effectiveSettings, type ValueSource } from "./config/mod.ts";
+import { type Config, type ConfigChanges, dataPaths, effectiveSettings, type ValueSource } from "./config/mod.ts";
 import {
   type Log,
   macKeysOf,
@@ -17,6 +17,7 @@ import { openDiscoveryPart } from "./node/discovery-part.ts";
 import { makeFilePart, openSpool } from "./node/file-part.ts";
 import { makeRpc } from "./node/rpc-part.ts";
 import { makeRateLimits } from "./node/rate-limits.ts";
+import { LiveConfig, type ReadConfig } from "./node/live-config.ts";
 import { readTlsFiles } from "./node/tls-files.ts";
 import { isPaid, openPaymentPart } from "./node/payment-part.ts";
 import { openShardPart } from "./node/shard-part.ts";
@@ -38,6 +39,10 @@ export interface StartNodeOptions {
   /** Where the values come from, to be shown on the web page. */
   readonly sources?: ReadonlyMap<string, ValueSource>;
   readonly log: Log;
+  /** Reads the configuration anew, for {@link RunningNode.reload}; it throws `config_invalid`. */
+  readonly reread?: () => ReadConfig;
+  /** Told of the configuration after each reload. */
+  readonly onReload?: (config: Config) => void;
 }
 
 export { restoreBackup } from "./node/backup-part.ts";
@@ -50,6 +55,8 @@ export interface RunningNode {
   readonly rpcAddresses: readonly string[];
   /** Where REST is served, as `host:port`. */
   readonly restAddress: string;
+  /** Reads the configuration anew and takes over what can change while it runs. Throws `config_invalid`, and then nothing changed. */
+  reload(): ConfigChanges;
   /**
    * Drains and stops: takes nothing new, lets running tasks end for `graceMs`, hands the rest back to the queue, closes the store.
    * A second call waits for the first.
@@ -64,7 +71,7 @@ const RUNNING_PER_WORKER = 32;
  * Builds a node from its configuration and starts it: the one place where implementations meet the interfaces that their
  * consumers declare. When a step fails, what was started is stopped again and the NodeError of the step is thrown.
  */
-export async function startNode({ config, sources, log }: StartNodeOptions): Promise<RunningNode> {
+export async function startNode({ config, sources, log, reread, onReload }: StartNodeOptions): Promise<RunningNode> {
   assertRuntimeSupported();
   const closers: (() => Promise<void>)[] = [];
   const closeAll = async () => {
@@ -73,20 +80,25 @@ export async function startNode({ config, sources, log }: StartNodeOptions): Pro
     }
   };
   try {
-    return await assemble({ config, sources: sources ?? new Map(), log, closers, closeAll });
+    const live = new LiveConfig({ config, sources: sources ?? new Map(), reread, log });
+    if (onReload !== undefined) live.onChange(onReload);
+    return await assemble({ live, log, closers, closeAll });
   } catch (error) {
     await closeAll();
     throw toNodeError(error);
   }
 }
 
-interface Assembly extends Required<StartNodeOptions> {
+interface Assembly extends Pick<StartNodeOptions, "log"> {
+  readonly live: LiveConfig;
   /** What to stop, in the order in which it was started. */
   readonly closers: (() => Promise<void>)[];
   readonly closeAll: () => Promise<void>;
 }
 
-async function assemble({ config, sources, log, closers, closeAll }: Assembly): Promise<RunningNode> {
+async function assemble({ live, log, closers, closeAll }: Assembly): Promise<RunningNode> {
+  const { config } = live;
+  const outbound = new OutboundRules(config.node.allowNetworks);
   const { dataDir } = config.node;
   await makeDataDir(dataDir);
   const paths = dataPaths(dataDir);
@@ -98,7 +110,7 @@ async function assemble({ config, sources, log, closers, closeAll }: Assembly): 
   closers.push(() => store.close());
   // Files come later than the plugins that may use them.
   const reachable: { files?: PluginFiles } = {};
-  const plugins = await openPlugins({ config, log, metrics, files: () => reachable.files });
+  const plugins = await openPlugins({ config, live, outbound, log, metrics, files: () => reachable.files });
   closers.push(() => plugins.close());
 
   // Peers are known later than they can be dialled.
@@ -106,7 +118,7 @@ async function assemble({ config, sources, log, closers, closeAll }: Assembly): 
   const peers = createPeers({
     requester: key.nodeId,
     rules: {
-      outbound: new OutboundRules(config.node.allowNetworks),
+      outbound,
       applyTo: (target) => known.discovery?.isStrangers(target) === true,
     },
     key,
@@ -129,7 +141,16 @@ async function assemble({ config, sources, log, closers, closeAll }: Assembly): 
     log,
   });
   if (payments !== undefined) closers.push(() => payments.close());
-  const discovery = await openDiscoveryPart({ config, key, store: store.peers, payments, clock, log, metrics });
+  const discovery = await openDiscoveryPart({
+    config,
+    outbound,
+    key,
+    store: store.peers,
+    payments,
+    clock,
+    log,
+    metrics,
+  });
   known.discovery = discovery;
   closers.push(() => discovery.close());
 
@@ -168,6 +189,7 @@ async function assemble({ config, sources, log, closers, closeAll }: Assembly): 
   closers.push(() => requester.close());
   const files = await makeFilePart({
     config,
+    live,
     store,
     peers,
     discovery,
@@ -204,9 +226,14 @@ async function assemble({ config, sources, log, closers, closeAll }: Assembly): 
   const { maxFileBytes } = config.files;
   const { token } = config.rest;
   const rates = makeRateLimits(config, metrics);
+  live.onChange((changed) => {
+    rates.configure(changed);
+    outbound.allow(changed.node.allowNetworks);
+  });
   const [rpcTls, restTls] = [await readTlsFiles(config.rpc), await readTlsFiles(config.rest)];
   const alerts = makeAlerts({
-    config: () => config,
+    config: () => live.config,
+    outbound,
     nodeId: key.nodeId,
     payments,
     tls: { rpc: rpcTls.tls, rest: restTls.tls },
@@ -256,7 +283,8 @@ async function assemble({ config, sources, log, closers, closeAll }: Assembly): 
       ready: () => ({ ready: health.ready, reasons: health.ready ? [] : ["The node is shutting down"] }),
     },
     alerts: () => alerts.board.list(),
-    settings: () => effectiveSettings(config, sources),
+    settings: () => effectiveSettings(live.config, live.sources),
+    reload: () => live.reload(),
     backup: makeBackups(config, store.files),
     limits: config.rest,
     limiter: rates.rest,
@@ -291,6 +319,7 @@ async function assemble({ config, sources, log, closers, closeAll }: Assembly): 
     nodeId: key.nodeId,
     rpcAddresses,
     restAddress,
+    reload: () => live.reload(),
     close: ({ graceMs }) => closing ??= drain(graceMs),
   };
 }

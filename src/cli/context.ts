@@ -19,4 +19,6 @@ export interface CliContext {
   exitCode: number;
   /** Set by commands that serve: what to do with an error that nothing caught, before the program ends. */
   onFault: ((error: unknown) => void) | undefined;
+  /** Set by commands that serve: what SIGHUP means when it does not come from a terminal; without it, to end. */
+  onHangup: (() => void) | undefined;
 }

@@ -15,6 +15,8 @@ export interface LoggerOptions {
 /** A log that can be asked to write out what it holds. */
 export interface Logger extends Log {
   flush(): void;
+  /** Changes the least serious level that is written, of its children too. */
+  setLevel(level: LoggerOptions["level"]): void;
 }
 
 /** Names of fields whose values are never written, whatever their case, at any depth. */
@@ -33,14 +35,15 @@ export function createLogger(options: LoggerOptions): Logger {
   const destination = options.write === undefined ? stderrDestination() : { write: options.write, flushSync() {} };
   const { colors } = createScreen(process.stderr, options.env);
   const target = pretty ? { write: (line: string) => destination.write(prettyLine(line, colors)) } : destination;
+  const threshold = { level: options.level };
   const logger = pino({
-    level: options.level,
+    level: "debug",
     base: null,
     messageKey: "msg",
     timestamp: pino.stdTimeFunctions.isoTime,
     formatters: { level: (label) => ({ level: label }) },
   }, target);
-  return asLog(logger, () => destination.flushSync());
+  return asLog(logger, { threshold, flush: () => destination.flushSync() });
 }
 
 /** Standard error, whose reader may go away without the node going with it. */
@@ -50,9 +53,19 @@ function stderrDestination(): { write(line: string): void; flushSync(): void } {
   return { write: (line) => void stream.write(line), flushSync: () => stream.flushSync() };
 }
 
-function asLog(logger: pino.Logger, flush: () => void): Logger {
+const SERIOUSNESS = { debug: 0, info: 1, warn: 2, error: 3, silent: 4 } as const;
+
+/** What a log and its children share. */
+interface Shared {
+  /** pino's children keep the level that they were made with, so it is kept here. */
+  readonly threshold: { level: LoggerOptions["level"] };
+  readonly flush: () => void;
+}
+
+function asLog(logger: pino.Logger, shared: Shared): Logger {
+  const { threshold, flush } = shared;
   const at = (level: "debug" | "info" | "warn" | "error") => (message: string, fields?: LogFields): void => {
-    if (!logger.isLevelEnabled(level)) return;
+    if (SERIOUSNESS[level] < SERIOUSNESS[threshold.level]) return;
     if (fields === undefined) logger[level](message);
     else logger[level](cleanFields(fields), message);
   };
@@ -61,8 +74,9 @@ function asLog(logger: pino.Logger, flush: () => void): Logger {
     info: at("info"),
     warn: at("warn"),
     error: at("error"),
-    child: (fields) => asLog(logger.child(cleanFields(fields)), flush),
+    child: (fields) => asLog(logger.child(cleanFields(fields)), shared),
     flush,
+    setLevel: (level) => void (threshold.level = level),
   };
 }
 

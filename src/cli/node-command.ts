@@ -13,7 +13,8 @@ export function addNodeCommand(program: Command, cli: CliContext): void {
     withSettingOptions(program.command("node").summary("run a node"))
       .description(
         "Run a node until Ctrl-C or SIGTERM, which drain it: it takes nothing new, finishes what runs, and ends with 0. A second " +
-          "signal ends it at once; tasks that were accepted are run after the next start. The log goes to standard error.",
+          "signal ends it at once; tasks that were accepted are run after the next start. SIGHUP reads the configuration anew. The log goes " +
+          "to standard error.",
       )
       .action((flags: SettingFlags) => runNode(cli, flags)),
     ["velas-sphere node", "on loopback, data in ~/.velas-sphere"],
@@ -33,7 +34,22 @@ async function runNode(cli: CliContext, flags: SettingFlags): Promise<void> {
   };
   for (const notice of notices) log.warn(notice);
 
-  const node = await startNode({ config, sources, log });
+  const node = await startNode({
+    config,
+    sources,
+    log,
+    reread: () => loadFor(cli, flags),
+    onReload: (changed) => log.setLevel(changed.log.level),
+  });
+  cli.onHangup = () => {
+    try {
+      node.reload();
+    } catch (error) {
+      log.error("The configuration was not taken over; the node goes on with the one it has", {
+        reason: (error as Error).message,
+      });
+    }
+  };
   log.info("Serving", {
     nodeId: node.nodeId,
     rest: restUrl(node.restAddress, { tls: config.rest.tlsCertFile !== undefined }),

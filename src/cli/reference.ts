@@ -96,5 +96,6 @@ function quietContext(): CliContext {
     programName: "velas-sphere",
     exitCode: EXIT.ok,
     onFault: undefined,
+    onHangup: undefined,
   };
 }

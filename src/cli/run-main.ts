@@ -26,8 +26,9 @@ export async function runMain(): Promise<void> {
     programName: programName(),
     exitCode: EXIT.ok,
     onFault: undefined,
+    onHangup: undefined,
   };
-  handleSignals(interruption);
+  handleSignals(interruption, cli);
   handleFaults(cli);
   handleGoneReaders(cli);
   try {
@@ -39,10 +40,12 @@ export async function runMain(): Promise<void> {
 }
 
 /** The first signal asks the command to end, the second ends the process. */
-function handleSignals(interruption: AbortController): void {
+function handleSignals(interruption: AbortController, cli: CliContext): void {
   const numbers = { SIGINT: 2, SIGTERM: 15, SIGHUP: 1 } as const;
   for (const [signal, number] of Object.entries(numbers)) {
     process.on(signal, () => {
+      // A terminal that is closed sends it too, and then it means the end.
+      if (signal === "SIGHUP" && cli.onHangup !== undefined && !process.stdin.isTTY) return cli.onHangup();
       if (interruption.signal.aborted) process.exit(128 + number);
       interruption.abort(new NodeError("canceled", "Canceled"));
     });

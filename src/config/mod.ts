@@ -5,6 +5,7 @@
  * whole; whatever is wrong is told at once, with key, place, value and expectation.
  */
 export { type Address, isLoopback, parseAddress } from "./address.ts";
+export { type ConfigChanges, configChanges, withLiveSettings } from "./changes.ts";
 export { valueOf } from "./check.ts";
 export { type DataPaths, dataPaths } from "./data-paths.ts";
 export { effectiveSettings, type EffectiveValue } from "./effective.ts";

@@ -69,10 +69,15 @@ export function specialKindOf(address: string): string | undefined {
 
 /** Decides which addresses the node may connect to for a URL that came from outside. */
 export class OutboundRules {
-  readonly #allowed: readonly Network[];
+  #allowed: readonly Network[] = [];
 
   /** `allowed` are networks and addresses that are not public and may be reached all the same; others in the list are ignored. */
   constructor(allowed: readonly string[] = []) {
+    this.allow(allowed);
+  }
+
+  /** Replaces the list of what is allowed. */
+  allow(allowed: readonly string[]): void {
     this.#allowed = allowed.map(parseNetwork).filter((network) => network !== undefined);
   }
 

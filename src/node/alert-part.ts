@@ -10,7 +10,7 @@ import {
   Webhook,
 } from "../alerts/mod.ts";
 import type { Config } from "../config/mod.ts";
-import { type Log, type NodeId, OutboundRules, systemClock } from "../core/mod.ts";
+import { type Log, type NodeId, type OutboundRules, systemClock } from "../core/mod.ts";
 import type { Payments } from "../payments/mod.ts";
 import type { MetricsRegistry } from "../rest/mod.ts";
 import type { TlsKeys } from "./tls-files.ts";
@@ -18,6 +18,7 @@ import type { TlsKeys } from "./tls-files.ts";
 export interface AlertPartOptions {
   /** The configuration as it is now; thresholds may change while the node runs. */
   readonly config: () => Config;
+  readonly outbound: OutboundRules;
   readonly nodeId: NodeId;
   readonly payments: Payments | undefined;
   /** What the listeners serve. */
@@ -29,13 +30,13 @@ export interface AlertPartOptions {
 const AUDIT_WINDOW_MS = 3_600_000;
 
 /** Makes the node's alerts, and what tells a webhook of them. */
-export function makeAlerts({ config, nodeId, log, metrics, ...parts }: AlertPartOptions) {
+export function makeAlerts({ config, outbound, nodeId, log, metrics, ...parts }: AlertPartOptions) {
   const { alerts, node } = config();
   const webhook = alerts.webhookUrl === undefined ? undefined : new Webhook({
     url: alerts.webhookUrl,
     secret: alerts.webhookSecret,
     node: { id: nodeId, name: node.name },
-    outbound: new OutboundRules(node.allowNetworks),
+    outbound,
     timeoutMs: alerts.webhookTimeoutMs,
     clock: systemClock,
     log,

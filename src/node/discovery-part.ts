@@ -6,7 +6,7 @@ import {
   newUlid,
   NodeError,
   type NodeKey,
-  OutboundRules,
+  type OutboundRules,
   parseNodeId,
   type PeerStore,
 } from "../core/mod.ts";
@@ -17,6 +17,7 @@ import { isPaid } from "./payment-part.ts";
 
 export interface DiscoveryPartOptions {
   readonly config: Config;
+  readonly outbound: OutboundRules;
   readonly key: NodeKey;
   readonly store: PeerStore;
   readonly payments: Payments | undefined;
@@ -30,9 +31,8 @@ const MAX_ANSWER_BYTES = 256 << 10;
 
 /** Opens the peer book and what fills it. Probes go over connections of their own, which are few and take only small answers. */
 export async function openDiscoveryPart(options: DiscoveryPartOptions): Promise<Discovery> {
-  const { config, key, payments, clock, log, metrics, store } = options;
+  const { config, outbound, key, payments, clock, log, metrics, store } = options;
   const { peers: settings, requester } = config;
-  const outbound = new OutboundRules(config.node.allowNetworks);
   const known: { discovery?: Discovery } = {};
   const clients = createPeers({
     requester: key.nodeId,

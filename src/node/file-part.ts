@@ -8,9 +8,11 @@ import type { StorageLedger } from "../requester/mod.ts";
 import type { Peers } from "../rpc/client/mod.ts";
 import { loadOrCreateMasterKey } from "../storage/master-key-file.ts";
 import { FolderSpool, type Store } from "../storage/mod.ts";
+import type { LiveConfig } from "./live-config.ts";
 
 export interface FilePartOptions {
   readonly config: Config;
+  readonly live: LiveConfig;
   readonly store: Store;
   readonly peers: Peers;
   readonly discovery: Discovery;
@@ -25,7 +27,7 @@ const STEADY_TIME = "files/steady-time";
 
 /** Makes what keeps this node's files at others. */
 export async function makeFilePart(
-  { config, store, peers, discovery, ...rest }: FilePartOptions,
+  { config, live, store, peers, discovery, ...rest }: FilePartOptions,
 ): Promise<FileRequester> {
   const { dataDir, keyPassphrase: passphrase } = config.node;
   const masterKey = await loadOrCreateMasterKey({ dataDir, passphrase, log: rest.log });
@@ -42,7 +44,16 @@ export async function makeFilePart(
     providers: () => discovery.shardPeers({ namedOnly: !config.peers.placeShards }),
     onOutcome: (place, outcome) => discovery.shardOutcome(place, outcome),
     keys: keyringOf(masterKey),
-    settings: { ...DEFAULT_FILE_SETTINGS, ...settings },
+    settings: {
+      ...DEFAULT_FILE_SETTINGS,
+      ...settings,
+      get leaseMs() {
+        return live.config.files.leaseMs;
+      },
+      get auditIntervalMs() {
+        return live.config.files.auditIntervalMs;
+      },
+    },
     clock: systemClock,
     steady: new SteadyClock({ clock: systemClock, startMs: Math.max(keptMs, systemClock.now()) }),
     keepTime: (nowMs) => store.meta.put(STEADY_TIME, String(nowMs)),

@@ -1,13 +1,16 @@
 import { availableParallelism } from "node:os";
 import { type Config, dataPaths } from "../config/mod.ts";
-import { type Log, OutboundRules } from "../core/mod.ts";
+import type { Log, OutboundRules } from "../core/mod.ts";
 import { openPluginHost, type PluginFiles, type Plugins } from "../plugins/mod.ts";
+import type { LiveConfig } from "./live-config.ts";
 import type { MetricsRegistry } from "../rest/mod.ts";
 
 /** Opens the plugins that the configuration names. */
 export function openPlugins(
-  { config, log, metrics, files }: {
+  { config, live, outbound, log, metrics, files }: {
     config: Config;
+    live: LiveConfig;
+    outbound: OutboundRules;
     log: Log;
     metrics: MetricsRegistry;
     files: () => PluginFiles | undefined;
@@ -19,8 +22,10 @@ export function openPlugins(
     workers: workersOf(config),
     maxModuleBytes: config.plugins.maxModuleBytes,
     maxInputBytes: config.tasks.maxInputBytes,
-    allowUrlInstall: config.plugins.allowUrlInstall,
-    outbound: new OutboundRules(config.node.allowNetworks),
+    get allowUrlInstall() {
+      return live.config.plugins.allowUrlInstall;
+    },
+    outbound,
     grants: config.plugins.grants,
     kvQuotaBytes: config.plugins.kvQuotaBytes,
     external: config.plugins.external.map(({ startTimeoutMs = 30_000, ...plugin }) => ({ ...plugin, startTimeoutMs })),

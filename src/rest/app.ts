@@ -26,7 +26,7 @@ import { StaticFirstRouter } from "./router.ts";
 import type { RestApp } from "./routes.ts";
 import { createSessionCookies } from "./session-cookie.ts";
 import { addSessionRoutes } from "./sessions.ts";
-import { addSettingsRoute } from "./settings.ts";
+import { addReloadRoute, addSettingsRoute } from "./settings.ts";
 import { addStatsRoutes } from "./stats.ts";
 import { addShardRoutes } from "./shards.ts";
 import { addTaskRoutes } from "./tasks.ts";
@@ -108,6 +108,7 @@ export function createRestApp(options: RestAppOptions): RestApp {
   addStatsRoutes(app, options);
   addSessionRoutes(app, { ...options, cookies });
   if (options.settings !== undefined) addSettingsRoute(app, options.settings);
+  if (options.reload !== undefined) addReloadRoute(app, options.reload);
   if (options.backup !== undefined) addBackupRoute(app, { ...options, backup: options.backup });
   addUiRoutes(app);
   addDocumentRoutes(app, options);

@@ -118,6 +118,8 @@ export interface RestAppOptions {
   readonly alerts?: () => readonly Alert[];
   /** The effective configuration, for people to read; without it there is no such route. */
   readonly settings?: () => readonly EffectiveSetting[];
+  /** Reads the configuration anew; without it there is no such route. Throws `config_invalid`. */
+  readonly reload?: () => { readonly applied: readonly string[]; readonly needRestart: readonly string[] };
   /** Makes a backup of keys and files; without it there is no such route. */
   readonly backup?: (passphrase: string) => AsyncIterable<Uint8Array>;
   /** Who asks when a call comes in here: the node's own id, since REST belongs to its owner. */

@@ -1,7 +1,7 @@
 import { z } from "@hono/zod-openapi";
 import { json } from "./context.ts";
 import { failures, jsonContent } from "./openapi.ts";
-import type { EffectiveSetting } from "./options.ts";
+import type { EffectiveSetting, RestAppOptions } from "./options.ts";
 import { addRoute } from "./routes.ts";
 import type { RestApp } from "./routes.ts";
 
@@ -20,6 +20,28 @@ const Setting = z.object({
 const Settings = z.object({
   settings: z.array(Setting).openapi({ description: "All settings, in the order of the reference." }),
 }).openapi("Settings");
+
+const keys = (description: string) =>
+  z.array(z.string().openapi({ description: "A setting.", examples: ["log.level"] })).openapi({ description });
+
+const Reloaded = z.object({
+  applied: keys("What changed and counts from now on."),
+  needRestart: keys("What changed and counts after a restart."),
+}).openapi("ConfigChanges");
+
+/** Reads the configuration anew, as SIGHUP does. */
+export function addReloadRoute(app: RestApp, reload: NonNullable<RestAppOptions["reload"]>): void {
+  addRoute(app, {
+    method: "post",
+    path: "/v1/config/reload",
+    tags: ["Operations"],
+    operationId: "reloadConfig",
+    summary: "Read the configuration anew",
+    description:
+      "Takes over what can change while the node runs, and says what else changed. A configuration with a fault changes nothing.",
+    responses: { 200: jsonContent(Reloaded, "What changed."), ...failures("config_invalid", "failed_precondition") },
+  }, () => json({ ...reload() }, 200, { "Cache-Control": "no-store" }));
+}
 
 /** What the node runs with, to be read only: a setting is changed where its source is. */
 export function addSettingsRoute(app: RestApp, settings: () => readonly EffectiveSetting[]): void {

@@ -48,6 +48,7 @@ export async function runHere(args: readonly string[], options: InProcessOptions
     programName: "velas-sphere",
     exitCode: 0,
     onFault: undefined,
+    onHangup: undefined,
   };
   const code = await runCli(args, cli);
   return { code, stdout: stdout.text(), stderr: stderr.text() };

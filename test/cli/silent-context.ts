@@ -16,5 +16,6 @@ export function silentContext(): CliContext {
     programName: "velas-sphere",
     exitCode: 0,
     onFault: undefined,
+    onHangup: undefined,
   };
 }

@@ -1,0 +1,67 @@
+import { type Config, type ConfigChanges, configChanges, type ValueSource, withLiveSettings } from "../config/mod.ts";
+import { type Log, NodeError } from "../core/mod.ts";
+
+/** A configuration that was read, with where its values come from. */
+export interface ReadConfig {
+  readonly config: Config;
+  readonly sources: ReadonlyMap<string, ValueSource>;
+}
+
+export interface LiveConfigOptions extends ReadConfig {
+  /** Reads the configuration anew; it throws `config_invalid` with every fault. */
+  readonly reread: (() => ReadConfig) | undefined;
+  readonly log: Log;
+}
+
+/** The configuration of a node that runs. Who reads {@link config} when it needs a value has the newest. */
+export class LiveConfig {
+  readonly #options: LiveConfigOptions;
+  readonly #listeners: ((config: Config) => void)[] = [];
+  #config: Config;
+  #sources: ReadonlyMap<string, ValueSource>;
+
+  constructor(options: LiveConfigOptions) {
+    this.#options = options;
+    this.#config = options.config;
+    this.#sources = options.sources;
+  }
+
+  get config(): Config {
+    return this.#config;
+  }
+
+  get sources(): ReadonlyMap<string, ValueSource> {
+    return this.#sources;
+  }
+
+  /** Calls back with each new configuration. */
+  onChange(listener: (config: Config) => void): void {
+    this.#listeners.push(listener);
+  }
+
+  /**
+   * Reads the configuration anew and takes over what can change. When it is not right, nothing changes and `config_invalid` is thrown.
+   * Throws `failed_precondition` on a node that was not started from a file, flags and environment.
+   */
+  reload(): ConfigChanges {
+    const { reread, log } = this.#options;
+    if (reread === undefined) {
+      throw new NodeError(
+        "failed_precondition",
+        "This node's configuration was handed in by a program; restart it instead",
+      );
+    }
+    const next = reread();
+    const changes = configChanges(this.#config, next.config);
+    this.#config = withLiveSettings(this.#config, next.config);
+    // A value that waits for a restart still comes from where it came.
+    this.#sources = new Map(
+      [...this.#sources].map(([key, source]) =>
+        changes.needRestart.includes(key) ? [key, source] : [key, next.sources.get(key) ?? source]
+      ),
+    );
+    for (const listener of this.#listeners) listener(this.#config);
+    log.info("Configuration read anew", { ...changes });
+    return changes;
+  }
+}
