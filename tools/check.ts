@@ -7,6 +7,7 @@ const STEPS: readonly (readonly [name: string, command: string, ...args: string[
   ["lint", "deno", "lint"],
   ["types", "tsc", "-p", "."],
   ["types of the web page", "tsc", "-p", "web"],
+  ["types of the example page", "tsc", "-p", "examples/browser"],
   ["import direction", process.execPath, "tools/check-imports.ts"],
   ["protocol: lint", "buf", "lint"],
   ["protocol: format", "buf", "format", "--diff", "--exit-code"],

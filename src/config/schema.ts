@@ -97,6 +97,11 @@ const rpc = z.strictObject({
     description: "The certificate chain (PEM) for rpc.listen; plaintext without one. Needs rpc.tlsKeyFile",
   }),
   tlsKeyFile: optionalPath({ description: "The private key (PEM) of rpc.tlsCertFile" }),
+  allowedOrigins: texts({
+    default: [],
+    expectation: 'a list of origins such as "https://ui.example"',
+    description: "Sites whose pages may call tasks and payments from a browser, by Connect or gRPC-Web",
+  }),
   maxMessageBytes: size({
     default: "16MiB",
     min: 2 ** 10,

@@ -24,5 +24,10 @@ export interface RpcParts extends
 
 /** Makes the RPC server. */
 export function makeRpc({ config, ...parts }: RpcParts): RpcServer {
-  return createRpcServer({ ...parts, clock: systemClock, limits: config.rpc });
+  return createRpcServer({
+    ...parts,
+    clock: systemClock,
+    limits: config.rpc,
+    allowedOrigins: config.rpc.allowedOrigins,
+  });
 }

@@ -14,6 +14,7 @@ import {
 import type { Authenticator } from "./authenticator.ts";
 import { Calls } from "./calls.ts";
 import { createConnectHandler } from "./connect-handler.ts";
+import { withCors } from "./cors.ts";
 import { createFastPath } from "./fast-path.ts";
 import { Listener, type ListenerLimits } from "./listener.ts";
 import type { Route, UnaryRoute } from "./route.ts";
@@ -65,6 +66,8 @@ export interface RouteServerOptions {
   readonly limiter?: RateLimiter;
   /** Serves HTTP paths that are no RPC method, over HTTP/1.1 and HTTP/2. */
   readonly fallback?: RequestListener;
+  /** Sites whose pages may call from a browser; none by default. */
+  readonly allowedOrigins?: readonly string[];
 }
 
 export interface RpcServerOptions extends RouteServerOptions {
@@ -143,16 +146,19 @@ export function createRouteServer(routes: readonly Route[], options: RouteServer
       maxMessageBytes: limits.maxMessageBytes,
       refusal,
     }),
-    handler: createConnectHandler({
-      calls,
-      routes: all,
-      maxMessageBytes: limits.maxMessageBytes,
-      maxUnreadBytes: limits.maxUnreadBytes,
-      stallTimeoutMs: limits.idleTimeoutMs,
-      refusal,
-      types: options.types,
-      fallback: options.fallback,
-    }),
+    handler: withCors(
+      createConnectHandler({
+        calls,
+        routes: all,
+        maxMessageBytes: limits.maxMessageBytes,
+        maxUnreadBytes: limits.maxUnreadBytes,
+        stallTimeoutMs: limits.idleTimeoutMs,
+        refusal,
+        types: options.types,
+        fallback: options.fallback,
+      }),
+      options.allowedOrigins ?? [],
+    ),
     onConnections: (count) => connections.set(count),
   });
 

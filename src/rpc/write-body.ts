@@ -7,6 +7,8 @@ import { unreadGate } from "./unread-gate.ts";
 /** What ServerResponse and Http2ServerResponse have in common, which their types do not say. */
 export interface Response extends Writable {
   writeHead(status: number, headers: OutgoingHttpHeaders): unknown;
+  setHeader(name: string, value: string): unknown;
+  statusCode: number;
   addTrailers(trailers: OutgoingHttpHeaders): void;
   /** Over HTTP/2. */
   readonly stream?: ServerHttp2Stream;
