@@ -3,6 +3,7 @@ import type { Command } from "commander";
 import { VERSION } from "../core/mod.ts";
 import { withExamples } from "./command.ts";
 import type { CliContext } from "./context.ts";
+import { collectStartupGarbage } from "./startup-garbage.ts";
 import { runtimeName } from "./info-commands.ts";
 import { loadFor, type SettingFlags, withSettingOptions } from "./settings-options.ts";
 import { restUrl, startNode } from "./start-node.ts";
@@ -50,6 +51,7 @@ async function runNode(cli: CliContext, flags: SettingFlags): Promise<void> {
       });
     }
   };
+  collectStartupGarbage(cli.interrupted);
   log.info("Serving", {
     nodeId: node.nodeId,
     rest: restUrl(node.restAddress, { tls: config.rest.tlsCertFile !== undefined }),

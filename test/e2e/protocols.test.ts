@@ -67,7 +67,8 @@ test("GetInfo is signed by the node's key over the caller's nonce", async (t) =>
 
 test("a plugin is installed by URL with its SHA-256, run by hash, disabled, and removed, while the node runs", async (t) => {
   const folder = scratch(t);
-  const node = await startNode(t, { dataDir: join(folder, "data") });
+  const config = { node: { allowNetworks: ["127.0.0.1"] } };
+  const node = await startNode(t, { dataDir: join(folder, "data"), config });
   const env = { VELAS_SPHERE_URL: node.rest };
   const file = new URL("../../wasm-plugins/testing/contract.wasm", import.meta.url);
   const sha256 = createHash("sha256").update(readFileSync(file)).digest("hex");
