@@ -30,7 +30,7 @@ export interface DecodeOptions extends GatherOptions {
 /**
  * Decodes a range of a file: shards → verified, unmasked, where needed rebuilt → cells → plaintext, in pieces of at most a cell. Reads from
  * the data shards that hold the range, and from any k where one of those is missing, fails or lies. Memory is bounded: one
- * window is opened while the next is read. Ending the iteration early cancels what is under way.
+ * window is opened while the next few are read, so that the way to the providers and back is waited for once and not for each. Ending the iteration early cancels what is under way.
  *
  * Throws `invalid_argument` for a range not within the file, `shards_missing` when fewer than k shards can be read, `data_corrupt` when
  * verified shards hold cells that do not open (a wrong header or size), and `canceled`.
@@ -47,25 +47,31 @@ export async function* decodeRange(options: DecodeOptions): AsyncGenerator<Uint8
   throwIfAborted(signal, "The get");
   signal?.addEventListener("abort", cancel);
   try {
-    const fetch = (window: RangePlan | undefined) => {
-      if (window === undefined) return undefined;
+    const fetch = (window: RangePlan) => {
       const fetched = gatherer.gather(shardSpan(layout, window.stripes), window.dataShards, stop.signal);
       // It may fail while nobody waits for it yet; the await below meets the failure.
       fetched.catch(() => {});
       return fetched;
     };
-    let window = windows.next().value;
-    let fetching = fetch(window);
-    while (window !== undefined) {
-      const blocks = await fetching!;
-      const next = windows.next().value;
-      fetching = fetch(next);
+    const ahead: { readonly window: RangePlan; readonly fetched: ReturnType<ShardGatherer["gather"]> }[] = [];
+    const readAhead = (count: number) => {
+      while (ahead.length < count) {
+        const window = windows.next().value;
+        if (window === undefined) return;
+        ahead.push({ window, fetched: fetch(window) });
+      }
+    };
+    // The first alone: what comes behind it must not slow the first bytes.
+    readAhead(1);
+    for (let head = ahead.shift(); head !== undefined; head = ahead.shift()) {
+      const { window } = head;
+      const blocks = await head.fetched;
+      readAhead(WINDOWS_AHEAD);
       for (const [offset, plaintext] of (await opener.open(window, blocks)).entries()) {
         throwIfAborted(signal, "The get");
         const piece = trim(plaintext, (window.cells.start + offset) * CELL_PLAINTEXT_BYTES, range);
         if (piece.length > 0) yield piece;
       }
-      window = next;
     }
   } catch (error) {
     throwIfAborted(signal, "The get");
@@ -75,6 +81,9 @@ export async function* decodeRange(options: DecodeOptions): AsyncGenerator<Uint8
     stop.abort();
   }
 }
+
+/** Windows that are read while one is opened. */
+const WINDOWS_AHEAD = 3;
 
 /** Cuts a plan into windows of 1, 2, 4… stripes up to the limit. */
 function* planWindows(layout: FileLayout, plan: RangePlan, limit: number): Generator<RangePlan, undefined> {

@@ -84,6 +84,7 @@ export class ShardGatherer {
       const ask = (count: number) => {
         while (!settled && done + active.size < count && order.length > 0) {
           const shard = order.shift()!;
+          if (this.#failed.has(shard)) continue;
           active.add(shard);
           this.#read(shard, span, losers.signal).then((bytes) => {
             if (settled) return;
@@ -94,9 +95,12 @@ export class ShardGatherer {
           }, (error: unknown) => {
             if (settled) return;
             active.delete(shard);
-            this.#failed.add(shard);
             lastError = error;
-            onShardFailed?.(shard, error);
+            // Several spans may be gathered at once, and meet the same failure.
+            if (!this.#failed.has(shard)) {
+              this.#failed.add(shard);
+              onShardFailed?.(shard, error);
+            }
             ask(dataShards);
             failWhenTooFew();
           });

@@ -28,11 +28,12 @@ export interface LevelTuning {
 const RECORD_TUNING: LevelTuning = { writeBufferSize: WRITE_BUFFER_BYTES, cacheSize: CACHE_BYTES };
 
 /**
- * For bodies: large values that do not compress, under rising keys. With 64 MiB a table is written once and hardly ever again; measured 170
- * MiB/s at a write amplification of 2 where the defaults fall to 20-40 MiB/s at 5-7.
+ * For bodies: large values that do not compress, under rising keys. With tables of 64 MiB one is written once and hardly ever again. Two write
+ * buffers can be full at once, one of them on its way to the disk: of 64 MiB each they took a process 182 MiB, of 16 MiB 105, for an eighth of
+ * the speed (docs/decisions/shard-store.md).
  */
 export const BODY_TUNING: LevelTuning = {
-  writeBufferSize: 64 << 20,
+  writeBufferSize: 16 << 20,
   maxFileSize: 64 << 20,
   cacheSize: 8 << 20,
   compression: false,

@@ -1,0 +1,275 @@
+/**
+ * Files through real nodes: a stream is put to a requester over REST, spread over six providers, and read back.
+ *
+ *     node bench/files.ts [--mib 2048] [--only nodes|stages] [--folder DIR]
+ *
+ * Prints MiB/s of put and get beside each stage of them alone and beside a plain copy of the same bytes with fsync, the time to the first byte of
+ * random ranges, and how much the resident memory of each node grew. It is told apart by `/proc`: "held" is memory of the process alone, "mapped"
+ * are pages of LevelDB's files, which the system takes back when it needs them. Takes 1.5 times the size on disk, in a folder that it removes;
+ * refuses to begin with less than three times the size free.
+ */
+import { createHash, randomBytes } from "node:crypto";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { open, statfs } from "node:fs/promises";
+import { request } from "node:http";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import { parseArgs } from "node:util";
+import { createHeader, decodeRange, encodeFile, fileLayout, openHeader } from "../src/codec/mod.ts";
+import { type NodePosition, proveRange } from "../src/codec/mod.ts";
+import { openShardStore } from "../src/storage/mod.ts";
+import { startNode } from "../test/e2e/harness.ts";
+
+const { values: args } = parseArgs({
+  options: {
+    mib: { type: "string", default: "2048" },
+    only: { type: "string", default: "" },
+    folder: { type: "string", default: tmpdir() },
+  },
+});
+const MIB = 2 ** 20;
+const totalMib = Number(args.mib);
+const totalBytes = totalMib * MIB;
+const POLICY = { dataShards: 4, parityShards: 2 };
+/** What stages alone are measured with: enough for a steady rate. */
+const stageMib = Math.min(totalMib, 512);
+
+const folder = mkdtempSync(join(args.folder, "velas-bench-"));
+const cleanups: (() => unknown)[] = [() => rmSync(folder, { recursive: true, force: true })];
+const scope = { after: (cleanup: () => unknown) => void cleanups.push(cleanup) };
+
+interface Resident {
+  readonly held: number;
+  readonly mapped: number;
+}
+
+/** Resident memory of a process, in MiB. */
+function resident(pid: number): Resident {
+  const status = readFileSync(`/proc/${pid}/status`, "utf8");
+  const field = (name: string) => Number(new RegExp(`^${name}:\\s+(\\d+)`, "m").exec(status)![1]) / 1024;
+  return { held: field("RssAnon"), mapped: field("RssFile") };
+}
+
+/** Watches how far the memory of nodes grows. */
+class MemoryWatch {
+  readonly #pids: readonly number[];
+  readonly #before: readonly Resident[];
+  #most: Resident[];
+  readonly #timer: NodeJS.Timeout;
+
+  constructor(pids: readonly number[]) {
+    this.#pids = pids;
+    this.#before = pids.map(resident);
+    this.#most = [...this.#before];
+    this.#timer = setInterval(() => this.#look(), 100);
+  }
+
+  #look(): void {
+    this.#most = this.#pids.map((pid, i) => {
+      const { held, mapped } = resident(pid);
+      const most = this.#most[i]!;
+      return { held: Math.max(held, most.held), mapped: Math.max(mapped, most.mapped) };
+    });
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+  }
+
+  /** The growth so far; the first node is the requester. */
+  tell(): string {
+    this.#look();
+    const grew = (part: keyof Resident) => this.#most.map((most, i) => Math.round(most[part] - this.#before[i]![part]));
+    const [requester, ...providers] = grew("held");
+    return `held memory grew: requester ${requester} MiB, providers ${providers.join(", ")} MiB ` +
+      `(mapped: ${grew("mapped").join(", ")})`;
+  }
+}
+
+async function rate(what: string, mib: number, work: () => Promise<unknown>): Promise<void> {
+  const startedAt = performance.now();
+  await work();
+  console.log(`${what.padEnd(44)} ${(mib / ((performance.now() - startedAt) / 1000)).toFixed(0).padStart(6)} MiB/s`);
+}
+
+const block = randomBytes(MIB);
+
+async function* source(mib: number): AsyncGenerator<Uint8Array> {
+  for (let i = 0; i < mib; i++) yield block;
+}
+
+async function measureStages(): Promise<void> {
+  await rate("a plain copy, with fsync", stageMib, async () => {
+    const file = await open(join(folder, "copy"), "w");
+    for await (const bytes of source(stageMib)) await file.write(bytes);
+    await file.sync();
+    await file.close();
+  });
+  rmSync(join(folder, "copy"));
+  await rate("digest of the plaintext alone", stageMib, async () => {
+    const hash = createHash("sha256");
+    for await (const bytes of source(stageMib)) hash.update(bytes);
+  });
+  const header = openHeader(
+    createHeader({
+      fileId: randomBytes(16),
+      fileKey: randomBytes(32),
+      recipients: [{ type: "master", key: block.subarray(0, 32) }],
+      random: randomBytes,
+    }),
+    { type: "master", key: block.subarray(0, 32) },
+  );
+  await rate("encode alone: seal, parity, mask, tree", stageMib, async () => {
+    const writers = Array.from({ length: 6 }, () => ({ write: () => Promise.resolve() }));
+    await encodeFile(source(stageMib), { header, policy: POLICY, writers });
+  });
+  await measureDecode(header);
+  await rate("shard store alone: six, fsynced, of the file", stageMib, async () => {
+    await Promise.all(Array.from({ length: 6 }, async (_, i) => {
+      const { shards, close } = await openShardStore(join(folder, `store-${i}`), { minFreeBytes: 0 });
+      const key = { owner: `0x${"a1".repeat(20)}`, id: "0".repeat(32) } as const;
+      const sizeBytes = Math.ceil(stageMib / 4) * MIB;
+      const upload = await shards.begin({ ...key, maxBytes: sizeBytes, expiresAt: 10 ** 13, graceMs: 0 });
+      for (let at = 0; at < sizeBytes; at += MIB / 4) await upload.write(block.subarray(0, MIB / 4));
+      await upload.finish("ab".repeat(32));
+      await close();
+      rmSync(join(folder, `store-${i}`), { recursive: true });
+    }));
+  });
+}
+
+/** Decodes a file that lies in memory: verify, unmask, open. */
+async function measureDecode(header: ReturnType<typeof openHeader>): Promise<void> {
+  const mib = Math.min(stageMib, 128);
+  const shards: Uint8Array[][] = Array.from({ length: 6 }, () => []);
+  const nodes = shards.map(() => new Map<string, Uint8Array>());
+  const keyOf = ({ level, index }: NodePosition) => `${level}/${index}`;
+  const { heads } = await encodeFile(source(mib), {
+    header,
+    policy: POLICY,
+    writers: shards.map((shard) => ({ write: (bytes) => (shard.push(bytes), Promise.resolve()) })),
+    onNode: (shard, position, digest) => nodes[shard]!.set(keyOf(position), digest.slice()),
+  });
+  const whole = shards.map((shard) => Buffer.concat(shard));
+  const layout = fileLayout(mib * MIB, POLICY);
+  await rate("decode alone: prove, verify, unmask, open", mib, async () => {
+    const pieces = decodeRange({
+      header,
+      layout,
+      roots: heads.map(({ root }) => root),
+      readers: whole.map((shard, index) => ({
+        read: async ({ start, end }) => ({
+          bytes: new Uint8Array(shard.subarray(start, end)),
+          proof: await proveRange(
+            {
+              node: (position) => Promise.resolve(nodes[index]!.get(keyOf(position))!),
+              leaves: ({ first, end: last }) => Promise.resolve(shard.subarray(first * 1024, last * 1024)),
+            },
+            layout.leafCount,
+            { first: start / 1024, end: end / 1024 },
+          ),
+        }),
+      })),
+    });
+    for await (const _piece of pieces);
+  });
+}
+
+async function measureNodes(): Promise<void> {
+  const providers = await Promise.all(Array.from({ length: 6 }, (_, i) =>
+    startNode(scope, {
+      dataDir: join(folder, `provider-${i + 1}`),
+      config: { storage: { quotaBytes: 2 * totalBytes, minFreeBytes: 0 } },
+    })));
+  const requester = await startNode(scope, {
+    dataDir: join(folder, "requester"),
+    config: { requester: { providers: providers.map(({ rpc }) => rpc) } },
+  });
+  // A small file first, so that what is loaded on first use does not count.
+  await drain(`${requester.rest}/v1/files/${await put(requester.rest, "small", 8 * MIB)}/content`, 8 * MIB);
+  const memory = new MemoryWatch([requester, ...providers].map(({ child }) => child.pid!));
+  try {
+    let id = "";
+    await rate("put over six nodes", totalMib, async () => id = await put(requester.rest, "big", totalBytes));
+    console.log(`  ${memory.tell()}`);
+    const url = `${requester.rest}/v1/files/${id}/content`;
+    await rate("get over six nodes", totalMib, () => drain(url, totalBytes));
+    console.log(`  ${memory.tell()}`);
+    const seeks: number[] = [];
+    for (let i = 0; i < 50; i++) {
+      const start = Math.floor(Math.random() * (totalBytes - MIB));
+      seeks.push(await firstByteMs(url, `bytes=${start}-${start + MIB - 1}`));
+    }
+    seeks.sort((a, b) => a - b);
+    console.log(`first byte of a random MiB: p50 ${seeks[25]!.toFixed(1)} ms, p99 ${seeks[49]!.toFixed(1)} ms`);
+  } finally {
+    memory.stop();
+  }
+}
+
+function put(rest: string, name: string, bytes: number): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const call = request(`${rest}/v1/files/${name}`, { method: "PUT" }, (answer) => {
+      let text = "";
+      answer.setEncoding("utf8").on("data", (piece: string) => text += piece).on("end", () => {
+        if (answer.statusCode === 201) resolve((JSON.parse(text) as { id: string }).id);
+        else reject(new Error(text));
+      });
+    });
+    call.on("error", reject);
+    let left = bytes;
+    const send = () => {
+      while (left > 0) {
+        const some = block.subarray(0, Math.min(left, block.length));
+        left -= some.length;
+        if (!call.write(some)) return void call.once("drain", send);
+      }
+      call.end();
+    };
+    send();
+  });
+}
+
+function drain(url: string, bytes: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    request(url, (answer) => {
+      let size = 0;
+      answer.on("data", (piece: Buffer) => size += piece.length).on("error", reject).on("end", () => {
+        if (size === bytes) resolve();
+        else reject(new Error(`${size} of ${bytes} bytes came`));
+      });
+    }).on("error", reject).end();
+  });
+}
+
+function firstByteMs(url: string, range: string): Promise<number> {
+  const startedAt = performance.now();
+  return new Promise((resolve, reject) => {
+    request(url, { headers: { range } }, (answer) => {
+      let ms: number | undefined;
+      answer.on("data", () => ms ??= performance.now() - startedAt).on("error", reject).on("end", () => resolve(ms!));
+    }).on("error", reject).end();
+  });
+}
+
+/** Ends the nodes and removes the folder, once. */
+async function cleanUp(): Promise<void> {
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
+}
+
+for (const signal of ["SIGINT", "SIGTERM"] as const) {
+  process.once(signal, () => void cleanUp().finally(() => process.exit(1)));
+}
+try {
+  if (!(Number.isSafeInteger(totalMib) && totalMib >= 16)) throw new Error("--mib takes a whole number from 16 on");
+  const disk = await statfs(folder);
+  if (disk.bavail * disk.bsize < 3 * totalBytes) throw new Error(`${folder} has less than ${3 * totalMib} MiB free`);
+  if (args.only !== "nodes") await measureStages();
+  if (args.only !== "stages") await measureNodes();
+} catch (error) {
+  console.error(error);
+  process.exitCode = 1;
+} finally {
+  await cleanUp();
+}
