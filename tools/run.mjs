@@ -20,6 +20,7 @@ const COMMANDS = {
   ok: ["tools/check.ts", "--test"],
   gen: ["tools/gen.ts"],
   "build:exe": ["tools/build-exe.ts"],
+  "build:docs": ["tools/build-docs.ts"],
   bench: ["tools/bench.ts"],
 };
 
