@@ -20,7 +20,8 @@ test("HEAD answers as GET without a body, on every GET route", async (t) => {
     const ids = { "{ref}": "demo", "{file}": "app.js", "{id}": path.startsWith("/v1/files") ? id : "t1" };
     const place = url + path.replace(/\{\w+\}/, (name) => ids[name as keyof typeof ids]) + query;
     const answer = await fetch(place, { method: "HEAD" });
-    assert.equal(answer.status, 200, path);
+    // The node of this test takes no money, so it has no offer.
+    assert.equal(answer.status, path === "/.well-known/velas-sphere/offer" ? 404 : 200, path);
     assert.equal(await answer.text(), "");
   }
   const output = await fetch(`${url}/v1/tasks/t1/output`, { method: "HEAD" });
