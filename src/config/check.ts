@@ -1,4 +1,4 @@
-import { isGrant, parseNetwork } from "../core/mod.ts";
+import { isGrant, isNodeId, parseNetwork } from "../core/mod.ts";
 import { isLoopback, parseAddress } from "./address.ts";
 import type { Config } from "./schema.ts";
 import { SETTING_BY_KEY } from "./settings.ts";
@@ -17,6 +17,7 @@ export function checkTogether(config: Config): string[] {
   return [
     ...checkExposure(config),
     ...checkNetworks(config),
+    ...checkAllowed(config),
     ...checkWebhook(config),
     ...checkPayments(config),
     ...checkPairs(config),
@@ -29,10 +30,10 @@ function checkExposure({ node, rpc, rest, payments, prices }: Config): string[] 
   const faults: string[] = [];
   const isPaid = payments.rpcUrls.length > 0 && hasPrice(prices);
   for (const listen of rpc.listen) {
-    if (node.open || isPaid || isLoopback(parseAddress(listen)!.host)) continue;
+    if (node.open || isPaid || rpc.allow.length > 0 || isLoopback(parseAddress(listen)!.host)) continue;
     faults.push(
       `rpc.listen has ${listen}, which other machines reach, and the node would serve strangers for free: set node.open (--open) to ` +
-        "allow it, set prices and payments, or listen on 127.0.0.1",
+        "allow it, name the nodes that it serves in rpc.allow, set prices and payments, or listen on 127.0.0.1",
     );
   }
   if (rest.token === undefined && !isLoopback(parseAddress(rest.listen)!.host)) {
@@ -42,6 +43,11 @@ function checkExposure({ node, rpc, rest, payments, prices }: Config): string[] 
     );
   }
   return faults;
+}
+
+function checkAllowed({ rpc }: Config): string[] {
+  const wrong = rpc.allow.find((text) => !isNodeId(text));
+  return wrong === undefined ? [] : [`rpc.allow has "${wrong}", which is no node id: write 0x and 40 hex digits`];
 }
 
 function checkNetworks({ node }: Config): string[] {

@@ -102,6 +102,12 @@ const rpc = z.strictObject({
     expectation: 'a list of origins such as "https://ui.example"',
     description: "Sites whose pages may call tasks and payments from a browser, by Connect or gRPC-Web",
   }),
+  allow: texts({
+    default: [],
+    expectation: "a list of node ids, each 0x and 40 hex digits",
+    description:
+      "The nodes that are served, by their signatures; everybody when it is empty. With it rpc.listen may be reached by other machines",
+  }),
   maxMessageBytes: size({
     default: "16MiB",
     min: 2 ** 10,

@@ -22,6 +22,7 @@ const WEIGHTS: Partial<Readonly<Record<ErrorCode, number>>> = {
   interrupted: 1,
   plugin_unavailable: 1,
   internal: 1,
+  permission_denied: 1,
   shutting_down: 0.5,
   deadline_exceeded: 0.5,
   plugin_not_found: 0.5,

@@ -1,6 +1,6 @@
 import type { Config } from "../config/mod.ts";
-import { systemClock } from "../core/mod.ts";
-import { createRpcServer, type RpcServer, type RpcServerOptions } from "../rpc/mod.ts";
+import { parseNodeId, systemClock } from "../core/mod.ts";
+import { AllowList, createRpcServer, type RpcServer, type RpcServerOptions } from "../rpc/mod.ts";
 
 /** What the RPC ports serve. */
 export interface RpcParts extends
@@ -24,10 +24,12 @@ export interface RpcParts extends
 
 /** Makes the RPC server. */
 export function makeRpc({ config, ...parts }: RpcParts): RpcServer {
+  const { allow, allowedOrigins } = config.rpc;
   return createRpcServer({
     ...parts,
+    ...(allow.length > 0 && { allow: new AllowList(allow.map(parseNodeId)) }),
     clock: systemClock,
     limits: config.rpc,
-    allowedOrigins: config.rpc.allowedOrigins,
+    allowedOrigins,
   });
 }

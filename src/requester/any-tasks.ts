@@ -1,5 +1,6 @@
 import {
   type CallContext,
+  type ErrorCode,
   NodeError,
   type PeerNeed,
   type PeerWish,
@@ -99,10 +100,20 @@ export class AnyTasks implements TaskStarter {
   }
 }
 
+/** Failures of a provider that has not begun, and that say nothing of others. */
+const UNBEGUN: ReadonlySet<ErrorCode> = new Set([
+  "overloaded",
+  "payment_required",
+  "plugin_not_found",
+  "shutting_down",
+  "permission_denied",
+  "unauthenticated",
+]);
+
 /** Whether the provider surely has not begun the task, and another may. */
 function isUnbegun(error: unknown): boolean {
   if (!(error instanceof NodeError)) return false;
-  if (["overloaded", "payment_required", "plugin_not_found", "shutting_down"].includes(error.code)) return true;
+  if (UNBEGUN.has(error.code)) return true;
   return error.code === "target_unreachable" && error.data["requestSent"] === false;
 }
 

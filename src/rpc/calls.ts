@@ -18,6 +18,7 @@ import {
 import { randomBytes } from "node:crypto";
 import type { IncomingHttpHeaders } from "node:http";
 import type { ConnectError } from "@connectrpc/connect";
+import type { AllowList } from "./allow-list.ts";
 import { requesterFromText } from "./convert.ts";
 import { Deadlines, type Expiring } from "./deadlines.ts";
 import type { Authenticator, SignedBy } from "./authenticator.ts";
@@ -59,6 +60,8 @@ export interface CallsOptions {
   readonly believesClaims?: boolean | undefined;
   /** Refuses who calls too often; without one nobody does. */
   readonly limiter?: RateLimiter | undefined;
+  /** The nodes that are served; without it everybody is. */
+  readonly allow?: AllowList | undefined;
 }
 
 /** What a service may add to its answer. The node's own services do not; the conformance suite's does. */
@@ -102,7 +105,8 @@ export class Call implements CallContext, Expiring {
       this.refusal = toNodeError(error);
     }
     // Wrong signatures count for the address that sends them.
-    this.refusal = calls.limit(this.#signedBy?.requester, opening) ?? this.refusal;
+    this.refusal = calls.limit(this.#signedBy?.requester, opening) ?? this.refusal ??
+      calls.allow?.refusal(route.path, this.#signedBy?.requester);
     this.authenticated = this.#signedBy !== undefined;
     this.requester = this.#signedBy?.requester ??
       (calls.believesClaims ? requesterFromText(opening.requester) : ANONYMOUS);
@@ -184,6 +188,7 @@ export class Calls {
   readonly requestTimeoutMs: number;
   readonly authenticator: Pick<Authenticator, "identify"> | undefined;
   readonly believesClaims: boolean;
+  readonly allow: AllowList | undefined;
   readonly #clock: Clock;
   readonly #limiter: RateLimiter | undefined;
   readonly #open = new Set<Call>();
@@ -200,6 +205,7 @@ export class Calls {
     this.requestTimeoutMs = options.requestTimeoutMs;
     this.authenticator = options.authenticator;
     this.believesClaims = options.believesClaims ?? true;
+    this.allow = options.allow;
     this.#requests = options.metrics.counter("velas_rpc_requests_total", "RPC calls by method and outcome", [
       "method",
       "code",

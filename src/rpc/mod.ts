@@ -5,6 +5,7 @@
  * @connectrpc/connect. `route.ts` ties each method to its function and validates its requests; `calls.ts` keeps the open calls with
  * their deadlines, so that the server can drain.
  */
+export { AllowList } from "./allow-list.ts";
 export { Authenticator, type AuthenticatorOptions } from "./authenticator.ts";
 export * from "./errors.ts";
 export type { PluginExecution, PluginImplementation, PluginInput, PluginOutput } from "./plugin-api.ts";

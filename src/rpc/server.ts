@@ -12,6 +12,7 @@ import {
   type TaskService,
 } from "../core/mod.ts";
 import type { Authenticator } from "./authenticator.ts";
+import type { AllowList } from "./allow-list.ts";
 import { Calls } from "./calls.ts";
 import { createConnectHandler } from "./connect-handler.ts";
 import { withCors } from "./cors.ts";
@@ -64,6 +65,8 @@ export interface RouteServerOptions {
   readonly believesClaims?: boolean;
   /** Refuses who calls too often; without one nobody does. */
   readonly limiter?: RateLimiter;
+  /** The nodes that are served; without it everybody is. */
+  readonly allow?: AllowList;
   /** Serves HTTP paths that are no RPC method, over HTTP/1.1 and HTTP/2. */
   readonly fallback?: RequestListener;
   /** Sites whose pages may call from a browser; none by default. */

@@ -251,7 +251,9 @@ test("a listener that other machines reach needs its safeguard", (t) => {
   for (const listen of ["0.0.0.0:1", "[::]:1", "192.168.1.1:1", "node.example:1", "127.0.0.1:1,0.0.0.0:2"]) {
     assert.match(faults({ flags: rpc(listen) }), /rpc\.listen has .* set node\.open \(--open\)/);
     load({ flags: { ...rpc(listen), "node.open": true } });
+    load({ flags: { ...rpc(listen), "rpc.allow": "0x52908400098527886E0F7030069857D2E4169EE7" } });
   }
+  assert.match(faults({ flags: { "rpc.allow": "0x5290" } }), /rpc\.allow has "0x5290", which is no node id/);
   for (const listen of ["127.0.0.1:1", "127.9.9.9:1", "[::1]:1", "localhost:1", "[::ffff:127.0.0.1]:1"]) {
     load({ flags: { ...rpc(listen), "rest.listen": listen.replace(/:1$/, ":2") } });
   }

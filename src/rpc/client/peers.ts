@@ -69,7 +69,7 @@ export interface PeersOptions {
   readonly requester?: NodeId;
   /** Signs requests in this node's name; without it other nodes keep no shards for it. */
   readonly key?: NodeKey;
-  /** Signs calls for tasks too, as nodes that are paid demand it. By default tasks go out unsigned, which is faster. */
+  /** Signs calls for tasks too, as nodes that are paid demand it. By default only where a node wants it, since unsigned ones are faster. */
   readonly signTasks?: boolean;
   /** The chain that sessions are for; 0, the default, without one. */
   readonly chainId?: number;
@@ -149,7 +149,7 @@ export function createPeers(options: PeersOptions): Peers {
     const peer = new Peer(address, createPeerTransport(address, transportOptions), callOptions);
     const whoIs = (signal: AbortSignal) => queryNode(peer, recover, signal);
     const calls = signer && new SignedCalls({ signer, whoIs });
-    const tasks = new RemoteTasks(peer, options.signTasks === true ? calls : undefined);
+    const tasks = new RemoteTasks(peer, calls, { signs: options.signTasks === true });
     const entry = { peer, tasks, shards: new RemoteShards(peer, calls) };
     if (known.size >= MAX_KNOWN_PEERS) known.delete(known.keys().next().value!);
     known.set(target, entry);

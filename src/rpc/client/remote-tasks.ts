@@ -39,6 +39,7 @@ import { decodeRunResponse, encodeRunRequest } from "../run-codec.ts";
 import { explain } from "./failures.ts";
 import { beyondLegacy, runLegacy } from "./legacy-run.ts";
 import { type Attempt, type CallRules, isUnknownService, type Peer } from "./peer.ts";
+import { RepeatableInput } from "./repeatable-input.ts";
 import type { SignedCalls, UnsignedCall } from "./signed-calls.ts";
 import { decodeAnswer, type Metadata, pathOf } from "./transport.ts";
 import { WatchedInput } from "./watched-input.ts";
@@ -53,11 +54,16 @@ const CHUNK_BYTES = 256 << 10;
 export class RemoteTasks implements Tasks {
   readonly #peer: Peer;
   readonly #calls: SignedCalls | undefined;
+  #signs: boolean;
 
-  /** Without signed calls the peer must believe who asks. */
-  constructor(peer: Peer, calls?: SignedCalls) {
+  /**
+   * Without signed calls the peer must believe who asks. Calls are signed from the first on, or once the peer wants it: unsigned ones
+   * are faster.
+   */
+  constructor(peer: Peer, calls?: SignedCalls, options: { readonly signs: boolean } = { signs: true }) {
     this.#peer = peer;
     this.#calls = calls;
+    this.#signs = calls !== undefined && options.signs;
   }
 
   async run(spec: TaskSpec, ctx: CallContext): Promise<TaskResult> {
@@ -71,6 +77,7 @@ export class RemoteTasks implements Tasks {
       const response = await peer.call(ctx, rules, (attempt) => this.#send(RUN_PATH, request, attempt));
       return decodeRunResponse(response) ?? resultFromProto(decodeAnswer(method.run, response, peer.target));
     } catch (reason) {
+      if (this.#mustSign(reason)) return await this.run(spec, ctx);
       if (!isUnknownService(reason)) throw this.#explain(reason, "run tasks");
       peer.rememberLegacy();
       return await runLegacy(peer, spec, ctx);
@@ -140,6 +147,7 @@ export class RemoteTasks implements Tasks {
       const answer = await peer.call(ctx, rules, (attempt) => this.#send(path, message, attempt));
       return decodeAnswer(desc, answer, peer.target);
     } catch (reason) {
+      if (this.#mustSign(reason)) return await this.#call(desc, request, ctx, rules);
       throw this.#explain(reason, "queue or look up tasks");
     }
   }
@@ -151,12 +159,34 @@ export class RemoteTasks implements Tasks {
     ctx: CallContext,
     what: string,
   ): AsyncGenerator<TaskEvent> {
+    const input = new RepeatableInput(requests);
+    try {
+      while (true) {
+        try {
+          return yield* this.#eventsOnce(desc, input, ctx);
+        } catch (reason) {
+          if (reason instanceof SourceFailure) throw reason.reason;
+          if (this.#mustSign(reason) && input.repeatable) continue;
+          throw this.#explain(reason, what);
+        }
+      }
+    } finally {
+      input.close();
+    }
+  }
+
+  /** One attempt. Throws a {@link SourceFailure} for what went wrong with the input. */
+  async *#eventsOnce<I extends DescMessage, O extends DescMessage>(
+    desc: DescMethodStreaming<I, O>,
+    input: RepeatableInput<MessageInitShape<I>>,
+    ctx: CallContext,
+  ): AsyncGenerator<TaskEvent, void> {
     const peer = this.#peer;
     const stop = new AbortController();
     const onAbort = () => stop.abort(ctx.signal.reason);
     if (ctx.signal.aborted) onAbort();
     else ctx.signal.addEventListener("abort", onAbort, { once: true });
-    const source = new WatchedInput(requests, stop);
+    const source = new WatchedInput(input, stop);
     try {
       const timeoutMs = ctx.deadlineAt === undefined ? undefined : peer.timeLeft(ctx, 0);
       const signature = await this.#signature({ path: pathOf(desc), body: "stream", signal: ctx.signal });
@@ -164,6 +194,7 @@ export class RemoteTasks implements Tasks {
       const response = await peer.transport.stream(desc, stop.signal, timeoutMs, metadata, source);
       let ended = false;
       for await (const message of response.message) {
+        input.accept();
         const event = eventFromProto((message as { event?: TaskEventMessage }).event, peer.target);
         if (event === undefined) continue;
         ended = isLastEvent(event);
@@ -175,8 +206,7 @@ export class RemoteTasks implements Tasks {
         });
       }
     } catch (reason) {
-      if (source.failure !== undefined) throw source.failure.reason;
-      throw this.#explain(reason, what);
+      throw source.failure === undefined ? reason : new SourceFailure(source.failure.reason);
     } finally {
       ctx.signal.removeEventListener("abort", onAbort);
       stop.abort();
@@ -185,7 +215,7 @@ export class RemoteTasks implements Tasks {
 
   #send(path: string, message: Uint8Array, attempt: Attempt): Promise<Uint8Array> {
     const { transport } = this.#peer;
-    return this.#calls === undefined
+    return !this.#signs
       ? transport.unaryBytes(path, message, attempt)
       : this.#signature({ path, body: frameOf(message), signal: attempt.signal }).then((signature) =>
         transport.unaryBytes(path, message, { ...attempt, metadata: { ...attempt.metadata, ...signature } })
@@ -195,11 +225,17 @@ export class RemoteTasks implements Tasks {
   /** What signs a call. Nothing for a node of the original's kind, which has no id to sign for. */
   async #signature(call: UnsignedCall): Promise<Metadata> {
     try {
-      return await this.#calls?.metadata(call) ?? {};
+      return this.#signs ? await this.#calls!.metadata(call) : {};
     } catch (error) {
       if (error instanceof NodeError && error.code === "unimplemented") return {};
       throw error;
     }
+  }
+
+  /** Whether an unsigned call failed since the peer wants to know who calls. Later ones are signed. */
+  #mustSign(reason: unknown): boolean {
+    if (this.#signs || this.#calls === undefined || isUnknownService(reason)) return false;
+    return this.#signs = explain(reason, this.#peer.target).code === "unauthenticated";
   }
 
   #explain(reason: unknown, what: string): NodeError {
@@ -207,6 +243,15 @@ export class RemoteTasks implements Tasks {
     const error = explain(reason, this.#peer.target);
     this.#calls?.note(error);
     return error;
+  }
+}
+
+/** The input of a stream failed. */
+class SourceFailure {
+  readonly reason: unknown;
+
+  constructor(reason: unknown) {
+    this.reason = reason;
   }
 }
 
