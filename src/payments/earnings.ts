@@ -29,6 +29,7 @@ import {
   type TaskLimits,
   taskPrice,
   toHex,
+  toNodeError,
   type Usage,
   type Voucher,
   voucherDigest,
@@ -337,7 +338,7 @@ export class Earnings implements PaymentDesk {
       // A reorganisation may have taken the channel away for a while; an id is never used twice.
       known.change({ chain: found, closed: false });
     }
-    void this.#books.touch("earning", channelId, () => toText(known!.record));
+    this.#write(known!);
     return known!;
   }
 
@@ -364,12 +365,23 @@ export class Earnings implements PaymentDesk {
     const { channelId, charged, paid, items, sequence } = account.state;
     const receipt: Receipt = { channelId, sequence: sequence + 1, charged, paid, items, issuedAt: clock.now() };
     account.change({ sequence: receipt.sequence });
-    void this.#books.touch("earning", channelId, () => toText(account.record));
+    this.#write(account);
     return {
       receipt,
       signature: key.signDigest(receiptDigest(settlement, receipt)),
       credit: this.#creditOf(account),
     };
+  }
+
+  /** Has the books of a channel written, for nobody that waits for it. */
+  #write(account: EarningAccount): void {
+    const { channelId } = account.state;
+    this.#books.touch("earning", channelId, () => toText(account.record)).catch((error) =>
+      this.#options.log.error("The books of a channel could not be written", {
+        channelId,
+        error: toNodeError(error).message,
+      })
+    );
   }
 
   #commit(account: EarningAccount): Promise<void> {

@@ -21,6 +21,11 @@ export interface SpendingState {
   /** The sum of the newest voucher that was signed, and its signature. */
   readonly signed: Wei;
   readonly signature?: Uint8Array;
+  /**
+   * What work on credit, that no voucher covers, may come to: on disk before such work is sent. After a crash it bounds what is believed of a
+   * provider, whose own word on credit does not.
+   */
+  readonly promised?: Wei;
   /** The sum of the newest voucher that the provider has acknowledged. */
   readonly acknowledged: Wei;
   /** What was charged by this node's own reckoning. */
@@ -81,8 +86,28 @@ export class SpendingAccount {
 
   /** Whether the provider will work for `more` wei without another voucher. */
   covers(more: bigint): boolean {
-    const { spent, acknowledged, account } = this.#state;
-    return spent + this.#reserved + this.#doubtful + more <= acknowledged + (account?.credit ?? 0n);
+    const { acknowledged, account } = this.#state;
+    return this.#dispatched + more <= acknowledged + (account?.credit ?? 0n);
+  }
+
+  /** Whether what work may come to with `more` is on disk already. */
+  isPromised(more: bigint): boolean {
+    return this.#dispatched + more <= this.#bound;
+  }
+
+  /** Notes that work on credit may come to `more`, and `ahead` of that so that not every task is noted; the caller writes it before the work is sent. */
+  promise(more: bigint, ahead: bigint): void {
+    this.#state = { ...this.#state, promised: wei(this.#dispatched + more + ahead) };
+  }
+
+  get #dispatched(): bigint {
+    return this.#state.spent + this.#reserved + this.#doubtful;
+  }
+
+  /** What was signed or promised: nothing beyond it was ever sent to be done. */
+  get #bound(): bigint {
+    const { signed, promised = 0n } = this.#state;
+    return signed > promised ? signed : promised;
   }
 
   /**
@@ -140,8 +165,8 @@ export class SpendingAccount {
     const known = this.#state.account?.receipt.sequence ?? 0;
     if (receipt.sequence < known) return 0n; // an answer that was overtaken
     const { spent, signed } = this.#state;
-    // What ran when an earlier process of this node ended was never signed for beyond `signed`.
-    const restarted = options.afterRestart && signed + account.credit > spent ? signed + account.credit - spent : 0n;
+    // What ran when an earlier process of this node ended.
+    const restarted = options.afterRestart && this.#bound > spent ? this.#bound - spent : 0n;
     const room = this.#reserved + (this.#doubtful > restarted ? this.#doubtful : restarted);
     const acknowledged = receipt.paid > this.#state.acknowledged ? receipt.paid : this.#state.acknowledged;
     this.#state = { ...this.#state, account, acknowledged: acknowledged < signed ? acknowledged : signed };

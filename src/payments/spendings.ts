@@ -208,7 +208,7 @@ export class Spendings {
   /** Pays what is owed exactly, with no window ahead, and compares books: for the end of a channel or of a day. */
   async settleUp(target: string): Promise<void> {
     const account = this.#accounts.get(target);
-    if (account !== undefined) await this.#arrange(target, () => this.#sync(account));
+    if (account !== undefined) await this.#arrange(target, () => this.#payOwed(account));
   }
 
   async close(): Promise<void> {
@@ -225,7 +225,7 @@ export class Spendings {
     const quote = account?.quoteAt(this.#options.clock.now());
     if (account !== undefined && quote !== undefined && account.state.state === "open" && !account.isStale) {
       const max = work.max(quote);
-      if (account.covers(max)) return this.#take(account, { quote, max, price: work.price });
+      if (account.covers(max) && account.isPromised(max)) return this.#take(account, { quote, max, price: work.price });
     } else if (this.#offers.isKnownFree(target)) {
       return FREE;
     }
@@ -252,6 +252,11 @@ export class Spendings {
       try {
         if (!account.covers(max)) await this.#pay(account, max);
         if (!account.covers(max)) throw notCredited(account);
+        if (!account.isPromised(max)) {
+          const { window } = this.#options;
+          account.promise(max, window > 2n * max ? window : 2n * max);
+          await this.#commit(account);
+        }
       } finally {
         this.#budget.release(provider, max);
       }

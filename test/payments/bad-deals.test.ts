@@ -145,6 +145,36 @@ test("a provider that charges past the quote is paid no more, also after a resta
   assert.equal(provider.admin.channels()[0]!.state, "closed");
 });
 
+test("a provider that offers credit without end cannot charge it after its requester was restarted", async (t) => {
+  const chain = await chainFor(t);
+  const at = { chainId: chain.chainId, channels: chain.channels };
+  const store = openMemoryStore().payments;
+  const provider = await paidNode(t, chain, { key: payee, rates: RATES });
+  let extra = 0n;
+  const generous = (receipt: Receipt) => {
+    const more = { ...receipt, charged: wei(receipt.charged + extra) };
+    return { receipt: more, signature: payee.signDigest(receiptDigest(at, more)), credit: wei(ETHER) };
+  };
+  const desk = deskOf(() => provider, {
+    pay: async (...args) => generous((await provider.earnings.pay(...args)).receipt),
+    account: async (id, ctx) => generous((await provider.earnings.account(id, ctx)).receipt),
+    quote: async (id, ctx) => {
+      const { quote, account } = await provider.earnings.quote(id, ctx);
+      return { quote, account: generous(account.receipt) };
+    },
+  });
+  const desks = new Map([["p:1", () => desk]]);
+  const requester = await paidNode(t, chain, { key: payer, store, desks });
+  await requester.admin.open("p:1", wei(ETHER), signal);
+  const spending = await requester.spendings.tasks.reserve(ORDER);
+  await spending.commit(USAGE);
+  await requester.close();
+  extra = 1000n; // what was set aside is 10, and two more tasks were promised
+  const again = await paidNode(t, chain, { key: payer, store, desks });
+  await assert.rejects(async () => await again.spendings.tasks.reserve(ORDER), { message: /charged more/ });
+  assert.ok(again.admin.channels()[0]!.paid <= 30n);
+});
+
 test("a charge that a lost answer explains is taken over, within what was set aside", async (t) => {
   const chain = await chainFor(t);
   const provider = await paidNode(t, chain, { key: payee, rates: RATES });
