@@ -12,6 +12,9 @@ import type { TestScope } from "../testing.ts";
 const root = fileURLToPath(new URL("../../", import.meta.url));
 const exe = process.env["VELAS_SPHERE_EXE"];
 
+/** What a node may do on Deno, as in the task "node" of deno.json. LevelDB is a native addon, hence `ffi`. */
+const NODE_PERMISSIONS = ["net", "read", "write", "env", "sys", "ffi"].map((name) => `--allow-${name}`);
+
 /** The command line that starts the program on the runtime under test. */
 export function commandLine(args: readonly string[]): [command: string, args: string[]] {
   if (exe !== undefined) return [exe, [...args]];
@@ -19,7 +22,8 @@ export function commandLine(args: readonly string[]): [command: string, args: st
   if ("Deno" in globalThis) {
     return [process.execPath, [
       "run",
-      "--allow-all",
+      ...args[0] === "node" ? NODE_PERMISSIONS : ["--allow-all"],
+      "--no-prompt",
       "--no-check",
       "--quiet",
       `--config=${root}deno.json`,
