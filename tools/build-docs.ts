@@ -6,13 +6,14 @@ import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSyn
 import { dirname, join } from "node:path";
 import process from "node:process";
 import { brokenLinks } from "./docs-site/links.ts";
-import { NAV } from "./docs-site/nav.ts";
+import { navOf } from "./docs-site/nav.ts";
 import { renderPage } from "./docs-site/render.ts";
 import type { RenderedPage } from "./docs-site/render.ts";
 import { pageHtml } from "./docs-site/template.ts";
 
 const target = process.argv[2] ?? "dist/docs";
-const sources = NAV.flatMap(({ pages }) => pages);
+const nav = navOf("docs");
+const sources = nav.flatMap(({ pages }) => pages);
 const rendered = new Map<string, RenderedPage>();
 for (const { source } of sources) rendered.set(source, renderPage(source, readFileSync(join("docs", source), "utf8")));
 
@@ -21,7 +22,7 @@ const assets = new Set<string>();
 for (const [source, page] of rendered) {
   const path = join(target, source.replace(/\.md$/, ".html"));
   mkdirSync(dirname(path), { recursive: true });
-  writeFileSync(path, pageHtml({ source, page, nav: NAV }));
+  writeFileSync(path, pageHtml({ source, page, nav }));
   for (const asset of page.assets) assets.add(asset);
 }
 for (const asset of assets) {

@@ -4,7 +4,7 @@ import { globSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { brokenLinks } from "../../tools/docs-site/links.ts";
-import { NAV } from "../../tools/docs-site/nav.ts";
+import { navOf } from "../../tools/docs-site/nav.ts";
 import { renderPage } from "../../tools/docs-site/render.ts";
 import { scratch } from "../e2e/harness.ts";
 import { test } from "../testing.ts";
@@ -16,7 +16,7 @@ test("the documentation site builds, has every page of docs/, and no link of it 
   const folder = join(scratch(t), "site");
   execFileSync(NODE, ["--disable-warning=ExperimentalWarning", "tools/build-docs.ts", folder]);
   assert.deepEqual(brokenLinks(folder), []);
-  const listed = NAV.flatMap(({ pages }) => pages.map(({ source }) => source)).sort();
+  const listed = navOf("docs").flatMap(({ pages }) => pages.map(({ source }) => source)).sort();
   assert.deepEqual(globSync("**/*.md", { cwd: "docs" }).map((name) => name.replaceAll("\\", "/")).sort(), listed);
   const page = readFileSync(join(folder, "files-api.html"), "utf8");
   assert.match(page, /<h1>Files over HTTP<\/h1>/);

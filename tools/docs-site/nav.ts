@@ -1,4 +1,7 @@
-/** The pages of the site in reading order. */
+import { globSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+
+/** A page of the site. */
 export interface NavPage {
   /** Below `docs/`. */
   readonly source: string;
@@ -10,7 +13,8 @@ export interface NavGroup {
   readonly pages: readonly NavPage[];
 }
 
-export const NAV: readonly NavGroup[] = [
+/** The pages whose place was chosen, in reading order. */
+const CHOSEN: readonly NavGroup[] = [
   {
     title: "Begin",
     pages: [
@@ -27,6 +31,7 @@ export const NAV: readonly NavGroup[] = [
       { source: "payments.md", title: "Payments" },
       { source: "peers.md", title: "Peers" },
       { source: "plugins.md", title: "Plugins" },
+      { source: "ml-plugin.md", title: "Machine learning" },
     ],
   },
   {
@@ -67,3 +72,17 @@ export const NAV: readonly NavGroup[] = [
     ],
   },
 ];
+
+/** All pages of a folder of Markdown: those chosen, and at the end of the last group what is new, under its own title. */
+export function navOf(folder: string): readonly NavGroup[] {
+  const all = globSync("**/*.md", { cwd: folder }).map((name) => name.replaceAll("\\", "/")).sort();
+  const chosen = new Set(CHOSEN.flatMap(({ pages }) => pages.map(({ source }) => source)));
+  const found = all.filter((source) => !chosen.has(source)).map((source) => {
+    const title = /^# (.+)$/m.exec(readFileSync(join(folder, source), "utf8"))?.[1] ?? source;
+    return { source, title: source.startsWith("decisions/") ? `Decision: ${title}` : title };
+  });
+  return CHOSEN.map(({ title, pages }, i) => ({
+    title,
+    pages: [...pages.filter(({ source }) => all.includes(source)), ...i === CHOSEN.length - 1 ? found : []],
+  }));
+}
