@@ -16,6 +16,7 @@ import { makeBackups } from "./node/backup-part.ts";
 import { openDiscoveryPart } from "./node/discovery-part.ts";
 import { makeFilePart, openSpool } from "./node/file-part.ts";
 import { makeRpc } from "./node/rpc-part.ts";
+import { makeTracer, tracedPlugins } from "./node/trace-part.ts";
 import { makeRateLimits } from "./node/rate-limits.ts";
 import { LiveConfig, type ReadConfig } from "./node/live-config.ts";
 import { readTlsFiles } from "./node/tls-files.ts";
@@ -106,6 +107,8 @@ async function assemble({ live, log, closers, closeAll }: Assembly): Promise<Run
   const clock = systemClock;
   const metrics = createMetrics();
 
+  const tracer = makeTracer(config, { nodeId: key.nodeId, log, metrics });
+  if (tracer !== undefined) closers.push(() => tracer.close());
   const store = await openStore(paths.database, { sync: config.storage.sync, log });
   closers.push(() => store.close());
   // Files come later than the plugins that may use them.
@@ -157,7 +160,7 @@ async function assemble({ live, log, closers, closeAll }: Assembly): Promise<Run
   const limits = taskLimits(config);
   const provider = createTaskProvider({
     store: store.tasks,
-    host: plugins,
+    host: tracedPlugins(plugins, tracer),
     ledger: payments?.earnings.tasks ?? freeLedger,
     clock,
     log,
@@ -250,6 +253,7 @@ async function assemble({ live, log, closers, closeAll }: Assembly): Promise<Run
     node,
     health,
     limiter: rates.rpc,
+    tracer,
     // Sessions name chain 0 until nodes settle on one. Nobody spends another's money by saying another's name.
     ...(payments === undefined ? {} : { payments: payments.earnings, believesClaims: false }),
     authenticator: new Authenticator({ self: key.nodeId, chainId: 0, clock, macKeys }),
@@ -288,6 +292,7 @@ async function assemble({ live, log, closers, closeAll }: Assembly): Promise<Run
     backup: makeBackups(config, store.files),
     limits: config.rest,
     limiter: rates.rest,
+    tracer,
     stopping: stopping.signal,
     ...hostCheck(config, restListen),
     allowedOrigins: config.rest.allowedOrigins,

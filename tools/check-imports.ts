@@ -23,6 +23,7 @@ const ALL_PARTS = [
   "rest",
   "config",
   "alerts",
+  "tracing",
 ] as const;
 
 /** What each folder may import; a single file at the top of src/ is its own folder. */
@@ -40,6 +41,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   rest: ["core", "provider", "requester"],
   config: ["core"],
   alerts: ["core"],
+  tracing: ["core"],
   node: ALL_PARTS,
   "node.ts": [...ALL_PARTS, "node"],
   cli: ["core", "config", "node.ts"],

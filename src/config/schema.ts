@@ -768,6 +768,29 @@ const alerts = z.strictObject({
   }),
 });
 
+const tracing = z.strictObject({
+  otlpUrl: text({
+    default: "",
+    pattern: /^(?:https?:\/\/[^\s@]+)?$/,
+    expectation: 'a URL such as "http://127.0.0.1:4318", without a password',
+    description:
+      "Where an OpenTelemetry collector takes traces (OTLP over HTTP; /v1/traces is added). Without one nothing is traced",
+  }),
+  samplePercent: integer({
+    default: 100,
+    min: 0,
+    max: 100,
+    description: "How many of a hundred traces that begin here are kept; calls that bring a trace follow what it says",
+  }),
+  callsPerSecond: integer({
+    default: 100,
+    min: 1,
+    max: 1_000_000,
+    description:
+      "The most calls a second that are traced, whoever asks for it, so that tracing costs little under load",
+  }),
+});
+
 const log = z.strictObject({
   level: choice(["debug", "info", "warn", "error", "silent"], {
     default: "info",
@@ -806,6 +829,7 @@ export const configSchema = z.strictObject({
   payments,
   prices,
   alerts,
+  tracing,
   log,
   shutdown,
 });
@@ -824,6 +848,7 @@ export const GROUP_TITLES: Readonly<Record<keyof Config, string>> = {
   payments: "Money: the chain, budgets and credit",
   prices: "What this node wants for its work; all 0 is free of charge",
   alerts: "Alerts: what an operator is told of, and where",
+  tracing: "Traces",
   log: "The log",
   shutdown: "Shutdown",
 };

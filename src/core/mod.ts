@@ -38,6 +38,7 @@ export * from "./task-id.ts";
 export * from "./task-position.ts";
 export * from "./task-router.ts";
 export * from "./task.ts";
+export * from "./trace.ts";
 export * from "./typed-data.ts";
 export * from "./upload.ts";
 export * from "./usage.ts";

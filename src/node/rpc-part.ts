@@ -15,6 +15,7 @@ export interface RpcParts extends
     | "authenticator"
     | "believesClaims"
     | "limiter"
+    | "tracer"
     | "tls"
     | "log"
     | "metrics"

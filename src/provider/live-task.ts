@@ -1,4 +1,5 @@
 import {
+  currentSpan,
   isEnd,
   type NodeError,
   type PluginEvent,
@@ -51,6 +52,8 @@ export class LiveTask implements Job {
   readonly seq: number;
   readonly priority: number;
   readonly controller = new AbortController();
+  /** What the task was asked for in; it runs at another's turn. */
+  readonly span = currentSpan();
   /** Resolves when the task has ended, however it did. */
   readonly ending: Promise<Ending>;
   task: StoredTask;

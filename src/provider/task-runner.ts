@@ -1,4 +1,5 @@
 import {
+  inSpan,
   NodeError,
   type PluginOutcome,
   sha256Hex,
@@ -158,17 +159,18 @@ export class TaskRunner {
     // The plugin host may take the bytes over; nobody else holds on to them.
     live.input = undefined;
     if (live.stopping !== undefined) throw live.stopping;
-    const outcome = await this.#parts.host.execute({
-      plugin: record.plugin,
-      function: record.function,
-      input,
-      contentType: record.contentType,
-      limits: record.limits,
-      requester: record.requester,
-      signal: live.controller.signal,
-      onEvent: live.onPluginEvent,
-      ...(live.stream !== undefined && { streamOutput: true }),
-    });
+    const outcome = await inSpan(live.span, () =>
+      this.#parts.host.execute({
+        plugin: record.plugin,
+        function: record.function,
+        input,
+        contentType: record.contentType,
+        limits: record.limits,
+        requester: record.requester,
+        signal: live.controller.signal,
+        onEvent: live.onPluginEvent,
+        ...(live.stream !== undefined && { streamOutput: true }),
+      }));
     if (live.stream !== undefined && outcome.output.length > 0) {
       await live.stream.push({ type: "chunk", bytes: outcome.output });
     }

@@ -1,6 +1,6 @@
 import { OpenAPIHono } from "@hono/zod-openapi";
 import { routePath } from "hono/route";
-import { NodeError } from "../core/mod.ts";
+import { inSpan, NodeError, TRACEPARENT } from "../core/mod.ts";
 import { createAccessCheck } from "./access.ts";
 import { addAlertRoutes } from "./alerts.ts";
 import { addBackupRoute } from "./backup.ts";
@@ -65,6 +65,12 @@ export function createRestApp(options: RestAppOptions): RestApp {
     c.set("requestId", requestId);
     outgoing.setHeader("X-Request-Id", requestId);
 
+    const traceparent = incoming.headers[TRACEPARENT];
+    const span = options.tracer?.begin(`HTTP ${c.req.method}`, {
+      kind: "server",
+      ...(typeof traceparent === "string" ? { traceparent } : {}),
+      attributes: { "http.request.method": c.req.method, "velas.request_id": requestId },
+    });
     const preflight = cors(incoming, outgoing);
     const forbidden = preflight ? undefined : refuse(incoming);
     const refusal = checkRate(incoming, { known: !preflight && forbidden === undefined }) ?? forbidden;
@@ -72,7 +78,7 @@ export function createRestApp(options: RestAppOptions): RestApp {
       c.res = new Response(null, { status: 204 });
     } else if (refusal === undefined) {
       try {
-        await next();
+        await inSpan(span, next);
       } catch (error) {
         // Hono hands only instances of Error to onError.
         c.res = fail(error, c);
@@ -85,6 +91,7 @@ export function createRestApp(options: RestAppOptions): RestApp {
     const route = matched === "/*" ? NO_ROUTE : matched;
     const method = METHODS.includes(c.req.method as typeof METHODS[number]) ? c.req.method : "other";
     const status = outgoing.headersSent ? outgoing.statusCode : c.res.status;
+    span?.end(status < 500 ? "ok" : String(status), { "http.route": route, "http.response.status_code": status });
     observe({ method, route, status, started });
   });
   app.onError(fail);

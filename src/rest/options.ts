@@ -13,6 +13,7 @@ import type {
   ShardKey,
   ShardRecord,
   TaskRouter,
+  Tracer,
   UploadSpool,
 } from "../core/mod.ts";
 import type { MetricsRegistry } from "./metrics.ts";
@@ -129,6 +130,8 @@ export interface RestAppOptions {
   readonly limits: RestLimits;
   /** Refuses who calls too often; without it nobody does. */
   readonly limiter?: RateLimiter;
+  /** Traces requests; without it none is. */
+  readonly tracer?: Tracer | undefined;
   /** When set, every route but `/healthz` wants it as a Bearer token. */
   readonly token?: string;
   /**

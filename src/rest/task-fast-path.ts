@@ -1,5 +1,6 @@
 import { Buffer } from "node:buffer";
 import type { IncomingMessage, ServerResponse } from "node:http";
+import { inSpan, TRACEPARENT } from "../core/mod.ts";
 import { createAccessCheck } from "./access.ts";
 import { readBody } from "./body.ts";
 import { reported } from "./boundary.ts";
@@ -26,7 +27,7 @@ const MAX_BODY_BYTES = 64 << 10; // 64 KiB
 
 /** Makes the fast path of `POST /task`. */
 export function createTaskFastPath(options: RestAppOptions): RestFastPath {
-  const { clock, log, limits } = options;
+  const { clock, log, limits, tracer } = options;
   // Without cookies: who has only one is let in, or refused, by Hono.
   const refuse = createAccessCheck(options);
   const checkRate = createRateCheck(options);
@@ -37,11 +38,17 @@ export function createTaskFastPath(options: RestAppOptions): RestFastPath {
   async function answer(incoming: IncomingMessage, outgoing: ServerResponse): Promise<void> {
     const started = performance.now();
     const requestId = requestIdOf(incoming.headers["x-request-id"], clock.now());
+    const traceparent = incoming.headers[TRACEPARENT];
+    const span = tracer?.begin(`HTTP ${METHOD}`, {
+      kind: "server",
+      ...(typeof traceparent === "string" ? { traceparent } : {}),
+      attributes: { "http.request.method": METHOD, "http.route": PATH, "velas.request_id": requestId },
+    });
     try {
       const limited = checkRate(incoming, { known: true });
       if (limited !== undefined) throw limited;
       const body = await readBody({ incoming, outgoing }, limits);
-      const text = await runLegacyTask(body, { incoming, outgoing, requestId }, options);
+      const text = await inSpan(span, () => runLegacyTask(body, { incoming, outgoing, requestId }, options));
       send(outgoing, text, { status: 200, headers: { "Content-Type": "application/json" }, requestId });
     } catch (error) {
       const problem = problemOf(reported(error, { requestId, method: METHOD, path: PATH }, log), requestId);
@@ -49,6 +56,9 @@ export function createTaskFastPath(options: RestAppOptions): RestFastPath {
       if (!incoming.complete) outgoing.shouldKeepAlive = false;
       send(outgoing, JSON.stringify(problem), { status: problem.status, headers: problemHeaders(problem), requestId });
     }
+    span?.end(outgoing.statusCode < 500 ? "ok" : String(outgoing.statusCode), {
+      "http.response.status_code": outgoing.statusCode,
+    });
     observe({ method: METHOD, route: PATH, status: outgoing.statusCode, started });
   }
 

@@ -7,13 +7,17 @@ import {
   type Counter,
   type ErrorCode,
   type Histogram,
+  inSpan,
   type Log,
   type Metrics,
   NodeError,
   notSigned,
   type RateLimiter,
   type RequesterId,
+  type Span,
   toNodeError,
+  TRACEPARENT,
+  type Tracer,
 } from "../core/mod.ts";
 import { randomBytes } from "node:crypto";
 import type { IncomingHttpHeaders } from "node:http";
@@ -62,6 +66,8 @@ export interface CallsOptions {
   readonly limiter?: RateLimiter | undefined;
   /** The nodes that are served; without it everybody is. */
   readonly allow?: AllowList | undefined;
+  /** Traces calls; without one none is. */
+  readonly tracer?: Tracer | undefined;
 }
 
 /** What a service may add to its answer. The node's own services do not; the conformance suite's does. */
@@ -90,6 +96,7 @@ export class Call implements CallContext, Expiring {
   readonly #calls: Calls;
   readonly #onAbort: ((error: NodeError) => void) | undefined;
   readonly #tick: number;
+  readonly #span: Span | undefined;
   readonly #signedBy: SignedBy | undefined;
   #ended = false;
 
@@ -113,6 +120,11 @@ export class Call implements CallContext, Expiring {
     this.requestId = opening.requestId !== undefined && REQUEST_ID.test(opening.requestId)
       ? opening.requestId
       : calls.nextRequestId();
+    this.#span = calls.tracer?.begin(route.path.slice(1), {
+      kind: "server",
+      traceparent: headerOf(opening.metadata, TRACEPARENT),
+      attributes: { "rpc.system": "grpc", "velas.request_id": this.requestId },
+    });
     this.signal = this.#controller.signal;
     const limitMs = route.kind === "unary" ? calls.requestTimeoutMs : Infinity;
     const timeoutMs = Math.min(opening.timeoutMs ?? Infinity, limitMs);
@@ -134,6 +146,11 @@ export class Call implements CallContext, Expiring {
     if (Buffer.compare(sha256, this.#signedBy?.bodyDigest ?? sha256) !== 0) {
       throw notSigned("its body is not the one that was signed");
     }
+  }
+
+  /** Runs a part of the call, so that what it does shows as part of its trace. */
+  traced<T>(work: () => T): T {
+    return this.#span === undefined ? work() : inSpan(this.#span, work);
   }
 
   /** The deadline has passed. */
@@ -159,6 +176,7 @@ export class Call implements CallContext, Expiring {
   end(code: ErrorCode | "ok"): void {
     if (this.#ended) return;
     this.#ended = true;
+    this.#span?.end(code);
     if (this.#tick >= 0) this.#calls.deadlines.remove(this, this.#tick);
     this.#calls.ended(this, code, (performance.now() - this.#startedAt) / 1000);
   }
@@ -189,6 +207,7 @@ export class Calls {
   readonly authenticator: Pick<Authenticator, "identify"> | undefined;
   readonly believesClaims: boolean;
   readonly allow: AllowList | undefined;
+  readonly tracer: Tracer | undefined;
   readonly #clock: Clock;
   readonly #limiter: RateLimiter | undefined;
   readonly #open = new Set<Call>();
@@ -201,6 +220,7 @@ export class Calls {
   constructor(options: CallsOptions) {
     this.#clock = options.clock;
     this.#limiter = options.limiter;
+    this.tracer = options.tracer;
     this.log = options.log;
     this.requestTimeoutMs = options.requestTimeoutMs;
     this.authenticator = options.authenticator;
@@ -270,4 +290,9 @@ export class Calls {
       };
     });
   }
+}
+
+function headerOf(headers: IncomingHttpHeaders | Headers, name: string): string | undefined {
+  const value = headers instanceof Headers ? headers.get(name) : headers[name];
+  return typeof value === "string" ? value : undefined;
 }

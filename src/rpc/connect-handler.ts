@@ -155,7 +155,7 @@ async function answerUnary(route: UnaryRoute, request: never, connect: ConnectCa
   const { call } = connect;
   try {
     connect.checkSignature();
-    const response = await connect.wait(() => route.handle(request, call));
+    const response = await connect.wait(() => call.traced(() => route.handle(request, call)));
     call.end("ok");
     connect.publish();
     return create(route.method.output, response);
@@ -184,7 +184,7 @@ async function* answerStream(route: StreamRoute, request: never, connect: Connec
   try {
     connect.checkSignature();
     for (;;) {
-      const next = await connect.wait(() => source.next());
+      const next = await connect.wait(() => call.traced(() => source.next()));
       connect.publish();
       if (next.done === true) break;
       yield create(route.method.output, next.value);

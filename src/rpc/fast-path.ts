@@ -161,7 +161,8 @@ class FastCall {
     let response: Promise<Uint8Array>;
     try {
       if (this.#call.signsBody) this.#call.checkBody(hash("sha256", this.#whole(), "buffer"));
-      response = this.#route.handleBytes(this.#message(), this.#call);
+      const message = this.#message();
+      response = this.#call.traced(() => this.#route.handleBytes(message, this.#call));
     } catch (reason) {
       this.#refuse(reason);
       return;

@@ -10,6 +10,7 @@ import {
   type RateLimiter,
   type ShardService,
   type TaskService,
+  type Tracer,
 } from "../core/mod.ts";
 import type { Authenticator } from "./authenticator.ts";
 import type { AllowList } from "./allow-list.ts";
@@ -67,6 +68,8 @@ export interface RouteServerOptions {
   readonly limiter?: RateLimiter;
   /** The nodes that are served; without it everybody is. */
   readonly allow?: AllowList;
+  /** Traces calls; without one none is. */
+  readonly tracer?: Tracer | undefined;
   /** Serves HTTP paths that are no RPC method, over HTTP/1.1 and HTTP/2. */
   readonly fallback?: RequestListener;
   /** Sites whose pages may call from a browser; none by default. */

@@ -1,5 +1,14 @@
 import { Code, ConnectError } from "@connectrpc/connect";
-import { ANONYMOUS, type CallContext, type Clock, NodeError, type NodeId, type TargetAddress } from "../../core/mod.ts";
+import {
+  ANONYMOUS,
+  type CallContext,
+  type Clock,
+  currentSpan,
+  NodeError,
+  type NodeId,
+  type TargetAddress,
+  TRACEPARENT,
+} from "../../core/mod.ts";
 import { ErrorDetailSchema } from "../../gen/velas/sphere/v1/error_pb.ts";
 import { REQUEST_ID_HEADER, REQUESTER_HEADER } from "../calls.ts";
 import { explain } from "./failures.ts";
@@ -63,9 +72,11 @@ export class Peer {
   /** The metadata that every call carries. */
   metadata(ctx: CallContext): Metadata {
     const requester = ctx.requester === ANONYMOUS ? this.options.requester : ctx.requester;
-    return requester === undefined
+    const metadata: Metadata = requester === undefined
       ? { [REQUEST_ID_HEADER]: ctx.requestId }
       : { [REQUESTER_HEADER]: requester, [REQUEST_ID_HEADER]: ctx.requestId };
+    const span = currentSpan();
+    return span === undefined ? metadata : { ...metadata, [TRACEPARENT]: span.traceparent };
   }
 
   /** What is left of the caller's time, or the default. Throws `deadline_exceeded` when nothing is. */

@@ -1,0 +1,53 @@
+import type { Config } from "../config/mod.ts";
+import {
+  currentSpan,
+  inSpan,
+  type Log,
+  type Metrics,
+  NodeError,
+  type NodeId,
+  type Tracer,
+  VERSION,
+} from "../core/mod.ts";
+import type { Plugins } from "../plugins/mod.ts";
+import { OtlpTracer } from "../tracing/mod.ts";
+
+/** Makes what exports traces; nothing when the configuration names no collector. */
+export function makeTracer(
+  { tracing, node }: Config,
+  { nodeId, log, metrics }: { readonly nodeId: NodeId; readonly log: Log; readonly metrics: Metrics },
+): OtlpTracer | undefined {
+  if (tracing.otlpUrl === "") return undefined;
+  const resource = {
+    "service.name": "velas-sphere",
+    "service.version": VERSION,
+    "service.instance.id": nodeId,
+    "velas.node.name": node.name,
+  };
+  const { otlpUrl: url, samplePercent, callsPerSecond } = tracing;
+  return new OtlpTracer({ url, samplePercent, callsPerSecond, resource, log, metrics });
+}
+
+/** The plugins, with a span for each run of a call that is traced. */
+export function tracedPlugins(plugins: Plugins, tracer: Tracer | undefined): Pick<Plugins, "resolve" | "execute"> {
+  if (tracer === undefined) return plugins;
+  return {
+    resolve: (plugin, fn) => plugins.resolve(plugin, fn),
+    async execute(call) {
+      const parent = currentSpan();
+      const span = parent && tracer.begin("plugin.execute", {
+        kind: "internal",
+        traceparent: parent.traceparent,
+        attributes: { "velas.plugin": call.plugin, "velas.function": call.function },
+      });
+      try {
+        const outcome = await inSpan(span, () => plugins.execute(call));
+        span?.end("ok");
+        return outcome;
+      } catch (error) {
+        span?.end(error instanceof NodeError ? error.code : "internal");
+        throw error;
+      }
+    },
+  };
+}
