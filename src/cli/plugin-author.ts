@@ -34,6 +34,8 @@ const MEMORY_BYTES = 64 << 20;
 const OUTPUT_BYTES = 16 << 20;
 const INSTRUCTIONS = 100_000_000_000;
 const SHOWN = 200;
+/** What the program under test is called here. */
+const PROGRAM = "program";
 
 /** The commands of `velas-sphere plugins` for whoever writes a plugin; they need no node. */
 export function addPluginAuthorCommands(plugins: Command, cli: CliContext): void {
@@ -62,14 +64,20 @@ export function addPluginAuthorCommands(plugins: Command, cli: CliContext): void
   );
 
   withExamples(
-    withOutputOptions(plugins.command("test").summary("run a plugin's cases here").argument("<module>", "a .wasm file"))
-      .description("Load a plugin as a node would, run its cases, and show what each one spends. No node is needed.")
-      .option("--cases <file>", "the cases, JSON; by default cases.json beside the module")
+    withOutputOptions(
+      plugins.command("test").summary("run a plugin's cases here").argument("<plugin>", "a .wasm file, or a program"),
+    )
+      .description(
+        "Load a plugin as a node would, run its cases, and show what each one spends. No node is needed. A program is a plugin " +
+          "over gRPC; it is started as plugins.external starts it, and has no count of instructions.",
+      )
+      .option("--cases <file>", "the cases, JSON; by default cases.json beside the plugin")
       .option("--timeout <ms>", "the longest run of a case, in milliseconds", integerOption(1, 600_000), 30_000)
       .action((module: string, flags: { cases?: string; timeout: number; json?: boolean }) =>
         runCases(cli, module, flags)
       ),
     ["velas-sphere plugins test my-plugin.wasm", "passed and failed cases, with instructions"],
+    ["velas-sphere plugins test my-plugin/run.sh", "a plugin over gRPC"],
   );
 }
 
@@ -119,20 +127,36 @@ async function runCases(
   module: string,
   flags: { cases?: string; timeout: number; json?: boolean },
 ): Promise<void> {
+  const path = resolve(cli.cwd, module);
+  const isProgram = !path.endsWith(".wasm");
   const bytes = await read(cli, module);
-  const file = flags.cases ?? join(dirname(resolve(cli.cwd, module)), "cases.json");
+  const file = flags.cases ?? join(dirname(path), "cases.json");
   const cases = parseCases(await read(cli, file), file);
   const outcomes: Outcome[] = [];
-  for (const [index, item] of cases.entries()) {
-    // Each in an instance that nothing ran in before, so that the count is what anybody else would count.
-    outcomes.push(await withHost((host) => runCase(host, bytes, { item, index, timeoutMs: flags.timeout })));
+  const timeoutMs = flags.timeout;
+  if (isProgram) {
+    await withHost(async (host) => {
+      for (const [index, item] of cases.entries()) {
+        outcomes.push(await runCase(host, PROGRAM, { item, index, timeoutMs }));
+        const { ready, problem } = host.get(PROGRAM);
+        if (!ready && index === 0) throw new NodeError("plugin_unavailable", `${printable(path)}: ${problem}`);
+      }
+    }, path);
+  } else {
+    for (const [index, item] of cases.entries()) {
+      // Each in an instance that nothing ran in before, so that the count is what anybody else would count.
+      const run = async (host: Plugins) =>
+        await runCase(host, (await host.installBytes(bytes)).sha256, { item, index, timeoutMs });
+      outcomes.push(await withHost(run));
+    }
   }
   const failed = outcomes.filter(({ passed }) => !passed);
   if (flags.json === true) cli.out.line(JSON.stringify({ cases: outcomes }));
   else {
     for (const { name, passed, instructions, problem } of outcomes) {
       const { green, red } = cli.out.colors;
-      cli.out.line(`${passed ? green("passed") : red("failed")}  ${printable(name)}  ${instructions} instructions`);
+      const spent = isProgram ? "" : `  ${instructions} instructions`;
+      cli.out.line(`${passed ? green("passed") : red("failed")}  ${printable(name)}${spent}`);
       if (problem !== undefined) cli.out.line(`        ${printable(problem)}`);
     }
   }
@@ -143,12 +167,11 @@ async function runCases(
 
 async function runCase(
   host: Plugins,
-  bytes: Uint8Array,
+  plugin: string,
   { item, index, timeoutMs }: { item: Case; index: number; timeoutMs: number },
 ): Promise<Outcome> {
   const input = bytesOf(item.input, item.inputBase64) ?? new Uint8Array(0);
   const name = `${index + 1} ${item.function}`;
-  const { sha256: plugin } = await host.installBytes(bytes);
   try {
     const { output, usage: { instructions } } = await host.execute({
       plugin,
@@ -182,8 +205,8 @@ async function runCase(
   }
 }
 
-/** A plugin host on a folder of its own, for as long as `use` takes. */
-async function withHost<T>(use: (host: Plugins) => Promise<T>): Promise<T> {
+/** A plugin host on a folder of its own, for as long as `use` takes, with the program as a plugin if one is given. */
+async function withHost<T>(use: (host: Plugins) => Promise<T>, program?: string): Promise<T> {
   const { openPluginHost } = await import("../plugins/mod.ts");
   const folder = await mkdtemp(join(tmpdir(), "velas-plugin-"));
   try {
@@ -194,7 +217,7 @@ async function withHost<T>(use: (host: Plugins) => Promise<T>): Promise<T> {
       maxModuleBytes: 1 << 30,
       maxInputBytes: 1 << 30,
       allowUrlInstall: false,
-      external: [],
+      external: program === undefined ? [] : [{ name: PROGRAM, protocol: "auto", command: [program] }],
       log: silentLog,
       metrics: noMetrics,
     });

@@ -2,6 +2,8 @@ import assert from "node:assert/strict";
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import process from "node:process";
+import { fileURLToPath } from "node:url";
 import { TEMPLATES } from "../../src/cli/plugin-templates.ts";
 import { test } from "../testing.ts";
 import type { TestScope } from "../testing.ts";
@@ -21,9 +23,18 @@ test("plugins new writes a plugin with the folder's name, in each language, and 
   for (const language of Object.keys(TEMPLATES)) {
     const path = join(folder, `My ${language}`);
     assert.match((await runHere(["plugins", "new", path, "--lang", language])).stdout, /README\.md/);
-    const manifest = JSON.parse(readFileSync(join(path, "manifest.json"), "utf8")) as { name: string };
-    assert.equal(manifest.name, `my-${language}`);
-    assert.match(readFileSync(join(path, "build.sh"), "utf8"), new RegExp(`my-${language}\\.wasm`));
+    const { folder: source, files } = TEMPLATES[language]!;
+    if (source.startsWith("wasm-plugins/")) {
+      const manifest = JSON.parse(readFileSync(join(path, "manifest.json"), "utf8")) as { name: string };
+      assert.equal(manifest.name, `my-${language}`);
+      assert.match(readFileSync(join(path, "build.sh"), "utf8"), new RegExp(`my-${language}\\.wasm`));
+    } else {
+      const main = files.find((file) => /^(main|plugin)\.[a-z]+$/.test(file))!;
+      assert.match(readFileSync(join(path, main), "utf8"), new RegExp(`"my-${language}"`));
+      assert.match(readFileSync(join(path, "README.md"), "utf8"), new RegExp(`my-${language}`));
+      assert(statSync(join(path, "run.sh")).mode & 0o100);
+      assert(statSync(join(path, "plugin.proto")).isFile());
+    }
     assert(statSync(join(path, "build.sh")).mode & 0o100);
     const again = await runHere(["plugins", "new", path, "--lang", language]);
     assert.equal(again.code, 6);
@@ -55,6 +66,27 @@ test("plugins test runs a plugin's cases and tells what each spent", async (t) =
   assert.match(bad.stdout, /failed {2}1 greet .*\n.*gave "world", and should have given "globe"/);
   assert.match(bad.stdout, /function_not_found/);
   assert.equal((await run([])).code, 2);
+});
+
+test("plugins test runs the cases of a program, and says why one does not serve", async (t) => {
+  const folder = scratch(t);
+  writeFileSync(
+    join(folder, "cases.json"),
+    JSON.stringify([{ function: "where" }, { function: "absent", error: "function_not_found" }]),
+  );
+  const fixture = fileURLToPath(new URL("../plugins/supervised-program.ts", import.meta.url));
+  const runtime = [process.execPath, ..."Deno" in globalThis ? ["run", "-A"] : []];
+  const program = join(folder, "run.sh");
+  const run = (fault: string) => {
+    writeFileSync(program, `#!/bin/sh\nexec ${[...runtime, fixture, fault].join(" ")}\n`, { mode: 0o755 });
+    return runHere(["plugins", "test", program]);
+  };
+  const good = await run("");
+  assert.equal(good.code, 0, good.stderr);
+  assert.match(good.stdout, /^passed {2}1 where\npassed {2}2 absent\n$/);
+  const bad = await run("exits");
+  assert.notEqual(bad.code, 0);
+  assert.match(bad.stderr, /its last words: no model to load/);
 });
 
 test("plugins pack puts a manifest in, in place of another, and checks the whole", async (t) => {
