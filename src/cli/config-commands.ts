@@ -59,7 +59,12 @@ function print({ config, sources, file }: LoadedConfig, flags: PrintFlags, { out
     const values: Record<string, Record<string, unknown>> = {};
     for (const setting of SETTINGS) {
       const value = valueOf(config, setting.key);
-      if (value !== undefined) (values[setting.group] ??= {})[setting.name] = setting.secret ? "(secret)" : value;
+      if (value !== undefined) {
+        (values[setting.group] ??= {})[setting.name] =
+          setting.secret || setting.key === "payments.rpcUrls" && (value as string[]).length > 0
+            ? (setting.secret ? "(secret)" : showValue(setting, value).split(", "))
+            : value;
+      }
     }
     const bySource = Object.fromEntries([...sources].map(([key, source]) => [key, showSource(source)]));
     out.line(

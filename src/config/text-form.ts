@@ -53,11 +53,19 @@ export function showValue(setting: Setting, value: unknown): string {
   if (setting.secret) return "(secret)";
   if (Array.isArray(value)) {
     if (value.length === 0) return "[]";
-    return value.map((item) => typeof item === "string" ? item : showExternalPlugin(item)).join(", ");
+    return value.map((item) => typeof item === "string" ? showText(item) : showExternalPlugin(item)).join(", ");
   }
   if (typeof value === "number" && setting.kind === "duration") return formatDuration(value);
   if (typeof value === "number" && setting.kind === "size") return formatSize(value);
   return value === "" ? '""' : String(value);
+}
+
+/** Of a URL only where it leads: chain endpoints have their keys in the path, the query or before the host. */
+function showText(text: string): string {
+  const url = /^https?:\/\//.test(text) ? URL.parse(text) : null;
+  if (url === null) return text;
+  const isPlain = url.username === "" && url.password === "" && url.pathname === "/" && url.search === "";
+  return isPlain ? text : `${url.origin}/(secret)`;
 }
 
 function showExternalPlugin(

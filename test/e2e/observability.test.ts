@@ -37,9 +37,21 @@ test("the Grafana dashboard names only metrics that a node has, with labels that
 test("no secret of the configuration shows in the log, the metrics, the settings, an error or the process list", async (t) => {
   const token = "s3cret-token-of-this-test-0123456789";
   const passphrase = "s3cret-passphrase-of-this-test";
+  const urlSecret = "s3cret-in-urls-of-this-test";
   const node = await startNode(t, {
     dataDir: join(scratch(t), "data"),
-    config: { rest: { token }, node: { keyPassphrase: passphrase }, log: { level: "debug" } },
+    config: {
+      rest: { token },
+      node: { keyPassphrase: passphrase },
+      log: { level: "debug" },
+      // A chain and a receiver that are down, and so are complained of.
+      payments: {
+        rpcUrls: [`http://user:${urlSecret}@127.0.0.1:1/v3/${urlSecret}`],
+        chainId: 1,
+        channels: `0x${"1".repeat(40)}`,
+      },
+      alerts: { webhookUrl: `http://127.0.0.1:1/${urlSecret}`, webhookSecret: urlSecret, minFreeBytes: "8000TiB" },
+    },
   });
   const headers = { authorization: `Bearer ${token}` };
   const places: string[] = [];
@@ -55,7 +67,7 @@ test("no secret of the configuration shows in the log, the metrics, the settings
   await node.stop();
   places.push(node.log.join("\n"));
   for (const text of places) {
-    assert.ok(!text.includes(token) && !text.includes(passphrase), text.slice(0, 500));
+    assert.ok([token, passphrase, urlSecret].every((secret) => !text.includes(secret)), text.slice(0, 500));
   }
   assert.ok(node.log.length > 0);
 });
