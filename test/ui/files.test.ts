@@ -5,7 +5,7 @@ import { startSwarm } from "../e2e/swarm.ts";
 import type { CallContext } from "../../src/core/mod.ts";
 import { NODE_ID, serve } from "../rest/harness.ts";
 import { test } from "../testing.ts";
-import { openPage, picture } from "./harness.ts";
+import { openPage, picture, seekAndPlay } from "./harness.ts";
 
 const VIDEO = readFileSync("test/ui/media/clip.webm");
 
@@ -22,24 +22,7 @@ test("a video on six nodes plays and seeks in the page, also with two of them go
       const { range } = request.headers();
       if (request.url().endsWith("/content") && range !== undefined) ranges.push(range);
     });
-    await page.locator("video").waitFor();
-    const played = await page.evaluate(`(async () => {
-      const video = document.querySelector("video");
-      const event = (name) => new Promise((resolve, reject) => {
-        video.addEventListener(name, resolve, { once: true });
-        video.addEventListener("error", () => reject(new Error(video.error.message)), { once: true });
-      });
-      if (video.readyState < 2) { video.preload = "auto"; await event("loadeddata"); }
-      const begun = performance.now();
-      const moved = event("seeked");
-      video.currentTime = 50;
-      await moved;
-      const seekMs = performance.now() - begun;
-      video.muted = true;
-      await video.play();
-      while (video.currentTime < 50.5) await event("timeupdate");
-      return { at: video.currentTime, duration: video.duration, width: video.videoWidth, seekMs };
-    })()`) as { at: number; duration: number; width: number; seekMs: number };
+    const played = await seekAndPlay(page, 50);
     assert.equal(played.width, 320);
     assert.ok(Math.abs(played.duration - 60) < 1, `${played.duration} s long`);
     assert.ok(played.at >= 50.5 && played.at < 60, `at ${played.at} s`);

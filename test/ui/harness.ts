@@ -60,6 +60,36 @@ export async function openPage(t: TestScope, url: string, options: OpenPageOptio
   };
 }
 
+/** What a video of the page did, in seconds and pixels, and how long its seek took. */
+export interface Played {
+  readonly at: number;
+  readonly duration: number;
+  readonly width: number;
+  readonly seekMs: number;
+}
+
+/** Has the page's video seek and play on for half a second. */
+export async function seekAndPlay(page: Page, seconds: number): Promise<Played> {
+  await page.locator("video").waitFor();
+  return await page.evaluate(`(async () => {
+    const video = document.querySelector("video");
+    const event = (name) => new Promise((resolve, reject) => {
+      video.addEventListener(name, resolve, { once: true });
+      video.addEventListener("error", () => reject(new Error(video.error.message)), { once: true });
+    });
+    if (video.readyState < 2) { video.preload = "auto"; await event("loadeddata"); }
+    const begun = performance.now();
+    const moved = event("seeked");
+    video.currentTime = ${seconds};
+    await moved;
+    const seekMs = performance.now() - begun;
+    video.muted = true;
+    await video.play();
+    while (video.currentTime < ${seconds} + 0.5) await event("timeupdate");
+    return { at: video.currentTime, duration: video.duration, width: video.videoWidth, seekMs };
+  })()`) as Played;
+}
+
 /** Keeps a picture of the page when CI wants pictures. */
 export async function picture(page: Page, name: string): Promise<void> {
   const folder = process.env["VELAS_SPHERE_SCREENSHOTS"];

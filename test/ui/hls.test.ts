@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { scratch } from "../e2e/harness.ts";
 import { startSwarm } from "../e2e/swarm.ts";
 import { test } from "../testing.ts";
-import { openPage, picture } from "./harness.ts";
+import { openPage, picture, seekAndPlay } from "./harness.ts";
 
 /** A ladder as the media plugin makes it: one transport stream of which the playlist names ranges. */
 function makeLadder(folder: string): void {
@@ -51,24 +51,7 @@ test("an HLS ladder on six nodes plays and seeks in the page with two of them go
   page.on("request", (request) => {
     if (request.url().endsWith(".ts") && request.headers()["range"] === undefined) whole.push(request.url());
   });
-  await page.locator("video").waitFor();
-  const played = await page.evaluate(`(async () => {
-    const video = document.querySelector("video");
-    const event = (name) => new Promise((resolve, reject) => {
-      video.addEventListener(name, resolve, { once: true });
-      video.addEventListener("error", () => reject(new Error(video.error.message)), { once: true });
-    });
-    if (video.readyState < 2) await event("loadeddata");
-    const begun = performance.now();
-    const moved = event("seeked");
-    video.currentTime = 15;
-    await moved;
-    const seekMs = performance.now() - begun;
-    video.muted = true;
-    await video.play();
-    while (video.currentTime < 15.5) await event("timeupdate");
-    return { at: video.currentTime, duration: video.duration, width: video.videoWidth, seekMs };
-  })()`) as { at: number; duration: number; width: number; seekMs: number };
+  const played = await seekAndPlay(page, 15);
   assert.equal(played.width, 640);
   assert.ok(Math.abs(played.duration - 20) < 1, `${played.duration} s long`);
   assert.ok(played.at >= 15.5, `at ${played.at} s`);
