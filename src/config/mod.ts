@@ -21,7 +21,8 @@ export {
 } from "./load.ts";
 export { formatMarkdownTable, wrapText } from "./markdown.ts";
 export { configReference, EXAMPLE } from "./reference.ts";
-export { type Config, type ExternalPlugin, GROUP_TITLES } from "./schema.ts";
+export type { ExternalPlugin } from "./groups/plugins.ts";
+export { type Config, GROUP_TITLES } from "./schema.ts";
 export { ENV_PREFIX, type Setting, SETTING_BY_KEY, SETTINGS } from "./settings.ts";
 export { closest } from "./suggest.ts";
 export { showValue } from "./text-form.ts";

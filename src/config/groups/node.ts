@@ -1,0 +1,65 @@
+import * as z from "zod";
+import { choice, duration, optionalPath, path, secret, text, texts, toggle } from "../setting.ts";
+
+/** The node itself. */
+export const node = z.strictObject({
+  name: text({
+    default: "velas-sphere",
+    pattern: /^[^\p{Cc}]{1,64}$/u,
+    expectation: "a text of 1 to 64 characters without control characters",
+    description: "The name that the node tells others. It is public, so the machine's own name is not taken",
+    shortFlag: "name",
+  }),
+  dataDir: path({
+    default: "~/.velas-sphere",
+    description: "The folder for the node key, the database and the plugins. One process at a time can have it",
+    shortFlag: "data-dir",
+  }),
+  region: text({
+    default: "",
+    pattern: /^(?:[\x21-\x7e][\x20-\x7e]{0,31})?$/,
+    expectation: "a text of up to 32 printable ASCII characters",
+    description: "Where the node is, in words that others compare, such as eu-west. Files are spread over regions",
+  }),
+  open: toggle({
+    default: false,
+    description:
+      "Serve strangers without pay on an address that other machines reach. Without it, rpc.listen must be loopback",
+    shortFlag: "open",
+  }),
+  allowNetworks: texts({
+    default: [],
+    expectation: 'a list such as "127.0.0.0/8" or "10.1.2.3"',
+    description:
+      "Networks and addresses that are not public and that URLs may lead to all the same: plugin installs, webhooks, HTTP of plugins by name. Without it the node refuses loopback, private, link-local and other special addresses",
+  }),
+  keyPassphrase: secret({
+    minLength: 1,
+    description:
+      "Encrypts the node key when it is made and the master key of files, and opens them. Without one the key files are plain and only their owner may read them",
+  }),
+  keyPassphraseFile: optionalPath({ description: "A file that holds node.keyPassphrase, such as a mounted secret" }),
+});
+
+/** The log. */
+export const log = z.strictObject({
+  level: choice(["debug", "info", "warn", "error", "silent"], {
+    default: "info",
+    description: "The least serious lines to write",
+  }),
+  format: choice(["auto", "json", "pretty"], {
+    default: "auto",
+    description: "JSON lines for programs, pretty lines for people; auto is pretty on a terminal",
+  }),
+});
+
+/** Shutdown. */
+export const shutdown = z.strictObject({
+  graceMs: duration({
+    default: "25s",
+    min: 0,
+    max: 3_600_000,
+    description:
+      "How long running tasks may take to finish after SIGTERM. Within the 30 s that Kubernetes gives; what does not finish is run again after the next start",
+  }),
+});
