@@ -183,6 +183,8 @@ async function assemble({ live, log, closers, closeAll }: Assembly): Promise<Run
     local: provider,
     dial: (target) => discovery.observe(target, peers.dial(target)),
     chooser: discovery,
+    nodeAt: async (target, signal) => (await peers.info(target, signal)).nodeId,
+    onDissent: (target, error) => discovery.taskFailed(target, error),
     store: store.requests,
     ledger: payments?.spendings.tasks ?? freeLedger,
     clock,

@@ -1,6 +1,6 @@
 import { isUtf8 } from "node:buffer";
 import { type Command, InvalidArgumentError, Option } from "commander";
-import { NodeError, TASK_STATES, type Usage } from "../core/mod.ts";
+import { MAX_REPLICAS, MIN_REPLICAS, NodeError, TASK_STATES, type Usage, type Verification } from "../core/mod.ts";
 import type { NodeClient } from "./client.ts";
 import {
   type ClientFlags,
@@ -15,7 +15,7 @@ import type { CliContext } from "./context.ts";
 import { writeOutput } from "./output.ts";
 import { uploadModule } from "./plugins-commands.ts";
 import { openInput, readInput } from "./task-input.ts";
-import { showTask, showTasks, showUsage, type TaskJson } from "./task-view.ts";
+import { showTask, showTasks, showUsage, showVerification, type TaskJson } from "./task-view.ts";
 import { assertSucceeded, watchTask } from "./task-watch.ts";
 import { printable } from "./terminal.ts";
 
@@ -45,6 +45,8 @@ interface RunFlags extends SpecFlags {
   readonly function?: string;
   readonly outputFile?: string;
   readonly watch?: boolean;
+  readonly verify?: number;
+  readonly verifyTargets?: string[];
 }
 
 interface ListFlags extends TargetFlags {
@@ -61,6 +63,7 @@ interface ResultJson {
   readonly contentType: string;
   readonly usage: Usage;
   readonly replayed: boolean;
+  readonly verification?: Verification;
 }
 
 interface PageJson {
@@ -81,6 +84,12 @@ export function addTaskCommands(program: Command, cli: CliContext): void {
       .option("--wasm <file>", "run a function of this module: it is uploaded once to the node, and run by its hash")
       .option("--function <name>", "the function of --wasm (default: its first)")
       .option("--watch", "show progress and log lines while it runs")
+      .option(
+        "--verify <replicas>",
+        `at so many providers (${MIN_REPLICAS} to ${MAX_REPLICAS}); the output is what more than half of them agree on`,
+        integerOption(MIN_REPLICAS, MAX_REPLICAS),
+      )
+      .option("--verify-targets <host:port...>", "with --verify: these providers, instead of those that fit best")
       .action(async (plugin, fn, input, flags: RunFlags) =>
         runTask(cli, await withModule(cli, { plugin, fn, input, flags }))
       ),
@@ -89,6 +98,7 @@ export function addTaskCommands(program: Command, cli: CliContext): void {
     ["date | velas-sphere task run demo echo --input-file -", "the input from a pipe"],
     ["velas-sphere task run demo greet hello --target 127.0.0.1:8081", "on another node"],
     ["velas-sphere task run demo greet hello --any --max-price 1000000", "on the best peer that is not dearer"],
+    ["velas-sphere task run demo greet hello --verify 3", "what most of three providers say"],
     ["velas-sphere task run --wasm my.wasm --function greet hello", "a module of your own"],
     ["velas-sphere task run demo greet hello --watch --timeout 5s", "with progress, 5 s at most"],
   );
@@ -195,6 +205,7 @@ interface TaskArguments<Flags> {
 /** With `--wasm` the task's plugin is that module, by its hash, and the first argument is the input. */
 async function withModule(cli: CliContext, task: TaskArguments<RunFlags>): Promise<TaskArguments<RunFlags>> {
   const { plugin, fn, flags } = task;
+  verifyOf(flags);
   if (flags.wasm === undefined) {
     if (flags.function === undefined) return task;
     throw new NodeError(
@@ -221,12 +232,14 @@ async function withModule(cli: CliContext, task: TaskArguments<RunFlags>): Promi
 async function runTask(cli: CliContext, task: TaskArguments<RunFlags>): Promise<void> {
   const { plugin, fn, input, flags } = task;
   const client = clientOf(cli, flags);
+  const verify = verifyOf(flags);
   if (flags.watch === true) return await runWatched(client, cli, task);
-  if (flags.json === true || !plugin || !fn) {
+  if (flags.json === true || verify !== undefined || !plugin || !fn) {
     const result = await client.json<ResultJson>("POST", "/v1/tasks/run", {
-      json: await specJson(cli, task),
+      json: { ...await specJson(cli, task), verify },
     });
     if (flags.json === true) return cli.out.line(JSON.stringify(result));
+    if (result.verification !== undefined) cli.err.line(showVerification(result.verification));
     const output = result.outputBase64 === undefined
       ? Buffer.from(result.output ?? "", "utf8")
       : Buffer.from(result.outputBase64, "base64");
@@ -325,7 +338,7 @@ function cancel(
 }
 
 /** The spec that `/v1` takes as JSON. */
-async function specJson(cli: CliContext, { plugin, fn, input, flags }: TaskArguments<SpecFlags>): Promise<unknown> {
+async function specJson(cli: CliContext, { plugin, fn, input, flags }: TaskArguments<SpecFlags>): Promise<object> {
   const bytes = await readInput({ input, inputFile: flags.inputFile }, cli);
   const limits = {
     timeoutMs: flags.timeout,
@@ -344,6 +357,28 @@ async function specJson(cli: CliContext, { plugin, fn, input, flags }: TaskArgum
     target: flags.target,
     ...(chooses(flags) && { any: { maxPrice: flags.maxPrice, region: flags.region } }),
   };
+}
+
+/** What `/v1` takes as `verify`. Throws `invalid_argument` for options that do not go together. */
+function verifyOf({ verify, verifyTargets, target, watch, wasm, any }: RunFlags): object | undefined {
+  if (verify === undefined) {
+    if (verifyTargets === undefined) return undefined;
+    throw new NodeError(
+      "invalid_argument",
+      "--verify-targets goes with --verify, which says how many providers to ask",
+    );
+  }
+  const other = target !== undefined
+    ? "--target (use --verify-targets)"
+    : watch === true
+    ? "--watch"
+    : wasm !== undefined
+    ? "--wasm (have the module installed at the providers)"
+    : any === true && verifyTargets !== undefined
+    ? "--any and --verify-targets at once"
+    : undefined;
+  if (other !== undefined) throw new NodeError("invalid_argument", `--verify does not go with ${other}`);
+  return { replicas: verify, targets: verifyTargets };
 }
 
 /** Whether any provider will do. Throws `invalid_argument` for options that go with `--any` alone. */

@@ -42,5 +42,6 @@ export * from "./trace.ts";
 export * from "./typed-data.ts";
 export * from "./upload.ts";
 export * from "./usage.ts";
+export * from "./verification.ts";
 export * from "./version.ts";
 export * from "./wei.ts";

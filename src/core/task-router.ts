@@ -1,5 +1,6 @@
 import type { PeerWish } from "./peer.ts";
 import type { TaskService } from "./task.ts";
+import type { VerifiedRunner, VerifyWish } from "./verification.ts";
 
 /** Begins tasks. */
 export type TaskStarter = Pick<TaskService, "run" | "runStream" | "submit">;
@@ -16,4 +17,6 @@ export interface TaskRouter {
    * experience. Its methods throw `no_peer_fits` when none does. Absent where no peers are known.
    */
   any?(wish: PeerWish): TaskStarter;
+  /** Runs tasks at several providers and compares what they give. Throws `invalid_argument` for a wish that makes no sense. */
+  verified?(wish: VerifyWish): VerifiedRunner;
 }

@@ -15,7 +15,7 @@ import {
 } from "../core/mod.ts";
 import { choosePeers } from "./choose-peer.ts";
 import { DiscoveryMetrics } from "./discovery-metrics.ts";
-import { observeTasks, TaskMemory } from "./observe-tasks.ts";
+import { failureOutcome, observeTasks, TaskMemory } from "./observe-tasks.ts";
 import { PeerBook } from "./peer-book.ts";
 import type { PeerProber, RegistryReader } from "./ports.ts";
 import { ProbeSchedule } from "./probe-schedule.ts";
@@ -74,6 +74,8 @@ export interface Discovery {
   isStrangers(target: string): boolean;
   /** The same service, from whose tasks the book learns. */
   observe(target: string, tasks: TaskService): TaskService;
+  /** A peer failed this node in a way that the task itself did not show, such as with a result that others contradict. */
+  taskFailed(target: string, error: NodeError): void;
   /** A peer kept, proved or gave back a shard, or failed to. Counts only for the node that the book knows there. */
   shardOutcome(place: ShardPlace, outcome: { readonly weight: number; readonly error?: string }): void;
   close(): Promise<void>;
@@ -181,6 +183,10 @@ export async function openDiscovery(options: DiscoveryOptions): Promise<Discover
           if (outcome.gone === true) schedule.doubt(where);
         },
       }),
+    taskFailed: (target, error) => {
+      const outcome = failureOutcome(error);
+      if (outcome !== undefined) book.outcome(target, outcome);
+    },
     shardOutcome: ({ target, nodeId }, outcome) => book.outcome(target, { ...outcome, nodeId }),
     close: async () => {
       clearInterval(counting);

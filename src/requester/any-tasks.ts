@@ -111,7 +111,7 @@ const UNBEGUN: ReadonlySet<ErrorCode> = new Set([
 ]);
 
 /** Whether the provider surely has not begun the task, and another may. */
-function isUnbegun(error: unknown): boolean {
+export function isUnbegun(error: unknown): boolean {
   if (!(error instanceof NodeError)) return false;
   if (UNBEGUN.has(error.code)) return true;
   return error.code === "target_unreachable" && error.data["requestSent"] === false;

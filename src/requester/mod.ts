@@ -2,7 +2,8 @@
  * What a requester does with tasks. `createTaskRequester` gives the {@link TaskRouter} that REST and the command line go
  * through: `at(target)` is the service of a provider elsewhere ({@link RemoteTasks}), which sets the most that a task may cost
  * aside, sends it, checks the answer and pays; `at("")` is this node itself ({@link OwnTasks}), which also knows the tasks that
- * it submitted elsewhere, since each is recorded ({@link RequestBook}) before it is sent; `any(wish)` ({@link AnyTasks}) chooses the provider.
+ * it submitted elsewhere, since each is recorded ({@link RequestBook}) before it is sent; `any(wish)` ({@link AnyTasks}) chooses the provider;
+ * `verified(wish)` ({@link VerifiedTasks}) runs a task at several and compares.
  *
  * The store, the ledger and the way to dial are interfaces declared here (`ports.ts`).
  */

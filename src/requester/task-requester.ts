@@ -5,6 +5,7 @@ import {
   type Log,
   newUlid,
   NodeError,
+  type NodeId,
   type PeerWish,
   type RequesterId,
   type StoredRequest,
@@ -12,6 +13,8 @@ import {
   type TaskService,
   type TaskStarter,
   toNodeError,
+  type VerifiedRunner,
+  type VerifyWish,
 } from "../core/mod.ts";
 import { AnyTasks, ChosenIds, type ProviderChooser } from "./any-tasks.ts";
 import { OwnTasks } from "./own-tasks.ts";
@@ -20,6 +23,7 @@ import { RemoteTasks } from "./remote-tasks.ts";
 import { RequestBook } from "./request-book.ts";
 import { isDoubtful } from "./request-failures.ts";
 import { parseTarget } from "./target.ts";
+import { VerifiedTasks } from "./verified-tasks.ts";
 
 const MAX_CACHED_TARGETS = 1000;
 const STEP = 200;
@@ -38,6 +42,10 @@ export interface TaskRequesterOptions {
   readonly ledger: Ledger;
   /** Knows which providers fit a task; without it every task names its target. */
   readonly chooser?: ProviderChooser;
+  /** Which node is at a target, as it proves, so that no node verifies its own word. */
+  readonly nodeAt?: (target: string, signal: AbortSignal) => Promise<NodeId>;
+  /** Hears of a provider whose result of a verified task most others contradict. */
+  readonly onDissent?: (target: string, error: NodeError) => void;
   readonly clock: Clock;
   readonly log: Log;
   /** How long requests are remembered, in milliseconds; 7 days by default. */
@@ -107,6 +115,11 @@ class Requester implements TaskRequester {
       at: (target) => this.#remote(target),
       sentTo: async (id) => (await this.#book.get(id))?.record.target,
     });
+  }
+
+  verified(wish: VerifyWish): VerifiedRunner {
+    const { chooser, nodeAt, onDissent, log } = this.#options;
+    return new VerifiedTasks({ wish, chooser, nodeAt, onDissent, log, at: (target) => this.#remote(target) });
   }
 
   async recover(): Promise<number> {

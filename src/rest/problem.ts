@@ -153,7 +153,8 @@ export const PROBLEMS = {
   target_misbehaved: {
     status: 502,
     title: "The other node does not speak the protocol",
-    explanation: "What answers at the target is no node, or one whose answer or signature is wrong.",
+    explanation:
+      "What answers at the target is no node, or one whose answer or signature is wrong; or providers that were to verify a task disagree.",
   },
   target_failed: {
     status: 502,

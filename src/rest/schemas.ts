@@ -1,5 +1,5 @@
 import { z } from "@hono/zod-openapi";
-import { TASK_STATES } from "../core/mod.ts";
+import { MAX_REPLICAS, MIN_REPLICAS, TASK_STATES } from "../core/mod.ts";
 import type { ErrorCode } from "../core/mod.ts";
 import { PROBLEMS } from "./problem.ts";
 
@@ -104,7 +104,7 @@ export const AnyProvider = z.strictObject({ maxPrice: MaxPrice.optional(), regio
   },
 );
 
-export const TaskSpec = z.strictObject({
+const taskSpecFields = {
   id: z.string().max(128).regex(/^[A-Za-z0-9._~:-]*$/).optional().openapi({
     examples: [EXAMPLE_ID],
     description:
@@ -127,16 +127,58 @@ export const TaskSpec = z.strictObject({
   priority: Priority.optional(),
   target: Target.optional(),
   any: AnyProvider.optional(),
-}).refine((spec) => spec.any === undefined || spec.target === undefined, {
-  error: "Give either target or any, not both",
-  path: ["any"],
-}).refine((spec) => spec.input === undefined || spec.inputBase64 === undefined, {
-  error: "Give the input either as input or as inputBase64, not both",
-  path: ["inputBase64"],
-}).openapi("TaskSpec", {
-  description: "What to run. An empty object runs the default plugin's first function.",
-  examples: [{ plugin: "demo", function: "greet", input: "hello" }],
+};
+
+interface Places {
+  readonly target?: string | undefined;
+  readonly any?: unknown;
+  readonly input?: string | undefined;
+  readonly inputBase64?: string | undefined;
+}
+
+const ONE_PLACE = {
+  holds: (spec: Places) => spec.any === undefined || spec.target === undefined,
+  otherwise: { error: "Give either target or any, not both", path: ["any"] },
+};
+const ONE_INPUT = {
+  holds: (spec: Places) => spec.input === undefined || spec.inputBase64 === undefined,
+  otherwise: { error: "Give the input either as input or as inputBase64, not both", path: ["inputBase64"] },
+};
+
+export const TaskSpec = z.strictObject(taskSpecFields)
+  .refine(ONE_PLACE.holds, ONE_PLACE.otherwise)
+  .refine(ONE_INPUT.holds, ONE_INPUT.otherwise)
+  .openapi("TaskSpec", {
+    description: "What to run. An empty object runs the default plugin's first function.",
+    examples: [{ plugin: "demo", function: "greet", input: "hello" }],
+  });
+
+export const Verify = z.strictObject({
+  replicas: z.int().min(MIN_REPLICAS).max(MAX_REPLICAS).openapi({
+    description: "How many providers run the task; more than half of them must agree.",
+    examples: [3],
+  }),
+  targets: z.array(Target).max(MAX_REPLICAS + 3).optional().openapi({
+    description:
+      "The providers; up to three more than `replicas` stand in for such as cannot begin. Without them those that fit best are chosen, as with `any`.",
+    examples: [["127.0.0.1:8081", "127.0.0.1:8082", "127.0.0.1:8083"]],
+  }),
+}).openapi("Verify", {
+  description:
+    "Runs the task at several providers, pays each, and answers with the result that more than half of them agree on. For functions that give the same each time.",
 });
+
+export const RunSpec = z.strictObject({ ...taskSpecFields, verify: Verify.optional() })
+  .refine(ONE_PLACE.holds, ONE_PLACE.otherwise)
+  .refine(ONE_INPUT.holds, ONE_INPUT.otherwise)
+  .refine((spec) => spec.verify === undefined || spec.target === undefined, {
+    error: "A task that is verified runs at several providers: give verify.targets instead of target",
+    path: ["target"],
+  })
+  .openapi("RunSpec", {
+    description: "What to run and wait for.",
+    examples: [{ plugin: "demo", function: "greet", input: "hello" }],
+  });
 
 export const TargetOnly = z.strictObject({ target: Target.optional() }).openapi("TargetOnly", {
   description: "Which node to ask.",
@@ -206,6 +248,24 @@ export const TaskPage = z.object({
   }),
 }).openapi("TaskPage");
 
+export const Verification = z.object({
+  agreed: z.int().min(1).openapi({ description: "How many gave this output with this media type.", examples: [2] }),
+  asked: z.int().min(2).openapi({ description: "How many ran the task.", examples: [3] }),
+  dissenters: z.array(Target).openapi({
+    description: "Those that gave something else. Their scores fall.",
+    examples: [["127.0.0.1:8083"]],
+  }),
+  failed: z.array(z.object({ target: Target, code: ErrorCodeSchema })).openapi({
+    description: "Those that gave nothing, and why.",
+    examples: [[]],
+  }),
+  meterAgreed: z.boolean().optional().openapi({
+    description:
+      "Whether those that agree counted the same instructions; absent when fewer than two counted any. Only plugins that are `fresh` cost the same each time.",
+    examples: [true],
+  }),
+}).openapi("Verification", { description: "How the runs of a verified task compare." });
+
 export const TaskResult = z.object({
   id: TaskId,
   output: z.string().optional().openapi({
@@ -223,6 +283,7 @@ export const TaskResult = z.object({
     description: "Whether this is the stored result of an earlier run of the same task.",
     examples: [false],
   }),
+  verification: Verification.optional(),
 }).openapi("TaskResult", {
   description: "What a task gave.",
   examples: [{

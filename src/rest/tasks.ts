@@ -1,5 +1,5 @@
 import { z } from "@hono/zod-openapi";
-import { isEnd, NodeError, type TaskRouter, type TaskStarter, wei } from "../core/mod.ts";
+import { isEnd, NodeError, type PeerWish, type TaskRouter, type TaskStarter, wei } from "../core/mod.ts";
 import { json, withCall } from "./context.ts";
 import { EVENT_STREAM_HEADERS } from "./events.ts";
 import type { ServeEvents } from "./events.ts";
@@ -57,21 +57,38 @@ const RunQuery = z.strictObject({
   priority: fromText(schemas.Priority).optional(),
 });
 
+interface Wish {
+  readonly maxPrice?: string | undefined;
+  readonly region?: string | undefined;
+}
+
 /** Where a task begins: at its target, or at any provider that fits. */
 function serviceOf(
   tasks: TaskRouter,
   { target, any }: {
     readonly target?: string | undefined;
-    readonly any?: { readonly maxPrice?: string | undefined; readonly region?: string | undefined } | undefined;
+    readonly any?: Wish | undefined;
   },
 ): TaskStarter {
   if (any === undefined) return tasks.at(target ?? "");
   if (tasks.any === undefined) throw new NodeError("unimplemented", "This node knows no peers: name the task's target");
-  const { maxPrice, region } = any;
-  return tasks.any({
+  return tasks.any(wishOf(any));
+}
+
+function wishOf({ maxPrice, region }: Wish): PeerWish {
+  return {
     ...(maxPrice !== undefined && { maxPrice: wei(BigInt(maxPrice)) }),
     ...(region !== undefined && { region }),
-  });
+  };
+}
+
+/** Where a task runs that is waited for: at several providers when it is to be verified. */
+function runnerOf(tasks: TaskRouter, body: z.output<typeof schemas.RunSpec>): Pick<TaskStarter, "run"> {
+  const { verify, any } = body;
+  if (verify === undefined) return serviceOf(tasks, body);
+  if (tasks.verified === undefined) throw new NodeError("unimplemented", "This node cannot verify tasks");
+  const { replicas, targets } = verify;
+  return tasks.verified({ replicas, ...(targets && { targets }), ...(any && { wish: wishOf(any) }) });
 }
 
 /** What a run may end with. */
@@ -163,12 +180,14 @@ export function addTaskRoutes(app: RestApp, options: RestAppOptions, serveEvents
     tags: TAGS,
     operationId: "runTask",
     summary: "Run a task and wait",
-    description: "Answers with the output. Closing the connection cancels the task.",
-    request: { query: z.strictObject({ timeoutMs: WaitMs }), body: jsonBody(schemas.TaskSpec) },
+    description:
+      "Answers with the output. Closing the connection cancels the task. With `verify` several providers run it, and the " +
+      "output is what more than half of them agree on.",
+    request: { query: z.strictObject({ timeoutMs: WaitMs }), body: jsonBody(schemas.RunSpec) },
     responses: { 200: jsonContent(schemas.TaskResult, "What it gave."), ...RUN_FAILURES },
   }, async (c, { query: { timeoutMs } }) => {
-    const body = await readJson(c, schemas.TaskSpec, limits);
-    const service = serviceOf(tasks, body);
+    const body = await readJson(c, schemas.RunSpec, limits);
+    const service = runnerOf(tasks, body);
     return json(resultJson(await withCall(c, { ...options, timeoutMs }, (ctx) => service.run(specOf(body), ctx))));
   });
 

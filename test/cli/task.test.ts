@@ -130,6 +130,62 @@ test("an input that is given twice, or whose file is not there, is refused befor
   assert.equal(seen.length, 0);
 });
 
+test("task run --verify prints what most say, and on standard error how many they are", async (t) => {
+  const { url, seen } = await startFake(t, {
+    "POST /v1/tasks/run": {
+      json: {
+        id: "a",
+        output: "world",
+        contentType: "text/plain",
+        usage: USAGE,
+        replayed: false,
+        verification: {
+          agreed: 2,
+          asked: 4,
+          dissenters: ["c:1"],
+          failed: [{ target: "d:1", code: "overloaded" }],
+          meterAgreed: false,
+        },
+      },
+    },
+  });
+  const task = ["task", "run", "demo", "greet", "hello", "--url", url];
+  const { code, stdout, stderr } = await runHere([
+    ...task,
+    "--verify",
+    "4",
+    "--verify-targets",
+    "a:1",
+    "b:1",
+    "c:1",
+    "d:1",
+  ]);
+  assert.equal(code, 0, stderr);
+  assert.equal(stdout, "world");
+  assert.equal(
+    stderr.trim(),
+    "2 of 4 providers agree; c:1 gave something else; d:1 gave nothing (overloaded); their meters differ",
+  );
+  assert.deepEqual((JSON.parse(seen[0]!.body.toString()) as { verify: unknown }).verify, {
+    replicas: 4,
+    targets: ["a:1", "b:1", "c:1", "d:1"],
+  });
+  const wrong = [
+    ["--verify", "1"],
+    ["--verify", "8"],
+    ["--verify-targets", "a:1"],
+    ["--verify", "2", "--target", "a:1"],
+    ["--verify", "2", "--watch"],
+    ["--verify", "2", "--wasm", "x.wasm"],
+    ["--verify", "2", "--any", "--verify-targets", "a:1", "b:1"],
+  ];
+  for (const flags of wrong) {
+    const refused = await runHere([...task, ...flags]);
+    assert.equal(refused.code, 2, `${flags.join(" ")}: ${refused.stderr}`);
+  }
+  assert.equal(seen.length, 1);
+});
+
 test("task run --watch submits, shows log and progress on standard error, and prints the output", async (t) => {
   const done = taskJson({ state: "succeeded", usage: USAGE, outputContentType: "text/plain" });
   const { url, seen } = await startFake(t, {

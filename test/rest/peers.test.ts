@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { PeerWish } from "../../src/core/mod.ts";
+import type { CallContext, PeerWish, TaskSpec, VerifyWish } from "../../src/core/mod.ts";
 import * as schemas from "../../src/rest/peer-schemas.ts";
+import { TaskResult } from "../../src/rest/schemas.ts";
 import { FakePeers, FULL } from "./fake-peers.ts";
 import { FakeTasks, postJson, serve } from "./harness.ts";
 
@@ -66,4 +67,36 @@ test("a task with any goes to whoever is chosen; with a target as well it is ref
   }
   const { url: without } = await serve(t);
   assert.equal((await postJson(`${without}/v1/tasks/run`, { ...spec, any: {} })).status, 501);
+});
+
+test("a task with verify runs at several providers; what goes with it is checked", async (t) => {
+  const wishes: VerifyWish[] = [];
+  const fake = new FakeTasks();
+  const verification = { agreed: 2, asked: 3, dissenters: ["c:1"], failed: [], meterAgreed: true };
+  const tasks = {
+    at: (target: string) => fake.at(target),
+    any: () => fake.at("chosen:1"),
+    verified: (wish: VerifyWish) => {
+      wishes.push(wish);
+      return {
+        run: async (task: TaskSpec, ctx: CallContext) => ({ ...await fake.at("many:1").run(task, ctx), verification }),
+      };
+    },
+  };
+  const { url } = await serve(t, { tasks });
+  const run = (more: object) => postJson(`${url}/v1/tasks/run`, { plugin: "demo", function: "greet", ...more });
+  const targets = ["a:1", "b:1", "c:1"];
+  const answer = await run({ verify: { replicas: 3, targets } });
+  assert.equal(answer.status, 200);
+  assert.deepEqual(TaskResult.parse(await answer.json()).verification, verification);
+  assert.equal((await run({ verify: { replicas: 2 }, any: { region: "eu", maxPrice: "7" } })).status, 200);
+  assert.deepEqual(wishes, [{ replicas: 3, targets }, { replicas: 2, wish: { region: "eu", maxPrice: 7n } }]);
+  const wrong = [{}, { replicas: 1 }, { replicas: 8 }, { replicas: "3" }, { replicas: 3, targets: "a:1" }, {
+    replicas: 2,
+    targets: Array(11).fill("a:1"),
+  }, { replicas: 2, x: 1 }];
+  for (const verify of wrong) assert.equal((await run({ verify })).status, 400, JSON.stringify(verify));
+  assert.equal((await run({ verify: { replicas: 3 }, target: "a:1" })).status, 400);
+  assert.equal((await postJson(`${url}/v1/tasks`, { verify: { replicas: 3 } })).status, 400);
+  assert.equal(wishes.length, 2);
 });

@@ -1,0 +1,82 @@
+import assert from "node:assert/strict";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "../testing.ts";
+import { get, type NodeProcess, post, run, scratch, startNode } from "./harness.ts";
+
+const DEMO = readFileSync(new URL("../../wasm-plugins/demo/demo.wasm", import.meta.url));
+
+/** Puts the demo plugin under another name into a data directory, its bytes changed so that `greet` answers with `word` (5 characters). */
+function plant(dataDir: string, word: string): void {
+  const text = DEMO.toString("latin1");
+  const changed = text.replaceAll('"name": "demo"', '"name": "tale"')
+    .replace("worldprimes wants", `${word}primes wants`);
+  assert.equal(changed.length, text.length);
+  mkdirSync(join(dataDir, "plugins"), { recursive: true });
+  writeFileSync(join(dataDir, "plugins", "tale.wasm"), Buffer.from(changed, "latin1"));
+}
+
+interface PeerJson {
+  readonly target: string;
+  readonly reachability: string;
+  readonly score: number;
+  readonly experience: { readonly bad: number; readonly lastError?: string };
+}
+
+interface ResultJson {
+  readonly output: string;
+  readonly verification: object;
+}
+
+test("of three nodes the one whose plugin of the same name and version answers otherwise is outvoted and scored down", async (t) => {
+  const folder = scratch(t);
+  const nodes = await Promise.all(["world", "world", "w0rld"].map((word, place) => {
+    const dataDir = join(folder, String(place));
+    plant(dataDir, word);
+    return startNode(t, { dataDir });
+  })) as [NodeProcess, NodeProcess, NodeProcess];
+  const targets = nodes.map(({ rpc }) => rpc);
+  const requester = await startNode(t, {
+    dataDir: join(folder, "requester"),
+    config: { requester: { providers: targets } },
+  });
+  const liar = targets[2]!;
+  const peer = async (target: string) =>
+    (await get<{ peers: PeerJson[] }>(`${requester.rest}/v1/peers`)).peers.find((known) => known.target === target)!;
+  // Whoever is known must have been asked before it can be chosen.
+  for (const target of targets) {
+    await post(`${requester.rest}/v1/peers/${encodeURIComponent(target)}/probe`, {});
+    assert.equal((await peer(target)).reachability, "reachable");
+  }
+
+  const task = { plugin: "tale", function: "greet", input: "hello" };
+  const verify = (more: object) => post(`${requester.rest}/v1/tasks/run`, { ...task, ...more });
+  const { status, text } = await verify({ id: "t1", verify: { replicas: 3 } });
+  assert.equal(status, 200, text);
+  const { output, verification } = JSON.parse(text) as ResultJson;
+  assert.equal(output, "world");
+  assert.deepEqual(verification, { agreed: 2, asked: 3, dissenters: [liar], failed: [], meterAgreed: true });
+  const [good, bad] = [await peer(targets[0]!), await peer(liar)];
+  assert.ok(bad.score < good.score, `${bad.score} ${good.score}`);
+  assert.ok(bad.experience.bad > 9);
+  assert.match(bad.experience.lastError!, /gave [0-9a-f]{12}… where 2 of 3/);
+  assert.ok(requester.log.some((line) => line.includes("gave another result than most") && line.includes(liar)));
+
+  const tie = await verify({ verify: { replicas: 2, targets: [targets[0], liar] } });
+  assert.equal(tie.status, 502, tie.text);
+  const { code, detail } = JSON.parse(tie.text) as { code: string; detail: string };
+  assert.equal(code, "target_misbehaved");
+  for (const target of [targets[0]!, liar]) assert.match(detail, new RegExp(`${target} gave [0-9a-f]{12}…`));
+
+  const alias = targets[0]!.replace("127.0.0.1", "localhost");
+  const twice = await verify({ verify: { replicas: 2, targets: [targets[0], alias] } });
+  assert.equal(twice.status, 409, twice.text);
+  assert.match(twice.text, /is the same node as/);
+
+  const cli = await run(
+    ["task", "run", "tale", "greet", "hello", "--url", requester.rest, "--verify", "3", "--verify-targets", ...targets],
+  );
+  assert.equal(cli.code, 0, cli.stderr);
+  assert.equal(cli.stdout, "world");
+  assert.ok(cli.stderr.includes(`2 of 3 providers agree; ${liar} gave something else`), cli.stderr);
+});
