@@ -13,6 +13,8 @@ import { ASSETS, WORKERS } from "./assets.ts";
 
 const BUILD = "dist/build";
 const OUTPUT = "dist/velas-sphere";
+/** What it and its building consist of, as a CycloneDX bill of materials. */
+const BILL = "dist/velas-sphere.cdx.json";
 const ADDON_ASSET = "classic-level.node";
 const require = createRequire(import.meta.url);
 
@@ -45,6 +47,11 @@ module.exports = () => {
 };
 `;
 
+/** What is built, "" outside a checkout; with a mark when it is not all committed. */
+const commit = spawnSync("git", ["describe", "--always", "--dirty=.dirty", "--abbrev=12", "--exclude=*"], {
+  encoding: "utf8",
+}).stdout?.trim() ?? "";
+
 const addonFromAsset: esbuild.Plugin = {
   name: "addon-from-asset",
   setup(build) {
@@ -66,7 +73,7 @@ async function bundle(entry: string, outfile: string): Promise<void> {
     keepNames: true,
     legalComments: "none",
     logLevel: "warning",
-    define: { "import.meta.url": "undefined" },
+    define: { "import.meta.url": "undefined", ...commit === "" ? {} : { VELAS_SPHERE_COMMIT: JSON.stringify(commit) } },
     plugins: [addonFromAsset],
   });
 }
@@ -117,6 +124,11 @@ run(process.execPath, [
   "NODE_SEA_FUSE_fce680ab2cc467b6e072b8b5df1996b2",
 ]);
 console.log(`${OUTPUT}: ${(statSync(OUTPUT).size / 2 ** 20).toFixed(1)} MiB`);
+
+const bill = spawnSync("npm", ["sbom", "--sbom-format=cyclonedx", "--package-lock-only"], { encoding: "utf8" });
+if (bill.status !== 0) throw new Error(`npm sbom ended with ${bill.status}:\n${bill.stderr}`);
+writeFileSync(BILL, bill.stdout);
+console.log(`${BILL}: ${JSON.parse(bill.stdout).components.length} components`);
 
 if (process.argv.includes("--xz")) {
   run("xz", ["--keep", "--force", "-6", OUTPUT]);

@@ -1,7 +1,7 @@
 import process from "node:process";
 import type { Command } from "commander";
 import { formatDuration, formatSize } from "../config/mod.ts";
-import { isDeno, isSingleExecutable, type NodeInfo, VERSION } from "../core/mod.ts";
+import { COMMIT, FULL_VERSION, isDeno, isSingleExecutable, type NodeInfo, VERSION } from "../core/mod.ts";
 import { type ClientFlags, clientOf, withClientOptions, withExamples, withOutputOptions } from "./command.ts";
 import type { CliContext } from "./context.ts";
 import { checkGrpcHealth } from "./grpc-health.ts";
@@ -52,8 +52,11 @@ export function addVersionCommand(program: Command, cli: CliContext): void {
         const runtime = runtimeName();
         const platform = `${process.platform}-${process.arch}`;
         if (flags.json === true) {
-          cli.out.line(JSON.stringify({ version: VERSION, runtime, platform, singleExecutable: isSingleExecutable }));
-        } else cli.out.line(`velas-sphere ${VERSION} (${runtime}, ${platform})`);
+          const built = COMMIT === undefined ? {} : { commit: COMMIT };
+          cli.out.line(
+            JSON.stringify({ version: VERSION, ...built, runtime, platform, singleExecutable: isSingleExecutable }),
+          );
+        } else cli.out.line(`velas-sphere ${FULL_VERSION} (${runtime}, ${platform})`);
       }),
     ["velas-sphere version --json", "for programs"],
   );

@@ -7,5 +7,6 @@
 export { type CliContext } from "./context.ts";
 export { EXIT, EXIT_CODES } from "./exit-codes.ts";
 export { createProgram, runCli } from "./program.ts";
+export { manPage } from "./man-page.ts";
 export { cliReference } from "./reference.ts";
 export { runMain } from "./run-main.ts";

@@ -1,5 +1,5 @@
 import { Command, CommanderError } from "commander";
-import { NodeError, VERSION } from "../core/mod.ts";
+import { FULL_VERSION, NodeError } from "../core/mod.ts";
 import { addBackupCommands } from "./backup-commands.ts";
 import { addCompletionsCommand } from "./completions.ts";
 import { addConfigCommands } from "./config-commands.ts";
@@ -24,7 +24,7 @@ export function createProgram(cli: CliContext): Command {
   const program = new Command("velas-sphere");
   program
     .description("A peer-to-peer edge node that shares compute and storage for pay.")
-    .version(VERSION, "-V, --version", "show the version")
+    .version(FULL_VERSION, "-V, --version", "show the version")
     .helpOption("-h, --help", "show help")
     .enablePositionalOptions() // so that --version behind a command is that command's
     .exitOverride()

@@ -9,7 +9,7 @@ import { createScreen } from "./terminal.ts";
 
 /** The page `docs/cli.md`, made from the commands themselves. */
 export function cliReference(): string {
-  const program = createProgram(quietContext());
+  const program = quietProgram();
   const commands = leaves(program);
   const parts = [
     "# Commands",
@@ -39,7 +39,7 @@ export function cliReference(): string {
 
 /** Every command that does something, and every example of its help. */
 export function allExamples(): { command: string; line: string }[] {
-  return leaves(createProgram(quietContext())).flatMap((command) =>
+  return leaves(quietProgram()).flatMap((command) =>
     examplesOf(command).map(([line]) => ({ command: pathOf(command), line }))
   );
 }
@@ -49,7 +49,7 @@ function section(command: Command): string[] {
   const takesSettings = command.options.some((option) =>
     option.long === "--rpc-listen" || option.long === "--node-data-dir"
   );
-  const options = command.options.filter((option) => !option.hidden && !isSettingOption(option));
+  const options = command.options.filter(tellsOption);
   const rows = [
     ...command.registeredArguments.map((
       each,
@@ -71,16 +71,29 @@ function isSettingOption(option: Option): boolean {
     !["Connection:", "Output:", "Configuration:"].includes(option.helpGroupHeading);
 }
 
-function leaves(command: Command): Command[] {
-  return command.commands.length === 0 ? [command] : command.commands.flatMap(leaves);
+/** Whether the pages of a command tell of an option. */
+export function tellsOption(option: Option): boolean {
+  return !option.hidden && !isSettingOption(option);
 }
 
-function pathOf(command: Command): string {
+/** A command and those below it, as far as they do something themselves: `plugin` does, and so does `plugin media`. */
+export function leaves(command: Command): Command[] {
+  const acts = command.commands.length === 0 || examplesOf(command).length > 0;
+  return [...acts ? [command] : [], ...command.commands.flatMap(leaves)];
+}
+
+/** How a command is called: `velas-sphere task run`. */
+export function pathOf(command: Command): string {
   return command.parent === null ? command.name() : `${pathOf(command.parent)} ${command.name()}`;
 }
 
 function anchor(heading: string): string {
   return heading.replaceAll(" ", "-");
+}
+
+/** The commands, to be looked at only. */
+export function quietProgram(): Command {
+  return createProgram(quietContext());
 }
 
 function quietContext(): CliContext {

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { Command } from "commander";
-import { cliReference, createProgram, EXIT, EXIT_CODES } from "../../src/cli/mod.ts";
+import { cliReference, createProgram, EXIT, EXIT_CODES, manPage } from "../../src/cli/mod.ts";
 import { EXIT_MEANINGS } from "../../src/cli/exit-codes.ts";
 import { allExamples } from "../../src/cli/reference.ts";
 import { VERSION } from "../../src/core/mod.ts";
@@ -44,12 +44,19 @@ test("every example parses: its command, options and arguments are there", async
 async function parseOnly(words: readonly string[], line: string): Promise<void> {
   const program = createProgram(silentContext());
   const disarm = (command: Command): void => {
-    if (command.commands.length === 0) command.action(() => {});
+    if (command.parent !== null) command.action(() => {});
     command.commands.forEach(disarm);
   };
   disarm(program);
   await program.parseAsync([...words], { from: "user" }).catch((error) => assert.fail(`${line}: ${error.message}`));
 }
+
+test("the man page is what the commands generate, and man reads it without a complaint", () => {
+  const path = new URL("../../docs/man/velas-sphere.1", import.meta.url);
+  const page = readFileSync(path, "utf8");
+  assert.equal(page, manPage());
+  for (const line of page.split("\n")) assert.doesNotMatch(line, /^\.(?!TH|SH|SS|TP|PP|B |I |nf|fi|RS|RE|\\")/, line);
+});
 
 test("docs/cli.md is what the commands generate (npm run gen writes it)", () => {
   assert.equal(readFileSync(new URL("../../docs/cli.md", import.meta.url), "utf8"), cliReference());
