@@ -1,6 +1,6 @@
 import { isUtf8 } from "node:buffer";
 import { type Command, InvalidArgumentError, Option } from "commander";
-import { MAX_REPLICAS, MIN_REPLICAS, NodeError, TASK_STATES, type Usage, type Verification } from "../core/mod.ts";
+import { NodeError, TASK_STATES, type Usage, type Verification } from "../core/mod.ts";
 import type { NodeClient } from "./client.ts";
 import {
   type ClientFlags,
@@ -15,7 +15,8 @@ import type { CliContext } from "./context.ts";
 import { writeOutput } from "./output.ts";
 import { uploadModule } from "./plugins-commands.ts";
 import { openInput, readInput } from "./task-input.ts";
-import { showTask, showTasks, showUsage, showVerification, type TaskJson } from "./task-view.ts";
+import { showTask, showTasks, showUsage, type TaskJson } from "./task-view.ts";
+import { showVerification, VERIFY, VERIFY_TARGETS, type VerifyFlags, verifyOf } from "./task-verify.ts";
 import { assertSucceeded, watchTask } from "./task-watch.ts";
 import { printable } from "./terminal.ts";
 
@@ -40,13 +41,11 @@ interface SpecFlags extends TargetFlags {
   readonly region?: string;
 }
 
-interface RunFlags extends SpecFlags {
+interface RunFlags extends SpecFlags, VerifyFlags {
   readonly wasm?: string;
   readonly function?: string;
   readonly outputFile?: string;
   readonly watch?: boolean;
-  readonly verify?: number;
-  readonly verifyTargets?: string[];
 }
 
 interface ListFlags extends TargetFlags {
@@ -84,12 +83,8 @@ export function addTaskCommands(program: Command, cli: CliContext): void {
       .option("--wasm <file>", "run a function of this module: it is uploaded once to the node, and run by its hash")
       .option("--function <name>", "the function of --wasm (default: its first)")
       .option("--watch", "show progress and log lines while it runs")
-      .option(
-        "--verify <replicas>",
-        `at so many providers (${MIN_REPLICAS} to ${MAX_REPLICAS}); the output is what more than half of them agree on`,
-        integerOption(MIN_REPLICAS, MAX_REPLICAS),
-      )
-      .option("--verify-targets <host:port...>", "with --verify: these providers, instead of those that fit best")
+      .addOption(VERIFY)
+      .addOption(VERIFY_TARGETS)
       .action(async (plugin, fn, input, flags: RunFlags) =>
         runTask(cli, await withModule(cli, { plugin, fn, input, flags }))
       ),
@@ -357,28 +352,6 @@ async function specJson(cli: CliContext, { plugin, fn, input, flags }: TaskArgum
     target: flags.target,
     ...(chooses(flags) && { any: { maxPrice: flags.maxPrice, region: flags.region } }),
   };
-}
-
-/** What `/v1` takes as `verify`. Throws `invalid_argument` for options that do not go together. */
-function verifyOf({ verify, verifyTargets, target, watch, wasm, any }: RunFlags): object | undefined {
-  if (verify === undefined) {
-    if (verifyTargets === undefined) return undefined;
-    throw new NodeError(
-      "invalid_argument",
-      "--verify-targets goes with --verify, which says how many providers to ask",
-    );
-  }
-  const other = target !== undefined
-    ? "--target (use --verify-targets)"
-    : watch === true
-    ? "--watch"
-    : wasm !== undefined
-    ? "--wasm (have the module installed at the providers)"
-    : any === true && verifyTargets !== undefined
-    ? "--any and --verify-targets at once"
-    : undefined;
-  if (other !== undefined) throw new NodeError("invalid_argument", `--verify does not go with ${other}`);
-  return { replicas: verify, targets: verifyTargets };
 }
 
 /** Whether any provider will do. Throws `invalid_argument` for options that go with `--any` alone. */

@@ -1,4 +1,4 @@
-import type { ErrorCode, TaskLimits, TaskState, Usage, Verification } from "../core/mod.ts";
+import type { ErrorCode, TaskLimits, TaskState, Usage } from "../core/mod.ts";
 import { formatDuration, formatSize } from "../config/mod.ts";
 import { formatTable, printable, type Screen } from "./terminal.ts";
 
@@ -71,15 +71,6 @@ export function showUsage({ wallMicros, inputBytes, outputBytes, instructions }:
   const time = wallMicros < 10_000 ? `${(wallMicros / 1000).toFixed(2)} ms` : `${Math.round(wallMicros / 1000)} ms`;
   const metered = instructions === 0 ? "" : `, ${instructions} instructions`;
   return `${time}, ${inputBytes} B in, ${outputBytes} B out${metered}`;
-}
-
-/** How the runs of a verified task compare, in a line. */
-export function showVerification({ agreed, asked, dissenters, failed, meterAgreed }: Verification): string {
-  const parts = [`${agreed} of ${asked} providers agree`];
-  if (dissenters.length > 0) parts.push(`${dissenters.join(", ")} gave something else`);
-  for (const { target, code } of failed) parts.push(`${target} gave nothing (${code})`);
-  if (meterAgreed === false) parts.push("their meters differ");
-  return printable(parts.join("; "));
 }
 
 /** Tasks, a line each. */

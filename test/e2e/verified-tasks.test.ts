@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "../testing.ts";
+import { equalBooks, startPaidSwarm } from "./paid-swarm.ts";
 import { get, type NodeProcess, post, run, scratch, startNode } from "./harness.ts";
 
 const DEMO = readFileSync(new URL("../../wasm-plugins/demo/demo.wasm", import.meta.url));
@@ -25,7 +26,7 @@ interface PeerJson {
 
 interface ResultJson {
   readonly output: string;
-  readonly verification: object;
+  readonly verification: { readonly agreed: number };
 }
 
 test("of three nodes the one whose plugin of the same name and version answers otherwise is outvoted and scored down", async (t) => {
@@ -79,4 +80,22 @@ test("of three nodes the one whose plugin of the same name and version answers o
   assert.equal(cli.code, 0, cli.stderr);
   assert.equal(cli.stdout, "world");
   assert.ok(cli.stderr.includes(`2 of 3 providers agree; ${liar} gave something else`), cli.stderr);
+});
+
+test("each provider that verifies a task is paid for its own run, and the books are equal", async (t) => {
+  const { requester, providers } = await startPaidSwarm(t, {
+    providers: 3,
+    prices: { cpuSecond: "1000000", minimum: "1000" },
+  });
+  const targets = providers.map(({ rpc }) => rpc);
+  const task = { plugin: "demo", function: "greet", input: "hello", verify: { replicas: 3, targets } };
+  for (let i = 0; i < 2; i++) {
+    const { status, text } = await post(`${requester.rest}/v1/tasks/run`, task);
+    assert.equal(status, 200, text);
+    assert.equal((JSON.parse(text) as ResultJson).verification.agreed, 3);
+  }
+  for (const { items, charged } of await equalBooks(requester, providers)) {
+    assert.equal(items, 2);
+    assert.ok(BigInt(charged) >= 2000n);
+  }
 });
