@@ -70,7 +70,8 @@ if (withCompilers) {
       const script = join(root, "wasm-plugins", entry.name, "build.sh");
       if (!entry.isDirectory() || !existsSync(script) || (only !== undefined && entry.name !== only)) continue;
       const out = join(scratch, `${entry.name}.wasm`);
-      execFileSync("bash", [script, out], { stdio: "inherit" });
+      const env = { ...process.env, CARGO_TARGET_DIR: join(scratch, `${entry.name}-target`) };
+      execFileSync("bash", [script, out], { stdio: "inherit", env });
       const manifest = readFileSync(join(root, "wasm-plugins", entry.name, "manifest.json"));
       put(`wasm-plugins/${entry.name}/${entry.name}.wasm`, packPlugin(readFileSync(out), manifest));
     }

@@ -7,7 +7,7 @@ import { NodeError, VERSION } from "../core/mod.ts";
 import { NodeClient } from "./client.ts";
 import { withExamples, withOutputOptions } from "./command.ts";
 import type { CliContext } from "./context.ts";
-import { configOf, GRACE_MS, type Role } from "./dev-config.ts";
+import { configOf, externalPlugins, GRACE_MS, type Role } from "./dev-config.ts";
 import type { FileJson } from "./file-view.ts";
 import type { Logger } from "./logger.ts";
 import { aborted } from "./node-command.ts";
@@ -18,6 +18,7 @@ interface DevFlags {
   readonly dataDir?: string;
   readonly exit?: boolean;
   readonly paid?: boolean;
+  readonly pluginsExternal?: string;
   readonly logLevel: string;
   readonly json?: boolean;
 }
@@ -45,6 +46,7 @@ export function addDevCommand(program: Command, cli: CliContext): void {
           .default("warn"),
       )
       .option("--paid", "with money: a local chain (anvil), three providers with different prices, and a requester")
+      .option("--plugins-external <list>", "plugins outside the first provider, as velas-sphere node takes them")
       .option("--exit", "stop after the task and the file")
       .action(async (flags: DevFlags) => {
         if (flags.paid !== true) return await runDev(cli, flags);
@@ -53,6 +55,10 @@ export function addDevCommand(program: Command, cli: CliContext): void {
       }),
     ["velas-sphere dev", "until Ctrl-C"],
     ["velas-sphere dev --paid", "the same for pay, with balances before and after"],
+    [
+      `velas-sphere dev --plugins-external '[{"name":"mine","command":["./mine/run.sh"]}]'`,
+      "with a plugin of yours, which tasks may name",
+    ],
     ["velas-sphere dev --exit", "only the task and the file, as a check that all is well"],
   );
 }
@@ -72,7 +78,10 @@ async function runDev(cli: CliContext, flags: DevFlags): Promise<void> {
     const startedAt = performance.now();
     const options = { dataDir, cli, logLevel: flags.logLevel };
     const configs: Config[] = [];
-    for (const role of [PROVIDER, ...STORES]) configs.push(await configOf(role, options));
+    for (const role of [PROVIDER, ...STORES]) {
+      const more = role === PROVIDER ? externalPlugins(flags) : {};
+      configs.push(await configOf(role, { ...options, flags: more }));
+    }
     log = createLogger({ ...configs[0]!.log, env: cli.env });
     const parent = log;
     const start = (config: Config) => startNode({ config, log: parent.child({ node: config.node.name }) });

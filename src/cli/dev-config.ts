@@ -49,6 +49,11 @@ export async function configOf(
   }).config;
 }
 
+/** The setting of the provider that runs the plugins of `--plugins-external`. */
+export function externalPlugins({ pluginsExternal }: { readonly pluginsExternal?: string }): Record<string, string> {
+  return pluginsExternal === undefined ? {} : { "plugins.external": pluginsExternal };
+}
+
 export function isFree(port: number): Promise<boolean> {
   return new Promise((resolve) => {
     const probe = createServer().on("error", () => resolve(false));

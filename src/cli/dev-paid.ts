@@ -5,7 +5,7 @@ import { join, resolve } from "node:path";
 import { NodeError, VERSION } from "../core/mod.ts";
 import { NodeClient } from "./client.ts";
 import type { CliContext } from "./context.ts";
-import { configOf, GRACE_MS, isFree, type Role } from "./dev-config.ts";
+import { configOf, externalPlugins, GRACE_MS, isFree, type Role } from "./dev-config.ts";
 import type { FileJson } from "./file-view.ts";
 import type { Logger } from "./logger.ts";
 import { aborted } from "./node-command.ts";
@@ -15,6 +15,7 @@ import { formatTable } from "./terminal.ts";
 interface PaidDevFlags {
   readonly dataDir?: string;
   readonly exit?: boolean;
+  readonly pluginsExternal?: string;
   readonly logLevel: string;
   readonly json?: boolean;
 }
@@ -124,7 +125,8 @@ export async function runPaidDev(cli: CliContext, flags: PaidDevFlags): Promise<
     const starts = await Promise.allSettled(
       SELLERS.map(async (seller) => {
         const prices = Object.entries(seller.prices).map(([name, amount]) => [`prices.${name}`, amount]);
-        const node = await start(seller, Object.fromEntries(prices));
+        const plugins = seller === SELLERS[0] ? externalPlugins(flags) : {};
+        const node = await start(seller, { ...Object.fromEntries(prices), ...plugins });
         return { seller, node, client: clientOf(node) };
       }),
     );

@@ -40,6 +40,20 @@ test("every example parses: its command, options and arguments are there", async
   }
 });
 
+test("every command of docs/plugin-guide.md parses, and each language of it has a template", async () => {
+  const guide = readFileSync(new URL("../../docs/plugin-guide.md", import.meta.url), "utf8");
+  const lines = [...guide.matchAll(/^```sh\n(.*?)^```$/gms)].flatMap(([, block]) => block!.trim().split("\n"));
+  const ours = lines.flatMap((line) => {
+    const words = [...line.matchAll(/'([^']*)'|([^\s']+)/g)].map(([, quoted, plain]) => quoted ?? plain!);
+    if (words[0] === "velas-sphere") return [{ line, words: words.slice(1) }];
+    return line.startsWith("npm start -- ") ? [{ line, words: ["dev", ...words.slice(3)] }] : [];
+  });
+  assert.ok(ours.length > 10);
+  for (const { line, words } of ours) await parseOnly(words, line);
+  const begun = ours.flatMap(({ words }) => words[0] === "plugins" && words[1] === "new" ? [words[3]] : []);
+  assert.deepEqual(begun, ["rust", "go", "python"]);
+});
+
 /** Parses without running the action. */
 async function parseOnly(words: readonly string[], line: string): Promise<void> {
   const program = createProgram(silentContext());

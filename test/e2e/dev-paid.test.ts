@@ -10,7 +10,7 @@ import { commandLine, run, scratch } from "./harness.ts";
 
 interface Answer {
   readonly chain: { readonly url: string };
-  readonly providers: readonly { readonly nodeId: string; readonly rest: string }[];
+  readonly providers: readonly { readonly nodeId: string; readonly rpc: readonly string[]; readonly rest: string }[];
   readonly requester: { readonly rest: string };
   readonly tasks: readonly { readonly output: string; readonly charged: string }[];
   readonly file: { readonly shards: number; readonly charged: string };
@@ -39,8 +39,10 @@ test("dev --paid has a task and a file paid on a chain of its own, shows where t
   await assert.rejects(fetch(chain.url), "the chain is gone");
 });
 
-test("dev --paid serves until it is interrupted, and then ends its chain and its nodes", async (t) => {
-  const [command, args] = commandLine(["dev", "--paid", "--json"]);
+test("dev --paid runs the plugins that it is given, serves until it is interrupted, and then ends its chain and its nodes", async (t) => {
+  const [program, served] = commandLine(["plugin"]);
+  const external = JSON.stringify([{ name: "mine", command: [program, ...served] }]);
+  const [command, args] = commandLine(["dev", "--paid", "--json", "--plugins-external", external]);
   const child = spawn(command, args, { cwd: tmpdir(), stdio: ["ignore", "pipe", "pipe"] });
   const ended = new Promise<number | null>((resolve) => child.on("close", resolve));
   t.after(() => child.exitCode === null && child.signalCode === null && process.kill(child.pid!, "SIGTERM"));
@@ -55,6 +57,13 @@ test("dev --paid serves until it is interrupted, and then ends its chain and its
     offer: { provider: string };
   };
   assert.equal(offer.offer.provider, providers[1]!.nodeId);
+
+  const paid = await fetch(`${requester.rest}/v1/tasks/run`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({ plugin: "mine", function: "greet", input: "hello", target: providers[0]!.rpc[0] }),
+  });
+  assert.equal((await paid.json() as { output: string }).output, "world", "a plugin outside the first provider");
   process.kill(child.pid!, "SIGINT");
   assert.equal(await ended, 0, errors.join("\n"));
   await assert.rejects(fetch(chain.url));

@@ -30,6 +30,7 @@ const CHOSEN: readonly NavGroup[] = [
       { source: "files-api.md", title: "Files over HTTP" },
       { source: "payments.md", title: "Payments" },
       { source: "peers.md", title: "Peers" },
+      { source: "plugin-guide.md", title: "Your first plugin" },
       { source: "plugins.md", title: "Plugins" },
       { source: "ml-plugin.md", title: "Machine learning" },
     ],

@@ -28,8 +28,8 @@ if [ ! -d "$sysroot/lib/rustlib/$target" ]; then
   done
 fi
 
-work="$(mktemp -d)"
-trap 'rm -rf "$work"' EXIT
+# What is built stays in target/, so that the next build takes seconds.
+work="$(realpath -m "${CARGO_TARGET_DIR:-target}")"
 # Where things lie on this machine must not reach the module: neither in panic messages nor in the hashes of symbols.
 library="$(realpath "$sysroot/lib/rustlib/src/rust" 2>/dev/null || true)"
 export CARGO_HOME="${CARGO_HOME:-$HOME/.cargo}"
