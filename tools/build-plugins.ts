@@ -1,7 +1,7 @@
 // Builds everything that is WebAssembly: the kernel of the plugin host (into src/plugins/kernel-bytes.ts), the test plugins
 // (wasm-plugins/testing/*.wat) and the plugins in other languages (wasm-plugins/*/build.sh), whose manifest it puts in when the compiler
 // cannot. With --check nothing is written: the built bytes are compared with what is checked in, and a difference is an error. With
-// --no-compilers those are left out, and `--only name` builds one of them.
+// --no-compilers those are left out, and `--only name` builds one of them. Those that take many minutes are built with --slow or by name.
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -15,6 +15,9 @@ const root = fileURLToPath(new URL("..", import.meta.url));
 const check = process.argv.includes("--check");
 const only = process.argv.includes("--only") ? process.argv[process.argv.indexOf("--only") + 1] : undefined;
 const withCompilers = !process.argv.includes("--no-compilers");
+/** Plugins whose compilers take many minutes. */
+const SLOW: ReadonlySet<string> = new Set(["digits"]);
+const withSlow = process.argv.includes("--slow");
 const wabt = await loadWabt();
 const stale: string[] = [];
 
@@ -69,6 +72,12 @@ if (withCompilers) {
     for (const entry of readdirSync(join(root, "wasm-plugins"), { withFileTypes: true })) {
       const script = join(root, "wasm-plugins", entry.name, "build.sh");
       if (!entry.isDirectory() || !existsSync(script) || (only !== undefined && entry.name !== only)) continue;
+      if (SLOW.has(entry.name) && !withSlow && only !== entry.name) {
+        console.log(
+          `left out: wasm-plugins/${entry.name}, which takes minutes; --slow or --only ${entry.name} builds it`,
+        );
+        continue;
+      }
       const out = join(scratch, `${entry.name}.wasm`);
       const env = { ...process.env, CARGO_TARGET_DIR: join(scratch, `${entry.name}-target`) };
       execFileSync("bash", [script, out], { stdio: "inherit", env });

@@ -6,9 +6,11 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import type { Plugins } from "../../src/plugins/mod.ts";
 import {
+  assertClose,
   base64,
   classify,
   digitsContract,
+  HELD_OUT,
   HELD_OUT_PIXELS,
   modelFile,
   noise,
@@ -60,6 +62,30 @@ digitsContract(
   "digits in Python",
   async (t) => runner(await open(t, ["--models", MODELS, "--take-models"]), "digits-python"),
 );
+
+test("digits in WASM and in Python give equal answers", async (t) => {
+  const host = await open(t, ["--take-models"], ["digits/digits"]);
+  const [wasm, python] = [runner(host, "digits"), runner(host, "digits-python")];
+  const [inWasm, inPython] = [await wasm("evaluate", HELD_OUT), await python("evaluate", HELD_OUT)];
+  assert.equal(text(inPython.output), text(inWasm.output));
+  const onnx = base64(modelFile("odd-even.onnx"));
+  const inputs: [string, string | Uint8Array][] = [
+    ["held-out images", HELD_OUT_PIXELS],
+    ["noise", noise("both", 1000 * 64)],
+    ["another model", JSON.stringify({ images: base64(HELD_OUT_PIXELS), onnx })],
+  ];
+  for (const [what, input] of inputs) {
+    const [expected, actual] = [await classify(wasm, input), await classify(python, input)];
+    assertClose(actual, expected, what);
+    const all = expected.probabilities.flat();
+    const others = actual.probabilities.flat();
+    const apart = all.reduce((most, p, i) => Math.max(most, Math.abs(p - others[i]!)), 0);
+    console.log(`${what}: ${expected.classes.length} images, at most ${apart.toExponential(1)} apart`);
+  }
+  const wasmSays = host.resolve("digits", "classify");
+  const pythonSays = host.resolve("digits-python", "classify");
+  assert.equal(pythonSays.outputContentType, wasmSays.outputContentType);
+});
 
 test("digits in Python runs no foreign models and reads no stored ones unless its operator says so", async (t) => {
   const run = runner(await open(t), "digits-python");
