@@ -59,7 +59,7 @@ test("a file is dropped, shown with its shards, renamed and removed", async (t) 
   await page.locator(".files").getByRole("link", { name: "folder/" }).click();
   await page.locator(".files").getByRole("link", { name: "notes.txt" }).click();
   await dialog.getByRole("button", { name: "Remove" }).click();
-  await page.getByRole("dialog").last().getByRole("button", { name: "Remove", exact: true }).click();
+  await page.getByRole("dialog").nth(1).getByRole("button", { name: "Remove", exact: true }).click();
   await page.getByText("Nothing in this folder").waitFor();
   assertQuiet();
 });

@@ -33,7 +33,7 @@ test("peers are added, looked at, asked and removed from the page, and what they
   await side.getByText(/1 went well, 0 did not/).waitFor();
   await picture(page, "peer");
   await side.getByRole("button", { name: "Remove" }).click();
-  await page.getByRole("dialog").last().getByRole("button", { name: "Remove", exact: true }).click();
+  await page.getByRole("dialog").nth(1).getByRole("button", { name: "Remove", exact: true }).click();
   await page.getByText("0 of 1 can be used").waitFor();
   assertQuiet();
 });
