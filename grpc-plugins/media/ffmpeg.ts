@@ -72,10 +72,18 @@ export async function* runFfmpeg(program: string, run: Run): AsyncGenerator<Uint
   }
 }
 
-/** All that a short run writes. */
+/** The most that a short run may write, in bytes: a picture, or the description of media with very many streams. */
+const MAX_SHORT_BYTES = 64 << 20; // 64 MiB
+
+/** All that a short run writes. Throws an Error when it is more than such a run has to say. */
 export async function readFfmpeg(program: string, run: Run): Promise<Buffer> {
   const parts: Uint8Array[] = [];
-  for await (const part of runFfmpeg(program, run)) parts.push(part);
+  let length = 0;
+  for await (const part of runFfmpeg(program, run)) {
+    length += part.length;
+    if (length > MAX_SHORT_BYTES) throw new Error(`${program} wrote more than ${MAX_SHORT_BYTES} bytes`);
+    parts.push(part);
+  }
   return Buffer.concat(parts);
 }
 
