@@ -3,7 +3,7 @@ import type { Command } from "commander";
 import { VERSION } from "../core/mod.ts";
 import { withExamples } from "./command.ts";
 import type { CliContext } from "./context.ts";
-import { collectStartupGarbage } from "./startup-garbage.ts";
+import { collectStartupGarbage } from "./heap.ts";
 import { runtimeName } from "./info-commands.ts";
 import { loadFor, type SettingFlags, withSettingOptions } from "./settings-options.ts";
 import { restUrl, startNode } from "./start-node.ts";

@@ -1,9 +1,11 @@
+import { giveHeapRoom } from "./heap.ts";
 import type { LocalChain, RunningNode, StartNodeOptions } from "../node.ts";
 
 export type { LocalChain, RunningNode } from "../node.ts";
 
 /** Starts a node. Loads its modules only now, since most commands are clients and must start fast. */
 export async function startNode(options: StartNodeOptions): Promise<RunningNode> {
+  giveHeapRoom();
   const node = await import("../node.ts");
   return await node.startNode(options);
 }
