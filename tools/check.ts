@@ -8,6 +8,7 @@ const STEPS: readonly (readonly [name: string, command: string, ...args: string[
   ["types", "tsc", "-p", "."],
   ["types of the web page", "tsc", "-p", "web"],
   ["types of the example page", "tsc", "-p", "examples/browser"],
+  ["dependencies", process.execPath, "tools/check-dependencies.ts"],
   ["import direction", process.execPath, "tools/check-imports.ts"],
   ["protocol: lint", "buf", "lint"],
   ["protocol: format", "buf", "format", "--diff", "--exit-code"],
