@@ -26,6 +26,7 @@ export * from "./price.ts";
 export * from "./rate-limiter.ts";
 export * from "./runtime.ts";
 export * from "./request-mac.ts";
+export * from "./request-scope.ts";
 export * from "./session.ts";
 export * from "./shard-receipt.ts";
 export * from "./shard.ts";

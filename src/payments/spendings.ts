@@ -2,6 +2,7 @@ import {
   type CallContext,
   type ChannelView,
   type Clock,
+  currentRequestId,
   type Hex32,
   type Log,
   maxTaskPrice,
@@ -464,7 +465,8 @@ export class Spendings {
 
   #call(): CallContext {
     const { key, clock } = this.#options;
-    return { requester: key.nodeId, signal: AbortSignal.timeout(30_000), requestId: newUlid(clock.now()) };
+    const requestId = currentRequestId() ?? newUlid(clock.now());
+    return { requester: key.nodeId, signal: AbortSignal.timeout(30_000), requestId };
   }
 }
 

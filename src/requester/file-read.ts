@@ -15,7 +15,7 @@ export class FileRead {
     this.#pace = new ReadPace({ maxHedgeMs: kit.settings.stallMs / 2 });
   }
 
-  async open(file: StoredFile): Promise<OpenedFile> {
+  async open(file: StoredFile, requestId: string): Promise<OpenedFile> {
     if (file.phase !== "kept") {
       throw new NodeError("failed_precondition", `File ${file.id} is still uploading; wait for it, or go on with it`, {
         data: { id: file.id },
@@ -24,14 +24,14 @@ export class FileRead {
     const opened = await openShards(this.#kit, file);
     return {
       record: await this.#kit.book.record(file),
-      read: (range, signal) => this.#read(opened, range, signal),
+      read: (range, signal) => this.#read(opened, range, { signal, requestId }),
     };
   }
 
   async *#read(
     opened: OpenedShards,
     range: ByteSpan | undefined,
-    signal: AbortSignal,
+    { signal, requestId }: { readonly signal: AbortSignal; readonly requestId: string },
   ): AsyncGenerator<Uint8Array, void, undefined> {
     const { metrics, book } = this.#kit;
     const startedAt = performance.now();
@@ -45,7 +45,7 @@ export class FileRead {
           header: opened.header,
           layout: opened.layout,
           roots: opened.roots,
-          readers: shardReaders(this.#kit, current, this.#pace),
+          readers: shardReaders(this.#kit, current, { pace: this.#pace, requestId }),
           hedge: this.#pace.hedge,
           onShardFailed: (shard, error) => noteReadFailure(this.#kit, current, shard, error),
           ...(range === undefined ? {} : { range }),

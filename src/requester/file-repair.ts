@@ -134,7 +134,7 @@ export class FileRepair {
       await rebuildShards({
         layout,
         roots,
-        readers: shardReaders(this.#kit, opened, this.#pace),
+        readers: shardReaders(this.#kit, opened, { pace: this.#pace }),
         maskKeys: roots.map((_, index) => deriveMaskKey(header.fileKey, header.fileId, index)),
         wanted: writers,
         hedge: this.#pace.hedge,

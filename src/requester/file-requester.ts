@@ -8,6 +8,7 @@ import {
   type FileRecord,
   type FileRef,
   type FileService,
+  inRequest,
   type Log,
   type Metrics,
   NodeError,
@@ -187,11 +188,11 @@ class Requester implements FileRequester {
   }
 
   async put(source: AsyncIterable<Uint8Array>, options: PutFileOptions, ctx: CallContext): Promise<FileRecord> {
-    return await this.#put.put(source, options, ctx);
+    return await inRequest(ctx.requestId, () => this.#put.put(source, options, ctx));
   }
 
-  async open(ref: FileRef, _ctx: CallContext): Promise<OpenedFile> {
-    return await this.#read.open(await this.#kit.book.find(ref));
+  async open(ref: FileRef, { requestId }: CallContext): Promise<OpenedFile> {
+    return await this.#read.open(await this.#kit.book.find(ref), requestId);
   }
 
   async stat(ref: FileRef, _ctx: CallContext): Promise<FileRecord> {
@@ -243,13 +244,18 @@ class Requester implements FileRequester {
     return await this.#health(await this.#kit.book.find(ref));
   }
 
-  async audit(ref: FileRef, { signal }: CallContext): Promise<FileHealth> {
+  async audit(ref: FileRef, { signal, requestId }: CallContext): Promise<FileHealth> {
     const file = await this.#kit.book.find(ref);
-    return await this.#health(await this.#audit.audit(file, this.#within(signal)) ?? file);
+    const audited = await inRequest(requestId, () => this.#audit.audit(file, this.#within(signal)));
+    return await this.#health(audited ?? file);
   }
 
   /** Shards that do not answer now count as lost here: who asks for a repair does not want to wait until they do. */
-  async repair(ref: FileRef, { signal }: CallContext): Promise<FileHealth> {
+  async repair(ref: FileRef, ctx: CallContext): Promise<FileHealth> {
+    return await inRequest(ctx.requestId, () => this.#repairNow(ref, ctx));
+  }
+
+  async #repairNow(ref: FileRef, { signal }: CallContext): Promise<FileHealth> {
     const { book } = this.#kit;
     const within = this.#within(signal);
     const file = await book.find(ref);

@@ -1,4 +1,4 @@
-import { NodeError, type StoredFile, type StoredShard } from "../core/mod.ts";
+import { inRequest, newUlid, NodeError, type StoredFile, type StoredShard } from "../core/mod.ts";
 import { type OpenedHeader, openHeader } from "../codec/mod.ts";
 import { DuePool } from "./due-pool.ts";
 import type { FileAudit } from "./file-audit.ts";
@@ -31,11 +31,11 @@ export class FileUpkeep {
   #timer: NodeJS.Timeout | undefined;
 
   constructor(options: FileUpkeepOptions) {
-    const { store, steady, settings, busy, closing, log } = options;
+    const { store, clock, steady, settings, busy, closing, log } = options;
     this.#options = options;
     this.#pool = new DuePool({
       due: (limit) => store.due(steady.now(), limit),
-      work: (file) => this.#lookAfter(file),
+      work: (file) => inRequest(newUlid(clock.now()), () => this.#lookAfter(file)),
       failed: (file) => this.#later(file.id, RETRY_MS),
       busy,
       parallel: settings.parallel,

@@ -1,4 +1,4 @@
-import { type StoredFile, type StoredShard, toNodeError } from "../core/mod.ts";
+import { inRequest, newUlid, type StoredFile, type StoredShard, toNodeError } from "../core/mod.ts";
 import { openShards } from "./open-file.ts";
 import { DuePool } from "./due-pool.ts";
 import type { FileAudit } from "./file-audit.ts";
@@ -24,11 +24,11 @@ export class LeaseRenewal {
   readonly #pool: DuePool;
 
   constructor(options: LeaseRenewalOptions) {
-    const { store, steady, settings, busy, closing, log } = options;
+    const { store, clock, steady, settings, busy, closing, log } = options;
     this.#options = options;
     this.#pool = new DuePool({
       due: (limit) => store.renewals(steady.now(), limit),
-      work: (file) => this.#renew(file),
+      work: (file) => inRequest(newUlid(clock.now()), () => this.#renew(file)),
       failed: (file) => this.#later(file.id, retryMs(settings.leaseMs)),
       busy,
       parallel: settings.parallel,

@@ -1,6 +1,7 @@
 import {
   type CallContext,
   type Clock,
+  currentRequestId,
   newUlid,
   type NodeId,
   type PeerDirectory,
@@ -74,7 +75,7 @@ export class ProviderPool {
     return {
       requester: self,
       signal,
-      requestId: newUlid(clock.now()),
+      requestId: currentRequestId() ?? newUlid(clock.now()),
       ...(capability !== undefined && { capability }),
     };
   }

@@ -1,4 +1,4 @@
-import { type ByteSpan, type NodeError, type StoredShard, toNodeError } from "../core/mod.ts";
+import { type ByteSpan, inRequest, type NodeError, type StoredShard, toNodeError } from "../core/mod.ts";
 import type { ShardPiece, ShardReader } from "../codec/mod.ts";
 import type { FileKit } from "./file-kit.ts";
 import { isHealthy } from "./file-state.ts";
@@ -7,8 +7,12 @@ import type { ReadPace } from "./read-pace.ts";
 import { shardIdOf } from "./shard-ids.ts";
 import { withTimeout } from "./with-timeout.ts";
 
-/** Readers of the shards of a file that are there, at their places. */
-export function shardReaders(kit: FileKit, opened: OpenedShards, pace: ReadPace): (ShardReader | undefined)[] {
+/** Readers of the shards of a file that are there, at their places; for a request, or for the one that is being worked for. */
+export function shardReaders(
+  kit: FileKit,
+  opened: OpenedShards,
+  { pace, requestId }: { readonly pace: ReadPace; readonly requestId?: string },
+): (ShardReader | undefined)[] {
   const { file, header } = opened;
   const present = file.shards.map((shard) => isHealthy(shard) && shard.target !== "");
   // One that failed a moment ago only takes time, as long as others will do.
@@ -17,22 +21,30 @@ export function shardReaders(kit: FileKit, opened: OpenedShards, pace: ReadPace)
   );
   const used = count(rested) >= file.policy.dataShards ? rested : present;
   return file.shards.map((shard, index) =>
-    used[index] ? readerOf(kit, shard, { id: shardIdOf(header, index), pace, capability: file.capability }) : undefined
+    used[index]
+      ? readerOf(kit, shard, { id: shardIdOf(header, index), pace, requestId, capability: file.capability })
+      : undefined
   );
 }
 
 function readerOf(
   { pool, settings }: FileKit,
   { target, providerId }: StoredShard,
-  { id, pace, capability }: { id: string; pace: ReadPace; capability: string | undefined },
+  { id, pace, requestId, capability }: {
+    id: string;
+    pace: ReadPace;
+    requestId: string | undefined;
+    capability: string | undefined;
+  },
 ): ShardReader {
   const shards = pool.at(target, providerId);
   return {
     read: (span: ByteSpan, signal: AbortSignal): Promise<ShardPiece> => {
       const limit = { timeoutMs: 3 * settings.stallMs, what: `Reading from ${target}` };
-      return pace.timed(() =>
-        withTimeout(signal, limit, (limited) => shards.get(id, span, pool.call(limited, capability)))
-      );
+      const get = (): Promise<ShardPiece> =>
+        withTimeout(signal, limit, (limited) => shards.get(id, span, pool.call(limited, capability)));
+      // Who reads on may work for nobody known.
+      return pace.timed(() => requestId === undefined ? get() : inRequest(requestId, get));
     },
   };
 }

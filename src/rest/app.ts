@@ -51,7 +51,7 @@ export function createRestApp(options: RestAppOptions): RestApp {
   const refuse = createAccessCheck({ ...options, cookies });
   const checkRate = createRateCheck(options);
   const cors = createCors(options.allowedOrigins);
-  const observe = createRequestMetrics(metrics);
+  const observe = createRequestMetrics(metrics, log);
 
   const fail = (error: unknown, c: RestContext) => {
     const request = { requestId: c.get("requestId"), method: c.req.method, path: c.req.path };
@@ -92,7 +92,7 @@ export function createRestApp(options: RestAppOptions): RestApp {
     const method = METHODS.includes(c.req.method as typeof METHODS[number]) ? c.req.method : "other";
     const status = outgoing.headersSent ? outgoing.statusCode : c.res.status;
     span?.end(status < 500 ? "ok" : String(status), { "http.route": route, "http.response.status_code": status });
-    observe({ method, route, status, started });
+    observe({ method, route, status, started, requestId });
   });
   app.onError(fail);
 

@@ -1,4 +1,4 @@
-import type { Metrics } from "../core/mod.ts";
+import type { Log, Metrics } from "../core/mod.ts";
 
 /** Upper bounds in seconds. */
 const LATENCY_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
@@ -10,10 +10,11 @@ export interface AnsweredRequest {
   readonly status: number;
   /** When its head had come, on the clock of `performance.now()`. */
   readonly started: number;
+  readonly requestId: string;
 }
 
-/** Makes the function that counts and times HTTP requests. */
-export function createRequestMetrics(metrics: Metrics): (request: AnsweredRequest) => void {
+/** Makes the function that counts and times HTTP requests, and tells of each in the log (debug). */
+export function createRequestMetrics(metrics: Metrics, log: Log): (request: AnsweredRequest) => void {
   const requests = metrics.counter(
     "velas_http_requests_total",
     "HTTP requests by route and status",
@@ -25,8 +26,11 @@ export function createRequestMetrics(metrics: Metrics): (request: AnsweredReques
     LATENCY_BUCKETS,
     ["method", "route"],
   );
-  return ({ method, route, status, started }) => {
+  return ({ method, route, status, started, requestId }) => {
+    const ms = performance.now() - started;
     requests.add(1, { method, route, status: String(status) });
-    latency.observe((performance.now() - started) / 1000, { method, route });
+    latency.observe(ms / 1000, { method, route });
+    // The route and not the path, which may hold the name of a file.
+    log.debug("Answered over REST", { requestId, method, route, status, ms: Math.round(ms) });
   };
 }

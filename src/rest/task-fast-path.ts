@@ -31,7 +31,7 @@ export function createTaskFastPath(options: RestAppOptions): RestFastPath {
   // Without cookies: who has only one is let in, or refused, by Hono.
   const refuse = createAccessCheck(options);
   const checkRate = createRateCheck(options);
-  const observe = createRequestMetrics(options.metrics);
+  const observe = createRequestMetrics(options.metrics, log);
   const hasOrigins = (options.allowedOrigins?.length ?? 0) > 0;
   const maxBodyBytes = Math.min(MAX_BODY_BYTES, limits.maxBodyBytes);
 
@@ -59,7 +59,7 @@ export function createTaskFastPath(options: RestAppOptions): RestFastPath {
     span?.end(outgoing.statusCode < 500 ? "ok" : String(outgoing.statusCode), {
       "http.response.status_code": outgoing.statusCode,
     });
-    observe({ method: METHOD, route: PATH, status: outgoing.statusCode, started });
+    observe({ method: METHOD, route: PATH, status: outgoing.statusCode, started, requestId });
   }
 
   return (incoming, outgoing) => {

@@ -265,6 +265,8 @@ export class Calls {
     this.#open.delete(call);
     this.#requests.add(1, { method: call.route.path, code });
     this.#seconds.observe(seconds, call.route.labels);
+    const { route: { path: method }, requestId, requester } = call;
+    this.log.debug("Answered over RPC", { requestId, method, requester, code, ms: Math.round(seconds * 1000) });
     if (this.#open.size === 0) this.#idle?.();
   }
 

@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { create } from "@bufbuild/protobuf";
-import { ANONYMOUS, newUlid, NodeError, type NodeId, type NodeInfo } from "../../core/mod.ts";
+import { ANONYMOUS, currentRequestId, newUlid, NodeError, type NodeId, type NodeInfo } from "../../core/mod.ts";
 import { GetInfoRequestSchema, NodeService } from "../../gen/velas/sphere/v1/node_pb.ts";
 import { decodeNodeInfo, nodeInfoMessage } from "../convert.ts";
 import { explain } from "./failures.ts";
@@ -20,7 +20,7 @@ export async function queryNode(peer: Peer, recover: RecoverSigner, signal: Abor
   const { clock, requestTimeoutMs } = peer.options;
   const nonce = randomBytes(NONCE_BYTES);
   const request = create(GetInfoRequestSchema, { nonce: Uint8Array.from(nonce) });
-  const ctx = { requester: ANONYMOUS, signal, requestId: newUlid(clock.now()) } as const;
+  const ctx = { requester: ANONYMOUS, signal, requestId: currentRequestId() ?? newUlid(clock.now()) } as const;
   let response;
   try {
     response = await peer.call(ctx, { timeoutMs: requestTimeoutMs, repeatable: true }, async (attempt) => {
