@@ -16,7 +16,7 @@ const check = process.argv.includes("--check");
 const only = process.argv.includes("--only") ? process.argv[process.argv.indexOf("--only") + 1] : undefined;
 const withCompilers = !process.argv.includes("--no-compilers");
 /** Plugins whose compilers take many minutes. */
-const SLOW: ReadonlySet<string> = new Set(["digits"]);
+const SLOW: ReadonlySet<string> = new Set(["audio", "digits"]);
 const withSlow = process.argv.includes("--slow");
 const wabt = await loadWabt();
 const stale: string[] = [];
