@@ -43,8 +43,8 @@ export class WorkerPool {
   /** Threads given up that have not ended yet: on Deno they burn a core until the plugin's time is over. */
   #zombies = 0;
   #failedStarts = 0;
-  /** How many workers there should be; grows to `options.workers` and stays there. */
-  #wanted = 1;
+  /** How many workers there should be: none before the first call, since a thread takes 10 MB; grows to `options.workers` and stays there. */
+  #wanted = 0;
   #timer: ReturnType<typeof setInterval> | undefined;
   #idleScans = 0;
   #closed = false;
@@ -55,7 +55,6 @@ export class WorkerPool {
     this.#restarts = metrics.counter("velas_plugin_worker_restarts_total", "Plugin workers replaced", ["reason"]);
     this.#busy = metrics.gauge("velas_plugin_workers_busy", "Plugin workers that have calls");
     this.#queued = metrics.gauge("velas_plugin_queue_length", "Plugin calls that wait for a worker");
-    this.#fillUp();
   }
 
   /**

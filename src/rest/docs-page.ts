@@ -28,7 +28,7 @@ export function renderDocs(source: object, { origin }: DocsOptions): string {
   const navigation = renderNavigation(groups);
   const access = security === undefined
     ? "no token is set"
-    : markup`a token: <code>Authorization: Bearer …</code>, on every call but <code>/healthz</code>`;
+    : markup`a token: <code>Authorization: Bearer &hellip;</code>, on every call but <code>/healthz</code>`;
   const body = markup`<a class="skip" href="#content">Skip to the content</a>
 <header class="top"><div>
   <a class="brand" href="/">${LOGO}Velas Sphere</a><span class="version">${info.version}</span>
@@ -119,7 +119,7 @@ function renderBody({ content, required = false }: RequestBody, document: ApiDoc
           renderProperties(members, document)
         }</details>`
         : markup`<p>${schema.description}</p>`;
-      return markup`<h4>Body <span class="note">· ${title(type)}</span></h4>${what}`;
+      return markup`<h4>Body <span class="note">&middot; ${title(type)}</span></h4>${what}`;
     })
   }`;
 }

@@ -75,7 +75,8 @@ export function unary<I extends DescMessage, O extends DescMessage>(
   bytes?: ByteHandlers,
 ): UnaryRoute {
   const handle = async (request: MessageShape<I>, ctx: CallContext): Promise<MessageInitShape<O>> => {
-    validate(method.input, request);
+    const pending = validate(method.input, request);
+    if (pending !== undefined) await pending;
     return await fn(request, ctx);
   };
   const general = async (request: Uint8Array, ctx: CallContext): Promise<Uint8Array> => {
@@ -100,7 +101,8 @@ export function serverStream<I extends DescMessage, O extends DescMessage>(
   options: { readonly endsOnDrain: boolean },
 ): StreamRoute {
   async function* handle(request: MessageShape<I>, ctx: CallContext): AsyncGenerator<MessageInitShape<O>> {
-    validate(method.input, request);
+    const pending = validate(method.input, request);
+    if (pending !== undefined) await pending;
     yield* fn(request, ctx);
   }
   return {
@@ -120,7 +122,8 @@ export function bidiStream<I extends DescMessage, O extends DescMessage>(
 ): StreamRoute {
   async function* validated(requests: AsyncIterable<MessageShape<I>>): AsyncGenerator<MessageShape<I>> {
     for await (const request of requests) {
-      validate(method.input, request);
+      const pending = validate(method.input, request);
+      if (pending !== undefined) await pending;
       yield request;
     }
   }
