@@ -39,7 +39,8 @@ export interface PluginCall {
   readonly plugin: string;
   /** Empty means the plugin's first function. */
   readonly function: string;
-  /** The whole input, or a stream of it. A WASM plugin receives a stream whole, up to `maxInputBytes`. */
+  /** The whole input, or a stream of it. A function of a WASM plugin whose manifest does not say `streamsInput` receives a
+   * stream whole, up to `maxInputBytes`. */
   readonly input: Uint8Array | AsyncIterable<Uint8Array>;
   readonly contentType: string;
   readonly limits: TaskLimits;

@@ -19,8 +19,8 @@ export interface SinkOptions {
   /** Sends a request to the node; the answer will be in the slot. Absent where nothing may be asked. */
   readonly onAsk?: (request: HostRequest) => AnswerSlot;
   readonly onEvent: (event: SaidEvent) => void;
-  /** Receives a view that is valid only during the call. */
-  readonly onChunk: (bytes: Uint8Array) => void;
+  /** Receives a view that is valid only during the call. May wait for the reader, and calls `check` meanwhile, which may throw. */
+  readonly onChunk: (bytes: Uint8Array, check: () => void) => void;
 }
 
 /**
@@ -141,6 +141,6 @@ export class WorkerSink implements CallSink {
 
   #stream(options: SinkOptions, bytes: Uint8Array): void {
     this.posted = true;
-    options.onChunk(bytes);
+    options.onChunk(bytes, () => void this.#check());
   }
 }

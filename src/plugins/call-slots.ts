@@ -7,6 +7,10 @@ export const SLOTS = 16;
 export const SLOT_BYTES = 256 << 10; // 256 KiB
 const FIRST_SLOT_BYTES = 8 << 10; // 8 KiB
 
+/** How much streamed output of a call may lie between the plugin and its reader. */
+const UNREAD_BYTES = 4 << 20; // 4 MiB
+const UNREAD_WAIT_MS = 20;
+
 /** Where a slot is in its life. The rest of the slot's word is the number of the call, so that a late look at a reused slot fails. */
 export const SLOT_STATE = {
   free: 0,
@@ -55,8 +59,9 @@ const FIELD = {
   budget: 11, // two words
   spent: 13, // two words
   requesterNumber: 15,
+  unread: 16,
 } as const;
-const FIELDS = 16;
+const FIELDS = 17;
 const HEADER_INTS = 16;
 const FLAG = { events: 1, streams: 2, inSlot: 4 } as const;
 const STATE_BITS = 3;
@@ -143,6 +148,7 @@ export class CallSlots {
       (call.inputInSlot ? FLAG.inSlot : 0);
     ints[at + FIELD.inputLength] = call.inputLength;
     ints[at + FIELD.canceled] = 0;
+    ints[at + FIELD.unread] = 0;
     if (call.inputInSlot) this.#write(slot, input);
     Atomics.store(ints, at, word(callNumber, SLOT_STATE.pending));
   }
@@ -236,6 +242,25 @@ export class CallSlots {
 
   isCanceled(slot: number): boolean {
     return Atomics.load(this.#ints, HEADER_INTS + slot * FIELDS + FIELD.canceled) === 1;
+  }
+
+  /** Waits until what was posted of a call's output, and this with it, is little enough. `check` is called now and then and may throw. */
+  waitUnread(slot: number, sizeBytes: number, check: () => void): void {
+    const at = HEADER_INTS + slot * FIELDS + FIELD.unread;
+    for (;;) {
+      const unread = Atomics.load(this.#ints, at);
+      if (unread === 0 || unread + sizeBytes <= UNREAD_BYTES) break;
+      check();
+      Atomics.wait(this.#ints, at, unread, UNREAD_WAIT_MS);
+    }
+    Atomics.add(this.#ints, at, sizeBytes);
+  }
+
+  /** Says that a posted piece of output was read. Only the pool calls this, while the slot holds that call. */
+  markRead(slot: number, sizeBytes: number): void {
+    const at = HEADER_INTS + slot * FIELDS + FIELD.unread;
+    Atomics.sub(this.#ints, at, sizeBytes);
+    Atomics.notify(this.#ints, at);
   }
 
   #putLong(at: number, value: number): void {

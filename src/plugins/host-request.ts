@@ -1,6 +1,8 @@
 /** What a plugin asks the node for while it runs, beyond what its own worker can give. */
 export type HostRequest =
   | { readonly type: "now" }
+  /** The next part of an input that comes as a stream; an answer without bytes is its end. */
+  | { readonly type: "input"; readonly length: number }
   | { readonly type: "kv-get"; readonly key: string }
   /** Without a value the key is removed. */
   | { readonly type: "kv-set"; readonly key: string; readonly value?: Uint8Array }

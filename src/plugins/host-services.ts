@@ -25,7 +25,7 @@ export class HostServices {
     this.#options = options;
   }
 
-  async answer(request: HostRequest, asker: Asker): Promise<HostAnswer> {
+  async answer(request: Exclude<HostRequest, { type: "input" }>, asker: Asker): Promise<HostAnswer> {
     const { kv, clock } = this.#options;
     switch (request.type) {
       case "now":

@@ -3,6 +3,7 @@ import { NodeError, OutboundRules, readAsset, systemClock } from "../core/mod.ts
 import type { Clock, Log, Metrics, PluginCall, PluginInfo, PluginOutcome, ResolvedFunction } from "../core/mod.ts";
 import { connectExternalPlugin } from "./external-plugin.ts";
 import type { ExternalPlugin, ExternalPluginOptions } from "./external-plugin.ts";
+import { Places } from "./external-places.ts";
 import { fetchModule } from "./fetch-module.ts";
 import { HostServices } from "./host-services.ts";
 import { KvFolder } from "./kv-folder.ts";
@@ -99,12 +100,15 @@ export async function openPluginHost(options: PluginHostOptions): Promise<Plugin
   const kv = new KvFolder(join(options.folder, "kv"), kvQuotaBytes);
   const services = new HostServices({ kv, clock, files, outbound });
   const host = new Host(options, { pool, external });
+  const streamPlaces = new Places();
+  // One worker is left to calls that wait for nobody.
+  streamPlaces.size = Math.max(1, workers - 1);
   try {
     host.registry = await Registry.open({
       folder: options.folder,
       builtin: readAsset("wasm-plugins/demo/demo.wasm"),
       maxModuleBytes: options.maxModuleBytes,
-      load: (prepared) => new WasmPlugin(prepared, { pool, maxInputBytes, services, grants }),
+      load: (prepared) => new WasmPlugin(prepared, { pool, maxInputBytes, services, grants, streamPlaces }),
       onChange: () => host.forgetResolutions(),
       log,
     });

@@ -178,6 +178,8 @@ export class Kernel {
         return { type: "file-read", name, offset: x, length: y };
       case 5:
         return { type: "file-write", name, content: b.slice() };
+      case 7:
+        return { type: "input", length: x };
       default:
         return { type: "http", request: name, body: b.slice() };
     }

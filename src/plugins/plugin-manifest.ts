@@ -18,6 +18,8 @@ export interface PluginManifest {
   readonly needs: readonly Permission[];
   /** Whether every call gets an instance of its own, so that it costs the same each time and finds nothing of calls before. */
   readonly fresh: boolean;
+  /** Functions that ask for their input part by part, while it comes. */
+  readonly streams: ReadonlySet<string>;
 }
 
 const MANIFEST_BYTES = 1 << 16; // 64 KiB
@@ -97,6 +99,7 @@ function impliedManifest(fallbackName: string, functions: readonly string[]): Pl
     functions: names.map((n) => ({ ...NO_FUNCTION, name: n })),
     needs: [],
     fresh: false,
+    streams: new Set(),
   };
 }
 
@@ -131,6 +134,12 @@ function checkManifest(value: unknown): PluginManifest {
       description: text(fn["description"] ?? "", `functions[${i}].description`),
     };
   });
+  const streams = new Set<string>();
+  list.forEach((item: unknown, i) => {
+    if (flag((item as Record<string, unknown>)["streamsInput"], `functions[${i}].streamsInput`)) {
+      streams.add(functions[i]!.name);
+    }
+  });
   if (new Set(functions.map((fn) => fn.name)).size !== functions.length) {
     throw invalidModule("The plugin's manifest lists a function twice");
   }
@@ -146,13 +155,15 @@ function checkManifest(value: unknown): PluginManifest {
       }; there are kv, clock, files.read, files.write, http:host`,
     );
   }
-  const fresh = manifest["fresh"] ?? false;
-  if (typeof fresh !== "boolean") {
-    throw invalidModule(
-      `The plugin's manifest has ${JSON.stringify(fresh)?.slice(0, 80)} as fresh; it must be true or false`,
-    );
-  }
-  return { name, version, description, functions, needs: needs as Permission[], fresh };
+  const fresh = flag(manifest["fresh"], "fresh");
+  return { name, version, description, functions, needs: needs as Permission[], fresh, streams };
+}
+
+function flag(value: unknown, path: string): boolean {
+  if (value === undefined) return false;
+  if (typeof value === "boolean") return value;
+  const shown = JSON.stringify(value)?.slice(0, 80);
+  throw invalidModule(`The plugin's manifest has ${shown} as ${path}; it must be true or false`);
 }
 
 function object(value: unknown, path: string): Record<string, unknown> {

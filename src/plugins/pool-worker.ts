@@ -250,8 +250,15 @@ export class PoolWorker {
     const job = this.#jobs[slot];
     if (job === undefined) return;
     if (message.type === "ask") return answer(job, message);
-    if (message.type === "event") return deliver(job, message.event);
-    if (message.type === "chunk") return deliver(job, { type: "chunk", bytes: unshared(message.bytes) });
+    if (message.type === "event") return void deliver(job, message.event);
+    if (message.type === "chunk") {
+      const { callNumber, bytes } = message;
+      void deliver(job, { type: "chunk", bytes: unshared(bytes) }).then(() => {
+        // By now the call may have ended, and its slot have another.
+        if (this.#jobs[slot] === job && job.callNumber === callNumber) this.#slots.markRead(slot, bytes.byteLength);
+      });
+      return;
+    }
     // The worker sets the slot's state after it posted the outcome; it does nothing else with it, so it can be freed.
     this.#slots.free(slot);
     this.#release(slot);
@@ -271,14 +278,13 @@ function outcomeOf(message: Extract<FromWorker, { type: "output" }>): PoolOutcom
   return { output: unshared(output), outputBytes, wallMicros, instructions };
 }
 
-function deliver(job: Job, event: PluginEvent): void {
+/** Hands an event to the caller; done when the caller is ready for more. */
+async function deliver(job: Job, event: PluginEvent): Promise<void> {
   if (job.settled) return;
-  const fail = (cause: unknown): void =>
-    job.settle(new NodeError("internal", "The receiver of a plugin's events failed", { cause }));
   try {
-    // What comes is bounded by the limits on output and log, so the plugin need not wait for a slow receiver.
-    job.call.onEvent?.(event)?.catch(fail);
+    // Log and progress are bounded, so the plugin need not wait for a slow receiver of them.
+    await job.call.onEvent?.(event);
   } catch (cause) {
-    fail(cause);
+    job.settle(new NodeError("internal", "The receiver of a plugin's events failed", { cause }));
   }
 }

@@ -1,10 +1,14 @@
 import { grantedOf, NodeError } from "../core/mod.ts";
 import type { PluginCall, PluginOutcome } from "../core/mod.ts";
 import { readInput } from "./call-input.ts";
+import type { Places } from "./external-places.ts";
+import type { AnswerRequest } from "./host-request.ts";
 import type { HostServices } from "./host-services.ts";
 import type { WorkerPool } from "./pool.ts";
+import type { PoolOutcome } from "./pool-worker.ts";
 import { PAGE_BYTES } from "./prepare-module.ts";
 import type { PreparedModule } from "./prepare-module.ts";
+import { StreamedInput } from "./streamed-input.ts";
 import type { WorkerModule } from "./worker-protocol.ts";
 
 export interface WasmPluginOptions {
@@ -13,6 +17,15 @@ export interface WasmPluginOptions {
   readonly services: HostServices;
   /** What the operator grants, as `plugin:permission`. */
   readonly grants: readonly string[];
+  /** For calls that take a stream as it comes, which hold a worker while they wait for it. */
+  readonly streamPlaces: Places;
+}
+
+/** What of a call was settled before it runs. */
+interface ReadyCall {
+  readonly call: PluginCall;
+  readonly functionIndex: number;
+  readonly memoryPages: number;
 }
 
 let lastModuleId = 0;
@@ -26,11 +39,14 @@ export class WasmPlugin {
   readonly #maxInputBytes: number;
   readonly #services: HostServices;
   readonly #granted: ReadonlySet<string>;
+  readonly #streamPlaces: Places;
   #calls = 0;
   #closed = false;
 
-  constructor(prepared: PreparedModule, { pool, maxInputBytes, services, grants }: WasmPluginOptions) {
+  constructor(prepared: PreparedModule, options: WasmPluginOptions) {
+    const { pool, maxInputBytes, services, grants, streamPlaces } = options;
     this.#services = services;
+    this.#streamPlaces = streamPlaces;
     this.#granted = grantedOf(prepared.manifest.name, prepared.manifest.needs, grants);
     this.#pool = pool;
     this.#prepared = prepared;
@@ -49,40 +65,82 @@ export class WasmPlugin {
   async execute(call: PluginCall, functionName: string): Promise<PluginOutcome> {
     const functionIndex = this.#indices.get(functionName);
     if (functionIndex === undefined) throw noSuchFunction(this.manifest.name, functionName);
-    const memoryPages = this.#memoryPages(call.limits.memoryBytes);
+    const ready = { call, functionIndex, memoryPages: this.#memoryPages(call.limits.memoryBytes) };
     this.#calls++;
     try {
-      const input = await readInput(call, this.#maxInputBytes);
-      const { output, outputBytes, wallMicros, instructions } = await this.#pool.run({
-        module: this.#module,
-        functionIndex,
-        input,
-        memoryPages,
-        // Slots hold them as 32-bit numbers; more is no limit in practice.
-        outputBytes: Math.min(call.limits.outputBytes, 0xffff_ffff),
-        timeoutMs: Math.min(call.limits.timeoutMs, 0x7fff_0000),
-        instructions: call.limits.instructions ?? Number.MAX_SAFE_INTEGER,
-        streamsOutput: call.streamOutput === true,
-        requester: call.requester,
-        signal: call.signal,
-        onEvent: call.onEvent,
-        onAsk: (request) =>
-          this.#services.answer(request, {
-            plugin: this.manifest.name,
-            granted: this.#granted,
-            requester: call.requester,
-            signal: call.signal,
-          }),
-      });
+      const { inputBytes, ...outcome } = this.manifest.streams.has(functionName)
+        ? await this.#runOnStream(ready)
+        : await this.#runOnWhole(ready);
+      const { output, outputBytes, wallMicros, instructions } = outcome;
       return {
         output,
         contentType: this.manifest.functions[functionIndex]!.outputContentType || "application/octet-stream",
-        usage: { wallMicros, inputBytes: input.length, outputBytes, instructions },
+        usage: { wallMicros, inputBytes, outputBytes, instructions },
       };
     } finally {
       this.#calls--;
       if (this.#closed) this.#forget();
     }
+  }
+
+  async #runOnWhole(ready: ReadyCall): Promise<PoolOutcome & { inputBytes: number }> {
+    const input = await readInput(ready.call, this.#maxInputBytes);
+    // Nothing more comes.
+    return { ...await this.#run(ready, input, () => Promise.resolve(undefined)), inputBytes: input.length };
+  }
+
+  /** Begins when something has come: a source that is silent holds no worker. */
+  async #runOnStream(ready: ReadyCall): Promise<PoolOutcome & { inputBytes: number }> {
+    const { call } = ready;
+    const input = new StreamedInput(call);
+    try {
+      await input.begin();
+      await this.#streamPlaces.enter(call.signal);
+      try {
+        const outcome = await this.#run(ready, new Uint8Array(0), (length) => input.read(length));
+        return { ...outcome, inputBytes: input.sizeBytes };
+      } finally {
+        this.#streamPlaces.leave();
+      }
+    } catch (error) {
+      throw input.failure === undefined ? error : input.failure.reason;
+    } finally {
+      input.close();
+    }
+  }
+
+  #run(
+    { call, functionIndex, memoryPages }: ReadyCall,
+    input: Uint8Array,
+    more: (length: number) => Promise<Uint8Array | undefined>,
+  ): Promise<PoolOutcome> {
+    const onAsk: AnswerRequest = async (request) => {
+      if (request.type === "input") {
+        const bytes = await more(request.length);
+        return bytes === undefined ? {} : { bytes };
+      }
+      return this.#services.answer(request, {
+        plugin: this.manifest.name,
+        granted: this.#granted,
+        requester: call.requester,
+        signal: call.signal,
+      });
+    };
+    return this.#pool.run({
+      module: this.#module,
+      functionIndex,
+      input,
+      memoryPages,
+      // Slots hold them as 32-bit numbers; more is no limit in practice.
+      outputBytes: Math.min(call.limits.outputBytes, 0xffff_ffff),
+      timeoutMs: Math.min(call.limits.timeoutMs, 0x7fff_0000),
+      instructions: call.limits.instructions ?? Number.MAX_SAFE_INTEGER,
+      streamsOutput: call.streamOutput === true,
+      requester: call.requester,
+      signal: call.signal,
+      onEvent: call.onEvent,
+      onAsk,
+    });
   }
 
   /** Lets go of the module once the calls that run have ended. */

@@ -172,7 +172,10 @@ function begin({ slot, callNumber, call }: Runnable): void {
       post({ type: "ask", callNumber, request, answer: answer.memory });
       return answer;
     },
-    onChunk: (bytes) => post({ type: "chunk", callNumber, bytes: shared(bytes) }),
+    onChunk: (bytes, check) => {
+      slots.waitUnread(slot, bytes.length, check);
+      post({ type: "chunk", callNumber, bytes: shared(bytes) });
+    },
   });
 }
 

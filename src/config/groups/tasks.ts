@@ -63,7 +63,7 @@ export const tasks = z.strictObject({
     default: "64MiB",
     min: 1,
     max: 2 ** 32,
-    description: "The largest input. A WASM plugin holds it whole",
+    description: "The largest input. A WASM plugin holds it whole, unless it takes it as a stream",
   }),
   defaultOutputBytes: size({
     default: "16MiB",
