@@ -22,6 +22,7 @@ const COMMANDS = {
   "build:exe": ["tools/build-exe.ts"],
   "build:docs": ["tools/build-docs.ts"],
   bench: ["tools/bench.ts"],
+  chaos: ["test/chaos/run.ts"],
 };
 
 const [command = "", ...rest] = process.argv.slice(2);

@@ -24,15 +24,25 @@ export interface ShardPart {
 export async function openShardPart(
   { config, key, ledger, log, metrics }: ShardPartOptions,
 ): Promise<ShardPart | undefined> {
-  const { quotaBytes, minFreeBytes, maxShardBytes, maxLeaseMs, graceMs, uploadTtlMs, sync } = config.storage;
+  const {
+    quotaBytes,
+    minFreeBytes,
+    maxShardBytes,
+    maxLeaseMs,
+    graceMs,
+    uploadTtlMs,
+    expiryEveryMs,
+    compactBytes,
+    sync,
+  } = config.storage;
   if (quotaBytes === 0) return undefined;
   const clock = systemClock;
   const path = dataPaths(config.node.dataDir).shards;
-  const store = await openShardStore(path, { quotaBytes, minFreeBytes, sync, clock, log, metrics });
+  const store = await openShardStore(path, { quotaBytes, minFreeBytes, compactBytes, sync, clock, log, metrics });
   // It runs on from where it was, so that a node that was off gives owners time to renew.
   const keptMs = await store.shards.keptTime();
   const steady = new SteadyClock({ clock, ...(keptMs !== undefined && { startMs: keptMs }) });
-  const limits = { maxShardBytes, maxLeaseMs, graceMs, uploadTtlMs };
+  const limits = { maxShardBytes, maxLeaseMs, graceMs, uploadTtlMs, expiryEveryMs };
   const provider = createShardProvider({
     store: store.shards,
     key,

@@ -34,6 +34,8 @@ export interface ShardLimits {
   readonly graceMs: number;
   /** How long an interrupted upload waits to go on. */
   readonly uploadTtlMs: number;
+  /** How often it is looked for what is over; a minute by default. */
+  readonly expiryEveryMs?: number;
 }
 
 export interface ShardProviderOptions {

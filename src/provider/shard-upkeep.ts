@@ -1,6 +1,7 @@
 import type { Clock, Log } from "../core/mod.ts";
 import type { ShardStore } from "./shard-ports.ts";
 
+/** How often it looks when nobody says otherwise. */
 const EVERY_MS = 60_000;
 const BATCH = 1000;
 
@@ -10,7 +11,7 @@ export interface ShardUpkeepOptions {
   readonly steady: Clock;
   readonly keepTime?: (nowMs: number) => Promise<void>;
   readonly log: Log;
-  readonly limits: { readonly uploadTtlMs: number };
+  readonly limits: { readonly uploadTtlMs: number; readonly expiryEveryMs?: number };
 }
 
 /** Drops what nobody renews, after its lease and grace, and uploads that nobody goes on with. */
@@ -23,7 +24,7 @@ export class ShardUpkeep {
   constructor(options: ShardUpkeepOptions) {
     this.#options = options;
     this.#round = this.#run();
-    this.#timer = setInterval(() => void this.look(), EVERY_MS);
+    this.#timer = setInterval(() => void this.look(), options.limits.expiryEveryMs ?? EVERY_MS);
     this.#timer.unref();
   }
 

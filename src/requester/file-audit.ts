@@ -41,24 +41,28 @@ export class FileAudit {
       signal.throwIfAborted();
       failure = toNodeError(cause);
     }
-    metrics.audits.add(1, { result: failure === undefined ? "proven" : isGone(failure) ? "lost" : "unreachable" });
-    if (shard.providerId !== undefined) {
-      const place = { nodeId: shard.providerId, target: shard.target };
-      if (failure === undefined) scores.good(place, 0.1);
-      else scores.bad(place, failure.message, isLie(failure) ? 10 : 1);
-    }
     const now = clock.now();
-    const changed = await book.update(id, (file) => {
+    let stands = false;
+    await book.update(id, (file) => {
       const old = file.shards[index]!;
-      // It may have moved meanwhile.
-      if (file.phase !== "kept" || old.target !== shard.target) return undefined;
+      // The file may have been removed meanwhile, and its shards freed, or this one moved.
+      stands = file.phase === "kept" && old.target === shard.target;
+      if (!stands) return undefined;
       return withShard(
         file,
         index,
         failure === undefined ? proven(old, now) : this.#failing(old, { failure, now: steady.now() }),
       );
     }, { durable: false });
-    if (changed === undefined) return;
+    // Nobody is blamed for not having what it was told to drop.
+    if (!stands && failure !== undefined) return;
+    metrics.audits.add(1, { result: failure === undefined ? "proven" : isGone(failure) ? "lost" : "unreachable" });
+    if (shard.providerId !== undefined) {
+      const place = { nodeId: shard.providerId, target: shard.target };
+      if (failure === undefined) scores.good(place, 0.1);
+      else scores.bad(place, failure.message, isLie(failure) ? 10 : 1);
+    }
+    if (!stands) return;
     const told = failure === undefined ? "proved its shard" : `failed an audit: ${failure.message}`;
     book.publish({ type: "audit", fileId: id, message: `${shard.target} ${told}` });
   }

@@ -19,7 +19,7 @@ export interface FileUpkeepOptions extends FileKit {
 
 /** How often it is looked for files that something is due for. */
 const EVERY_MS = 10_000;
-/** How long after a provider could not be reached it is tried again. */
+/** How long after a provider could not be reached it is tried again, unless audits are more frequent. */
 const RETRY_MS = 600_000;
 /** How often the steady clock's time is kept. */
 const KEEP_TIME_MS = 60_000;
@@ -36,7 +36,7 @@ export class FileUpkeep {
     this.#pool = new DuePool({
       due: (limit) => store.due(steady.now(), limit),
       work: (file) => inRequest(newUlid(clock.now()), () => this.#lookAfter(file)),
-      failed: (file) => this.#later(file.id, RETRY_MS),
+      failed: (file) => this.#later(file.id, this.#retryMs),
       busy,
       parallel: settings.parallel,
       everyMs: EVERY_MS,
@@ -71,6 +71,10 @@ export class FileUpkeep {
     await this.#pool.stop();
   }
 
+  get #retryMs(): number {
+    return Math.min(RETRY_MS, this.#options.settings.auditIntervalMs);
+  }
+
   async #lookAfter(file: StoredFile): Promise<void> {
     const { book, steady, settings, busy } = this.#options;
     if (file.phase === "removed") return await this.#free(file);
@@ -102,7 +106,7 @@ export class FileUpkeep {
       });
     }
     const whole = after?.shards.every(({ state }) => state === "proven" || state === "stored") === true;
-    await this.#later(file.id, whole ? settings.auditIntervalMs : Math.min(RETRY_MS, settings.auditIntervalMs));
+    await this.#later(file.id, whole ? settings.auditIntervalMs : this.#retryMs);
   }
 
   /** Frees the shards of a removed file, and forgets it when all are. */
@@ -114,7 +118,7 @@ export class FileUpkeep {
       ...file.leftovers,
     ];
     const left = (await Promise.all(places.map((place) => this.#remove(header!, place)))).some((freed) => !freed);
-    if (left) await this.#later(file.id, RETRY_MS);
+    if (left) await this.#later(file.id, this.#retryMs);
     else await book.drop(file.id);
   }
 

@@ -14,6 +14,8 @@ import { storageError } from "./storage-errors.ts";
 export interface OpenShardStoreOptions extends Partial<ShardStoreSettings> {
   /** Whether what is acknowledged has reached the disk itself; true by default, as in `openStore`. */
   readonly sync?: boolean;
+  /** Deleted bytes after which the disk is asked to give them back; 64 MiB, a table, by default. */
+  readonly compactBytes?: number;
   readonly clock?: Clock;
   readonly log?: Log;
   readonly metrics?: Metrics;
@@ -36,6 +38,8 @@ const MIGRATIONS: readonly Migration[] = [];
 
 /** Room for others on the disk, when nobody says otherwise. */
 const DEFAULT_MIN_FREE_BYTES = 1 << 30; // 1 GiB
+
+const DEFAULT_COMPACT_BYTES = 64 << 20; // 64 MiB
 
 /**
  * Opens the shard database in the directory `path`, or creates it. Throws as `openStore` does: `storage_locked`, `storage_full`,
@@ -83,7 +87,10 @@ function makeStore(
   const { quotaBytes = Number.MAX_SAFE_INTEGER, minFreeBytes = DEFAULT_MIN_FREE_BYTES } = options;
   const tables = new ShardTables(engine);
   const commit = new GroupCommit(engine, { sync: options.sync, forgetZeros: true });
-  const sweeper = new ShardSweeper(tables, commit, options.log);
+  const sweeper = new ShardSweeper(tables, commit, {
+    log: options.log,
+    compactBytes: options.compactBytes ?? DEFAULT_COMPACT_BYTES,
+  });
   const shards = new LevelShardStore({
     tables,
     commit,

@@ -8,8 +8,11 @@ import type { Sublevel } from "./sublevel.ts";
 
 /** Keys that one write deletes. */
 const STEP = 1000;
-/** Deleted bytes after which the disk is asked to give them back. */
-const COMPACT_BYTES = 64 << 20; // 64 MiB, a table
+export interface ShardSweeperOptions {
+  readonly log: Log;
+  /** Deleted bytes after which the disk is asked to give them back. */
+  readonly compactBytes: number;
+}
 
 /**
  * Deletes the bodies of shards that are gone, in small writes behind everything else, and then compacts the ranges of keys where they were:
@@ -19,16 +22,18 @@ export class ShardSweeper {
   readonly #tables: ShardTables;
   readonly #commit: GroupCommit;
   readonly #log: Log;
+  readonly #compactBytes: number;
   #running: Promise<void> | undefined;
   #again = false;
   #stopped = false;
   #deletedBytes = 0;
   #deletedRange: { first: number; last: number } | undefined;
 
-  constructor(tables: ShardTables, commit: GroupCommit, log: Log) {
+  constructor(tables: ShardTables, commit: GroupCommit, { log, compactBytes }: ShardSweeperOptions) {
     this.#tables = tables;
     this.#commit = commit;
     this.#log = log;
+    this.#compactBytes = compactBytes;
   }
 
   /** Starts in the background, or lets the sweep under way go round again. */
@@ -66,7 +71,7 @@ export class ShardSweeper {
           await this.#delete(parseInt(key, 16), Number(size));
         }
       }
-      if (this.#deletedBytes >= COMPACT_BYTES) await this.#compact();
+      if (this.#deletedBytes >= this.#compactBytes) await this.#compact();
     }
   }
 

@@ -187,3 +187,40 @@ test("an upload that goes on has its time anew, and is given up after that", asy
   assert.equal((await store.getMany([file!.id]))[0], undefined);
   await assert.rejects(files.put(once(bytes), { ...options, resume: file!.id }, ctx()), { code: "not_found" });
 });
+
+test("a file that is removed in the middle of its audit is no fault of its providers", async (t) => {
+  const fixture = await swarm(t, { count: 1 });
+  const { files, ctx, providers } = fixture;
+  const policy = { dataShards: 1, parityShards: 0 };
+  const put = () => files.put(once(randomBytes(100)), { name: "a", contentType: "", policy }, ctx());
+  const { id } = await put();
+  await settled(fixture, id);
+  const honest = providers[0]!.shards;
+  let asked!: () => void;
+  const asking = new Promise<void>((resolve) => asked = resolve);
+  let go!: () => void;
+  const held = new Promise<void>((resolve) => go = resolve);
+  providers[0]!.shards = new Proxy(honest, {
+    get: (target, method: keyof ShardService) =>
+      method === "prove"
+        ? async (...args: Parameters<ShardService["prove"]>) => (asked(), await held, await target.prove(...args))
+        : (target[method] as (...all: unknown[]) => unknown).bind(target),
+  });
+  const told: string[] = [];
+  const end = new AbortController();
+  const events = files.watch(undefined, ctx(end.signal));
+  const watching = (async () => {
+    for await (const { message, type } of events) if (type === "audit") told.push(message!);
+  })();
+  watching.catch(() => {});
+  const auditing = files.audit({ id }, ctx()).catch(() => {});
+  await asking;
+  await files.remove({ id }, ctx());
+  await files.look();
+  assert.equal((await honest.usage(ctx())).shards, 0);
+  go();
+  await auditing;
+  end.abort();
+  await watching.catch(() => {});
+  assert.deepEqual(told, []);
+});

@@ -132,6 +132,19 @@ export const storage = z.strictObject({
     max: 366 * 86_400_000,
     description: "How long an interrupted upload of a shard waits to go on",
   }),
+  expiryEveryMs: duration({
+    default: "1m",
+    min: 100,
+    max: 3_600_000,
+    description: "How often shards whose lease and grace are over, and uploads that nobody goes on with, are dropped",
+  }),
+  compactBytes: size({
+    default: "64MiB",
+    min: 2 ** 16,
+    max: 2 ** 40,
+    description:
+      "How many bytes of removed shards may still take room on the disk before it is asked to give them back. Less than the default costs more writing than it frees",
+  }),
   sync: toggle({
     default: true,
     description:
