@@ -37,7 +37,7 @@ function styleState(state: FileState | ShardHealth["state"], { colors }: Screen)
 
 /** A file in a few lines. */
 export function showFile(file: FileJson, screen: Screen): void {
-  const { dim, yellow } = screen.colors;
+  const { dim } = screen.colors;
   const { dataShards, parityShards } = file.policy;
   const rows: [string, string | undefined][] = [
     ["name", printable(file.name)],
@@ -53,7 +53,11 @@ export function showFile(file: FileJson, screen: Screen): void {
   ];
   const shown = rows.filter(([, value]) => value !== undefined && value !== "") as [string, string][];
   for (const line of formatTable(shown.map(([name, value]) => [dim(name), value]))) screen.line(line);
-  for (const warning of file.warnings) screen.line(`${yellow("warning:")} ${printable(warning)}`);
+  showWarnings(file, screen);
+}
+
+function showWarnings({ warnings }: FileJson, screen: Screen): void {
+  for (const warning of warnings) screen.line(`${screen.colors.yellow("warning:")} ${printable(warning)}`);
 }
 
 /** Files, a line each. */
@@ -79,7 +83,9 @@ export function showFiles(
 export function showHealth({ file, shards, margin, risk }: HealthJson, screen: Screen): void {
   const { bold, dim } = screen.colors;
   screen.line(`${bold(printable(file.name))} ${styleState(file.state, screen)}`);
-  screen.line(`${marginText(margin)}, estimated risk of loss within a year ${riskText(risk)}\n`);
+  screen.line(`${marginText(margin)}, estimated risk of loss within a year ${riskText(risk)}`);
+  showWarnings(file, screen);
+  screen.line("");
   const rows = shards.map((shard) => [
     String(shard.index),
     styleState(shard.state, screen),

@@ -13,6 +13,7 @@ import { ReadPace } from "./read-pace.ts";
 import { noteReadFailure, shardReaders } from "./shard-access.ts";
 import { shardIdOf } from "./shard-ids.ts";
 import { ShardLane } from "./shard-lane.ts";
+import { hasDoubles, spreadMoves } from "./spread-moves.ts";
 
 /** How often a shard is tried at ever another provider within one repair. */
 const ROUNDS = 3;
@@ -59,6 +60,35 @@ export class FileRepair {
         );
       }
       return await book.get(id);
+    });
+  }
+
+  /**
+   * Moves shards from nodes that have several of a file to nodes that have fewer, until they are even: rebuilt at the new one from others, then freed
+   * at the old one. Does nothing for a file that lacks shards, which comes first, nor for one without parity, which has nothing to rebuild from.
+   * Throws `shards_missing` when fewer than k others can be read.
+   */
+  spread(id: string, signal: AbortSignal): Promise<StoredFile | undefined> {
+    return this.#queue.run(id, async () => {
+      const { book, pool, scores } = this.#kit;
+      const failed = new Set<NodeId>();
+      for (;;) {
+        const file = await book.get(id);
+        const isWhole = file?.phase === "kept" && file.sharedBy === undefined && file.shards.every(isHealthy);
+        if (!isWhole || !hasDoubles(file)) return file;
+        const { candidates } = await pool.survey(file.targets, signal);
+        const wanted = candidates.filter(({ nodeId }) =>
+          !failed.has(nodeId) && !scores.isResting(nodeId) && scores.of(nodeId) >= DISTRUSTED
+        );
+        // Those that are moved are not read, so at least k must stay.
+        const moves = spreadMoves(file.shards, wanted).slice(0, file.policy.parityShards);
+        if (moves.length === 0) return file;
+        const failedBefore = failed.size;
+        await this.#rebuildAt(await openShards(this.#kit, file), moves, { failed, signal });
+        const after = await book.get(id);
+        const moved = moves.some(({ index, provider }) => after?.shards[index]?.providerId === provider.nodeId);
+        if (!moved && failed.size === failedBefore) return after;
+      }
     });
   }
 

@@ -8,6 +8,7 @@ import { isHealthy } from "./file-state.ts";
 import { unhex } from "./hex.ts";
 import { openShards } from "./open-file.ts";
 import { shardIdOf } from "./shard-ids.ts";
+import { hasDoubles } from "./spread-moves.ts";
 import { withTimeout } from "./with-timeout.ts";
 
 export interface FileUpkeepOptions extends FileKit {
@@ -98,7 +99,8 @@ export class FileUpkeep {
     const audited = await audit.audit(file, closing);
     const lost = audited?.shards.filter((shard) => !isHealthy(shard)).length ?? 0;
     const wanted = lost >= Math.max(1, Math.min(settings.repairAt, file.policy.parityShards));
-    const after = wanted && file.sharedBy === undefined ? await repair.rebuild(file.id, closing) : audited;
+    const repaired = wanted && file.sharedBy === undefined ? await repair.rebuild(file.id, closing) : audited;
+    const after = repaired !== undefined && hasDoubles(repaired) ? await repair.spread(file.id, closing) : repaired;
     if (after !== undefined && after.leftovers.length > 0) {
       await repair.apart(file.id, async () => {
         const now = await book.get(file.id);

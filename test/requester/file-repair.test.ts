@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { NodeError, type ShardService } from "../../src/core/mod.ts";
 import { test } from "../testing.ts";
-import { once, readAll, settled, swarm } from "./file-swarm.ts";
+import { once, readAll, settled, type Swarm, swarm } from "./file-swarm.ts";
 
 test("with no provider left that has none, a lost shard is rebuilt at one that has least", async (t) => {
   const fixture = await swarm(t, { count: 6 });
@@ -76,3 +76,50 @@ test("a file at a single provider has its lost shards rebuilt there", async (t) 
   assert.equal((await one!.shards.list({ pageSize: 10, pageToken: "" }, ctx())).shards.length, 6);
   assert.ok((await readAll(fixture, id)).equals(bytes));
 });
+
+test("a file that was put with fewer nodes than shards is spread out when more come", async (t) => {
+  const fixture = await swarm(t, { count: 6, settings: { auditIntervalMs: 1 } });
+  const { files, ctx, providers } = fixture;
+  const bytes = randomBytes(1_000_000);
+  providers.slice(2).forEach((provider) => provider.down = true);
+  const { id } = await files.put(once(bytes), { name: "a", contentType: "", allowFewer: true }, ctx());
+  const before = await settled(fixture, id);
+  assert.equal(new Set(before.shards.map(({ provider }) => provider)).size, 2);
+  assert.deepEqual(before.record.warnings, ["The 6 shards are at only 2 providers"]);
+  const held = async () =>
+    (await Promise.all(providers.map(async ({ shards }) => (await shards.usage(ctx())).shards))).sort();
+
+  await files.look();
+  assert.deepEqual(await held(), [0, 0, 0, 0, 3, 3], "nothing is moved while nobody else is there");
+  providers[2]!.down = false;
+  await lookUntil(fixture, async () => (await held()).join() === "0,0,0,2,2,2");
+  providers.forEach((provider) => provider.down = false);
+  await lookUntil(fixture, async () => (await held()).join() === "1,1,1,1,1,1");
+  const after = await files.audit({ id }, ctx());
+  assert.deepEqual(after.record.warnings, []);
+  assert.ok(after.shards.every(({ state }) => state === "proven"), JSON.stringify(after.shards));
+  providers.slice(0, 2).forEach((provider) => provider.down = true);
+  assert.ok((await readAll(fixture, id)).equals(bytes));
+});
+
+test("a file at the one provider that its put named stays there when others come", async (t) => {
+  const fixture = await swarm(t, { count: 3, settings: { auditIntervalMs: 1 } });
+  const { files, ctx, providers } = fixture;
+  const targets = [providers[0]!.target];
+  const { id } = await files.put(once(randomBytes(1000)), { name: "a", contentType: "", targets }, ctx());
+  await settled(fixture, id);
+  await new Promise((resolve) => setTimeout(resolve, 5));
+  await files.look();
+  const { shards } = await files.health({ id }, ctx());
+  assert.ok(shards.every(({ provider }) => provider === targets[0]));
+});
+
+/** Has files looked after until a condition holds. */
+async function lookUntil({ files }: Swarm, holds: () => Promise<boolean>): Promise<void> {
+  for (let tries = 0; tries < 200; tries++) {
+    await files.look();
+    if (await holds()) return;
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  assert.fail("It did not become so");
+}
