@@ -1,5 +1,6 @@
 import { type Config, type ConfigChanges, dataPaths, effectiveSettings, type ValueSource } from "./config/mod.ts";
 import {
+  createReceiptSigner,
   type Log,
   macKeysOf,
   type NodeDescriber,
@@ -175,6 +176,7 @@ async function assemble({ live, log, closers, closeAll }: Assembly): Promise<Run
     inputIdleMs: config.tasks.inputIdleMs,
     retentionMs: config.tasks.retentionMs,
     maxStoredOutputBytes: config.tasks.maxStoredOutputBytes,
+    receipts: createReceiptSigner(key),
   });
   closers.push(() => provider.close());
   const shards = await openShardPart({ config, key, ledger: payments?.earnings.storage ?? freeLedger, log, metrics });

@@ -15,6 +15,7 @@ import type { CliContext } from "./context.ts";
 import { writeOutput } from "./output.ts";
 import { uploadModule } from "./plugins-commands.ts";
 import { openInput, readInput } from "./task-input.ts";
+import { printReceipt } from "./task-receipt.ts";
 import { showTask, showTasks, showUsage, type TaskJson } from "./task-view.ts";
 import { showVerification, VERIFY, VERIFY_TARGETS, type VerifyFlags, verifyOf } from "./task-verify.ts";
 import { assertSucceeded, watchTask } from "./task-watch.ts";
@@ -150,6 +151,16 @@ export function addTaskCommands(program: Command, cli: CliContext): void {
       .action((id: string, flags: RunFlags) => printOutput(clientOf(cli, flags), id, { cli, flags })),
     ["velas-sphere task output count-1", "to the terminal"],
     ["velas-sphere task output count-1 --output-file count.json", "to a file"],
+  );
+
+  withExamples(
+    withTarget(task.command("receipt").summary("show a finished task's receipt").argument("<id>", "the task's id"))
+      .description(
+        "Show what the provider signed of a task that succeeded: who, what, its use and price. Checks the signature.",
+      )
+      .action((id: string, flags: TargetFlags) => printReceipt(cli, id, flags)),
+    ["velas-sphere task receipt count-1", "who ran what, and for how much"],
+    ["velas-sphere task receipt count-1 --json > count-1.receipt", "to keep it"],
   );
 
   withExamples(

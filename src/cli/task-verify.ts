@@ -50,10 +50,14 @@ export function verifyOf(
 }
 
 /** How the runs of a verified task compare, in a line. */
-export function showVerification({ agreed, asked, dissenters, failed, meterAgreed }: Verification): string {
+export function showVerification(
+  { agreed, asked, dissenters, failed, meterAgreed, pluginAgreed, receipts = [] }: Verification,
+): string {
   const parts = [`${agreed} of ${asked} providers agree`];
   if (dissenters.length > 0) parts.push(`${dissenters.join(", ")} gave something else`);
   for (const { target, code } of failed) parts.push(`${target} gave nothing (${code})`);
   if (meterAgreed === false) parts.push("their meters differ");
+  if (pluginAgreed === false) parts.push("their modules differ");
+  if (receipts.length > 0) parts.push(`${receipts.length} signed receipts (--json shows them)`);
   return printable(parts.join("; "));
 }

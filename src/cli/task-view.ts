@@ -1,4 +1,11 @@
-import type { ErrorCode, TaskLimits, TaskState, Usage } from "../core/mod.ts";
+import {
+  type ErrorCode,
+  isTaskReceiptSigned,
+  type TaskLimits,
+  type TaskReceipt,
+  type TaskState,
+  type Usage,
+} from "../core/mod.ts";
 import { formatDuration, formatSize } from "../config/mod.ts";
 import { formatTable, printable, type Screen } from "./terminal.ts";
 
@@ -25,6 +32,7 @@ export interface TaskJson {
   readonly outputContentType?: string;
   readonly inputSha256: string;
   readonly outputSha256?: string;
+  readonly receipt?: TaskReceipt;
 }
 
 /** A state in the colour of its mood. */
@@ -58,7 +66,31 @@ export function showTask(task: TaskJson, screen: Screen): void {
   add("limits", showLimits(task.limits));
   if (task.usage !== undefined) add("used", showUsage(task.usage));
   add("output", task.outputContentType);
+  if (task.receipt !== undefined) add("receipt", `signed by ${task.receipt.provider}`);
   for (const line of formatTable(rows.map(([name, value]) => [dim(name), value]))) screen.line(line);
+}
+
+/** A receipt in a few lines, the signature looked at. */
+export function showReceipt(receipt: TaskReceipt, screen: Screen): void {
+  const { dim, green, red } = screen.colors;
+  const { usage, terms } = receipt;
+  const rows: [string, string][] = [
+    ["task", receipt.taskId],
+    ["provider", receipt.provider],
+    ["requester", receipt.requester],
+    ["plugin", `${receipt.plugin} ${receipt.function}`],
+    ["module", receipt.pluginSha256 || "(external plugin)"],
+    ["input", receipt.inputSha256],
+    ["output", receipt.outputSha256],
+    ["used", showUsage(usage)],
+    ["finished", new Date(receipt.finishedAt).toISOString()],
+    ["price", terms === undefined ? "free" : `${terms.charge} wei on channel ${terms.channelId}`],
+    ...(terms === undefined ? [] : [["quote", terms.quote] as [string, string]]),
+  ];
+  const lines = rows.map(([name, value]) => [dim(name), printable(value)]);
+  const isGood = isTaskReceiptSigned(receipt);
+  lines.push([dim("signature"), isGood ? green("good") : red("not the provider's")]);
+  for (const line of formatTable(lines)) screen.line(line);
 }
 
 function showLimits({ timeoutMs, memoryBytes, outputBytes, instructions }: TaskLimits): string {

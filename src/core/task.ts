@@ -1,5 +1,6 @@
 import type { ErrorCode } from "./errors.ts";
 import type { RequesterId } from "./ids.ts";
+import type { TaskReceipt } from "./receipt.ts";
 import type { Usage } from "./usage.ts";
 
 /** Bounds of one task. */
@@ -75,6 +76,8 @@ export interface TaskRecord {
   /** Lower-case hex. */
   readonly inputSha256: string;
   readonly outputSha256?: string;
+  /** The provider's signed word on it, once it has succeeded; absent in lists, and from providers that sign none. */
+  readonly receipt?: TaskReceipt;
 }
 
 /** What a finished task gave. */
@@ -85,6 +88,8 @@ export interface TaskResult {
   readonly usage: Usage;
   /** Whether this is the stored result of an earlier run of the same task. */
   readonly replayed: boolean;
+  /** The provider's signed word on it; absent for a task that its provider does not keep. */
+  readonly receipt?: TaskReceipt;
 }
 
 export type LogLevel = "trace" | "debug" | "info" | "warn" | "error";

@@ -1,5 +1,6 @@
 import type { ErrorCode } from "./errors.ts";
 import type { PeerWish } from "./peer.ts";
+import type { TaskReceipt } from "./receipt.ts";
 import type { CallContext, TaskResult, TaskSpec } from "./task.ts";
 
 /** The fewest and the most providers that one task is compared at. */
@@ -27,6 +28,10 @@ export interface Verification {
   readonly failed: readonly { readonly target: string; readonly code: ErrorCode }[];
   /** Whether those that agree counted the same instructions; absent when fewer than two counted any. */
   readonly meterAgreed?: boolean;
+  /** Whether those that agree ran the same module, as their receipts say; absent when fewer than two name one. */
+  readonly pluginAgreed?: boolean;
+  /** What each provider that gave something has signed, dissenters too. */
+  readonly receipts?: readonly { readonly target: string; readonly receipt: TaskReceipt }[];
 }
 
 export interface VerifiedResult extends TaskResult {

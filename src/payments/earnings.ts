@@ -28,6 +28,7 @@ import {
   type SignedQuote,
   type TaskLimits,
   taskPrice,
+  type TaskTerms,
   toHex,
   toNodeError,
   type Usage,
@@ -87,9 +88,11 @@ export interface EarningsOptions {
 export interface EarningReservation<Used> {
   settle(usage: Used): void | Promise<void>;
   release(): void;
+  /** What settling this usage will charge, and by which quote; undefined when it is free. Changes nothing. */
+  terms(usage: Used): TaskTerms | undefined;
 }
 
-interface TaskTerms {
+interface TaskAsk {
   readonly requester: RequesterId;
   readonly limits: TaskLimits;
   readonly inputBytes: number | undefined;
@@ -108,7 +111,7 @@ interface StorageUsage {
   readonly byteMs: bigint;
 }
 
-const FREE: EarningReservation<unknown> = Object.freeze({ settle() {}, release() {} });
+const FREE: EarningReservation<unknown> = Object.freeze({ settle() {}, release() {}, terms: () => undefined });
 
 /** The provider's side of payments: its ledgers for tasks and storage, and the desk where it is paid. */
 export class Earnings implements PaymentDesk {
@@ -137,7 +140,7 @@ export class Earnings implements PaymentDesk {
 
   /** For the provider of tasks. */
   readonly tasks = {
-    reserve: (terms: TaskTerms): EarningReservation<Usage> => {
+    reserve: (terms: TaskAsk): EarningReservation<Usage> => {
       if (this.#isFree(terms.requester)) return FREE;
       const { limits, inputBytes = this.#options.limits.maxInputBytes } = terms;
       const account = this.#accountOf(terms.requester);
@@ -250,7 +253,9 @@ export class Earnings implements PaymentDesk {
   }
 
   #reserve<Used>(account: EarningAccount, max: Wei, price: (usage: Used) => Wei): EarningReservation<Used> {
-    const { clock } = this.#options;
+    const { clock, settlement } = this.#options;
+    // The one that the price is made of, whatever comes before the charge.
+    const quote = account.state.quote!;
     if (this.#isOverdue(account)) throw overdue(account);
     account.reserve(max, this.#creditOf(account));
     return {
@@ -262,6 +267,17 @@ export class Earnings implements PaymentDesk {
         return this.#books.touch("earning", channelId, () => toText(account.record));
       },
       release: () => account.release(max),
+      terms: (usage) => {
+        const wanted = price(usage);
+        const { chainId, channels } = settlement;
+        return {
+          chainId,
+          channels,
+          channelId: account.state.channelId,
+          quote: toHex(quoteDigest(settlement, quote)),
+          charge: String(wanted < max ? wanted : max),
+        };
+      },
     };
   }
 

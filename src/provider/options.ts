@@ -1,4 +1,4 @@
-import type { Clock, Log, Metrics, NodeLimits, TaskLimits } from "../core/mod.ts";
+import type { Clock, Log, Metrics, NodeLimits, ReceiptSigner, TaskLimits } from "../core/mod.ts";
 import type { Ledger, PluginHost, TaskStore } from "./ports.ts";
 
 /** How a provider works; everything has a default in {@link DEFAULT_SETTINGS}. */
@@ -36,6 +36,8 @@ export interface TaskProviderOptions extends Partial<TaskSettings> {
   readonly clock: Clock;
   readonly log: Log;
   readonly metrics: Metrics;
+  /** Signs the receipts of tasks that are kept; without it they have none. */
+  readonly receipts?: ReceiptSigner;
   /** Draws the id of a task that has none; by default a ULID. */
   readonly newId?: () => string;
 }

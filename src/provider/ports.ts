@@ -9,6 +9,7 @@ import type {
   TaskLimits,
   TaskRange,
   TaskRangePage,
+  TaskTerms,
   Usage,
 } from "../core/mod.ts";
 
@@ -51,10 +52,12 @@ export interface Ledger {
   reserve(quote: TaskQuote): Reservation;
 }
 
-/** Money set aside for one task. Exactly one of its methods is called, once. */
+/** Money set aside for one task. Exactly one of `settle` and `release` is called, once. */
 export interface Reservation {
   /** Charges what was used and frees the rest. The result leaves the node only after this. */
   settle(usage: Usage): void | Promise<void>;
   /** Frees all of it: the task gave nothing. */
   release(): void;
+  /** What settling this usage will charge; undefined when it is free. Changes nothing. */
+  terms?(usage: Usage): TaskTerms | undefined;
 }

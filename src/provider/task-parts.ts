@@ -13,6 +13,7 @@ export class TaskParts {
   readonly ledger: TaskProviderOptions["ledger"];
   readonly clock: TaskProviderOptions["clock"];
   readonly log: TaskProviderOptions["log"];
+  readonly receipts: TaskProviderOptions["receipts"];
   readonly settings: TaskSettings;
   readonly rules: TaskRules;
   readonly scheduler: Scheduler;
@@ -30,6 +31,7 @@ export class TaskParts {
     this.ledger = ledger;
     this.clock = clock;
     this.log = log;
+    this.receipts = options.receipts;
     this.settings = { ...DEFAULT_SETTINGS, ...options };
     this.rules = new TaskRules(this.settings.maxLimits, this.settings.defaultLimits);
     this.scheduler = new Scheduler({ ...this.settings, clock });

@@ -119,7 +119,7 @@ class LocalTasks implements TaskProvider {
     const range = { requester: ctx.requester, states, limit: pageSize, after: pageToken };
     const page = await this.#parts.store.list(range);
     // The store hears of the beginning of a run a little later.
-    const tasks = page.tasks.map(({ record }) => this.#parts.tasks.get(record)?.record ?? record);
+    const tasks = page.tasks.map(({ record }) => unsigned(this.#parts.tasks.get(record)?.record ?? record));
     return { tasks, nextPageToken: page.next };
   }
 
@@ -186,6 +186,7 @@ class LocalTasks implements TaskProvider {
       contentType: record.outputContentType!,
       usage: record.usage!,
       replayed: false,
+      ...(record.receipt && { receipt: record.receipt }),
     };
   }
 
@@ -214,6 +215,7 @@ class LocalTasks implements TaskProvider {
       contentType: record.outputContentType!,
       usage: record.usage!,
       replayed: true,
+      ...(record.receipt && { receipt: record.receipt }),
     };
   }
 
@@ -233,6 +235,11 @@ class LocalTasks implements TaskProvider {
       running: scheduler.running,
     });
   }
+}
+
+/** A record as lists show it: receipts are longer than all the rest. */
+function unsigned({ receipt: _, ...record }: TaskRecord): TaskRecord {
+  return record;
 }
 
 /** Whether a promise resolves within some time. */

@@ -98,7 +98,7 @@ export class TaskRunner {
       return;
     }
     const finishedAt = clock.now();
-    const record: TaskRecord = {
+    const ended: TaskRecord = {
       ...live.record,
       state: error === undefined ? "succeeded" : endState(error),
       finishedAt,
@@ -107,6 +107,7 @@ export class TaskRunner {
       ...(outcome !== undefined && { usage: outcome.usage, outputContentType: outcome.contentType }),
       ...(outcome !== undefined && live.stored && { outputSha256: sha256Hex(outcome.output) }),
     };
+    const record = outcome === undefined || !live.stored ? ended : this.#withReceipt(ended, live);
     let task: StoredTask = { ...live.task, record };
     let ending: Ending = { record, ...(error && { error }), ...(outcome && { output: outcome.output }) };
     try {
@@ -185,6 +186,19 @@ export class TaskRunner {
     return input;
   }
 
+  /** The record with its receipt. Without one the result is as good: a failure is logged. */
+  #withReceipt(record: TaskRecord, live: LiveTask): TaskRecord {
+    const { receipts, log } = this.#parts;
+    if (receipts === undefined) return record;
+    try {
+      const terms = live.reservation.terms?.(record.usage!);
+      return { ...record, receipt: receipts.sign(record, terms) };
+    } catch (error) {
+      log.error("A task has no receipt", { id: record.id, error: toNodeError(error).message });
+      return record;
+    }
+  }
+
   /** Stores the end of a task, its output too unless that is too large, and returns the task as stored. */
   async #saveEnd(ended: StoredTask, output: Uint8Array | undefined): Promise<StoredTask> {
     const { store, settings: { maxStoredOutputBytes: max } } = this.#parts;
@@ -202,7 +216,7 @@ export class TaskRunner {
 
   /** Has a failure stored as soon as the store can, and returns the task as it will be stored. */
   #saveLater(live: LiveTask, record: TaskRecord): StoredTask {
-    const { usage: _, outputContentType: __, outputSha256: ___, ...rest } = record;
+    const { usage: _, outputContentType: __, outputSha256: ___, receipt: ____, ...rest } = record;
     const task = { ...live.task, record: rest };
     if (live.stored) this.#unsaved.set(live, { type: "end", task });
     return task;

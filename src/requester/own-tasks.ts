@@ -83,7 +83,7 @@ export class OwnTasks implements TaskService {
     const shadowed = await store.getMany(here.tasks.map((task) => task.id));
     const tasks = [
       ...here.tasks.filter((_, index) => shadowed[index] === undefined),
-      ...sent.requests.map((request) => request.record),
+      ...sent.requests.map(({ record: { receipt: _, ...record } }) => record),
     ].sort((a, b) => taskPosition(a) < taskPosition(b) ? 1 : -1);
     // Behind the end of a source's page there may be more of it, so nothing older may be shown yet.
     const horizon = here.nextPageToken > sent.next ? here.nextPageToken : sent.next;

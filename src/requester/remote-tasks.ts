@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import {
   type CallContext,
   checkTaskId,
@@ -20,8 +21,9 @@ import {
   type Usage,
 } from "../core/mod.ts";
 import type { Ledger, Reservation } from "./ports.ts";
-import { misbehaved, type RequestBook } from "./request-book.ts";
-import { isDoubtful, takenError } from "./request-failures.ts";
+import type { ReceiptCheck } from "./receipt-check.ts";
+import type { RequestBook } from "./request-book.ts";
+import { isDoubtful, misbehaved, takenError } from "./request-failures.ts";
 import { lateEvents, tapEvents } from "./tap-events.ts";
 
 export interface RemoteTasksOptions {
@@ -34,6 +36,7 @@ export interface RemoteTasksOptions {
   readonly ledger: Ledger;
   readonly clock: Clock;
   readonly log: Log;
+  readonly receipts: ReceiptCheck;
   /** The call as this node's own. */
   readonly asSelf: (ctx: CallContext) => CallContext;
 }
@@ -83,8 +86,12 @@ export class RemoteTasks implements TaskService {
     return await book.noteIfKnown(target, await remote.get(id, asSelf(ctx)));
   }
 
-  output(id: string, ctx: CallContext): Promise<TaskResult> {
-    return this.#options.remote.output(id, this.#options.asSelf(ctx));
+  async output(id: string, ctx: CallContext): Promise<TaskResult> {
+    const { remote, book, target, asSelf, receipts } = this.#options;
+    const result = await remote.output(id, asSelf(ctx));
+    const request = await book.get(id);
+    const inputSha256 = request?.record.target === target ? request.record.inputSha256 : undefined;
+    return await receipts.check(result, { target, taskId: id, inputSha256, ...saidOf(result) });
   }
 
   async list(query: TaskQuery, ctx: CallContext): Promise<TaskPage> {
@@ -118,13 +125,17 @@ export class RemoteTasks implements TaskService {
   }
 
   async #run(spec: TaskSpec, ctx: CallContext): Promise<TaskResult> {
-    const { remote, target, asSelf } = this.#options;
+    const { remote, target, asSelf, receipts } = this.#options;
     const reserving = this.#reserve(spec, spec.input.length);
     const reservation = reserving instanceof Promise ? await reserving : reserving;
     let result: TaskResult;
     try {
       result = await remote.run(spec, asSelf(ctx));
       checkResult(result, { spec, target });
+      if (result.receipt !== undefined) {
+        const said = { taskId: result.id, inputSha256: sha256Hex(spec.input), ...saidOf(result) };
+        result = await receipts.check(result, { target, ...said });
+      }
     } catch (error) {
       reservation.release(error);
       throw error;
@@ -138,15 +149,22 @@ export class RemoteTasks implements TaskService {
     input: AsyncIterable<Uint8Array>,
     { ctx, reservation }: { readonly ctx: CallContext; readonly reservation: Reservation },
   ): AsyncIterableIterator<TaskEvent> {
-    const { remote, target, asSelf } = this.#options;
+    const { remote, target, asSelf, receipts } = this.#options;
     let ended = false;
     let used: Usage | undefined;
+    // Only what is stored has a receipt to hold it against.
+    const output = spec.id === "" ? undefined : createHash("sha256");
     return tapEvents(remote.runStream(spec, input, asSelf(ctx)), {
-      onEvent: (event) => {
+      onEvent: async (event) => {
+        if (event.type === "chunk") output?.update(event.bytes);
         if (event.type !== "state") return event;
-        ended = isEnd(event.task.state);
-        if (event.task.state === "succeeded") used = event.task.usage;
-        return { ...event, task: { ...event.task, target } };
+        const came = output !== undefined && !ended && event.task.state === "succeeded"
+          ? { ...event.task, outputSha256: output.digest("hex") }
+          : event.task;
+        const task = await receipts.checked(came, { target, id: spec.id || event.task.id });
+        ended = isEnd(task.state);
+        if (task.state === "succeeded") used = task.usage;
+        return { ...event, task: { ...task, target } };
       },
       onClose: () => {
         if (used !== undefined) return this.#commit(reservation, used);
@@ -228,6 +246,11 @@ function isUnpaid(error: unknown): boolean {
 /** Nobody knows how the task ended. */
 function unheard(target: string): NodeError {
   return new NodeError("interrupted", `The stream of a task at ${target} was left before the task had ended`);
+}
+
+/** What an answer says of itself. */
+function saidOf({ output, usage }: TaskResult) {
+  return { outputSha256: sha256Hex(output), usage };
 }
 
 function checkResult(result: TaskResult, { spec, target }: { readonly spec: TaskSpec; readonly target: string }): void {

@@ -2,7 +2,7 @@ import {
   type Clock,
   isEnd,
   type Log,
-  NodeError,
+  type NodeError,
   type RequesterId,
   type StoredRequest,
   type TaskRecord,
@@ -10,6 +10,8 @@ import {
   toNodeError,
 } from "../core/mod.ts";
 import type { Ledger, RequestStore, Reservation, TaskOrder } from "./ports.ts";
+import type { ReceiptCheck } from "./receipt-check.ts";
+import { misbehaved } from "./request-failures.ts";
 
 export interface RequestBookOptions {
   /** This node, as the requester of all its tasks. */
@@ -18,6 +20,7 @@ export interface RequestBookOptions {
   readonly ledger: Ledger;
   readonly clock: Clock;
   readonly log: Log;
+  readonly receipts: ReceiptCheck;
 }
 
 /** What this node knows of the tasks it submitted to others, and the money set aside for them. */
@@ -61,13 +64,14 @@ export class RequestBook {
 
   /** The provider has said how the task stands. Returns the record as this node shows it. */
   async note(request: StoredRequest, said: TaskRecord): Promise<TaskRecord> {
-    const { self, store } = this.#options;
-    const { id, target, createdAt } = request.record;
+    const { self, store, receipts } = this.#options;
+    const { id, target, createdAt, inputSha256 } = request.record;
     if (said.id !== id) {
       throw misbehaved(target, `it answered with task ${JSON.stringify(said.id.slice(0, 200))} for ${id}`);
     }
-    // The time is this node's own: it is the task's place in the list.
-    const record = { ...said, requester: self, target, createdAt };
+    const held = await receipts.checked(said, { target, id, input: inputSha256 });
+    // The time is this node's own: it is the task's place in the list. So is the input, which receipts are held against.
+    const record = { ...held, requester: self, target, createdAt, inputSha256 };
     const news = request.phase !== "sent" || request.record.state !== record.state;
     if (news) await store.write({ type: "update", request: { ...request, record, phase: "sent" } }, { durable: false });
     if (isEnd(record.state)) await this.#close(record);
@@ -77,7 +81,9 @@ export class RequestBook {
   /** As {@link note}, for a task that may not be one of the book's. */
   async noteIfKnown(target: string, said: TaskRecord): Promise<TaskRecord> {
     const request = await this.get(said.id);
-    if (request?.record.target !== target) return { ...said, target };
+    if (request?.record.target !== target) {
+      return { ...await this.#options.receipts.checked(said, { target, id: said.id }), target };
+    }
     return await this.note(request, said);
   }
 
@@ -137,11 +143,4 @@ export class RequestBook {
       this.#options.log.error("A task could not be paid", { id: record.id, error: toNodeError(error).message });
     }
   }
-}
-
-/** The error of a provider that answers what cannot be. */
-export function misbehaved(target: string, what: string): NodeError {
-  return new NodeError("target_misbehaved", `The provider ${target} cannot be trusted with this task: ${what}`, {
-    data: { target },
-  });
 }

@@ -22,3 +22,10 @@ export function takenError(id: string, by: string): NodeError {
     data: { id },
   });
 }
+
+/** The error of a provider that answers what cannot be. */
+export function misbehaved(target: string, what: string): NodeError {
+  return new NodeError("target_misbehaved", `The provider ${target} cannot be trusted with this task: ${what}`, {
+    data: { target },
+  });
+}

@@ -19,6 +19,7 @@ import {
 import { AnyTasks, ChosenIds, type ProviderChooser } from "./any-tasks.ts";
 import { OwnTasks } from "./own-tasks.ts";
 import type { Ledger, RequestStore } from "./ports.ts";
+import { ReceiptCheck } from "./receipt-check.ts";
 import { RemoteTasks } from "./remote-tasks.ts";
 import { RequestBook } from "./request-book.ts";
 import { isDoubtful } from "./request-failures.ts";
@@ -76,6 +77,7 @@ class Requester implements TaskRequester {
   readonly #options: TaskRequesterOptions;
   readonly #retentionMs: number;
   readonly #book: RequestBook;
+  readonly #receipts: ReceiptCheck;
   readonly #own: OwnTasks;
   readonly #chosen = new ChosenIds();
   readonly #remotes = new Map<string, RemoteTasks>();
@@ -86,7 +88,8 @@ class Requester implements TaskRequester {
   constructor(options: TaskRequesterOptions) {
     this.#options = options;
     this.#retentionMs = options.retentionMs ?? 7 * 86_400_000;
-    this.#book = new RequestBook(options);
+    this.#receipts = new ReceiptCheck(options);
+    this.#book = new RequestBook({ ...options, receipts: this.#receipts });
     this.#own = new OwnTasks({
       ...options,
       book: this.#book,
@@ -118,8 +121,9 @@ class Requester implements TaskRequester {
   }
 
   verified(wish: VerifyWish): VerifiedRunner {
-    const { chooser, nodeAt, onDissent, log } = this.#options;
-    return new VerifiedTasks({ wish, chooser, nodeAt, onDissent, log, at: (target) => this.#remote(target) });
+    const { chooser, nodeAt, onDissent, log, clock } = this.#options;
+    const at = (target: string) => this.#remote(target);
+    return new VerifiedTasks({ wish, chooser, nodeAt, onDissent, log, now: () => clock.now(), at });
   }
 
   async recover(): Promise<number> {
@@ -218,6 +222,7 @@ class Requester implements TaskRequester {
       remote: this.#options.dial(target),
       book: this.#book,
       asSelf: this.#asSelf,
+      receipts: this.#receipts,
     });
     if (this.#remotes.size >= MAX_CACHED_TARGETS) {
       const [oldest] = this.#remotes.keys();

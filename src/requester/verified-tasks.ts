@@ -4,6 +4,7 @@ import {
   type Log,
   MAX_REPLICAS,
   MIN_REPLICAS,
+  newUlid,
   NodeError,
   type NodeId,
   sha256Hex,
@@ -29,6 +30,8 @@ export interface VerifiedTasksOptions {
   /** Hears of a provider whose answer most others contradict. */
   readonly onDissent: ((target: string, error: NodeError) => void) | undefined;
   readonly log: Log;
+  /** Milliseconds since the epoch, for the ids of tasks that have none. */
+  readonly now: () => number;
   /** How long the last are waited for at least once most agree; 2 s by default. */
   readonly graceMs?: number | undefined;
 }
@@ -117,6 +120,8 @@ export class VerifiedTasks implements VerifiedRunner {
   #runAll(spec: TaskSpec, ctx: CallContext, waiting: string[]): Promise<Runs> {
     const { wish: { replicas }, graceMs = GRACE_MS } = this.#options;
     const runs: Runs = { answers: [], failures: [] };
+    // With an id each provider keeps its run, and signs a receipt.
+    const id = spec.id === "" ? newUlid(this.#options.now()) : spec.id;
     const stop = new AbortController();
     const running = new Map<number, string>();
     const nodes = new Map<string, string>();
@@ -140,7 +145,7 @@ export class VerifiedTasks implements VerifiedRunner {
       ctx.signal.addEventListener("abort", onAbort);
 
       const replica = async (place: number) => {
-        const own = { ...spec, id: spec.id === "" ? "" : `${spec.id}~${place + 1}` };
+        const own = { ...spec, id: `${id}~${place + 1}` };
         for (;;) {
           const target = waiting.shift()!;
           running.set(place, target);
@@ -208,6 +213,8 @@ export class VerifiedTasks implements VerifiedRunner {
         ),
       );
     }
+    const receipts = answers.flatMap(({ target, result: { receipt } }) => receipt ? [{ target, receipt }] : []);
+    const modules = most.flatMap(({ result: { receipt } }) => receipt?.pluginSha256 || []);
     const meters = most.map(({ result }) => result.usage.instructions).filter((count) => count > 0);
     const verification: Verification = {
       agreed: most.length,
@@ -215,8 +222,11 @@ export class VerifiedTasks implements VerifiedRunner {
       dissenters: dissenters.map(({ target }) => target),
       failed: failures.map(({ target, error }) => ({ target, code: error.code })),
       ...(meters.length > 1 && { meterAgreed: meters.every((count) => count === meters[0]) }),
+      ...(modules.length > 1 && { pluginAgreed: modules.every((sha256) => sha256 === modules[0]) }),
+      ...(receipts.length > 0 && { receipts }),
     };
-    return { ...first!.result, id: spec.id || first!.result.id, verification };
+    const { receipt: _, ...result } = first!.result;
+    return { ...result, id: spec.id || result.id, verification };
   }
 }
 

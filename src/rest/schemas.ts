@@ -2,6 +2,9 @@ import { z } from "@hono/zod-openapi";
 import { MAX_REPLICAS, MIN_REPLICAS, TASK_STATES } from "../core/mod.ts";
 import type { ErrorCode } from "../core/mod.ts";
 import { PROBLEMS } from "./problem.ts";
+import { TaskReceipt, Usage } from "./receipt-schemas.ts";
+
+export { TaskReceipt, Usage };
 
 // One set of schemas: requests are validated with them, the OpenAPI document is generated from them, and the tests hold
 // every answer against them.
@@ -184,13 +187,6 @@ export const TargetOnly = z.strictObject({ target: Target.optional() }).openapi(
   description: "Which node to ask.",
 });
 
-export const Usage = z.object({
-  wallMicros: bytes("Wall-clock time in the plugin, in microseconds.", 412),
-  inputBytes: bytes("Bytes of input.", 5),
-  outputBytes: bytes("Bytes of output.", 5),
-  instructions: bytes("Metered instructions; 0 for a plugin that runs outside the node.", 4212),
-}).openapi("Usage", { description: "What a task consumed; the quantities that a price multiplies." });
-
 export const ErrorCodeSchema = z.enum(Object.keys(PROBLEMS) as ErrorCode[]).openapi("ErrorCode", {
   description: "Why something failed, for programs. The set is closed.",
   examples: ["plugin_not_found"],
@@ -238,6 +234,7 @@ export const Task = z.object({
     description: "The SHA-256 of the output, in hex.",
     examples: [EXAMPLE_SHA256],
   }),
+  receipt: TaskReceipt.optional(),
 }).openapi("Task", { description: "A task's record." });
 
 export const TaskPage = z.object({
@@ -264,6 +261,14 @@ export const Verification = z.object({
       "Whether those that agree counted the same instructions; absent when fewer than two counted any. Only plugins that are `fresh` cost the same each time.",
     examples: [true],
   }),
+  pluginAgreed: z.boolean().optional().openapi({
+    description:
+      "Whether those that agree ran the same module, as they have signed; absent when fewer than two name one.",
+    examples: [true],
+  }),
+  receipts: z.array(z.object({ target: Target, receipt: TaskReceipt })).optional().openapi({
+    description: "What each that gave something has signed, also those that gave something else.",
+  }),
 }).openapi("Verification", { description: "How the runs of a verified task compare." });
 
 export const TaskResult = z.object({
@@ -283,6 +288,7 @@ export const TaskResult = z.object({
     description: "Whether this is the stored result of an earlier run of the same task.",
     examples: [false],
   }),
+  receipt: TaskReceipt.optional(),
   verification: Verification.optional(),
 }).openapi("TaskResult", {
   description: "What a task gave.",

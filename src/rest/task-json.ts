@@ -1,6 +1,14 @@
 import { Buffer, isUtf8 } from "node:buffer";
 import type { z } from "@hono/zod-openapi";
-import type { NodeInfo, TaskEvent, TaskRecord, TaskResult, TaskSpec, VerifiedResult } from "../core/mod.ts";
+import type {
+  NodeInfo,
+  TaskEvent,
+  TaskRecord,
+  TaskResult,
+  TaskSpec,
+  Verification,
+  VerifiedResult,
+} from "../core/mod.ts";
 import type * as schemas from "./schemas.ts";
 
 /** Milliseconds since the epoch as RFC 3339 in UTC. */
@@ -55,18 +63,31 @@ export function taskJson(task: TaskRecord): z.input<typeof schemas.Task> {
 
 /** A result as JSON shows it: output as text when it is UTF-8, else as base64. */
 export function resultJson(
-  { id, output, contentType, usage, replayed, verification }:
+  { id, output, contentType, usage, replayed, receipt, verification }:
     & TaskResult
     & Partial<Pick<VerifiedResult, "verification">>,
 ): z.input<typeof schemas.TaskResult> {
   const buffer = bufferOf(output);
   const shown = isUtf8(buffer) ? { output: buffer.toString("utf8") } : { outputBase64: buffer.toString("base64") };
-  const compared = verification && {
-    ...verification,
-    dissenters: [...verification.dissenters],
-    failed: [...verification.failed],
+  const compared = verification && comparedJson(verification);
+  return {
+    id,
+    ...shown,
+    contentType,
+    usage,
+    replayed,
+    ...(receipt && { receipt }),
+    ...(compared && { verification: compared }),
   };
-  return { id, ...shown, contentType, usage, replayed, ...(compared && { verification: compared }) };
+}
+
+function comparedJson({ receipts, dissenters, failed, ...counts }: Verification): z.input<typeof schemas.Verification> {
+  return {
+    ...counts,
+    dissenters: [...dissenters],
+    failed: [...failed],
+    ...(receipts && { receipts: [...receipts] }),
+  };
 }
 
 /** The data of a server-sent event. */

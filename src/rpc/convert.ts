@@ -20,11 +20,13 @@ import {
   type TaskResult,
   type TaskSpec,
   type TaskState,
-  type Usage,
 } from "../core/mod.ts";
 import * as nodePb from "../gen/velas/sphere/v1/node_pb.ts";
 import * as taskPb from "../gen/velas/sphere/v1/task_pb.ts";
 import { parseErrorCode } from "./errors.ts";
+import { receiptFromProto, receiptToProto, usageFromProto, usageToProto } from "./receipt-convert.ts";
+
+export { usageFromProto, usageToProto };
 
 /** The page size of a list request that names none. */
 const DEFAULT_PAGE_SIZE = 50;
@@ -67,7 +69,7 @@ function misbehaved(what: string): NodeError {
 const hexOf = (bytes: Uint8Array): string => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("hex");
 const bytesOf = (hex: string | undefined): Uint8Array<ArrayBuffer> => Uint8Array.from(Buffer.from(hex ?? "", "hex"));
 
-// --- limits and usage
+// --- limits
 
 /** Limits of a request: zero means the node's default, so it becomes absence. */
 export function limitsFromProto(limits: taskPb.TaskLimits | undefined): Partial<TaskLimits> {
@@ -93,24 +95,6 @@ export function limitsToProto(limits: Partial<TaskLimits>): taskPb.TaskLimits {
 /** A bound on instructions; a peer that does not meter sends none. */
 function instructionsOf(limits: { readonly instructions: bigint } | undefined): { instructions?: number } {
   return limits === undefined || limits.instructions === 0n ? {} : { instructions: Number(limits.instructions) };
-}
-
-export function usageFromProto(usage: taskPb.TaskUsage | undefined): Usage {
-  return {
-    wallMicros: Number(usage?.wallMicros ?? 0n),
-    inputBytes: Number(usage?.inputBytes ?? 0n),
-    outputBytes: Number(usage?.outputBytes ?? 0n),
-    instructions: Number(usage?.instructions ?? 0n),
-  };
-}
-
-export function usageToProto(usage: Usage): taskPb.TaskUsage {
-  return create(taskPb.TaskUsageSchema, {
-    wallMicros: BigInt(usage.wallMicros),
-    inputBytes: BigInt(usage.inputBytes),
-    outputBytes: BigInt(usage.outputBytes),
-    instructions: BigInt(usage.instructions),
-  });
 }
 
 // --- tasks
@@ -140,12 +124,14 @@ export function specToProto(spec: TaskSpec): taskPb.TaskSpec {
 }
 
 export function resultFromProto(response: taskPb.RunTaskResponse): TaskResult {
+  const receipt = receiptFromProto(response.receipt);
   return {
     id: response.id,
     output: response.output,
     contentType: response.contentType,
     usage: usageFromProto(response.usage),
     replayed: response.replayed,
+    ...(receipt && { receipt }),
   };
 }
 
@@ -156,6 +142,7 @@ export function resultToProto(result: TaskResult): taskPb.RunTaskResponse {
     contentType: result.contentType,
     usage: usageToProto(result.usage),
     replayed: result.replayed,
+    ...(result.receipt && { receipt: receiptToProto(result.receipt) }),
   });
 }
 
@@ -183,6 +170,7 @@ export function recordToProto(record: TaskRecord): taskPb.Task {
   if (record.finishedAt !== undefined) task.finishedAt = timestampFromMs(record.finishedAt);
   if (record.expiresAt !== undefined) task.expiresAt = timestampFromMs(record.expiresAt);
   if (record.usage !== undefined) task.usage = usageToProto(record.usage);
+  if (record.receipt !== undefined) task.receipt = receiptToProto(record.receipt);
   return task;
 }
 
@@ -195,6 +183,7 @@ export function recordFromProto(task: taskPb.Task | undefined, target?: string):
   const state = STATE_OF.get(task.state);
   if (state === undefined) throw misbehaved(`task ${task.id} has the unknown state ${task.state}`);
   if (task.createdAt === undefined) throw misbehaved(`task ${task.id} has no time of creation`);
+  const receipt = receiptFromProto(task.receipt);
   const reason: ErrorCode | undefined = task.reason === "" ? undefined : parseErrorCode(task.reason) ?? "target_failed";
   return {
     id: task.id,
@@ -224,6 +213,7 @@ export function recordFromProto(task: taskPb.Task | undefined, target?: string):
     ...(task.outputContentType === "" ? {} : { outputContentType: task.outputContentType }),
     inputSha256: hexOf(task.inputSha256),
     ...(task.outputSha256.length === 0 ? {} : { outputSha256: hexOf(task.outputSha256) }),
+    ...(receipt && { receipt }),
   };
 }
 

@@ -1,16 +1,18 @@
 import assert from "node:assert/strict";
 import {
   fromHex,
+  isTaskReceiptSigned,
   type Offer,
   offerDigest,
   RATE_NAMES,
   recoverDigestSigner,
   type Settlement,
+  type TaskReceipt,
   wei,
 } from "../../src/core/mod.ts";
 import { test } from "../testing.ts";
 import type { TestScope } from "../testing.ts";
-import { post, taskThat, until } from "./harness.ts";
+import { get, post, taskThat, until } from "./harness.ts";
 import { channelOf, ETHER, startPaidSwarm } from "./paid-swarm.ts";
 
 /** A paid provider and a requester with a deposit. */
@@ -53,10 +55,16 @@ test("synchronous and asynchronous tasks are paid on one channel that opens by i
     const answer = await post(`${requester.rest}/task`, { target: provider.rpc, id: `s${i}`, input: "hello" });
     assert.equal(answer.text, `{"id":"s${i}","output":"world"}`);
   }
+  const before = BigInt((await channelOf(provider)).charged);
   const submitted = await post(`${requester.rest}/v1/tasks`, { target: provider.rpc, id: "a1", input: "hello" });
   assert.equal(submitted.status, 202, submitted.text);
   await taskThat((task) => task.state === "succeeded", { rest: requester.rest, id: "a1" });
+  const { receipt } = await get<{ receipt: TaskReceipt }>(`${requester.rest}/v1/tasks/a1`);
+  assert.ok(isTaskReceiptSigned(receipt));
   const [spent, earned] = await Promise.all([channelOf(requester), channelOf(provider)]);
+  assert.equal(receipt.terms!.channelId, earned.channelId);
+  assert.ok(BigInt(receipt.terms!.charge) >= 1000n);
+  assert.equal(BigInt(receipt.terms!.charge), BigInt(earned.charged) - before);
   assert.equal(spent.items, 6);
   assert.equal(earned.items, 6);
   assert.equal(spent.charged, earned.charged);

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { request } from "node:http";
 import { join } from "node:path";
+import { isTaskReceiptSigned, sha256Hex, type TaskReceipt } from "../../src/core/mod.ts";
 import { test } from "../testing.ts";
 import { post, run, scratch, startNode, taskThat } from "./harness.ts";
 import { MISBEHAVING, plantMisbehaving, startPair } from "./fixtures.ts";
@@ -41,6 +42,32 @@ test("a submitted task runs on the target and its output is read through the req
   assert.equal(done.target, provider.rpc);
   const output = await (await fetch(`${requester.rest}/v1/tasks/count-1/output`)).json();
   assert.deepEqual(output, { lines: 1, words: 3, bytes: 13 });
+
+  const shown = await run(["task", "receipt", "count-1", "--url", requester.rest, "--json"]);
+  assert.equal(shown.code, 0, shown.stderr);
+  const receipt = JSON.parse(shown.stdout) as TaskReceipt;
+  assert.ok(isTaskReceiptSigned(receipt));
+  assert.equal(receipt.provider, provider.nodeId);
+  assert.equal(receipt.requester, requester.nodeId);
+  assert.equal(receipt.inputSha256, sha256Hex(new TextEncoder().encode("one two\nthree")));
+  assert.ok(receipt.usage.instructions > 0);
+  assert.equal(receipt.terms, undefined);
+  const inWords = await run(["task", "receipt", "count-1", "--url", requester.rest]);
+  assert.match(inWords.stdout, /price +free/);
+  assert.match(inWords.stdout, /signature +good/);
+  // It was kept here: the provider is not asked again.
+  await provider.stop();
+  const kept = await run(["task", "get", "count-1", "--url", requester.rest]);
+  assert.match(kept.stdout, new RegExp(`receipt +signed by ${provider.nodeId}`));
+});
+
+test("a task that fails has no receipt, and the command says why", async (t) => {
+  const node = await startNode(t, { dataDir: join(scratch(t), "data") });
+  await post(`${node.rest}/v1/tasks`, { id: "f1", plugin: "demo", function: "primes", input: "many" });
+  await taskThat((task) => task.state === "failed", { rest: node.rest, id: "f1" });
+  const shown = await run(["task", "receipt", "f1", "--url", node.rest]);
+  assert.notEqual(shown.code, 0);
+  assert.match(shown.stderr, /Task f1 has no receipt: it is failed/);
 });
 
 test("a task with an id runs once, also after kill -9, and another input under it is refused", async (t) => {

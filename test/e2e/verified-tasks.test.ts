@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { isTaskReceiptSigned, type TaskReceipt } from "../../src/core/mod.ts";
 import { test } from "../testing.ts";
 import { equalBooks, startPaidSwarm } from "./paid-swarm.ts";
 import { get, type NodeProcess, post, run, scratch, startNode } from "./harness.ts";
@@ -26,7 +27,10 @@ interface PeerJson {
 
 interface ResultJson {
   readonly output: string;
-  readonly verification: { readonly agreed: number };
+  readonly verification: {
+    readonly agreed: number;
+    readonly receipts: readonly { readonly target: string; readonly receipt: TaskReceipt }[];
+  };
 }
 
 test("of three nodes the one whose plugin of the same name and version answers otherwise is outvoted and scored down", async (t) => {
@@ -54,9 +58,26 @@ test("of three nodes the one whose plugin of the same name and version answers o
   const verify = (more: object) => post(`${requester.rest}/v1/tasks/run`, { ...task, ...more });
   const { status, text } = await verify({ id: "t1", verify: { replicas: 3 } });
   assert.equal(status, 200, text);
-  const { output, verification } = JSON.parse(text) as ResultJson;
+  const { output, verification: { receipts, ...verification } } = JSON.parse(text) as ResultJson;
   assert.equal(output, "world");
-  assert.deepEqual(verification, { agreed: 2, asked: 3, dissenters: [liar], failed: [], meterAgreed: true });
+  assert.deepEqual(verification, {
+    agreed: 2,
+    asked: 3,
+    dissenters: [liar],
+    failed: [],
+    meterAgreed: true,
+    pluginAgreed: true,
+  });
+  // Each has signed what it gave, the one that is outvoted too.
+  assert.deepEqual(receipts.map(({ target }) => target).sort(), [...targets].sort());
+  for (const [place, { target, receipt }] of receipts.entries()) {
+    assert.ok(isTaskReceiptSigned(receipt));
+    const { nodeId } = nodes.find(({ rpc }) => rpc === target)!;
+    assert.deepEqual([receipt.provider, receipt.taskId], [nodeId, `t1~${place + 1}`]);
+  }
+  const said = (target: string) => receipts.find((each) => each.target === target)!.receipt.outputSha256;
+  assert.equal(said(targets[0]!), said(targets[1]!));
+  assert.notEqual(said(targets[0]!), said(liar));
   const [good, bad] = [await peer(targets[0]!), await peer(liar)];
   assert.ok(bad.score < good.score, `${bad.score} ${good.score}`);
   assert.ok(bad.experience.bad > 9);
@@ -80,6 +101,7 @@ test("of three nodes the one whose plugin of the same name and version answers o
   assert.equal(cli.code, 0, cli.stderr);
   assert.equal(cli.stdout, "world");
   assert.ok(cli.stderr.includes(`2 of 3 providers agree; ${liar} gave something else`), cli.stderr);
+  assert.ok(cli.stderr.includes("3 signed receipts"), cli.stderr);
 });
 
 test("each provider that verifies a task is paid for its own run, and the books are equal", async (t) => {

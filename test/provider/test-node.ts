@@ -1,4 +1,4 @@
-import { type Clock, type Log, noMetrics, silentLog } from "../../src/core/mod.ts";
+import { type Clock, type Log, noMetrics, type ReceiptSigner, silentLog } from "../../src/core/mod.ts";
 import { freeLedger } from "../../src/payments/mod.ts";
 import {
   createTaskProvider,
@@ -30,6 +30,7 @@ export function testProvider(
     readonly clock?: Clock;
     readonly ledger?: Ledger;
     readonly log?: Log;
+    readonly receipts?: ReceiptSigner;
   } & Partial<TaskSettings>,
 ): TaskProvider {
   return createTaskProvider({

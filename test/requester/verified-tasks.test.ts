@@ -77,10 +77,14 @@ function swarm(
       nodeAt: undefined,
       onDissent: (target, error) => dissents.push([target, error]),
       log,
+      now: () => Date.now(),
       graceMs: 1,
     });
   return { requester, hasty, calls, dissents, nodes, log };
 }
+
+/** Where calls went, in alphabetical order. */
+const targetsOf = (calls: readonly string[]) => calls.map((call) => call.split(" ")[0]).sort();
 
 const ctx = () => caller(BOB);
 const THREE: VerifyWish = { replicas: 3, targets: ["a:1", "b:1", "c:1"] };
@@ -157,7 +161,9 @@ test("others stand in for providers that cannot begin, and for a node that was a
   nodes.set("c:1", nodes.get("b:1")!);
   const { verification } = await requester.verified({ replicas: 3, targets: names }).run(spec(), ctx());
   assert.deepEqual(verification, { agreed: 3, asked: 3, dissenters: [], failed: [] });
-  assert.deepEqual(calls.sort(), names.filter((name) => name !== "c:1"));
+  // Each run has an id of its own, so that its provider keeps it and signs a receipt.
+  assert.ok(calls.every((call) => /^.:1 [0-9A-Z]{26}~[123]$/.test(call)), calls.join());
+  assert.deepEqual(targetsOf(calls), names.filter((name) => name !== "c:1"));
 
   const alone = swarm(t, {}, { names: ["a:1", "b:1"] });
   alone.nodes.set("b:1", alone.nodes.get("a:1")!);
@@ -183,7 +189,7 @@ test("each run is paid for by itself, and a cap that is reached holds", async (t
     code: "internal",
     message: /a:1 gave .*; b:1 failed \(internal: Broken\); c:1 failed \(cap_reached/,
   });
-  assert.deepEqual([paid, freed, calls.sort()], [["a:1"], ["b:1"], ["a:1", "b:1"]]);
+  assert.deepEqual([paid, freed, targetsOf(calls)], [["a:1"], ["b:1"], ["a:1", "b:1"]]);
 });
 
 test("meters that differ are noted, and are no dispute", async (t) => {

@@ -1,14 +1,17 @@
+import { toBinary } from "@bufbuild/protobuf";
 import {
   type CallContext,
   isEnd,
   NodeError,
   type TaskEvent,
+  type TaskResult,
   type TaskService as Tasks,
   type TaskSpec,
 } from "../../core/mod.ts";
-import { type RunTaskStreamRequest, TaskService } from "../../gen/velas/sphere/v1/task_pb.ts";
+import { RunTaskResponseSchema, type RunTaskStreamRequest, TaskService } from "../../gen/velas/sphere/v1/task_pb.ts";
 import { eventToProto, pageToProto, queryFromProto, recordToProto, resultToProto, specFromProto } from "../convert.ts";
 import { bidiStream, type Route, serverStream, unary } from "../route.ts";
+import { frameOf } from "../grpc-frame.ts";
 import { decodeRunRequest, encodeRunResponse } from "../run-codec.ts";
 
 const NO_BYTES = new Uint8Array(0);
@@ -20,7 +23,7 @@ export function taskRoutes(tasks: Tasks): Route[] {
     unary(method.run, async ({ task }, ctx) => resultToProto(await tasks.run(specFromProto(task!), ctx)), {
       tryBytes(request, ctx) {
         const spec = decodeRunRequest(request);
-        return spec === undefined ? undefined : tasks.run(spec, ctx).then(encodeRunResponse);
+        return spec === undefined ? undefined : tasks.run(spec, ctx).then(encodeResult);
       },
     }),
     bidiStream(method.runStream, (requests, ctx) => runStream(tasks, requests, ctx), { endsOnDrain: false }),
@@ -37,6 +40,12 @@ export function taskRoutes(tasks: Tasks): Route[] {
     serverStream(method.watch, ({ id }, ctx) => responses(tasks.watch(id, ctx)), { endsOnDrain: true }),
     unary(method.cancel, async ({ id }, ctx) => ({ task: recordToProto(await tasks.cancel(id, ctx)) })),
   ];
+}
+
+/** A receipt is only in answers of tasks that are stored, which the hand-written code is not for. */
+function encodeResult(result: TaskResult): Uint8Array {
+  if (result.receipt === undefined) return encodeRunResponse(result);
+  return frameOf(toBinary(RunTaskResponseSchema, resultToProto(result)));
 }
 
 async function* responses(events: AsyncIterable<TaskEvent>) {

@@ -13,7 +13,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file velas/sphere/v1/task.proto.
  */
 export const file_velas_sphere_v1_task: GenFile = /*@__PURE__*/
-  fileDesc("Chp2ZWxhcy9zcGhlcmUvdjEvdGFzay5wcm90bxIPdmVsYXMuc3BoZXJlLnYxIpgBCgpUYXNrTGltaXRzEh4KCnRpbWVvdXRfbXMYASABKARCCrpIBzIFGIC4mSkSIQoMbWVtb3J5X2J5dGVzGAIgASgEQgu6SAgyBhiAgICAEBIhCgxvdXRwdXRfYnl0ZXMYAyABKARCC7pICDIGGICAgIAQEiQKDGluc3RydWN0aW9ucxgEIAEoBEIOukgLMgkY/////////w8i5gEKCFRhc2tTcGVjEikKAmlkGAEgASgJQh26SBpyGBiAATITXltBLVphLXowLTkuX346LV0qJBIYCgZwbHVnaW4YAiABKAlCCLpIBXIDGKABEhoKCGZ1bmN0aW9uGAMgASgJQgi6SAVyAxiAARINCgVpbnB1dBgEIAEoDBIeCgxjb250ZW50X3R5cGUYBSABKAlCCLpIBXIDGP8BEisKBmxpbWl0cxgGIAEoCzIbLnZlbGFzLnNwaGVyZS52MS5UYXNrTGltaXRzEh0KCHByaW9yaXR5GAcgASgRQgu6SAg6BhjIASjHASJhCglUYXNrVXNhZ2USEwoLd2FsbF9taWNyb3MYASABKAQSEwoLaW5wdXRfYnl0ZXMYAiABKAQSFAoMb3V0cHV0X2J5dGVzGAMgASgEEhQKDGluc3RydWN0aW9ucxgEIAEoBCLgBAoEVGFzaxIKCgJpZBgBIAEoCRIRCglyZXF1ZXN0ZXIYAiABKAkSDgoGcGx1Z2luGAMgASgJEhcKD3Jlc29sdmVkX3BsdWdpbhgEIAEoCRIVCg1wbHVnaW5fc2hhMjU2GAUgASgJEhAKCGZ1bmN0aW9uGAYgASgJEhQKDGNvbnRlbnRfdHlwZRgHIAEoCRIrCgZsaW1pdHMYCCABKAsyGy52ZWxhcy5zcGhlcmUudjEuVGFza0xpbWl0cxIQCghwcmlvcml0eRgJIAEoERIpCgVzdGF0ZRgKIAEoDjIaLnZlbGFzLnNwaGVyZS52MS5UYXNrU3RhdGUSDgoGcmVhc29uGAsgASgJEg8KB21lc3NhZ2UYDCABKAkSLgoKY3JlYXRlZF9hdBgNIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKc3RhcnRlZF9hdBgOIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLZmluaXNoZWRfYXQYDyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KCmV4cGlyZXNfYXQYECABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhAKCGF0dGVtcHRzGBEgASgNEikKBXVzYWdlGBIgASgLMhoudmVsYXMuc3BoZXJlLnYxLlRhc2tVc2FnZRIbChNvdXRwdXRfY29udGVudF90eXBlGBMgASgJEhQKDGlucHV0X3NoYTI1NhgUIAEoDBIVCg1vdXRwdXRfc2hhMjU2GBUgASgMIkEKDlJ1blRhc2tSZXF1ZXN0Ei8KBHRhc2sYASABKAsyGS52ZWxhcy5zcGhlcmUudjEuVGFza1NwZWNCBrpIA8gBASKAAQoPUnVuVGFza1Jlc3BvbnNlEgoKAmlkGAEgASgJEg4KBm91dHB1dBgCIAEoDBIUCgxjb250ZW50X3R5cGUYAyABKAkSKQoFdXNhZ2UYBCABKAsyGi52ZWxhcy5zcGhlcmUudjEuVGFza1VzYWdlEhAKCHJlcGxheWVkGAUgASgIImQKFFJ1blRhc2tTdHJlYW1SZXF1ZXN0EikKBHRhc2sYASABKAsyGS52ZWxhcy5zcGhlcmUudjEuVGFza1NwZWNIABIPCgVjaHVuaxgCIAEoDEgAQhAKB21lc3NhZ2USBbpIAggBIkIKFVJ1blRhc2tTdHJlYW1SZXNwb25zZRIpCgVldmVudBgBIAEoCzIaLnZlbGFzLnNwaGVyZS52MS5UYXNrRXZlbnQiRAoRU3VibWl0VGFza1JlcXVlc3QSLwoEdGFzaxgBIAEoCzIZLnZlbGFzLnNwaGVyZS52MS5UYXNrU3BlY0IGukgDyAEBIjkKElN1Ym1pdFRhc2tSZXNwb25zZRIjCgR0YXNrGAEgASgLMhUudmVsYXMuc3BoZXJlLnYxLlRhc2siQAoOR2V0VGFza1JlcXVlc3QSFgoCaWQYASABKAlCCrpIB3IFEAEYgAESFgoOaW5jbHVkZV9vdXRwdXQYAiABKAgiRgoPR2V0VGFza1Jlc3BvbnNlEiMKBHRhc2sYASABKAsyFS52ZWxhcy5zcGhlcmUudjEuVGFzaxIOCgZvdXRwdXQYAiABKAwiigEKEExpc3RUYXNrc1JlcXVlc3QSOwoGc3RhdGVzGAEgAygOMhoudmVsYXMuc3BoZXJlLnYxLlRhc2tTdGF0ZUIPukgMkgEJEAYiBYIBAhABEhsKCXBhZ2Vfc2l6ZRgCIAEoDUIIukgFKgMY6AcSHAoKcGFnZV90b2tlbhgDIAEoCUIIukgFcgMYgAQiUgoRTGlzdFRhc2tzUmVzcG9uc2USJAoFdGFza3MYASADKAsyFS52ZWxhcy5zcGhlcmUudjEuVGFzaxIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiKgoQV2F0Y2hUYXNrUmVxdWVzdBIWCgJpZBgBIAEoCUIKukgHcgUQARiAASI+ChFXYXRjaFRhc2tSZXNwb25zZRIpCgVldmVudBgBIAEoCzIaLnZlbGFzLnNwaGVyZS52MS5UYXNrRXZlbnQiKwoRQ2FuY2VsVGFza1JlcXVlc3QSFgoCaWQYASABKAlCCrpIB3IFEAEYgAEiOQoSQ2FuY2VsVGFza1Jlc3BvbnNlEiMKBHRhc2sYASABKAsyFS52ZWxhcy5zcGhlcmUudjEuVGFzayKrAQoJVGFza0V2ZW50EiYKBXN0YXRlGAEgASgLMhUudmVsYXMuc3BoZXJlLnYxLlRhc2tIABIoCgNsb2cYAiABKAsyGS52ZWxhcy5zcGhlcmUudjEuTG9nRXZlbnRIABIyCghwcm9ncmVzcxgDIAEoCzIeLnZlbGFzLnNwaGVyZS52MS5Qcm9ncmVzc0V2ZW50SAASDwoFY2h1bmsYBCABKAxIAEIHCgVldmVudCJtCghMb2dFdmVudBIoCgVsZXZlbBgBIAEoDjIZLnZlbGFzLnNwaGVyZS52MS5Mb2dMZXZlbBIPCgdtZXNzYWdlGAIgASgJEiYKAmF0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJaCg1Qcm9ncmVzc0V2ZW50EhAKCGZyYWN0aW9uGAEgASgBEg8KB21lc3NhZ2UYAiABKAkSJgoCYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wKrgBCglUYXNrU3RhdGUSGgoWVEFTS19TVEFURV9VTlNQRUNJRklFRBAAEhUKEVRBU0tfU1RBVEVfUVVFVUVEEAESFgoSVEFTS19TVEFURV9SVU5OSU5HEAISGAoUVEFTS19TVEFURV9TVUNDRUVERUQQAxIVChFUQVNLX1NUQVRFX0ZBSUxFRBAEEhcKE1RBU0tfU1RBVEVfQ0FOQ0VMRUQQBRIWChJUQVNLX1NUQVRFX0VYUElSRUQQBiqMAQoITG9nTGV2ZWwSGQoVTE9HX0xFVkVMX1VOU1BFQ0lGSUVEEAASEwoPTE9HX0xFVkVMX1RSQUNFEAESEwoPTE9HX0xFVkVMX0RFQlVHEAISEgoOTE9HX0xFVkVMX0lORk8QAxISCg5MT0dfTEVWRUxfV0FSThAEEhMKD0xPR19MRVZFTF9FUlJPUhAFMtIECgtUYXNrU2VydmljZRJICgNSdW4SHy52ZWxhcy5zcGhlcmUudjEuUnVuVGFza1JlcXVlc3QaIC52ZWxhcy5zcGhlcmUudjEuUnVuVGFza1Jlc3BvbnNlEl4KCVJ1blN0cmVhbRIlLnZlbGFzLnNwaGVyZS52MS5SdW5UYXNrU3RyZWFtUmVxdWVzdBomLnZlbGFzLnNwaGVyZS52MS5SdW5UYXNrU3RyZWFtUmVzcG9uc2UoATABElEKBlN1Ym1pdBIiLnZlbGFzLnNwaGVyZS52MS5TdWJtaXRUYXNrUmVxdWVzdBojLnZlbGFzLnNwaGVyZS52MS5TdWJtaXRUYXNrUmVzcG9uc2USTQoDR2V0Eh8udmVsYXMuc3BoZXJlLnYxLkdldFRhc2tSZXF1ZXN0GiAudmVsYXMuc3BoZXJlLnYxLkdldFRhc2tSZXNwb25zZSIDkAIBElIKBExpc3QSIS52ZWxhcy5zcGhlcmUudjEuTGlzdFRhc2tzUmVxdWVzdBoiLnZlbGFzLnNwaGVyZS52MS5MaXN0VGFza3NSZXNwb25zZSIDkAIBElAKBVdhdGNoEiEudmVsYXMuc3BoZXJlLnYxLldhdGNoVGFza1JlcXVlc3QaIi52ZWxhcy5zcGhlcmUudjEuV2F0Y2hUYXNrUmVzcG9uc2UwARJRCgZDYW5jZWwSIi52ZWxhcy5zcGhlcmUudjEuQ2FuY2VsVGFza1JlcXVlc3QaIy52ZWxhcy5zcGhlcmUudjEuQ2FuY2VsVGFza1Jlc3BvbnNlYgZwcm90bzM", [file_buf_validate_validate, file_google_protobuf_timestamp]);
+  fileDesc("Chp2ZWxhcy9zcGhlcmUvdjEvdGFzay5wcm90bxIPdmVsYXMuc3BoZXJlLnYxIpgBCgpUYXNrTGltaXRzEh4KCnRpbWVvdXRfbXMYASABKARCCrpIBzIFGIC4mSkSIQoMbWVtb3J5X2J5dGVzGAIgASgEQgu6SAgyBhiAgICAEBIhCgxvdXRwdXRfYnl0ZXMYAyABKARCC7pICDIGGICAgIAQEiQKDGluc3RydWN0aW9ucxgEIAEoBEIOukgLMgkY/////////w8i5gEKCFRhc2tTcGVjEikKAmlkGAEgASgJQh26SBpyGBiAATITXltBLVphLXowLTkuX346LV0qJBIYCgZwbHVnaW4YAiABKAlCCLpIBXIDGKABEhoKCGZ1bmN0aW9uGAMgASgJQgi6SAVyAxiAARINCgVpbnB1dBgEIAEoDBIeCgxjb250ZW50X3R5cGUYBSABKAlCCLpIBXIDGP8BEisKBmxpbWl0cxgGIAEoCzIbLnZlbGFzLnNwaGVyZS52MS5UYXNrTGltaXRzEh0KCHByaW9yaXR5GAcgASgRQgu6SAg6BhjIASjHASJhCglUYXNrVXNhZ2USEwoLd2FsbF9taWNyb3MYASABKAQSEwoLaW5wdXRfYnl0ZXMYAiABKAQSFAoMb3V0cHV0X2J5dGVzGAMgASgEEhQKDGluc3RydWN0aW9ucxgEIAEoBCKPBQoEVGFzaxIKCgJpZBgBIAEoCRIRCglyZXF1ZXN0ZXIYAiABKAkSDgoGcGx1Z2luGAMgASgJEhcKD3Jlc29sdmVkX3BsdWdpbhgEIAEoCRIVCg1wbHVnaW5fc2hhMjU2GAUgASgJEhAKCGZ1bmN0aW9uGAYgASgJEhQKDGNvbnRlbnRfdHlwZRgHIAEoCRIrCgZsaW1pdHMYCCABKAsyGy52ZWxhcy5zcGhlcmUudjEuVGFza0xpbWl0cxIQCghwcmlvcml0eRgJIAEoERIpCgVzdGF0ZRgKIAEoDjIaLnZlbGFzLnNwaGVyZS52MS5UYXNrU3RhdGUSDgoGcmVhc29uGAsgASgJEg8KB21lc3NhZ2UYDCABKAkSLgoKY3JlYXRlZF9hdBgNIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKc3RhcnRlZF9hdBgOIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLZmluaXNoZWRfYXQYDyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KCmV4cGlyZXNfYXQYECABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhAKCGF0dGVtcHRzGBEgASgNEikKBXVzYWdlGBIgASgLMhoudmVsYXMuc3BoZXJlLnYxLlRhc2tVc2FnZRIbChNvdXRwdXRfY29udGVudF90eXBlGBMgASgJEhQKDGlucHV0X3NoYTI1NhgUIAEoDBIVCg1vdXRwdXRfc2hhMjU2GBUgASgMEi0KB3JlY2VpcHQYFiABKAsyHC52ZWxhcy5zcGhlcmUudjEuVGFza1JlY2VpcHQi3wIKC1Rhc2tSZWNlaXB0Eg8KB3ZlcnNpb24YASABKA0SEAoIcHJvdmlkZXIYAiABKAkSDwoHdGFza19pZBgDIAEoCRIRCglyZXF1ZXN0ZXIYBCABKAkSDgoGcGx1Z2luGAUgASgJEhUKDXBsdWdpbl9zaGEyNTYYBiABKAkSEAoIZnVuY3Rpb24YByABKAkSFAoMaW5wdXRfc2hhMjU2GAggASgMEhUKDW91dHB1dF9zaGEyNTYYCSABKAwSKQoFdXNhZ2UYCiABKAsyGi52ZWxhcy5zcGhlcmUudjEuVGFza1VzYWdlEhYKDmZpbmlzaGVkX2F0X21zGAsgASgEEikKBXRlcm1zGAwgASgLMhoudmVsYXMuc3BoZXJlLnYxLlRhc2tUZXJtcxILCgNrZXkYDSABKAwSFQoNa2V5X3NpZ25hdHVyZRgOIAEoDBIRCglzaWduYXR1cmUYDyABKAwiYgoJVGFza1Rlcm1zEhAKCGNoYWluX2lkGAEgASgEEhAKCGNoYW5uZWxzGAIgASgJEhIKCmNoYW5uZWxfaWQYAyABKAwSDQoFcXVvdGUYBCABKAwSDgoGY2hhcmdlGAUgASgJIkEKDlJ1blRhc2tSZXF1ZXN0Ei8KBHRhc2sYASABKAsyGS52ZWxhcy5zcGhlcmUudjEuVGFza1NwZWNCBrpIA8gBASKvAQoPUnVuVGFza1Jlc3BvbnNlEgoKAmlkGAEgASgJEg4KBm91dHB1dBgCIAEoDBIUCgxjb250ZW50X3R5cGUYAyABKAkSKQoFdXNhZ2UYBCABKAsyGi52ZWxhcy5zcGhlcmUudjEuVGFza1VzYWdlEhAKCHJlcGxheWVkGAUgASgIEi0KB3JlY2VpcHQYBiABKAsyHC52ZWxhcy5zcGhlcmUudjEuVGFza1JlY2VpcHQiZAoUUnVuVGFza1N0cmVhbVJlcXVlc3QSKQoEdGFzaxgBIAEoCzIZLnZlbGFzLnNwaGVyZS52MS5UYXNrU3BlY0gAEg8KBWNodW5rGAIgASgMSABCEAoHbWVzc2FnZRIFukgCCAEiQgoVUnVuVGFza1N0cmVhbVJlc3BvbnNlEikKBWV2ZW50GAEgASgLMhoudmVsYXMuc3BoZXJlLnYxLlRhc2tFdmVudCJEChFTdWJtaXRUYXNrUmVxdWVzdBIvCgR0YXNrGAEgASgLMhkudmVsYXMuc3BoZXJlLnYxLlRhc2tTcGVjQga6SAPIAQEiOQoSU3VibWl0VGFza1Jlc3BvbnNlEiMKBHRhc2sYASABKAsyFS52ZWxhcy5zcGhlcmUudjEuVGFzayJACg5HZXRUYXNrUmVxdWVzdBIWCgJpZBgBIAEoCUIKukgHcgUQARiAARIWCg5pbmNsdWRlX291dHB1dBgCIAEoCCJGCg9HZXRUYXNrUmVzcG9uc2USIwoEdGFzaxgBIAEoCzIVLnZlbGFzLnNwaGVyZS52MS5UYXNrEg4KBm91dHB1dBgCIAEoDCKKAQoQTGlzdFRhc2tzUmVxdWVzdBI7CgZzdGF0ZXMYASADKA4yGi52ZWxhcy5zcGhlcmUudjEuVGFza1N0YXRlQg+6SAySAQkQBiIFggECEAESGwoJcGFnZV9zaXplGAIgASgNQgi6SAUqAxjoBxIcCgpwYWdlX3Rva2VuGAMgASgJQgi6SAVyAxiABCJSChFMaXN0VGFza3NSZXNwb25zZRIkCgV0YXNrcxgBIAMoCzIVLnZlbGFzLnNwaGVyZS52MS5UYXNrEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSIqChBXYXRjaFRhc2tSZXF1ZXN0EhYKAmlkGAEgASgJQgq6SAdyBRABGIABIj4KEVdhdGNoVGFza1Jlc3BvbnNlEikKBWV2ZW50GAEgASgLMhoudmVsYXMuc3BoZXJlLnYxLlRhc2tFdmVudCIrChFDYW5jZWxUYXNrUmVxdWVzdBIWCgJpZBgBIAEoCUIKukgHcgUQARiAASI5ChJDYW5jZWxUYXNrUmVzcG9uc2USIwoEdGFzaxgBIAEoCzIVLnZlbGFzLnNwaGVyZS52MS5UYXNrIqsBCglUYXNrRXZlbnQSJgoFc3RhdGUYASABKAsyFS52ZWxhcy5zcGhlcmUudjEuVGFza0gAEigKA2xvZxgCIAEoCzIZLnZlbGFzLnNwaGVyZS52MS5Mb2dFdmVudEgAEjIKCHByb2dyZXNzGAMgASgLMh4udmVsYXMuc3BoZXJlLnYxLlByb2dyZXNzRXZlbnRIABIPCgVjaHVuaxgEIAEoDEgAQgcKBWV2ZW50Im0KCExvZ0V2ZW50EigKBWxldmVsGAEgASgOMhkudmVsYXMuc3BoZXJlLnYxLkxvZ0xldmVsEg8KB21lc3NhZ2UYAiABKAkSJgoCYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIloKDVByb2dyZXNzRXZlbnQSEAoIZnJhY3Rpb24YASABKAESDwoHbWVzc2FnZRgCIAEoCRImCgJhdBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAquAEKCVRhc2tTdGF0ZRIaChZUQVNLX1NUQVRFX1VOU1BFQ0lGSUVEEAASFQoRVEFTS19TVEFURV9RVUVVRUQQARIWChJUQVNLX1NUQVRFX1JVTk5JTkcQAhIYChRUQVNLX1NUQVRFX1NVQ0NFRURFRBADEhUKEVRBU0tfU1RBVEVfRkFJTEVEEAQSFwoTVEFTS19TVEFURV9DQU5DRUxFRBAFEhYKElRBU0tfU1RBVEVfRVhQSVJFRBAGKowBCghMb2dMZXZlbBIZChVMT0dfTEVWRUxfVU5TUEVDSUZJRUQQABITCg9MT0dfTEVWRUxfVFJBQ0UQARITCg9MT0dfTEVWRUxfREVCVUcQAhISCg5MT0dfTEVWRUxfSU5GTxADEhIKDkxPR19MRVZFTF9XQVJOEAQSEwoPTE9HX0xFVkVMX0VSUk9SEAUy0gQKC1Rhc2tTZXJ2aWNlEkgKA1J1bhIfLnZlbGFzLnNwaGVyZS52MS5SdW5UYXNrUmVxdWVzdBogLnZlbGFzLnNwaGVyZS52MS5SdW5UYXNrUmVzcG9uc2USXgoJUnVuU3RyZWFtEiUudmVsYXMuc3BoZXJlLnYxLlJ1blRhc2tTdHJlYW1SZXF1ZXN0GiYudmVsYXMuc3BoZXJlLnYxLlJ1blRhc2tTdHJlYW1SZXNwb25zZSgBMAESUQoGU3VibWl0EiIudmVsYXMuc3BoZXJlLnYxLlN1Ym1pdFRhc2tSZXF1ZXN0GiMudmVsYXMuc3BoZXJlLnYxLlN1Ym1pdFRhc2tSZXNwb25zZRJNCgNHZXQSHy52ZWxhcy5zcGhlcmUudjEuR2V0VGFza1JlcXVlc3QaIC52ZWxhcy5zcGhlcmUudjEuR2V0VGFza1Jlc3BvbnNlIgOQAgESUgoETGlzdBIhLnZlbGFzLnNwaGVyZS52MS5MaXN0VGFza3NSZXF1ZXN0GiIudmVsYXMuc3BoZXJlLnYxLkxpc3RUYXNrc1Jlc3BvbnNlIgOQAgESUAoFV2F0Y2gSIS52ZWxhcy5zcGhlcmUudjEuV2F0Y2hUYXNrUmVxdWVzdBoiLnZlbGFzLnNwaGVyZS52MS5XYXRjaFRhc2tSZXNwb25zZTABElEKBkNhbmNlbBIiLnZlbGFzLnNwaGVyZS52MS5DYW5jZWxUYXNrUmVxdWVzdBojLnZlbGFzLnNwaGVyZS52MS5DYW5jZWxUYXNrUmVzcG9uc2ViBnByb3RvMw", [file_buf_validate_validate, file_google_protobuf_timestamp]);
 
 /**
  * TaskLimits bound one task. A zero means the node's default; a value above the node's maximum is refused.
@@ -294,6 +294,13 @@ export type Task = Message<"velas.sphere.v1.Task"> & {
    * @generated from field: bytes output_sha256 = 21;
    */
   outputSha256: Uint8Array;
+
+  /**
+   * The provider's signed word on a task that succeeded; absent in lists.
+   *
+   * @generated from field: velas.sphere.v1.TaskReceipt receipt = 22;
+   */
+  receipt?: TaskReceipt | undefined;
 };
 
 /**
@@ -302,6 +309,160 @@ export type Task = Message<"velas.sphere.v1.Task"> & {
  */
 export const TaskSchema: GenMessage<Task> = /*@__PURE__*/
   messageDesc(file_velas_sphere_v1_task, 3);
+
+/**
+ * TaskReceipt is a provider's signed word on what a task was given, what it gave and what it cost; docs/protocol.md says what is signed.
+ *
+ * @generated from message velas.sphere.v1.TaskReceipt
+ */
+export type TaskReceipt = Message<"velas.sphere.v1.TaskReceipt"> & {
+  /**
+   * 1.
+   *
+   * @generated from field: uint32 version = 1;
+   */
+  version: number;
+
+  /**
+   * The node id of the provider.
+   *
+   * @generated from field: string provider = 2;
+   */
+  provider: string;
+
+  /**
+   * @generated from field: string task_id = 3;
+   */
+  taskId: string;
+
+  /**
+   * The node id of the requester, or "anonymous".
+   *
+   * @generated from field: string requester = 4;
+   */
+  requester: string;
+
+  /**
+   * The plugin that ran, as "name@version".
+   *
+   * @generated from field: string plugin = 5;
+   */
+  plugin: string;
+
+  /**
+   * The SHA-256 of its module; empty for an external plugin.
+   *
+   * @generated from field: string plugin_sha256 = 6;
+   */
+  pluginSha256: string;
+
+  /**
+   * @generated from field: string function = 7;
+   */
+  function: string;
+
+  /**
+   * @generated from field: bytes input_sha256 = 8;
+   */
+  inputSha256: Uint8Array;
+
+  /**
+   * @generated from field: bytes output_sha256 = 9;
+   */
+  outputSha256: Uint8Array;
+
+  /**
+   * @generated from field: velas.sphere.v1.TaskUsage usage = 10;
+   */
+  usage?: TaskUsage | undefined;
+
+  /**
+   * Milliseconds since 1970.
+   *
+   * @generated from field: uint64 finished_at_ms = 11;
+   */
+  finishedAtMs: bigint;
+
+  /**
+   * Absent when the task was free.
+   *
+   * @generated from field: velas.sphere.v1.TaskTerms terms = 12;
+   */
+  terms?: TaskTerms | undefined;
+
+  /**
+   * The Ed25519 public key that signs the provider's receipts.
+   *
+   * @generated from field: bytes key = 13;
+   */
+  key: Uint8Array;
+
+  /**
+   * The node key's signature (EIP-191) that vouches for it.
+   *
+   * @generated from field: bytes key_signature = 14;
+   */
+  keySignature: Uint8Array;
+
+  /**
+   * The key's signature.
+   *
+   * @generated from field: bytes signature = 15;
+   */
+  signature: Uint8Array;
+};
+
+/**
+ * Describes the message velas.sphere.v1.TaskReceipt.
+ * Use `create(TaskReceiptSchema)` to create a new message.
+ */
+export const TaskReceiptSchema: GenMessage<TaskReceipt> = /*@__PURE__*/
+  messageDesc(file_velas_sphere_v1_task, 4);
+
+/**
+ * TaskTerms are what a paid task costs, and by which quote.
+ *
+ * @generated from message velas.sphere.v1.TaskTerms
+ */
+export type TaskTerms = Message<"velas.sphere.v1.TaskTerms"> & {
+  /**
+   * @generated from field: uint64 chain_id = 1;
+   */
+  chainId: bigint;
+
+  /**
+   * The address of the contract that has the channel.
+   *
+   * @generated from field: string channels = 2;
+   */
+  channels: string;
+
+  /**
+   * @generated from field: bytes channel_id = 3;
+   */
+  channelId: Uint8Array;
+
+  /**
+   * The digest of the quote.
+   *
+   * @generated from field: bytes quote = 4;
+   */
+  quote: Uint8Array;
+
+  /**
+   * In the token's smallest unit, in decimal digits.
+   *
+   * @generated from field: string charge = 5;
+   */
+  charge: string;
+};
+
+/**
+ * Describes the message velas.sphere.v1.TaskTerms.
+ * Use `create(TaskTermsSchema)` to create a new message.
+ */
+export const TaskTermsSchema: GenMessage<TaskTerms> = /*@__PURE__*/
+  messageDesc(file_velas_sphere_v1_task, 5);
 
 /**
  * @generated from message velas.sphere.v1.RunTaskRequest
@@ -318,7 +479,7 @@ export type RunTaskRequest = Message<"velas.sphere.v1.RunTaskRequest"> & {
  * Use `create(RunTaskRequestSchema)` to create a new message.
  */
 export const RunTaskRequestSchema: GenMessage<RunTaskRequest> = /*@__PURE__*/
-  messageDesc(file_velas_sphere_v1_task, 4);
+  messageDesc(file_velas_sphere_v1_task, 6);
 
 /**
  * @generated from message velas.sphere.v1.RunTaskResponse
@@ -350,6 +511,13 @@ export type RunTaskResponse = Message<"velas.sphere.v1.RunTaskResponse"> & {
    * @generated from field: bool replayed = 5;
    */
   replayed: boolean;
+
+  /**
+   * The provider's signed word on it, for a task that has an id of its requester's.
+   *
+   * @generated from field: velas.sphere.v1.TaskReceipt receipt = 6;
+   */
+  receipt?: TaskReceipt | undefined;
 };
 
 /**
@@ -357,7 +525,7 @@ export type RunTaskResponse = Message<"velas.sphere.v1.RunTaskResponse"> & {
  * Use `create(RunTaskResponseSchema)` to create a new message.
  */
 export const RunTaskResponseSchema: GenMessage<RunTaskResponse> = /*@__PURE__*/
-  messageDesc(file_velas_sphere_v1_task, 5);
+  messageDesc(file_velas_sphere_v1_task, 7);
 
 /**
  * @generated from message velas.sphere.v1.RunTaskStreamRequest
@@ -390,7 +558,7 @@ export type RunTaskStreamRequest = Message<"velas.sphere.v1.RunTaskStreamRequest
  * Use `create(RunTaskStreamRequestSchema)` to create a new message.
  */
 export const RunTaskStreamRequestSchema: GenMessage<RunTaskStreamRequest> = /*@__PURE__*/
-  messageDesc(file_velas_sphere_v1_task, 6);
+  messageDesc(file_velas_sphere_v1_task, 8);
 
 /**
  * @generated from message velas.sphere.v1.RunTaskStreamResponse
@@ -407,7 +575,7 @@ export type RunTaskStreamResponse = Message<"velas.sphere.v1.RunTaskStreamRespon
  * Use `create(RunTaskStreamResponseSchema)` to create a new message.
  */
 export const RunTaskStreamResponseSchema: GenMessage<RunTaskStreamResponse> = /*@__PURE__*/
-  messageDesc(file_velas_sphere_v1_task, 7);
+  messageDesc(file_velas_sphere_v1_task, 9);
 
 /**
  * @generated from message velas.sphere.v1.SubmitTaskRequest
@@ -424,7 +592,7 @@ export type SubmitTaskRequest = Message<"velas.sphere.v1.SubmitTaskRequest"> & {
  * Use `create(SubmitTaskRequestSchema)` to create a new message.
  */
 export const SubmitTaskRequestSchema: GenMessage<SubmitTaskRequest> = /*@__PURE__*/
-  messageDesc(file_velas_sphere_v1_task, 8);
+  messageDesc(file_velas_sphere_v1_task, 10);
 
 /**
  * @generated from message velas.sphere.v1.SubmitTaskResponse
@@ -441,7 +609,7 @@ export type SubmitTaskResponse = Message<"velas.sphere.v1.SubmitTaskResponse"> &
  * Use `create(SubmitTaskResponseSchema)` to create a new message.
  */
 export const SubmitTaskResponseSchema: GenMessage<SubmitTaskResponse> = /*@__PURE__*/
-  messageDesc(file_velas_sphere_v1_task, 9);
+  messageDesc(file_velas_sphere_v1_task, 11);
 
 /**
  * @generated from message velas.sphere.v1.GetTaskRequest
@@ -465,7 +633,7 @@ export type GetTaskRequest = Message<"velas.sphere.v1.GetTaskRequest"> & {
  * Use `create(GetTaskRequestSchema)` to create a new message.
  */
 export const GetTaskRequestSchema: GenMessage<GetTaskRequest> = /*@__PURE__*/
-  messageDesc(file_velas_sphere_v1_task, 10);
+  messageDesc(file_velas_sphere_v1_task, 12);
 
 /**
  * @generated from message velas.sphere.v1.GetTaskResponse
@@ -489,7 +657,7 @@ export type GetTaskResponse = Message<"velas.sphere.v1.GetTaskResponse"> & {
  * Use `create(GetTaskResponseSchema)` to create a new message.
  */
 export const GetTaskResponseSchema: GenMessage<GetTaskResponse> = /*@__PURE__*/
-  messageDesc(file_velas_sphere_v1_task, 11);
+  messageDesc(file_velas_sphere_v1_task, 13);
 
 /**
  * @generated from message velas.sphere.v1.ListTasksRequest
@@ -522,7 +690,7 @@ export type ListTasksRequest = Message<"velas.sphere.v1.ListTasksRequest"> & {
  * Use `create(ListTasksRequestSchema)` to create a new message.
  */
 export const ListTasksRequestSchema: GenMessage<ListTasksRequest> = /*@__PURE__*/
-  messageDesc(file_velas_sphere_v1_task, 12);
+  messageDesc(file_velas_sphere_v1_task, 14);
 
 /**
  * @generated from message velas.sphere.v1.ListTasksResponse
@@ -546,7 +714,7 @@ export type ListTasksResponse = Message<"velas.sphere.v1.ListTasksResponse"> & {
  * Use `create(ListTasksResponseSchema)` to create a new message.
  */
 export const ListTasksResponseSchema: GenMessage<ListTasksResponse> = /*@__PURE__*/
-  messageDesc(file_velas_sphere_v1_task, 13);
+  messageDesc(file_velas_sphere_v1_task, 15);
 
 /**
  * @generated from message velas.sphere.v1.WatchTaskRequest
@@ -563,7 +731,7 @@ export type WatchTaskRequest = Message<"velas.sphere.v1.WatchTaskRequest"> & {
  * Use `create(WatchTaskRequestSchema)` to create a new message.
  */
 export const WatchTaskRequestSchema: GenMessage<WatchTaskRequest> = /*@__PURE__*/
-  messageDesc(file_velas_sphere_v1_task, 14);
+  messageDesc(file_velas_sphere_v1_task, 16);
 
 /**
  * @generated from message velas.sphere.v1.WatchTaskResponse
@@ -580,7 +748,7 @@ export type WatchTaskResponse = Message<"velas.sphere.v1.WatchTaskResponse"> & {
  * Use `create(WatchTaskResponseSchema)` to create a new message.
  */
 export const WatchTaskResponseSchema: GenMessage<WatchTaskResponse> = /*@__PURE__*/
-  messageDesc(file_velas_sphere_v1_task, 15);
+  messageDesc(file_velas_sphere_v1_task, 17);
 
 /**
  * @generated from message velas.sphere.v1.CancelTaskRequest
@@ -597,7 +765,7 @@ export type CancelTaskRequest = Message<"velas.sphere.v1.CancelTaskRequest"> & {
  * Use `create(CancelTaskRequestSchema)` to create a new message.
  */
 export const CancelTaskRequestSchema: GenMessage<CancelTaskRequest> = /*@__PURE__*/
-  messageDesc(file_velas_sphere_v1_task, 16);
+  messageDesc(file_velas_sphere_v1_task, 18);
 
 /**
  * @generated from message velas.sphere.v1.CancelTaskResponse
@@ -614,7 +782,7 @@ export type CancelTaskResponse = Message<"velas.sphere.v1.CancelTaskResponse"> &
  * Use `create(CancelTaskResponseSchema)` to create a new message.
  */
 export const CancelTaskResponseSchema: GenMessage<CancelTaskResponse> = /*@__PURE__*/
-  messageDesc(file_velas_sphere_v1_task, 17);
+  messageDesc(file_velas_sphere_v1_task, 19);
 
 /**
  * TaskEvent is one thing that happened to a task.
@@ -665,7 +833,7 @@ export type TaskEvent = Message<"velas.sphere.v1.TaskEvent"> & {
  * Use `create(TaskEventSchema)` to create a new message.
  */
 export const TaskEventSchema: GenMessage<TaskEvent> = /*@__PURE__*/
-  messageDesc(file_velas_sphere_v1_task, 18);
+  messageDesc(file_velas_sphere_v1_task, 20);
 
 /**
  * LogEvent is one line that a plugin logged.
@@ -694,7 +862,7 @@ export type LogEvent = Message<"velas.sphere.v1.LogEvent"> & {
  * Use `create(LogEventSchema)` to create a new message.
  */
 export const LogEventSchema: GenMessage<LogEvent> = /*@__PURE__*/
-  messageDesc(file_velas_sphere_v1_task, 19);
+  messageDesc(file_velas_sphere_v1_task, 21);
 
 /**
  * ProgressEvent says how far a plugin has come.
@@ -725,7 +893,7 @@ export type ProgressEvent = Message<"velas.sphere.v1.ProgressEvent"> & {
  * Use `create(ProgressEventSchema)` to create a new message.
  */
 export const ProgressEventSchema: GenMessage<ProgressEvent> = /*@__PURE__*/
-  messageDesc(file_velas_sphere_v1_task, 20);
+  messageDesc(file_velas_sphere_v1_task, 22);
 
 /**
  * TaskState is where a task is in its life: queued, running, then one of the four ends.

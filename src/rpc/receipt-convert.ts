@@ -1,0 +1,92 @@
+import { Buffer } from "node:buffer";
+import { create } from "@bufbuild/protobuf";
+import { type NodeId, type TaskReceipt, type TaskTerms, toHex, type Usage } from "../core/mod.ts";
+import * as taskPb from "../gen/velas/sphere/v1/task_pb.ts";
+
+/*
+ * What a task used, and its receipt, between the domain and protobuf. Nothing is checked here: who reads a receipt asks whether it is signed,
+ * and a field that is not as it was signed makes it unsigned.
+ */
+
+const hexOf = (bytes: Uint8Array): string => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("hex");
+const bytesOf = (hex: string): Uint8Array<ArrayBuffer> => Uint8Array.from(Buffer.from(hex.replace(/^0x/, ""), "hex"));
+
+export function usageFromProto(usage: taskPb.TaskUsage | undefined): Usage {
+  return {
+    wallMicros: Number(usage?.wallMicros ?? 0n),
+    inputBytes: Number(usage?.inputBytes ?? 0n),
+    outputBytes: Number(usage?.outputBytes ?? 0n),
+    instructions: Number(usage?.instructions ?? 0n),
+  };
+}
+
+export function usageToProto(usage: Usage): taskPb.TaskUsage {
+  return create(taskPb.TaskUsageSchema, {
+    wallMicros: BigInt(usage.wallMicros),
+    inputBytes: BigInt(usage.inputBytes),
+    outputBytes: BigInt(usage.outputBytes),
+    instructions: BigInt(usage.instructions),
+  });
+}
+
+export function receiptToProto(receipt: TaskReceipt): taskPb.TaskReceipt {
+  const { version, provider, taskId, requester, plugin, pluginSha256, usage, finishedAt, terms } = receipt;
+  return create(taskPb.TaskReceiptSchema, {
+    version,
+    provider,
+    taskId,
+    requester,
+    plugin,
+    pluginSha256,
+    function: receipt.function,
+    inputSha256: bytesOf(receipt.inputSha256),
+    outputSha256: bytesOf(receipt.outputSha256),
+    usage: usageToProto(usage),
+    finishedAtMs: BigInt(finishedAt),
+    ...(terms && {
+      terms: {
+        chainId: BigInt(terms.chainId),
+        channels: terms.channels,
+        channelId: bytesOf(terms.channelId),
+        quote: bytesOf(terms.quote),
+        charge: terms.charge,
+      },
+    }),
+    key: bytesOf(receipt.key),
+    keySignature: bytesOf(receipt.keySignature),
+    signature: bytesOf(receipt.signature),
+  });
+}
+
+/** Undefined for none, and for one of a version that this program does not know. */
+export function receiptFromProto(receipt: taskPb.TaskReceipt | undefined): TaskReceipt | undefined {
+  if (receipt?.version !== 1) return undefined;
+  const { provider, taskId, requester, plugin, pluginSha256, usage, finishedAtMs, terms } = receipt;
+  return {
+    version: 1,
+    provider: provider as NodeId,
+    taskId,
+    requester: requester as NodeId,
+    plugin,
+    pluginSha256,
+    function: receipt.function,
+    inputSha256: hexOf(receipt.inputSha256),
+    outputSha256: hexOf(receipt.outputSha256),
+    usage: usageFromProto(usage),
+    finishedAt: Number(finishedAtMs),
+    ...(terms && { terms: termsFromProto(terms) }),
+    key: toHex(receipt.key),
+    keySignature: toHex(receipt.keySignature),
+    signature: toHex(receipt.signature),
+  };
+}
+
+function termsFromProto({ chainId, channels, channelId, quote, charge }: taskPb.TaskTerms): TaskTerms {
+  return {
+    chainId: Number(chainId),
+    channels: channels as NodeId,
+    channelId: toHex(channelId),
+    quote: toHex(quote),
+    charge,
+  };
+}
