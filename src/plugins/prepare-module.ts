@@ -6,7 +6,7 @@ import { invalidModule, joinSections, SECTION, SECTION_ORDER, WasmWriter } from 
 import type { Section } from "./wasm-binary.ts";
 import { hostCost } from "./wasm-meter/costs.ts";
 import type { MeterGlobals } from "./wasm-meter/emit-function.ts";
-import { meterModule } from "./wasm-meter/meter-module.ts";
+import { meterInSteps } from "./wasm-meter/meter-module.ts";
 import type { MeteredParts } from "./wasm-meter/meter-module.ts";
 import { outlineModule } from "./wasm-module.ts";
 import type { ModuleImport, ModuleOutline, TableType } from "./wasm-module.ts";
@@ -52,6 +52,7 @@ const MAX_TABLES = 16;
 /** Elements that a table may grow to at run time; a table that begins larger keeps its size. */
 const MAX_TABLE_ELEMENTS = 1 << 16;
 const SHOWN_NAMES = 10;
+const TURN_MS = 10;
 const KIND_CODES = { function: 0, table: 1, memory: 2, global: 3, tag: 4 } as const;
 
 /** The SHA-256 of a module in lower-case hex: its content address. */
@@ -79,7 +80,7 @@ export async function prepareModule(bytes: Uint8Array, fallbackName: string): Pr
   checkImports(outline.imports);
   checkShape(outline);
   const manifest = readManifest(outline, fallbackName);
-  const metered = meterModule(outline, outline.imports.map(({ name }) => hostCost(name)));
+  const metered = await meterInTurns(outline);
   const deterministic = !metered.usesRelaxedSimd && manifest.needs.length === 0;
   try {
     const module = await WebAssembly.compile(joinSections(rewrite(outline, metered)));
@@ -88,7 +89,24 @@ export async function prepareModule(bytes: Uint8Array, fallbackName: string): Pr
     const max = Math.min(memory.max ?? MAX_PAGES, MAX_PAGES);
     return { manifest, module, deterministic, memory: { min: memory.min, max } };
   } catch (cause) {
-    throw invalidModule(`The module cannot be prepared: ${messageOf(cause)}`, cause);
+    throw invalidModule(
+      `The module cannot be prepared, most likely since a function of it is too large once it is metered (split it, or build with less ` +
+        `inlining): ${messageOf(cause)}`,
+      cause,
+    );
+  }
+}
+
+/** Meters a module without holding this thread, which has a node to run, for longer than a moment. */
+async function meterInTurns(outline: ModuleOutline): Promise<MeteredParts> {
+  const steps = meterInSteps(outline, outline.imports.map(({ name }) => hostCost(name)));
+  let since = performance.now();
+  for (;;) {
+    const { done, value } = steps.next();
+    if (done === true) return value;
+    if (performance.now() - since < TURN_MS) continue;
+    await new Promise<void>((resolve) => setImmediate(resolve));
+    since = performance.now();
   }
 }
 

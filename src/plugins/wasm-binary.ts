@@ -41,6 +41,9 @@ export interface Section {
   readonly body: Uint8Array;
 }
 
+/** Sections that a module may have, custom ones included. Compilers write some twenty. */
+const MAX_SECTIONS = 1_000;
+
 const HEADER = [0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00]; // "\0asm", version 1
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 const encoder = new TextEncoder();
@@ -194,6 +197,11 @@ export function splitSections(module: Uint8Array): Section[] {
   reader.offset = HEADER.length;
   const sections: Section[] = [];
   while (!reader.done) {
+    if (sections.length === MAX_SECTIONS) {
+      throw invalidModule(
+        `The module has more than ${MAX_SECTIONS} sections, the most that this node reads; strip its custom sections (wasm-strip)`,
+      );
+    }
     const id = reader.byte();
     sections.push({ id, body: reader.slice(reader.u32()) });
   }

@@ -67,6 +67,18 @@ const VALUE_TYPES: Readonly<Record<number, string>> = {
   0x6f: "x",
 };
 
+/** How many of each a module may have. Well above what compilers make, and low enough that no module fills the node's memory. */
+const MOST = {
+  types: 50_000,
+  imports: 10_000,
+  functions: 200_000,
+  exports: 50_000,
+  tables: 10_000,
+  memories: 100,
+} as const;
+/** Parameters or results of one function; engines take no more either. */
+const MAX_VALUES = 1_000;
+
 /**
  * Reads what the host must know of a module: types, imports, tables, memories, exports, start and custom sections. Code and data are
  * not looked into; a WebAssembly engine has to validate the module as well. Throws `module_invalid`, and nothing else,
@@ -80,16 +92,19 @@ export function outlineModule(module: Uint8Array): ModuleOutline {
     return new WasmReader(found[0]?.body ?? Uint8Array.of(0));
   };
 
-  const types = list(body(SECTION.type), readFunctionType);
+  const types = list(body(SECTION.type), readFunctionType, { what: "types", most: MOST.types });
   const typeOf = (index: number): string => {
     const type = types[index];
     if (type === undefined) throw invalidModule(`The module uses type ${index}, and has only ${types.length}`);
     return type.signature;
   };
-  const imports = list(body(SECTION.import), (reader) => readImport(reader, typeOf));
+  const imports = list(body(SECTION.import), (reader) => readImport(reader, typeOf), {
+    what: "imports",
+    most: MOST.imports,
+  });
   const functionTypes = [
     ...imports.filter(({ kind }) => kind === "function").map(({ typeIndex }) => typeIndex),
-    ...list(body(SECTION.function), (reader) => reader.u32()),
+    ...list(body(SECTION.function), (reader) => reader.u32(), { what: "functions", most: MOST.functions }),
   ];
   const exports = list(body(SECTION.export), (reader): ModuleExport => {
     const name = reader.name();
@@ -97,24 +112,32 @@ export function outlineModule(module: Uint8Array): ModuleOutline {
     const index = reader.u32();
     const type = kind === "function" ? functionTypes[index] : undefined;
     return { name, kind, index, signature: type === undefined ? "" : typeOf(type) };
-  });
+  }, { what: "exports", most: MOST.exports });
   return {
     sections,
     types,
     functionTypes,
     imports,
     exports,
-    tables: list(body(SECTION.table), readTableType),
-    memories: list(body(SECTION.memory), readLimits),
+    tables: list(body(SECTION.table), readTableType, { what: "tables", most: MOST.tables }),
+    memories: list(body(SECTION.memory), readLimits, { what: "memories", most: MOST.memories }),
     startFunction: sections.some(({ id }) => id === SECTION.start) ? body(SECTION.start).u32() : undefined,
     custom: readCustomSections(sections),
   };
 }
 
-function list<T>(reader: WasmReader, read: (reader: WasmReader) => T): T[] {
+function list<T>(
+  reader: WasmReader,
+  read: (reader: WasmReader) => T,
+  { what, most }: { readonly what: string; readonly most: number },
+): T[] {
   const count = reader.u32();
+  if (count > most) {
+    throw invalidModule(
+      `The module has ${count} ${what}, and this node reads at most ${most}; make it smaller, or split it into several plugins`,
+    );
+  }
   const items: T[] = [];
-  // Each item takes a byte at least, so a count that lies ends at the section's end and cannot fill the memory.
   for (let i = 0; i < count; i++) items.push(read(reader));
   return items;
 }
@@ -128,8 +151,8 @@ function readFunctionType(reader: WasmReader): FunctionType {
         "build it without garbage-collected types",
     );
   }
-  const params = list(reader, readValueType);
-  const results = list(reader, readValueType);
+  const params = list(reader, readValueType, { what: "parameters in one type", most: MAX_VALUES });
+  const results = list(reader, readValueType, { what: "results in one type", most: MAX_VALUES });
   const signature = `${params.map(valueTypeName).join()}:${results.map(valueTypeName).join()}`;
   return { signature, params: params.length, results };
 }

@@ -20,12 +20,28 @@ const MUTABLE = 0x01;
 const END = 0x0b;
 const FUNCTION_FORM = 0x60;
 
+/** Code of one function, and of all when they are metered, in bytes: what bounds the time and memory that metering takes. */
+const MAX_BODY_BYTES = 2 << 20; // 2 MiB
+const MAX_METERED_BYTES = 128 << 20; // 128 MiB
+
 /**
  * Lets a module count the instructions that it spends, and stop when its budget is over. The module must have been validated by an
  * engine: a module that names one of the added globals by its index was not valid before. Throws `module_invalid` for what
  * this node does not run.
  */
 export function meterModule(outline: ModuleOutline, hostCosts: readonly HostCost[]): MeteredParts {
+  const steps = meterInSteps(outline, hostCosts);
+  for (;;) {
+    const { done, value } = steps.next();
+    if (done === true) return value;
+  }
+}
+
+/** Does what {@link meterModule} does, one function a step, so that whoever has other work can turn to it in between. */
+export function* meterInSteps(
+  outline: ModuleOutline,
+  hostCosts: readonly HostCost[],
+): Generator<undefined, MeteredParts, undefined> {
   const globals = addedGlobals(outline);
   const context: ScanContext = {
     types: outline.types.map(({ params, results }) => ({ params, results: results.length })),
@@ -43,6 +59,7 @@ export function meterModule(outline: ModuleOutline, hostCosts: readonly HostCost
     const writer = new WasmWriter(code.body.length * 2).u32(count);
     for (let i = 0; i < count; i++) {
       const body = reader.slice(reader.u32());
+      if (body.length > MAX_BODY_BYTES) throw tooLong(imported + i, body.length);
       const type = outline.types[outline.functionTypes[imported + i] ?? -1];
       if (type === undefined) throw invalidModule("The module has more function bodies than functions");
       const scanned = scanFunction(body, { params: type.params, results: type.results.length }, context);
@@ -53,6 +70,8 @@ export function meterModule(outline: ModuleOutline, hostCosts: readonly HostCost
         resultBlock: blocks.of(type),
       });
       writer.u32(metered.length).bytes(metered);
+      if (writer.length > MAX_METERED_BYTES) throw tooMuch(code.body.length);
+      yield;
     }
     sections.push({ id: SECTION.code, body: writer.finish() });
   }
@@ -91,6 +110,20 @@ class ResultBlocks {
     }
     return index;
   }
+}
+
+function tooLong(index: number, length: number): Error {
+  return invalidModule(
+    `The module's function ${index} has ${length} bytes of code, and this node meters at most ${MAX_BODY_BYTES} in one function; ` +
+      "split it, or build the module with less inlining",
+  );
+}
+
+function tooMuch(length: number): Error {
+  return invalidModule(
+    `The module's ${length} bytes of code become more than ${MAX_METERED_BYTES} when they are metered; build it smaller, or split it into ` +
+      "several plugins",
+  );
 }
 
 function addedGlobals({ sections, imports }: ModuleOutline): MeterGlobals {
