@@ -3,6 +3,7 @@ import { isDeno, NodeError, startWorker } from "../core/mod.ts";
 import type { PluginCall, PluginEvent, RequesterId } from "../core/mod.ts";
 import { AnswerSlot } from "./answer-slot.ts";
 import { CallSlots, nextCallNumber, shared, SLOT_BYTES, SLOT_STATE, SLOTS, unshared } from "./call-slots.ts";
+import type { Turn } from "./call-turns.ts";
 import type { AnswerRequest } from "./host-request.ts";
 import type { FromWorker, ToWorker, WorkerModule } from "./worker-protocol.ts";
 
@@ -38,7 +39,11 @@ export interface Job {
   readonly requesterNumber: number;
   /** Answers the caller; only the first answer counts. */
   readonly settle: (outcome: PoolOutcome | NodeError) => void;
+  /** Its place among the calls of all requesters. */
+  readonly turn: Turn;
   settled: boolean;
+  /** When the pool first saw it running. */
+  seenAt?: number;
   /** The number under which its present worker knows it. */
   callNumber: number;
   /** A large input, once a worker was given it. */
@@ -50,6 +55,8 @@ export interface PoolWorkerOptions {
   readonly warmBytes: number;
   /** Called when calls ended, or the worker became ready. */
   readonly onProgress: (worker: PoolWorker) => void;
+  /** Called when a call has left its slot, with how long it ran; undefined when it was withdrawn. */
+  readonly onLeave: (job: Job, ranMs: number | undefined) => void;
   /** Called once, when the thread has ended by itself. Its jobs are still here. */
   readonly onDeath: (worker: PoolWorker, error: Error) => void;
 }
@@ -75,6 +82,8 @@ export class PoolWorker {
   #exited = false;
   /** How many of its slots are in use. */
   load = 0;
+  /** How long they are expected to take, together. */
+  expectedMs = 0;
   ready = false;
   /** A call runs for so long that nothing should wait behind it. */
   stalled = false;
@@ -115,6 +124,7 @@ export class PoolWorker {
     job.callNumber = this.#callNumber = nextCallNumber(this.#callNumber);
     this.#jobs[slot] = job;
     this.load++;
+    this.expectedMs += job.turn.chargedMs;
     if (!this.#knownModules.has(call.module.id)) {
       this.#knownModules.add(call.module.id);
       this.#post({ type: "module", module: call.module });
@@ -148,7 +158,7 @@ export class PoolWorker {
       const job = this.#jobs[slot];
       if (job === undefined || this.#slots.state(slot) !== SLOT_STATE.done) continue;
       const outcome = this.#slots.take(slot);
-      this.#release(slot);
+      this.#release(slot, outcome.wallMicros / 1000);
       job.settle(outcome);
       any = true;
     }
@@ -162,7 +172,7 @@ export class PoolWorker {
       const job = this.#jobs[slot];
       if (job === undefined || !only(job)) continue;
       if (!this.#slots.move(slot, job.callNumber, SLOT_STATE.pending, SLOT_STATE.free)) continue;
-      this.#release(slot);
+      this.#release(slot, undefined);
       if (job.call.input.length > SLOT_BYTES) this.#post({ type: "withdrawn", callNumber: job.callNumber });
       withdrawn.push(job);
     }
@@ -176,6 +186,7 @@ export class PoolWorker {
     if (this.#running?.job === job) return this.#running;
     this.stalled = false;
     this.#running = job && { slot, job, since: nowMs };
+    if (job !== undefined) job.seenAt = nowMs;
     return this.#running;
   }
 
@@ -202,8 +213,7 @@ export class PoolWorker {
     this.harvest();
     const waiting = this.withdraw();
     const running = this.#jobs.filter((job) => job !== undefined);
-    this.#jobs.fill(undefined);
-    this.load = 0;
+    for (const [slot, job] of this.#jobs.entries()) if (job !== undefined) this.#release(slot, ranMs(job));
     return { running, waiting };
   }
 
@@ -217,9 +227,12 @@ export class PoolWorker {
     this.#thread.postMessage(message);
   }
 
-  #release(slot: number): void {
+  #release(slot: number, ranMs: number | undefined): void {
+    const job = this.#jobs[slot]!;
     this.#jobs[slot] = undefined;
     this.load--;
+    this.expectedMs = this.load === 0 ? 0 : this.expectedMs - job.turn.chargedMs;
+    this.#options.onLeave(job, ranMs);
     if (this.#running?.slot === slot) {
       this.#running = undefined;
       this.stalled = false;
@@ -261,12 +274,17 @@ export class PoolWorker {
     }
     // The worker sets the slot's state after it posted the outcome; it does nothing else with it, so it can be freed.
     this.#slots.free(slot);
-    this.#release(slot);
+    this.#release(slot, message.type === "output" ? message.wallMicros / 1000 : ranMs(job));
     job.settle(
       message.type === "output" ? outcomeOf(message) : new NodeError(message.code, message.message),
     );
     this.#options.onProgress(this);
   }
+}
+
+/** How long a call ran that did not say so itself, as far as the pool saw. */
+function ranMs({ seenAt }: Job): number {
+  return seenAt === undefined ? 0 : performance.now() - seenAt;
 }
 
 function answer(job: Job, message: Extract<FromWorker, { type: "ask" }>): void {

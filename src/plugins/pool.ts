@@ -1,6 +1,7 @@
 import { isDeno, NodeError } from "../core/mod.ts";
 import type { Log, Metrics } from "../core/mod.ts";
 import { timeIsOver } from "./call-failure.ts";
+import { CallTurns } from "./call-turns.ts";
 import { PoolWorker } from "./pool-worker.ts";
 import type { Job, PoolCall, PoolOutcome, RunningCall } from "./pool-worker.ts";
 import { RequesterNumbers } from "./requester-numbers.ts";
@@ -19,6 +20,8 @@ export interface PoolOptions {
 const SCAN_MS = 5;
 /** A call that runs this long stalls its worker: what waits behind it goes elsewhere. */
 const STALL_MS = 5;
+/** How much work may lie in a worker's slots, so that it never waits for the next call, nor a call for long behind others. */
+const AHEAD_MS = 1;
 /** How long a canceled call may go on before its worker is given up for it. */
 const CANCEL_GRACE_MS = 10;
 /** On Deno the worker stops a call itself at its limit; the pool steps in this much later. */
@@ -28,14 +31,14 @@ const START_ATTEMPTS = 3;
 const RESTART_DELAY_MS = 200;
 
 /**
- * Worker threads that run plugin calls. Calls go to the worker with the fewest; while all are full they wait here in order. One timer
- * looks after everything while there is work: it moves calls away from behind a slow one, and gives up a worker whose call is over
+ * Worker threads that run plugin calls. Calls go to the worker with the least to do; while all have enough they wait here, and
+ * leave in the order of {@link CallTurns}. One timer looks after everything while there is work: it moves calls away from behind a slow one, and gives up a worker whose call is over
  * its time or canceled and does not end, putting a new one in its place.
  */
 export class WorkerPool {
   readonly #options: PoolOptions;
   readonly #workers: PoolWorker[] = [];
-  readonly #queue: Job[] = [];
+  readonly #turns: CallTurns<Job>;
   readonly #requesters = new RequesterNumbers();
   readonly #restarts;
   readonly #busy;
@@ -51,6 +54,7 @@ export class WorkerPool {
 
   constructor(options: PoolOptions) {
     this.#options = options;
+    this.#turns = new CallTurns({ workers: options.workers, now: () => performance.now() });
     const { metrics } = options;
     this.#restarts = metrics.counter("velas_plugin_worker_restarts_total", "Plugin workers replaced", ["reason"]);
     this.#busy = metrics.gauge("velas_plugin_workers_busy", "Plugin workers that have calls");
@@ -65,9 +69,12 @@ export class WorkerPool {
     return new Promise((resolve, reject) => {
       if (this.#closed) return reject(shuttingDown());
       if (call.signal.aborted) return reject(canceled());
+      const requesterNumber = this.#requesters.numberOf(call.requester);
+      const { module: { id: moduleId }, functionIndex } = call;
       const job: Job = {
         call,
-        requesterNumber: this.#requesters.numberOf(call.requester),
+        requesterNumber,
+        turn: this.#turns.turnOf(requesterNumber, { moduleId, functionIndex }),
         settled: false,
         callNumber: 0,
         settle(outcome) {
@@ -77,10 +84,8 @@ export class WorkerPool {
           else resolve(outcome);
         },
       };
-      const worker = this.#queue.length === 0 ? this.#leastLoaded() : undefined;
-      if (worker === undefined || worker.load > 0) this.#grow();
-      if (worker === undefined) this.#queue.push(job);
-      else worker.assign(job);
+      this.#turns.push(job);
+      this.#dispatch();
       this.#timer ??= setInterval(() => this.#scan(), SCAN_MS);
       this.#idleScans = 0;
     });
@@ -96,7 +101,7 @@ export class WorkerPool {
     this.#closed = true;
     clearInterval(this.#timer);
     const workers = this.#workers.splice(0);
-    for (const job of this.#queue.splice(0)) job.settle(shuttingDown());
+    for (const job of this.#turns.removeAll()) job.settle(shuttingDown());
     for (const worker of workers) {
       const { running, waiting } = worker.abandonJobs();
       for (const job of [...running, ...waiting]) job.settle(shuttingDown());
@@ -107,18 +112,32 @@ export class WorkerPool {
   #leastLoaded(): PoolWorker | undefined {
     let least: PoolWorker | undefined;
     for (const worker of this.#workers) {
-      if (worker.hasRoom && (least === undefined || worker.load < least.load)) least = worker;
+      if (!worker.hasRoom) continue;
+      if (
+        least === undefined || worker.expectedMs < least.expectedMs ||
+        (worker.expectedMs === least.expectedMs && worker.load < least.load)
+      ) least = worker;
     }
     return least;
   }
 
   #dispatch(): void {
-    while (this.#queue.length > 0) {
+    while (this.#turns.size > 0) {
       const worker = this.#leastLoaded();
-      if (worker === undefined) return this.#grow();
-      const job = this.#queue.shift()!;
-      if (!job.settled) worker.assign(job);
+      const job = this.#turns.peek();
+      if (worker === undefined || worker.load > 0) this.#grow();
+      if (worker === undefined || job === undefined) return;
+      // What is next waits until a worker has finished more, rather than that others go before it.
+      if (worker.load > 0 && worker.expectedMs + this.#turns.expectedMs(job.turn) > AHEAD_MS) return;
+      this.#turns.remove(job);
+      if (job.settled) continue;
+      this.#turns.begin(job);
+      worker.assign(job);
     }
+  }
+
+  #putBack(jobs: readonly Job[]): void {
+    for (const job of jobs) this.#turns.push(job);
   }
 
   /** Adds a worker if there may be more, and none is on its way. */
@@ -140,6 +159,7 @@ export class WorkerPool {
             this.#failedStarts = 0;
             this.#dispatch();
           },
+          onLeave: (job, ranMs) => this.#turns.end(job, ranMs),
           onDeath: (worker, error) => this.#buryDead(worker, error),
         }),
       );
@@ -155,12 +175,7 @@ export class WorkerPool {
       const running = worker.observe(now);
       if (running !== undefined) this.#judge(worker, running, now - running.since);
     }
-    for (let i = this.#queue.length - 1; i >= 0; i--) {
-      const job = this.#queue[i]!;
-      if (!job.call.signal.aborted) continue;
-      this.#queue.splice(i, 1);
-      job.settle(canceled());
-    }
+    for (const job of this.#turns.removeAll(({ call }) => call.signal.aborted)) job.settle(canceled());
     this.#dispatch();
     this.#observe();
   }
@@ -168,9 +183,10 @@ export class WorkerPool {
   /** Decides about a call that has been seen running for this long. */
   #judge(worker: PoolWorker, running: RunningCall, elapsedMs: number): void {
     const { job } = running;
+    this.#turns.runsFor(running.job, elapsedMs);
     if (elapsedMs >= STALL_MS && !worker.stalled) {
       worker.stalled = true;
-      this.#queue.unshift(...worker.withdraw());
+      this.#putBack(worker.withdraw());
     }
     const { timeoutMs, signal } = job.call;
     if (elapsedMs > timeoutMs + DEADLINE_GRACE_MS) {
@@ -189,7 +205,7 @@ export class WorkerPool {
   /** Gives a worker up for its running call and puts a new one in its place. */
   #giveUp(worker: PoolWorker, running: RunningCall, reason: NodeError): void {
     // First nothing may wait in it any more, then the call must be seen running still: so no other call can be hit.
-    this.#queue.unshift(...worker.withdraw());
+    this.#putBack(worker.withdraw());
     if (!worker.isOnlyRunning(running)) return;
     worker.abandonJobs();
     running.job.settle(reason);
@@ -226,7 +242,7 @@ export class WorkerPool {
           : new NodeError("plugin_trapped", "The plugin's worker thread died", { cause: error }),
       );
     }
-    this.#queue.unshift(...waiting);
+    this.#putBack(waiting);
     this.#remove(worker);
     this.#restarts.add(1, { reason: outOfMemory ? "memory_exceeded" : "died" });
     this.#options.log.error("A plugin worker died and is replaced", { error });
@@ -236,7 +252,7 @@ export class WorkerPool {
       const cause = new NodeError("internal", "Plugin workers cannot be started; the node's log has the reason", {
         cause: error,
       });
-      for (const job of this.#queue.splice(0)) job.settle(cause);
+      for (const job of this.#turns.removeAll()) job.settle(cause);
     }
     setTimeout(() => this.#fillUp(), RESTART_DELAY_MS * this.#failedStarts).unref?.();
   }
@@ -249,8 +265,8 @@ export class WorkerPool {
   #observe(): void {
     const busy = this.#workers.filter(({ load }) => load > 0).length;
     this.#busy.set(busy);
-    this.#queued.set(this.#queue.length);
-    if (busy > 0 || this.#queue.length > 0) this.#idleScans = 0;
+    this.#queued.set(this.#turns.size);
+    if (busy > 0 || this.#turns.size > 0) this.#idleScans = 0;
     else if (++this.#idleScans >= IDLE_SCANS) {
       clearInterval(this.#timer);
       this.#timer = undefined;

@@ -3,6 +3,7 @@ import {
   isEnd,
   type NodeError,
   type PluginEvent,
+  type RequesterId,
   type StoredTask,
   type TaskEvent,
   type TaskKey,
@@ -102,6 +103,10 @@ export class LiveTask implements Job {
 
   get key(): string {
     return liveKey(this.task.record);
+  }
+
+  get requester(): RequesterId {
+    return this.task.record.requester;
   }
 
   get sizeBytes(): number {

@@ -1,4 +1,4 @@
-import type { CallContext, NodeError, TaskSpec } from "../core/mod.ts";
+import type { CallContext, NodeError, RequesterId, TaskSpec } from "../core/mod.ts";
 import { expiredError, goneError } from "./task-failures.ts";
 import type { Job } from "./task-queue.ts";
 
@@ -7,6 +7,7 @@ import type { Job } from "./task-queue.ts";
  * follows its caller's signal and can be stopped by the node.
  */
 export class QuickRun implements Job {
+  readonly requester: RequesterId;
   readonly priority: number;
   readonly seq: number;
   readonly sizeBytes: number;
@@ -21,6 +22,7 @@ export class QuickRun implements Job {
   #leaveQueue: (() => void) | undefined;
 
   constructor(spec: TaskSpec, ctx: CallContext, options: { seq: number; queuedAt: number }) {
+    this.requester = ctx.requester;
     this.priority = spec.priority;
     this.sizeBytes = spec.input.length;
     this.seq = options.seq;

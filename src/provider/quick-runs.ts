@@ -36,7 +36,7 @@ export class QuickRuns {
     let usage: Usage | undefined;
     this.#runs.add(run);
     try {
-      if (!scheduler.tryTake()) await this.#turn(run);
+      if (!scheduler.tryTake(ctx.requester)) await this.#turn(run);
       try {
         if (run.stopping !== undefined) throw run.stopping;
         const outcome = await host.execute({
@@ -58,7 +58,7 @@ export class QuickRuns {
           replayed: false,
         };
       } finally {
-        scheduler.release();
+        scheduler.release(ctx.requester);
       }
     } catch (error) {
       const failure = run.stopping ?? toNodeError(error);
@@ -85,7 +85,7 @@ export class QuickRuns {
   }
 
   #turn(run: QuickRun): Promise<void> {
-    this.#parts.checkRoom(run.sizeBytes);
+    this.#parts.checkRoom(run.requester, run.sizeBytes);
     const turn = run.turn(() => this.#parts.scheduler.remove(run));
     this.#parts.scheduler.enqueue(run);
     return turn;

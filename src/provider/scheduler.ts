@@ -1,6 +1,9 @@
-import { type Clock, NodeError } from "../core/mod.ts";
-import { type Job, TaskQueue } from "./task-queue.ts";
+import { type Clock, NodeError, type RequesterId } from "../core/mod.ts";
+import { FairQueue } from "./fair-queue.ts";
+import type { Job } from "./task-queue.ts";
 
+/** The share of slots, and of room in the queue, that is kept for requesters who have none yet: one in so many. */
+const KEPT_SHARE = 4;
 const RATE_WINDOW_MS = 5000;
 const MIN_RETRY_MS = 100;
 const MAX_RETRY_MS = 60_000;
@@ -12,10 +15,17 @@ export interface SchedulerOptions {
   readonly clock: Clock;
 }
 
-/** Hands out a bounded number of slots: at once while some are free, then in the order of the queue. */
+/**
+ * Hands out a bounded number of slots: at once while some are free, then to the requesters in turns. However many tasks a requester
+ * sends, a quarter of the slots goes only to who has none, and a quarter of the queue to who has nothing in it.
+ */
 export class Scheduler {
   readonly #options: SchedulerOptions;
-  readonly #queue = new TaskQueue();
+  readonly #queue = new FairQueue();
+  /** Slots taken, by requester. */
+  readonly #taken = new Map<RequesterId, number>();
+  readonly #keptSlots: number;
+  readonly #keptPlaces: number;
   #running = 0;
   #paused = false;
   #idle: PromiseWithResolvers<void> | undefined;
@@ -26,6 +36,8 @@ export class Scheduler {
 
   constructor(options: SchedulerOptions) {
     this.#options = options;
+    this.#keptSlots = Math.floor(options.maxRunning / KEPT_SHARE);
+    this.#keptPlaces = Math.floor(options.maxQueued / KEPT_SHARE);
   }
 
   get running(): number {
@@ -40,18 +52,24 @@ export class Scheduler {
     return this.#queue.bytes;
   }
 
-  /** Takes a slot when one is free and nobody waits. */
-  tryTake(): boolean {
-    if (this.#running >= this.#options.maxRunning || this.#queue.size > 0 || this.#paused) return false;
-    this.#running++;
+  /** Takes a slot when one is free for this requester. Then nobody waits who could have it. */
+  tryTake(requester: RequesterId): boolean {
+    if (this.#paused || !this.#hasSlot(requester)) return false;
+    this.#take(requester);
     return true;
   }
 
   /** Throws `overloaded`, with the time after which there should be room, when the queue cannot take a job of this size. */
-  checkRoom(sizeBytes: number): void {
+  checkRoom(requester: RequesterId, sizeBytes: number): void {
     const { maxQueued, maxQueuedBytes } = this.#options;
     const { size, bytes } = this.#queue;
     if (size >= maxQueued) throw this.#overloaded(`its queue holds ${size} tasks, the most it takes (tasks.maxQueued)`);
+    if (size >= maxQueued - this.#keptPlaces && this.#queue.has(requester)) {
+      throw this.#overloaded(
+        `its queue holds ${size} tasks, and the last ${this.#keptPlaces} of ${maxQueued} places (tasks.maxQueued) are for requesters ` +
+          "that have none in it",
+      );
+    }
     if (size > 0 && bytes + sizeBytes > maxQueuedBytes) {
       throw this.#overloaded(
         `its queue holds ${bytes} bytes of input and takes at most ${maxQueuedBytes} (tasks.maxQueuedBytes)`,
@@ -70,9 +88,12 @@ export class Scheduler {
     return this.#queue.remove(job);
   }
 
-  /** Gives a slot back, and starts who is next. */
-  release(): void {
+  /** Gives a requester's slot back, and starts who is next. */
+  release(requester: RequesterId): void {
     this.#running--;
+    const left = (this.#taken.get(requester) ?? 1) - 1;
+    if (left > 0) this.#taken.set(requester, left);
+    else this.#taken.delete(requester);
     this.#countEnd();
     if (this.#queue.size > 0) this.#startWaiting();
     if (this.#running === 0 && this.#idle !== undefined) {
@@ -100,12 +121,22 @@ export class Scheduler {
   }
 
   #startWaiting(): void {
-    while (this.#running < this.#options.maxRunning && !this.#paused) {
-      const job = this.#queue.pop();
+    while (this.#running < this.#options.maxRunning && !this.#paused && this.#queue.size > 0) {
+      const job = this.#queue.pop((requester) => this.#hasSlot(requester));
       if (job === undefined) return;
-      this.#running++;
+      this.#take(job.requester);
       job.start();
     }
+  }
+
+  #hasSlot(requester: RequesterId): boolean {
+    const free = this.#options.maxRunning - this.#running;
+    return free > this.#keptSlots || (free > 0 && !this.#taken.has(requester));
+  }
+
+  #take(requester: RequesterId): void {
+    this.#running++;
+    this.#taken.set(requester, (this.#taken.get(requester) ?? 0) + 1);
   }
 
   #countEnd(): void {

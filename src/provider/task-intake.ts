@@ -63,7 +63,7 @@ export class TaskIntake {
     const task = this.#newTask(named, { requester, limits, inputSha256: "", digest: "" });
     this.#parts.checkOpen();
     const reservation = this.#reserve(task, undefined);
-    const hasSlot = this.#takeSlotOrRoom(reservation, 0);
+    const hasSlot = this.#takeSlotOrRoom(requester, { reservation, sizeBytes: 0 });
     const live = this.#liven(task, { input, stored: false, reservation });
     this.#parts.tasks.add(live);
     prepare(live);
@@ -109,7 +109,7 @@ export class TaskIntake {
     this.#parts.checkOpen();
     const { plugin, sha256, function: fn } = host.resolve(task.record.plugin, task.record.function);
     const reservation = this.#reserve(task, input.length);
-    const hasSlot = this.#takeSlotOrRoom(reservation, input.length);
+    const hasSlot = this.#takeSlotOrRoom(task.record.requester, { reservation, sizeBytes: input.length });
     const resolved = { resolvedPlugin: plugin, pluginSha256: sha256, function: fn };
     // With a free slot the first attempt is counted in the same write that adds the task.
     const begun = hasSlot ? { state: "running", attempts: 1, startedAt: clock.now() } as const : {};
@@ -132,10 +132,13 @@ export class TaskIntake {
   }
 
   /** Takes a slot, true, or makes sure that there is room to wait for one, false. Throws `overloaded`. */
-  #takeSlotOrRoom(reservation: Reservation, sizeBytes: number): boolean {
-    if (this.#parts.scheduler.tryTake()) return true;
+  #takeSlotOrRoom(
+    requester: RequesterId,
+    { reservation, sizeBytes }: { readonly reservation: Reservation; readonly sizeBytes: number },
+  ): boolean {
+    if (this.#parts.scheduler.tryTake(requester)) return true;
     try {
-      this.#parts.checkRoom(sizeBytes);
+      this.#parts.checkRoom(requester, sizeBytes);
     } catch (error) {
       reservation.release();
       throw error;

@@ -1,4 +1,4 @@
-import { newUlid } from "../core/mod.ts";
+import { newUlid, type RequesterId } from "../core/mod.ts";
 import { LiveTasks } from "./live-tasks.ts";
 import { DEFAULT_SETTINGS, type TaskProviderOptions, type TaskSettings } from "./options.ts";
 import { Scheduler } from "./scheduler.ts";
@@ -45,10 +45,10 @@ export class TaskParts {
     if (this.draining) throw shuttingDownError();
   }
 
-  /** Throws `overloaded` when a task with this much input cannot wait. */
-  checkRoom(sizeBytes: number): void {
+  /** Throws `overloaded` when a requester's task with this much input cannot wait. */
+  checkRoom(requester: RequesterId, sizeBytes: number): void {
     try {
-      this.scheduler.checkRoom(sizeBytes);
+      this.scheduler.checkRoom(requester, sizeBytes);
     } catch (error) {
       this.metrics.rejected();
       throw error;

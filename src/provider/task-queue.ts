@@ -1,5 +1,8 @@
+import type { RequesterId } from "../core/mod.ts";
+
 /** A task that waits for its turn. */
 export interface Job {
+  readonly requester: RequesterId;
   /** Higher first. */
   readonly priority: number;
   /** Among equal priorities, lower first. */
@@ -16,7 +19,7 @@ export interface Job {
   expire(): void;
 }
 
-/** Waiting jobs in a binary heap that can also drop one from the middle. */
+/** The waiting jobs of one requester, in a binary heap that can also drop one from the middle. */
 export class TaskQueue {
   readonly #heap: Job[] = [];
   #bytes = 0;
@@ -28,6 +31,11 @@ export class TaskQueue {
   /** The bytes that all waiting jobs hold. */
   get bytes(): number {
     return this.#bytes;
+  }
+
+  /** The job whose turn it is. */
+  get first(): Job | undefined {
+    return this.#heap[0];
   }
 
   push(job: Job): void {
@@ -57,11 +65,9 @@ export class TaskQueue {
     return true;
   }
 
-  /** Drops the jobs that began to wait at or before a time, and returns them in the order of their turns. */
-  takeOlder(timeMs: number): Job[] {
-    const old = this.#heap.filter((job) => job.queuedAt <= timeMs).sort(byTurn);
-    for (const job of old) this.remove(job);
-    return old;
+  /** The jobs that began to wait at or before a time, in the order of their turns. */
+  older(timeMs: number): Job[] {
+    return this.#heap.filter((job) => job.queuedAt <= timeMs).sort(byTurn);
   }
 
   #rise(job: Job, from: number): void {

@@ -37,7 +37,7 @@ export class TaskRunner {
       await live.accepted;
     } catch {
       // Whoever added the task reports that.
-      scheduler.release();
+      scheduler.release(live.requester);
       return;
     }
     let end: End;
@@ -57,7 +57,7 @@ export class TaskRunner {
     // The slot is given back last, so that results that wait to be stored are no more than the slots.
     if (end.error !== undefined && live.handBack) await this.#handBack(live, end.error);
     else await this.end(live, end);
-    scheduler.release();
+    scheduler.release(live.requester);
   }
 
   /**

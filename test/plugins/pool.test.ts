@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { existsSync, readdirSync } from "node:fs";
 import process from "node:process";
-import type { PluginEvent } from "../../src/core/mod.ts";
+import type { PluginEvent, RequesterId } from "../../src/core/mod.ts";
 import { isDeno } from "../../src/core/mod.ts";
 import { hasCode, limits, pluginCall, text } from "../contract-suites/plugin-host.ts";
 import { openHost, wasm } from "./host-fixture.ts";
@@ -71,6 +71,27 @@ test("calls that take a while are shared out and all end", async (t) => {
   const host = await openHost(t, { modules: ["testing/misbehaving"], workers: 2 });
   const lengths = Array.from({ length: 60 }, (_, i) => i % 7);
   await Promise.all(lengths.map((n) => host.execute(pluginCall("work", "x".repeat(n), { plugin: "misbehaving" }))));
+});
+
+test("small calls go by long ones of another requester, who has filled the pool with them", async (t) => {
+  const host = await openHost(t, { workers: 2 });
+  const by = (digit: string): RequesterId => `0x${digit.repeat(40)}`;
+  const controller = new AbortController();
+  let ended = 0;
+  const long = Array.from({ length: 60 }, async () => {
+    const call = pluginCall("primes", "10000000", { plugin: "demo", requester: by("a"), signal: controller.signal });
+    await host.execute({ ...call, limits: limits({ timeoutMs: 120_000, memoryBytes: 256 << 20 }) }).catch((error) => {
+      if (!controller.signal.aborted) throw error;
+    });
+    ended++;
+  });
+  for (let i = 0; i < 40; i++) {
+    const call = pluginCall("greet", `caller ${i}`, { plugin: "demo", requester: by("b") });
+    assert.equal(text((await host.execute(call)).output), `hello, caller ${i}`);
+  }
+  assert(ended < 30, `${ended} of 60 long calls ended before 40 small ones`);
+  controller.abort();
+  await Promise.all(long);
 });
 
 test("queued calls can be canceled", async (t) => {

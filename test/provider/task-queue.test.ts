@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { NodeError } from "../../src/core/mod.ts";
+import { ANONYMOUS, NodeError } from "../../src/core/mod.ts";
 import { Scheduler } from "../../src/provider/scheduler.ts";
 import { type Job, TaskQueue } from "../../src/provider/task-queue.ts";
 
@@ -12,6 +12,7 @@ interface TestJob extends Job {
 
 function job(fields: Partial<Job> & { readonly seq: number }): TestJob {
   return {
+    requester: ANONYMOUS,
     priority: 0,
     sizeBytes: 0,
     queuedAt: 0,
@@ -72,11 +73,13 @@ test("removing from the middle keeps the order of the rest", () => {
   }));
 });
 
-test("takeOlder() takes exactly those that began to wait by then", () => {
+test("older() gives exactly those that began to wait by then", () => {
   fc.assert(fc.property(jobs, fc.nat(50), (all, time) => {
     const queue = new TaskQueue();
     for (const one of all) queue.push(one);
-    assert.deepEqual(queue.takeOlder(time), expectedOrder(all.filter((one) => one.queuedAt <= time)));
+    const old = queue.older(time);
+    assert.deepEqual(old, expectedOrder(all.filter((one) => one.queuedAt <= time)));
+    for (const one of old) queue.remove(one);
     assert.deepEqual(drain(queue), expectedOrder(all.filter((one) => one.queuedAt > time)));
   }));
 });
@@ -90,36 +93,40 @@ function scheduler(
 
 test("slots are given at once while some are free, then by turn", () => {
   const subject = scheduler({ maxRunning: 2 });
-  assert.deepEqual([subject.tryTake(), subject.tryTake(), subject.tryTake()], [true, true, false]);
+  assert.deepEqual([subject.tryTake(ANONYMOUS), subject.tryTake(ANONYMOUS), subject.tryTake(ANONYMOUS)], [
+    true,
+    true,
+    false,
+  ]);
   const low = job({ seq: 1, priority: -1 });
   const high = job({ seq: 2, priority: 1 });
   subject.enqueue(low);
   subject.enqueue(high);
   assert.deepEqual([low.started, high.started], [false, false]);
-  subject.release();
+  subject.release(ANONYMOUS);
   assert.deepEqual([low.started, high.started], [false, true]);
-  assert.equal(subject.tryTake(), false, "nobody overtakes those who wait");
-  subject.release();
+  assert.equal(subject.tryTake(ANONYMOUS), false, "nobody overtakes those who wait");
+  subject.release(ANONYMOUS);
   assert.deepEqual([subject.running, subject.queued, low.started], [2, 0, true]);
 });
 
 test("the queue is bounded by count", () => {
   const subject = scheduler({ maxQueued: 2 });
-  subject.tryTake();
+  subject.tryTake(ANONYMOUS);
   for (const seq of [1, 2]) {
-    subject.checkRoom(0);
+    subject.checkRoom(ANONYMOUS, 0);
     subject.enqueue(job({ seq }));
   }
-  assert.throws(() => subject.checkRoom(0), { code: "overloaded", message: /holds 2 tasks/ });
+  assert.throws(() => subject.checkRoom(ANONYMOUS, 0), { code: "overloaded", message: /holds 2 tasks/ });
 });
 
 test("the queue is bounded by bytes, but one large job may wait alone", () => {
   const subject = scheduler({ maxQueuedBytes: 100 });
-  subject.tryTake();
-  subject.checkRoom(1000);
+  subject.tryTake(ANONYMOUS);
+  subject.checkRoom(ANONYMOUS, 1000);
   subject.enqueue(job({ seq: 1, sizeBytes: 60 }));
-  subject.checkRoom(40);
-  assert.throws(() => subject.checkRoom(41), { code: "overloaded", message: /60 bytes/ });
+  subject.checkRoom(ANONYMOUS, 40);
+  assert.throws(() => subject.checkRoom(ANONYMOUS, 41), { code: "overloaded", message: /60 bytes/ });
 });
 
 test("retry-after follows the recent rate, within bounds", () => {
@@ -127,18 +134,18 @@ test("retry-after follows the recent rate, within bounds", () => {
   const subject = scheduler({ maxQueued: 100, now: () => now });
   const refused = (): number => {
     try {
-      subject.checkRoom(0);
+      subject.checkRoom(ANONYMOUS, 0);
     } catch (error) {
       return (error as NodeError).retryAfterMs!;
     }
     throw new Error("there was room");
   };
-  subject.tryTake();
+  subject.tryTake(ANONYMOUS);
   for (let seq = 0; seq < 100; seq++) subject.enqueue(job({ seq }));
   assert.equal(refused(), 1000, "nothing has ended yet");
   for (let i = 0; i < 40; i++) {
     now += 100;
-    subject.release();
+    subject.release(ANONYMOUS);
   }
   for (let seq = 100; seq < 140; seq++) subject.enqueue(job({ seq }));
   assert(refused() > 4000 && refused() < 6000, `50 tasks at 10 a second, not ${refused()} ms`);
@@ -148,7 +155,7 @@ test("retry-after follows the recent rate, within bounds", () => {
 
 test("expire() tells the jobs that waited too long, and no others", () => {
   const subject = scheduler({ maxQueued: 10 });
-  subject.tryTake();
+  subject.tryTake(ANONYMOUS);
   const old = job({ seq: 1, queuedAt: 10 });
   const young = job({ seq: 2, queuedAt: 11 });
   subject.enqueue(old);
@@ -159,13 +166,13 @@ test("expire() tells the jobs that waited too long, and no others", () => {
 
 test("a paused scheduler starts nothing and becomes idle", async () => {
   const subject = scheduler({ maxRunning: 2 });
-  subject.tryTake();
+  subject.tryTake(ANONYMOUS);
   const waiting = job({ seq: 1 });
   subject.pause();
-  assert.equal(subject.tryTake(), false);
+  assert.equal(subject.tryTake(ANONYMOUS), false);
   subject.enqueue(waiting);
   const idle = subject.idle();
-  subject.release();
+  subject.release(ANONYMOUS);
   await idle;
   assert.equal(waiting.started, false);
 });
