@@ -1,6 +1,6 @@
 /**
- * What other requesters' calls cost a small one: its latency on two workers alone, beside one requester that keeps 16 long calls in the
- * pool, and beside nine of them. Alone and crowded rounds take turns, so that other load on the machine counts for both. Prints p50 and
+ * What other requesters' calls cost a small one: its latency on two workers alone, beside one requester that keeps 18 long calls in the
+ * pool, and beside nine that keep two each. Alone and crowded rounds take turns, so that other load on the machine counts for both. Prints p50 and
  * p99 and their ratio to alone. The hogs have a core less than they could, and this process, the small calls' worker and one hog
  * want one each: on a machine of two cores or a busy one the ratio also shows how its scheduler shares them.
  * Run: `node bench/fairness.ts` or `deno run -A bench/fairness.ts`.

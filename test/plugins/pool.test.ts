@@ -11,7 +11,7 @@ import { test } from "../testing.ts";
 test("calls pass by one that loops, and it is stopped at its limit", async (t) => {
   const host = await openHost(t, { modules: ["testing/contract"], workers: 2 });
   let hogEnded = false;
-  const hog = host.execute(pluginCall("endless", "", { limits: limits({ timeoutMs: 3_000 }) }))
+  const hog = host.execute(pluginCall("endless", "", { limits: limits({ timeoutMs: 8_000 }) }))
     .finally(() => hogEnded = true);
   const stopped = assert.rejects(hog, hasCode("deadline_exceeded"));
   // More than fit behind it, so that some would wait there if nothing moved them.
