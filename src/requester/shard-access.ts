@@ -81,9 +81,12 @@ export function noteReadFailure(kit: FileKit, opened: OpenedShards, index: numbe
   }, { durable: false }).catch(() => {});
 }
 
-/** Whether a provider gave something wrong, and not nothing. */
+/**
+ * Whether a provider gave wrong bytes, and not nothing. One that only breaks the protocol, as `target_misbehaved` says, may be starting, dying in the
+ * middle of a call, or behind a balancer that answers for it: that proves nothing about what it keeps.
+ */
 export function isLie({ code }: NodeError): boolean {
-  return code === "data_corrupt" || code === "target_misbehaved";
+  return code === "data_corrupt";
 }
 
 function count(flags: readonly boolean[]): number {

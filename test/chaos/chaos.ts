@@ -46,7 +46,7 @@ const STEPS_MS = 3000;
 
 const STORAGE = { minFreeBytes: 0, expiryEveryMs: 300, compactBytes: 2 ** 20 };
 /** Long enough that no wanted file's lease ends while its requester lies dead on a slow machine. */
-const GRACE_MS = 90_000;
+const GRACE_MS = 600_000;
 const SHORT_GRACE_MS = 500;
 /** Leases are short and audits frequent, so that there are always some under way. */
 const FILES = {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
-import type { ShardService } from "../../src/core/mod.ts";
+import { NodeError, type ShardService } from "../../src/core/mod.ts";
 import { test } from "../testing.ts";
 import { FakeTime, once, readAll, settled, swarm, type SwarmOptions } from "./file-swarm.ts";
 
@@ -223,4 +223,26 @@ test("a file that is removed in the middle of its audit is no fault of its provi
   end.abort();
   await watching.catch(() => {});
   assert.deepEqual(told, []);
+});
+
+test("a provider that breaks off in the middle of an audit is suspect, and one that gives wrong bytes has lost its shard", async (t) => {
+  const fixture = await swarm(t, { count: 1 });
+  const { files, ctx, providers } = fixture;
+  const policy = { dataShards: 1, parityShards: 0 };
+  const { id } = await files.put(once(randomBytes(100)), { name: "a", contentType: "", policy }, ctx());
+  await settled(fixture, id);
+  const honest = providers[0]!.shards;
+  const failWith = (code: "target_misbehaved" | "data_corrupt") =>
+    providers[0]!.shards = new Proxy(honest, {
+      get: (target, method: keyof ShardService) =>
+        method === "prove"
+          ? () => Promise.reject(new NodeError(code, "The stream was reset"))
+          : (target[method] as (...all: unknown[]) => unknown).bind(target),
+    });
+  failWith("target_misbehaved");
+  assert.equal((await files.audit({ id }, ctx())).shards[0]!.state, "suspect");
+  providers[0]!.shards = honest;
+  assert.equal((await files.audit({ id }, ctx())).shards[0]!.state, "proven");
+  failWith("data_corrupt");
+  assert.equal((await files.audit({ id }, ctx())).shards[0]!.state, "lost");
 });
