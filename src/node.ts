@@ -13,15 +13,16 @@ import {
 import { addressOf, hostCheck, isRpcLocal, showAddress } from "./node/addresses.ts";
 import { makeDataDir } from "./node/data-dir.ts";
 import { makeAlerts } from "./node/alert-part.ts";
+import { makeBandwidths } from "./node/bandwidths.ts";
 import { makeBackups } from "./node/backup-part.ts";
-import { openDiscoveryPart } from "./node/discovery-part.ts";
+import { namedPeersPart, openDiscoveryPart } from "./node/discovery-part.ts";
 import { makeFilePart, openSpool } from "./node/file-part.ts";
 import { makeRpc } from "./node/rpc-part.ts";
 import { makeTracer, tracedPlugins } from "./node/trace-part.ts";
 import { makeRateLimits } from "./node/rate-limits.ts";
 import { LiveConfig, type ReadConfig } from "./node/live-config.ts";
-import { readTlsFiles } from "./node/tls-files.ts";
-import { isPaid, openPaymentPart } from "./node/payment-part.ts";
+import { TlsFiles, type TlsGroup } from "./node/tls-files.ts";
+import { isPaid, openPaymentPart, pricesOf } from "./node/payment-part.ts";
 import { openShardPart } from "./node/shard-part.ts";
 import { pluginFiles } from "./plugins/mod.ts";
 import type { Discovery } from "./discovery/mod.ts";
@@ -179,7 +180,9 @@ async function assemble({ live, log, closers, closeAll }: Assembly): Promise<Run
     receipts: createReceiptSigner(key),
   });
   closers.push(() => provider.close());
-  const shards = await openShardPart({ config, key, ledger: payments?.earnings.storage ?? freeLedger, log, metrics });
+  const bandwidths = makeBandwidths(live);
+  const earned = payments?.earnings.storage ?? freeLedger;
+  const shards = await openShardPart({ config, key, ledger: earned, bandwidths, log, metrics });
   if (shards !== undefined) closers.push(() => shards.close());
   const requester = createTaskRequester({
     local: provider,
@@ -201,6 +204,7 @@ async function assemble({ live, log, closers, closeAll }: Assembly): Promise<Run
     peers,
     discovery,
     ledger: payments?.spendings.storage ?? freeLedger,
+    bandwidths,
     key,
     log,
     metrics,
@@ -236,20 +240,27 @@ async function assemble({ live, log, closers, closeAll }: Assembly): Promise<Run
   live.onChange((changed) => {
     rates.configure(changed);
     outbound.allow(changed.node.allowNetworks);
+    payments?.earnings.reprice(pricesOf(changed));
   });
-  const [rpcTls, restTls] = [await readTlsFiles(config.rpc), await readTlsFiles(config.rest)];
+  const tlsFiles = new TlsFiles(config);
+  const tlsOf = (group: TlsGroup) => {
+    const tls = tlsFiles.of(group);
+    return tls === undefined ? {} : { tls };
+  };
+  live.addPart(tlsFiles);
+  live.addPart(namedPeersPart(discovery));
   const alerts = makeAlerts({
     config: () => live.config,
     outbound,
     nodeId: key.nodeId,
     payments,
-    tls: { rpc: rpcTls.tls, rest: restTls.tls },
+    tls: (group) => tlsFiles.of(group),
     log,
     metrics,
   });
   closers.push(() => alerts.close());
   const rpc = makeRpc({
-    ...rpcTls,
+    ...tlsOf("rpc"),
     config,
     log,
     metrics,
@@ -269,6 +280,7 @@ async function assemble({ live, log, closers, closeAll }: Assembly): Promise<Run
     ...(shards === undefined ? {} : { storage: shards.provider }),
   });
   closers.push(() => rpc.close({ graceMs: 0 }));
+  tlsFiles.serve("rpc", rpc);
   const rpcAddresses: string[] = [];
   for (const listen of config.rpc.listen) rpcAddresses.push(showAddress(await rpc.listen(addressOf(listen))));
 
@@ -308,8 +320,9 @@ async function assemble({ live, log, closers, closeAll }: Assembly): Promise<Run
     ...restListen,
     limits: config.rest,
     log,
-    ...restTls,
+    ...tlsOf("rest"),
   });
+  tlsFiles.serve("rest", rest);
   const restAddress = showAddress(await rest.listen());
   closers.push(() => rest.close());
 

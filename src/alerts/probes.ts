@@ -115,27 +115,28 @@ export interface WatchedCertificate {
 }
 
 export interface CertificateExpiringOptions {
-  readonly certificates: readonly WatchedCertificate[];
+  /** Those that are served now. */
+  readonly certificates: () => readonly WatchedCertificate[];
   readonly minMs: () => number;
   readonly clock: Pick<Clock, "now">;
 }
 
 /** A certificate that the node serves ends soon, or has ended. */
 export function certificateExpiring({ certificates, minMs, clock }: CertificateExpiringOptions): Probe {
-  const ends = certificates.map(({ setting, pem }) => ({
-    setting,
-    endsAt: Date.parse(new X509Certificate(Buffer.from(pem)).validTo),
-  }));
   return {
     name: "certificate_expiring",
     check() {
+      const ends = certificates().map(({ setting, pem }) => ({
+        setting,
+        endsAt: Date.parse(new X509Certificate(Buffer.from(pem)).validTo),
+      }));
       const first = ends.toSorted((a, b) => a.endsAt - b.endsAt)[0];
       if (first === undefined) return undefined;
       const leftMs = first.endsAt - clock.now();
       if (leftMs >= minMs()) return undefined;
       const when = new Date(first.endsAt).toISOString();
       return `The certificate of ${first.setting} ${leftMs < 0 ? "ended" : "ends"} at ${when}` +
-        `${leftMs < 0 ? "" : `, in ${Math.floor(leftMs / DAY_MS)} days`}: renew it and restart the node`;
+        `${leftMs < 0 ? "" : `, in ${Math.floor(leftMs / DAY_MS)} days`}: renew it and reload the node (SIGHUP)`;
     },
   };
 }

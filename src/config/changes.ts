@@ -1,3 +1,4 @@
+import { RATE_NAMES } from "../core/mod.ts";
 import { valueOf } from "./check.ts";
 import type { Config } from "./schema.ts";
 import { SETTINGS } from "./settings.ts";
@@ -5,6 +6,10 @@ import { SETTINGS } from "./settings.ts";
 /** Settings that a node takes over while it runs; every other one needs a restart. docs/operations.md lists them. */
 export const LIVE_SETTINGS: ReadonlySet<string> = new Set([
   "node.allowNetworks",
+  "node.bytesInPerSecond",
+  "node.bytesOutPerSecond",
+  "node.peerBytesInPerSecond",
+  "node.peerBytesOutPerSecond",
   "rpc.callsPerSecond",
   "rpc.callsBurst",
   "rest.requestsPerSecond",
@@ -17,7 +22,19 @@ export const LIVE_SETTINGS: ReadonlySet<string> = new Set([
   "alerts.channelLeftPercent",
   "alerts.certificateMs",
   "log.level",
+  "peers.static",
+  "requester.providers",
+  "prices.offerMs",
+  ...RATE_NAMES.map((name) => `prices.${name}`),
 ]);
+
+/** Certificates are renewed while a node runs; whether a listener speaks TLS at all is not changed. */
+const TLS_FILE = /^(?:rpc|rest)\.tls(?:Cert|Key)File$/;
+
+function isLive(key: string, running: Config, next: Config): boolean {
+  return LIVE_SETTINGS.has(key) ||
+    (TLS_FILE.test(key) && valueOf(running, key) !== undefined && valueOf(next, key) !== undefined);
+}
 
 /** How a configuration differs from the one that a node runs with. */
 export interface ConfigChanges {
@@ -32,8 +49,8 @@ export function configChanges(running: Config, next: Config): ConfigChanges {
   const changed = SETTINGS.map(({ key }) => key)
     .filter((key) => JSON.stringify(valueOf(running, key)) !== JSON.stringify(valueOf(next, key)));
   return {
-    applied: changed.filter((key) => LIVE_SETTINGS.has(key)),
-    needRestart: changed.filter((key) => !LIVE_SETTINGS.has(key)),
+    applied: changed.filter((key) => isLive(key, running, next)),
+    needRestart: changed.filter((key) => !isLive(key, running, next)),
   };
 }
 
@@ -41,7 +58,7 @@ export function configChanges(running: Config, next: Config): ConfigChanges {
 export function withLiveSettings(running: Config, next: Config): Config {
   const merged: Record<string, Record<string, unknown>> = {};
   for (const { group, name, key } of SETTINGS) {
-    const value = valueOf(LIVE_SETTINGS.has(key) ? next : running, key);
+    const value = valueOf(isLive(key, running, next) ? next : running, key);
     if (value !== undefined) (merged[group] ??= {})[name] = value;
     else merged[group] ??= {};
   }

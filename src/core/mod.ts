@@ -4,6 +4,7 @@
  * finds the program's own files, `networks.ts`, which looks up names, and `close-server.ts`, which ends servers.
  */
 export * from "./alert.ts";
+export * from "./bandwidth.ts";
 export * from "./capability.ts";
 export * from "./clock.ts";
 export * from "./close-server.ts";

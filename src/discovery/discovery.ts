@@ -61,6 +61,8 @@ export interface ShardPeer {
 /** The other nodes, as this one knows them. */
 export interface Discovery {
   readonly admin: PeerAdmin;
+  /** Takes over the targets that the configuration names now. Throws `invalid_argument`, and changes nothing, when one cannot be read. */
+  setStatic(targets: readonly string[]): void;
   /** Begins to ask peers and to follow the registry. */
   start(): void;
   /**
@@ -96,7 +98,8 @@ const COUNT_EVERY_MS = 5000;
 export async function openDiscovery(options: DiscoveryOptions): Promise<Discovery> {
   const { self, store, prober, registry, limits, clock, log, settlement, outbound, random = Math.random } = options;
   const metrics = new DiscoveryMetrics(options.metrics);
-  const targets = [...new Set(options.static.map((target) => parseTarget(target).name))];
+  const namesOf = (targets: readonly string[]) => [...new Set(targets.map((target) => parseTarget(target).name))];
+  const targets = namesOf(options.static);
   const book = new PeerBook({ store, clock, log, self, static: targets, maxPeers: limits.max, outbound });
   await book.load();
   const schedule = new ProbeSchedule({
@@ -147,6 +150,7 @@ export async function openDiscovery(options: DiscoveryOptions): Promise<Discover
 
   return {
     admin,
+    setStatic: (targets) => book.setStatic(namesOf(targets)),
     start: () => {
       schedule.start();
       follower?.start();

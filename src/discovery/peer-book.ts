@@ -44,7 +44,7 @@ export type Listing = "listed" | "unlisted" | "bad_url" | "forbidden" | "crowded
 
 interface Entry {
   record: PeerRecord;
-  readonly isStatic: boolean;
+  isStatic: boolean;
   /** How many nodes the registry lists here. */
   listings: number;
 }
@@ -137,6 +137,21 @@ export class PeerBook {
 
   views(): PeerView[] {
     return [...this.#entries.values()].map((entry) => this.#viewOf(entry));
+  }
+
+  /** Takes over what the configuration names now. What only it named before is forgotten. */
+  setStatic(targets: readonly string[]): void {
+    const named = new Set(targets);
+    for (const [target, entry] of this.#entries) {
+      if (!entry.isStatic || named.has(target)) continue;
+      entry.isStatic = false;
+      this.#dropIfUnnamed(target, entry);
+    }
+    for (const target of named) {
+      const entry = this.#entries.get(target);
+      if (entry === undefined) this.#entries.set(target, this.#entryOf(target, undefined, true));
+      else entry.isStatic = true;
+    }
   }
 
   /** Takes a peer in. Throws `failed_precondition` when there are too many. */

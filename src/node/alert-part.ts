@@ -13,7 +13,7 @@ import type { Config } from "../config/mod.ts";
 import { type Log, type NodeId, type OutboundRules, systemClock } from "../core/mod.ts";
 import type { Payments } from "../payments/mod.ts";
 import type { MetricsRegistry } from "../rest/mod.ts";
-import type { TlsKeys } from "./tls-files.ts";
+import { TLS_GROUPS, type TlsGroup, type TlsKeys } from "./tls-files.ts";
 
 export interface AlertPartOptions {
   /** The configuration as it is now; thresholds may change while the node runs. */
@@ -22,7 +22,7 @@ export interface AlertPartOptions {
   readonly nodeId: NodeId;
   readonly payments: Payments | undefined;
   /** What the listeners serve. */
-  readonly tls: { readonly rpc?: TlsKeys | undefined; readonly rest?: TlsKeys | undefined };
+  readonly tls: (group: TlsGroup) => TlsKeys | undefined;
   readonly log: Log;
   readonly metrics: MetricsRegistry;
 }
@@ -73,10 +73,11 @@ function probesOf(
       clock: systemClock,
     }),
     certificateExpiring({
-      certificates: (["rpc", "rest"] as const).flatMap((group): WatchedCertificate[] => {
-        const keys = tls[group];
-        return keys === undefined ? [] : [{ setting: `${group}.tlsCertFile`, pem: keys.cert }];
-      }),
+      certificates: () =>
+        TLS_GROUPS.flatMap((group): WatchedCertificate[] => {
+          const keys = tls(group);
+          return keys === undefined ? [] : [{ setting: `${group}.tlsCertFile`, pem: keys.cert }];
+        }),
       minMs: () => config().alerts.certificateMs,
       clock: systemClock,
     }),

@@ -8,11 +8,13 @@ import {
   type NodeKey,
   type OutboundRules,
   parseNodeId,
+  parseTarget,
   type PeerStore,
 } from "../core/mod.ts";
 import { type Discovery, openDiscovery, type PeerProber, type ProbeAnswer } from "../discovery/mod.ts";
 import { type Payments, RegistryLog } from "../payments/mod.ts";
 import { createPeers, type Peers } from "../rpc/client/mod.ts";
+import type { ReloadPart } from "./live-config.ts";
 import { isPaid } from "./payment-part.ts";
 
 export interface DiscoveryPartOptions {
@@ -55,7 +57,7 @@ export async function openDiscoveryPart(options: DiscoveryPartOptions): Promise<
     store,
     prober: proberOf(clients, key),
     ...(registry !== undefined && { registry }),
-    static: [...settings.static, ...requester.providers],
+    static: namedPeers(config),
     settlement: isPaid(config)
       ? { chainId: config.payments.chainId, channels: parseNodeId(config.payments.channels) }
       : undefined,
@@ -73,6 +75,20 @@ export async function openDiscoveryPart(options: DiscoveryPartOptions): Promise<
       await clients.close();
     },
   };
+}
+
+/** Takes over the peers that the configuration names, while the node runs. */
+export function namedPeersPart(discovery: Discovery): ReloadPart {
+  return {
+    prepare: (next) => {
+      const targets = namedPeers(next).map((target) => parseTarget(target).name);
+      return { applied: [], apply: () => discovery.setStatic(targets) };
+    },
+  };
+}
+
+function namedPeers({ peers, requester }: Config): readonly string[] {
+  return [...peers.static, ...requester.providers];
 }
 
 function registryOf({ payments: { registry, chainId, confirmations }, peers }: Config, payments: Payments | undefined) {

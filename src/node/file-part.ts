@@ -8,6 +8,7 @@ import type { StorageLedger } from "../requester/mod.ts";
 import type { Peers } from "../rpc/client/mod.ts";
 import { loadOrCreateMasterKey } from "../storage/master-key-file.ts";
 import { FolderSpool, type Store } from "../storage/mod.ts";
+import type { Bandwidths } from "./bandwidths.ts";
 import type { LiveConfig } from "./live-config.ts";
 
 export interface FilePartOptions {
@@ -17,6 +18,7 @@ export interface FilePartOptions {
   readonly peers: Peers;
   readonly discovery: Discovery;
   readonly ledger: StorageLedger;
+  readonly bandwidths: Bandwidths;
   readonly key: NodeKey;
   readonly log: Log;
   readonly metrics: Metrics;
@@ -27,7 +29,7 @@ const STEADY_TIME = "files/steady-time";
 
 /** Makes what keeps this node's files at others. */
 export async function makeFilePart(
-  { config, live, store, peers, discovery, ...rest }: FilePartOptions,
+  { config, live, store, peers, discovery, bandwidths, ...rest }: FilePartOptions,
 ): Promise<FileRequester> {
   const { dataDir, keyPassphrase: passphrase } = config.node;
   const masterKey = await loadOrCreateMasterKey({ dataDir, passphrase, log: rest.log });
@@ -44,6 +46,7 @@ export async function makeFilePart(
     providers: () => discovery.shardPeers({ namedOnly: !config.peers.placeShards }),
     onOutcome: (place, outcome) => discovery.shardOutcome(place, outcome),
     keys: keyringOf(masterKey),
+    bandwidth: bandwidths,
     settings: {
       ...DEFAULT_FILE_SETTINGS,
       ...settings,

@@ -7,6 +7,15 @@ export interface ReadConfig {
   readonly sources: ReadonlyMap<string, ValueSource>;
 }
 
+/** A part of the node that takes over more of a configuration than values. */
+export interface ReloadPart {
+  /**
+   * Reads what a configuration names. Throws `config_invalid`, and then nothing changes. Gives the settings whose content has changed, and
+   * what takes it over.
+   */
+  prepare(next: Config): { readonly applied: readonly string[]; apply(): void };
+}
+
 export interface LiveConfigOptions extends ReadConfig {
   /** Reads the configuration anew; it throws `config_invalid` with every fault. */
   readonly reread: (() => ReadConfig) | undefined;
@@ -17,6 +26,7 @@ export interface LiveConfigOptions extends ReadConfig {
 export class LiveConfig {
   readonly #options: LiveConfigOptions;
   readonly #listeners: ((config: Config) => void)[] = [];
+  readonly #parts: ReloadPart[] = [];
   #config: Config;
   #sources: ReadonlyMap<string, ValueSource>;
 
@@ -32,6 +42,11 @@ export class LiveConfig {
 
   get sources(): ReadonlyMap<string, ValueSource> {
     return this.#sources;
+  }
+
+  /** Asks a part before each change, and has it take over its share. */
+  addPart(part: ReloadPart): void {
+    this.#parts.push(part);
   }
 
   /** Calls back with each new configuration. */
@@ -52,8 +67,15 @@ export class LiveConfig {
       );
     }
     const next = reread();
-    const changes = configChanges(this.#config, next.config);
-    this.#config = withLiveSettings(this.#config, next.config);
+    const { applied, needRestart } = configChanges(this.#config, next.config);
+    const config = withLiveSettings(this.#config, next.config);
+    const prepared = this.#parts.map((part) => part.prepare(config));
+    const changes = {
+      applied: [...new Set([...applied, ...prepared.flatMap((part) => part.applied)])],
+      needRestart,
+    };
+    this.#config = config;
+    for (const part of prepared) part.apply();
     // A value that waits for a restart still comes from where it came.
     this.#sources = new Map(
       [...this.#sources].map(([key, source]) =>

@@ -29,11 +29,16 @@ export function isPaid({ payments }: Config): boolean {
   return payments.rpcUrls.length > 0;
 }
 
+/** The prices of a configuration. */
+export function pricesOf({ prices }: Config) {
+  return { rates: ratesOf(prices), offerMs: prices.offerMs };
+}
+
 /** Opens the node's money; nothing when no chain is configured. */
 export async function openPaymentPart(
   { config, ...parts }: PaymentPartOptions,
 ): Promise<Payments | undefined> {
-  const { payments, prices } = config;
+  const { payments } = config;
   if (!isPaid(config)) return undefined;
   const limits = taskLimits(config);
   return await openPayments({
@@ -45,13 +50,12 @@ export async function openPaymentPart(
     confirmations: payments.confirmations,
     maxHeadAgeMs: payments.maxHeadAgeMs,
     pollMs: Math.min(15_000, payments.claimEveryMs),
-    rates: ratesOf(prices),
+    ...pricesOf(config),
     credit: { base: weiOf(payments.credit), max: weiOf(payments.maxCredit), debtAfterMs: payments.debtAfterMs },
     caps: { task: weiOf(payments.capTask), peer: weiOf(payments.capPeer), day: weiOf(payments.capDay) },
     window: weiOf(payments.window),
     deposit: weiOf(payments.deposit),
     exitDelay: Math.floor(payments.exitDelayMs / 1000),
-    offerMs: prices.offerMs,
     limits: {
       defaultTimeoutMs: limits.default.timeoutMs,
       defaultOutputBytes: limits.default.outputBytes,

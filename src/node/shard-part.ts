@@ -1,13 +1,15 @@
 import { type Config, dataPaths } from "../config/mod.ts";
 import { type Log, type Metrics, type NodeKey, SteadyClock, systemClock } from "../core/mod.ts";
-import { createShardProvider, type ShardProvider, type StorageLedger } from "../provider/mod.ts";
+import { createShardProvider, paceShards, type ShardProvider, type StorageLedger } from "../provider/mod.ts";
 import type { ShardKeeping } from "../rest/mod.ts";
+import type { Bandwidths } from "./bandwidths.ts";
 import { openShardStore } from "../storage/mod.ts";
 
 export interface ShardPartOptions {
   readonly config: Config;
   readonly key: NodeKey;
   readonly ledger: StorageLedger;
+  readonly bandwidths: Bandwidths;
   readonly log: Log;
   readonly metrics: Metrics;
 }
@@ -22,7 +24,7 @@ export interface ShardPart {
 
 /** Opens the shard database and serves it; nothing when the configuration leaves no room for shards (`storage.quotaBytes` 0). */
 export async function openShardPart(
-  { config, key, ledger, log, metrics }: ShardPartOptions,
+  { config, key, ledger, bandwidths, log, metrics }: ShardPartOptions,
 ): Promise<ShardPart | undefined> {
   const {
     quotaBytes,
@@ -55,7 +57,7 @@ export async function openShardPart(
     metrics,
   });
   return {
-    provider,
+    provider: paceShards(provider, bandwidths),
     keeping: {
       usage: () => ({ ...store.shards.stats(), freeBytes: store.shards.freeBytes() }),
       list: (after, limit) => store.shards.listAll(after, limit),

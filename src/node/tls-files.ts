@@ -1,11 +1,8 @@
-import { readFile } from "node:fs/promises";
+import { createPrivateKey, X509Certificate } from "node:crypto";
+import { readFileSync } from "node:fs";
+import type { Config } from "../config/mod.ts";
 import { NodeError } from "../core/mod.ts";
-
-/** The files of a listener's configuration; both or none. */
-export interface TlsFiles {
-  readonly tlsCertFile?: string | undefined;
-  readonly tlsKeyFile?: string | undefined;
-}
+import type { ReloadPart } from "./live-config.ts";
 
 /** Certificate chain and key in PEM. */
 export interface TlsKeys {
@@ -13,19 +10,90 @@ export interface TlsKeys {
   readonly key: Uint8Array;
 }
 
-/** Reads a listener's certificate and key, if it has any. Throws `config_invalid` when a file cannot be read. */
-export async function readTlsFiles({ tlsCertFile, tlsKeyFile }: TlsFiles): Promise<{ tls?: TlsKeys }> {
-  if (tlsCertFile === undefined || tlsKeyFile === undefined) return {};
-  return { tls: { cert: await pemOf(tlsCertFile), key: await pemOf(tlsKeyFile) } };
+/** The groups of settings of listeners that may speak TLS. */
+export const TLS_GROUPS = ["rpc", "rest"] as const;
+export type TlsGroup = typeof TLS_GROUPS[number];
+
+/** What serves a certificate. */
+interface TlsServer {
+  setTls(keys: TlsKeys): void;
 }
 
-async function pemOf(path: string): Promise<Uint8Array> {
+/** The certificates that the listeners serve, which are renewed while the node runs. */
+export class TlsFiles implements ReloadPart {
+  readonly #keys = new Map<TlsGroup, TlsKeys>();
+  readonly #servers = new Map<TlsGroup, TlsServer>();
+
+  /** Reads the files of a configuration. Throws `config_invalid` when one cannot be read, or key and certificate do not belong together. */
+  constructor(config: Config) {
+    for (const group of TLS_GROUPS) {
+      const keys = readKeys(config, group);
+      if (keys !== undefined) this.#keys.set(group, keys);
+    }
+  }
+
+  /** What a listener serves; undefined for one without TLS. */
+  of(group: TlsGroup): TlsKeys | undefined {
+    return this.#keys.get(group);
+  }
+
+  /** Names the server that is told of renewed certificates. */
+  serve(group: TlsGroup, server: TlsServer): void {
+    this.#servers.set(group, server);
+  }
+
+  /** Reads the files again, also when their names are the same: a certificate is renewed in its place. */
+  prepare(next: Config): { readonly applied: readonly string[]; apply(): void } {
+    const renewed = [...this.#keys].flatMap(([group, old]) => {
+      const keys = readKeys(next, group);
+      const isNew = keys !== undefined && !(equal(keys.cert, old.cert) && equal(keys.key, old.key));
+      return isNew ? [{ group, keys }] : [];
+    });
+    return {
+      applied: renewed.map(({ group }) => `${group}.tlsCertFile`),
+      apply: () => {
+        for (const { group, keys } of renewed) {
+          this.#keys.set(group, keys);
+          this.#servers.get(group)?.setTls(keys);
+        }
+      },
+    };
+  }
+}
+
+function readKeys(config: Config, group: TlsGroup): TlsKeys | undefined {
+  const { tlsCertFile, tlsKeyFile } = config[group];
+  if (tlsCertFile === undefined || tlsKeyFile === undefined) return undefined;
+  const keys = { cert: pemOf(tlsCertFile), key: pemOf(tlsKeyFile) };
+  let fits: boolean;
   try {
-    return await readFile(path);
+    fits = new X509Certificate(Buffer.from(keys.cert)).checkPrivateKey(createPrivateKey(Buffer.from(keys.key)));
+  } catch (cause) {
+    throw new NodeError(
+      "config_invalid",
+      `${tlsCertFile} and ${tlsKeyFile} are no certificate and key in PEM: ${(cause as Error).message}`,
+      { cause, data: { path: tlsCertFile } },
+    );
+  }
+  if (fits) return keys;
+  throw new NodeError(
+    "config_invalid",
+    `${tlsKeyFile} is not the key of the certificate ${tlsCertFile}: renew both, then reload`,
+    { data: { path: tlsKeyFile } },
+  );
+}
+
+function pemOf(path: string): Uint8Array {
+  try {
+    return readFileSync(path);
   } catch (cause) {
     throw new NodeError("config_invalid", `Cannot read ${path}: ${(cause as Error).message}`, {
       cause,
       data: { path },
     });
   }
+}
+
+function equal(a: Uint8Array, b: Uint8Array): boolean {
+  return Buffer.compare(a, b) === 0;
 }

@@ -62,10 +62,15 @@ export interface CreditRule {
   readonly debtAfterMs: number;
 }
 
-export interface EarningsOptions {
+/** What a provider wants, and for how long its word on it holds. */
+export interface Prices {
+  readonly rates: Rates;
+  readonly offerMs: number;
+}
+
+export interface EarningsOptions extends Prices {
   readonly key: NodeKey;
   readonly settlement: Settlement;
-  readonly rates: Rates;
   readonly credit: CreditRule;
   /** The limits that a task gets that asks for none, and the most input; part of the offer. */
   readonly limits: {
@@ -73,7 +78,6 @@ export interface EarningsOptions {
     readonly defaultOutputBytes: number;
     readonly maxInputBytes: number;
   };
-  readonly offerMs: number;
   /** The shortest exit delay of a channel that is taken, in seconds. */
   readonly minExitDelay: number;
   readonly store: PaymentStore;
@@ -118,6 +122,7 @@ export class Earnings implements PaymentDesk {
   readonly #options: EarningsOptions;
   readonly #books: Books;
   readonly #totals: Totals;
+  #prices: Prices;
   readonly #accounts = new Map<Hex32, EarningAccount>();
   /** The channel that each payer pays on: the newest that it told of. */
   readonly #byPayer = new Map<NodeId, EarningAccount>();
@@ -127,6 +132,18 @@ export class Earnings implements PaymentDesk {
     this.#options = options;
     this.#books = shared.books;
     this.#totals = shared.totals;
+    this.#prices = options;
+  }
+
+  /** Takes other prices, in the same token, for quotes from now on; those that were given hold until they expire. */
+  reprice(prices: Prices): void {
+    this.#prices = prices;
+    this.#offer = undefined;
+  }
+
+  /** Whether this node takes no money now. */
+  get isFree(): boolean {
+    return isFree(this.#prices.rates);
   }
 
   /** Reads the books. */
@@ -169,7 +186,8 @@ export class Earnings implements PaymentDesk {
   };
 
   offer(_signal?: AbortSignal): Promise<SignedOffer> {
-    const { clock, offerMs, settlement, key } = this.#options;
+    const { clock, settlement, key } = this.#options;
+    const { offerMs } = this.#prices;
     const now = clock.now();
     if (this.#offer === undefined || this.#offer.offer.expiresAt - now < offerMs / 2) {
       const offer = this.#terms();
@@ -283,7 +301,7 @@ export class Earnings implements PaymentDesk {
 
   /** This node's own tasks cost nothing, and so do all of a node without prices. */
   #isFree(requester: RequesterId): boolean {
-    return requester === this.#options.key.nodeId || isFree(this.#options.rates);
+    return requester === this.#options.key.nodeId || this.isFree;
   }
 
   #accountOf(requester: RequesterId): EarningAccount {
@@ -359,7 +377,8 @@ export class Earnings implements PaymentDesk {
   }
 
   #check(channelId: Hex32, { token, exitDelay, exitAt }: ChannelOnChain): void {
-    const { rates, minExitDelay } = this.#options;
+    const { minExitDelay } = this.#options;
+    const { rates } = this.#prices;
     const refuse = (why: string) => new NodeError("failed_precondition", `Channel ${channelId} is not taken: ${why}`);
     if (token.toLowerCase() !== rates.token.toLowerCase()) {
       throw refuse(
@@ -371,7 +390,8 @@ export class Earnings implements PaymentDesk {
   }
 
   #terms(): Offer {
-    const { key, rates, limits, clock, offerMs } = this.#options;
+    const { key, limits, clock } = this.#options;
+    const { rates, offerMs } = this.#prices;
     const now = clock.now();
     return { provider: key.nodeId, rates, ...limits, issuedAt: now, expiresAt: now + offerMs };
   }

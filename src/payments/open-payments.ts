@@ -24,7 +24,7 @@ import { Budget, type Caps } from "./budget.ts";
 import { Chain, type ChainOptions } from "./chain.ts";
 import { ChannelCalls } from "./channel-calls.ts";
 import { loadCurve } from "./curve.ts";
-import { type CreditRule, Earnings, type EarningsOptions, isFree } from "./earnings.ts";
+import { type CreditRule, Earnings, type EarningsOptions } from "./earnings.ts";
 import { Spendings } from "./spendings.ts";
 import { Totals } from "./totals.ts";
 import { type Purpose, Transactions } from "./transactions.ts";
@@ -179,7 +179,7 @@ function makeAdmin(parts: AdminParts): PaymentAdmin {
   return {
     channels: views,
     totals: () => totals.list(),
-    offer: () => isFree(options.rates) ? Promise.resolve(undefined) : earnings.offer(),
+    offer: () => earnings.isFree ? Promise.resolve(undefined) : earnings.offer(),
     summary: async (): Promise<PaymentSummary> => ({
       chainId,
       channels,

@@ -24,6 +24,7 @@ export type {
   StorageReservation,
   StorageUsage,
 } from "./shard-ports.ts";
+export { paceShards } from "./paced-shards.ts";
 export {
   createShardProvider,
   type ShardLimits,

@@ -1,4 +1,5 @@
 import {
+  type Bandwidth,
   type CallContext,
   type Clock,
   type FileEvent,
@@ -62,6 +63,8 @@ export interface FileRequesterOptions {
   /** Signs what others are allowed; without it nothing can be shared. */
   readonly key?: NodeKey;
   readonly keys: FileKeyring;
+  /** How fast files come and go; without it as fast as they can. Audits and repairs have limits of their own. */
+  readonly bandwidth?: { readonly in: Bandwidth; readonly out: Bandwidth };
   readonly settings: FileSettings;
   readonly clock: Clock;
   /** By default one that begins with the clock's time. */
@@ -116,6 +119,7 @@ class Requester implements FileRequester {
   readonly #renewal: LeaseRenewal;
   readonly #sharePublic: Uint8Array;
   readonly #key: NodeKey | undefined;
+  readonly #bandwidth: FileRequesterOptions["bandwidth"];
 
   constructor(options: FileRequesterOptions) {
     const { store, clock, log, settings, keys, self, dial, peers, providers, ledger, random = Math.random } = options;
@@ -155,6 +159,7 @@ class Requester implements FileRequester {
     this.#kit = kit;
     this.#sharePublic = keys.sharePublic;
     this.#key = options.key;
+    this.#bandwidth = options.bandwidth;
     this.#repair = new FileRepair(kit, new ByteBudget(settings.repairBytesPerSecond));
     this.#audit = new FileAudit(kit, new ByteBudget(settings.auditBytesPerSecond));
     this.#put = new FilePut({ ...kit, rebuild: (id, signal) => this.#repair.rebuild(id, signal) });
@@ -188,11 +193,14 @@ class Requester implements FileRequester {
   }
 
   async put(source: AsyncIterable<Uint8Array>, options: PutFileOptions, ctx: CallContext): Promise<FileRecord> {
-    return await inRequest(ctx.requestId, () => this.#put.put(source, options, ctx));
+    return await inRequest(ctx.requestId, () => this.#put.put(this.#paced(source, options, ctx), options, ctx));
   }
 
   async open(ref: FileRef, { requestId }: CallContext): Promise<OpenedFile> {
-    return await this.#read.open(await this.#kit.book.find(ref), requestId);
+    const opened = await this.#read.open(await this.#kit.book.find(ref), requestId);
+    const bandwidth = this.#bandwidth?.in;
+    if (bandwidth === undefined) return opened;
+    return { ...opened, read: (range, signal) => bandwidth.pace(opened.read(range, signal), { signal }) };
   }
 
   async stat(ref: FileRef, _ctx: CallContext): Promise<FileRecord> {
@@ -334,6 +342,17 @@ class Requester implements FileRequester {
 
   watch(fileId: string | undefined, { signal }: CallContext): AsyncIterable<FileEvent> {
     return this.#events.watch(fileId, AbortSignal.any([signal, this.#closing.signal]));
+  }
+
+  /** A source of which pieces come as fast as the shards that they become may leave. */
+  #paced(
+    source: AsyncIterable<Uint8Array>,
+    options: PutFileOptions,
+    { signal }: CallContext,
+  ): AsyncIterable<Uint8Array> {
+    const { dataShards, parityShards } = options.policy ?? this.#kit.settings.defaultPolicy;
+    const weight = (dataShards + parityShards) / dataShards;
+    return this.#bandwidth?.out.pace(source, { signal, weight }) ?? source;
   }
 
   #within(signal: AbortSignal): AbortSignal {

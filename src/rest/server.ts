@@ -36,6 +36,8 @@ export interface RestAddress {
 export interface RestServer {
   /** Begins to accept. Throws `address_in_use`, or `config_invalid` when the address cannot be listened at. */
   listen(): Promise<RestAddress>;
+  /** Serves another certificate to connections from now on; only for a listener that was made with one. */
+  setTls(tls: { readonly cert: string | Uint8Array; readonly key: string | Uint8Array }): void;
   /**
    * Stops accepting, lets what runs end within `drainMs` milliseconds, then cuts what is left. Returns when every
    * connection is closed.
@@ -119,6 +121,9 @@ export function createRestServer({ app, fastPath, host, port, limits, log, tls }
           resolve({ host: bound.address, port: bound.port });
         });
       }),
+    setTls: ({ cert, key }) => {
+      if ("setSecureContext" in server) server.setSecureContext({ cert: pemOf(cert), key: pemOf(key) });
+    },
     close: async ({ drainMs = 0 } = {}) => {
       draining = true;
       const timer = setTimeout(() => server.closeAllConnections(), drainMs);

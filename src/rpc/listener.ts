@@ -81,6 +81,13 @@ export class Listener {
     this.#idle = new IdleWatch(options.limits.idleTimeoutMs, (session) => this.#onIdle(session));
   }
 
+  /** Serves another certificate to connections from now on; does nothing on a server without TLS. */
+  setTls({ cert, key }: { readonly cert: string | Uint8Array; readonly key: string | Uint8Array }): void {
+    for (const port of this.#ports) {
+      if (port instanceof tls.Server) port.setSecureContext({ cert: Buffer.from(cert), key: Buffer.from(key) });
+    }
+  }
+
   /** Opens a port, or a Unix socket, whose path is then the answer's host. Throws `address_in_use`, or `invalid_argument` for an address that this machine does not have. */
   async listen(place: Address | { readonly path: string }): Promise<Address> {
     const { host, port } = "path" in place ? { host: place.path, port: 0 } : place;

@@ -70,7 +70,7 @@ export function createPluginServer(options: PluginServerOptions): RpcServer {
     limits: { ...DEFAULT_RPC_LIMITS, ...options.limits },
   });
   return {
-    listen: (address) => server.listen(address),
+    ...server,
     close: (grace) => {
       health.set(false);
       return server.close(grace);

@@ -96,6 +96,8 @@ export interface RpcServer {
   listen(
     address: { readonly host: string; readonly port: number } | { readonly path: string },
   ): Promise<{ host: string; port: number }>;
+  /** Serves another certificate to connections from now on; only for a server that was made with one. */
+  setTls(tls: { readonly cert: string | Uint8Array; readonly key: string | Uint8Array }): void;
   /**
    * Stops: closes the ports, tells clients to leave (GOAWAY), refuses new calls with `shutting_down`, ends watches at once, waits up to
    * `graceMs` for the other calls, aborts those that are left, and ends all connections. Never throws; a second call waits for the first.
@@ -184,6 +186,7 @@ export function createRouteServer(routes: readonly Route[], options: RouteServer
   };
   return {
     listen: (address) => listener.listen(address),
+    setTls: (keys) => listener.setTls(keys),
     close: ({ graceMs }) => closing ??= close(graceMs),
   };
 }

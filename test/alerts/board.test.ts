@@ -130,7 +130,7 @@ test("chainStale() and certificateExpiring() tell what they watch", async () => 
   const pem = new TextEncoder().encode(TEST_CERT);
   const check = (nowMs: number, pems: Uint8Array[] = [pem]) =>
     certificateExpiring({
-      certificates: pems.map((each) => ({ setting: "rpc.tlsCertFile", pem: each })),
+      certificates: () => pems.map((each) => ({ setting: "rpc.tlsCertFile", pem: each })),
       minMs: () => 14 * 86_400_000,
       clock: { now: () => nowMs },
     }).check(calm);

@@ -1,5 +1,16 @@
 import * as z from "zod";
-import { choice, duration, optionalPath, path, secret, text, texts, toggle } from "../setting.ts";
+import { choice, duration, optionalPath, path, secret, size, text, texts, toggle } from "../setting.ts";
+
+/** A limit of bytes a second in one direction. */
+function bandwidth(what: string) {
+  return size({
+    default: "0",
+    min: 0,
+    max: 2 ** 40,
+    description:
+      `${what} in a second, with a second's worth at once; 0 is no limit. Little makes others wait until they give up: 1 MiB is a good least`,
+  });
+}
 
 /** The node itself. */
 export const node = z.strictObject({
@@ -33,6 +44,10 @@ export const node = z.strictObject({
     description:
       "Networks and addresses that are not public and that URLs may lead to all the same: plugin installs, webhooks, HTTP of plugins by name. Without it the node refuses loopback, private, link-local and other special addresses",
   }),
+  bytesInPerSecond: bandwidth("What all others together may send of shards, and this node read of its own files,"),
+  bytesOutPerSecond: bandwidth("What all others together may read of shards, and this node send of its own files,"),
+  peerBytesInPerSecond: bandwidth("What each other node may send of shards"),
+  peerBytesOutPerSecond: bandwidth("What each other node may read of shards"),
   keyPassphrase: secret({
     minLength: 1,
     description:
