@@ -34,7 +34,9 @@ export function createLogger(options: LoggerOptions): Logger {
   const pretty = options.format === "pretty" || (options.format === "auto" && process.stderr.isTTY === true);
   const destination = options.write === undefined ? stderrDestination() : { write: options.write, flushSync() {} };
   const { colors } = createScreen(process.stderr, options.env);
-  const target = pretty ? { write: (line: string) => destination.write(prettyLine(line, colors)) } : destination;
+  const target = {
+    write: (line: string) => destination.write(pretty ? prettyLine(line, colors) : escapedLine(line)),
+  };
   const threshold = { level: options.level };
   const logger = pino({
     level: "debug",
@@ -120,13 +122,25 @@ function cleanError(error: Error, depth: number): Record<string, unknown> {
   };
 }
 
+const UNSAFE = /[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/;
+const EVERY_UNSAFE = new RegExp(UNSAFE, "g");
+
+/**
+ * The same JSON without what JSON may hold as it is and a terminal or a viewer of logs would act upon: C1 controls, which begin sequences as
+ * ESC does, separators of lines, and what turns the direction of writing. C0 controls are escaped by JSON itself.
+ */
+function escapedLine(line: string): string {
+  if (!UNSAFE.test(line)) return line;
+  return line.replace(EVERY_UNSAFE, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`);
+}
+
 /** `12:34:56 INFO  Serving  rest=http://127.0.0.1:3000` from a JSON line. */
 function prettyLine(line: string, { dim, red, yellow, green }: Colors): string {
   const { time, level, msg, ...fields } = JSON.parse(line) as Record<string, unknown>;
   const label = String(level).toUpperCase().padEnd(5);
   const paint = level === "error" ? red : level === "warn" ? yellow : level === "info" ? green : dim;
   const clock = new Date(String(time)).toTimeString().slice(0, 8);
-  const parts = [dim(clock), paint(label), printable(String(msg))];
+  const parts = [dim(clock), paint(label), inLine(String(msg))];
   let stack = "";
   for (const [name, value] of Object.entries(fields)) {
     const fault = value as { stack?: unknown; message?: unknown } | null;
@@ -140,5 +154,10 @@ function shown(name: string, value: unknown): string {
   if (typeof value === "number" && name.endsWith("Ms")) return formatDuration(Math.round(value));
   const message = (value as { message?: unknown } | null)?.message;
   const text = typeof value === "string" ? value : typeof message === "string" ? message : JSON.stringify(value);
-  return printable(text ?? "undefined");
+  return inLine(text ?? "undefined");
+}
+
+/** Printable, without what could begin a line that another part of the node seems to have written. */
+function inLine(text: string): string {
+  return printable(text).replaceAll("\n", "␊").replaceAll("\t", "␉");
 }

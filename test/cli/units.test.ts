@@ -58,7 +58,10 @@ test("progressBar() stays within the screen and takes any fraction", () => {
 });
 
 test("printable() shows control characters instead of letting them through", () => {
-  assert.equal(printable("a\tb\nc\x1b[31m\x00\x7f\x9b\u202e"), "a\tb\nc␛[31m␀\uFFFD\uFFFD\uFFFD");
+  assert.equal(
+    printable("a\tb\nc\x1b[31m\x00\x7f\x9b\u202e\u200f\u2028"),
+    "a\tb\nc␛[31m␀\uFFFD\uFFFD\uFFFD\uFFFD\uFFFD",
+  );
   assert.equal(printable("grün 日本 🎉"), "grün 日本 🎉");
 });
 
@@ -89,6 +92,32 @@ test("the log writes a JSON object a line, with level, time, message, and the fi
     msg: "Careful",
   });
 });
+
+/** What strangers may put into names, messages and lines of plugins: forged lines, terminal sequences, turned text. */
+const INJECTED = "x\r\n12:00:00 ERROR forged\t\x1b[2J\x9b31m\x7f\u0085\u200f\u202egpj.exe\u2066\u2028\u061cend";
+// deno-lint-ignore no-control-regex
+const HARMFUL = /[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/;
+
+for (const format of ["json", "pretty"] as const) {
+  test(`no text of strangers reaches the ${format} log as it is, and none begins a line`, () => {
+    const { log, lines } = capture(format);
+    log.info(INJECTED, { name: INJECTED, list: [INJECTED], data: { [INJECTED]: INJECTED } });
+    log.child({ peer: INJECTED }).warn("Refused", { error: new NodeError("invalid_argument", INJECTED).message });
+    assert.equal(lines.length, 2);
+    for (const line of lines) {
+      assert.equal(line.indexOf("\n"), line.length - 1, JSON.stringify(line));
+      assert.doesNotMatch(line.slice(0, -1), HARMFUL);
+    }
+    if (format === "json") {
+      const [first, second] = lines.map((line) => JSON.parse(line) as Record<string, unknown>);
+      assert.deepEqual(
+        [first!["msg"], first!["name"], second!["peer"]],
+        [INJECTED, INJECTED, INJECTED],
+        "nothing is lost",
+      );
+    }
+  });
+}
 
 test("each level writes itself and what is more serious", () => {
   const written = (level: Parameters<typeof capture>[1]): unknown[] => {
