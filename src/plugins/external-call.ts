@@ -15,6 +15,8 @@ import { ExternalSink, tooMuchOutput } from "./external-sink.ts";
 const PLUGIN_CODES: ReadonlySet<string> = new Set<ErrorCode>([
   "plugin_failed",
   "plugin_trapped",
+  "plugin_unavailable",
+  "invalid_argument",
   "memory_exceeded",
   "budget_exceeded",
   "input_too_large",

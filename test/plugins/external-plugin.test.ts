@@ -286,6 +286,12 @@ test("an error detail gives the code, but only one that a plugin may have", asyn
   const cases = {
     plugin_trapped: "plugin_trapped",
     overloaded: "overloaded",
+    invalid_argument: "invalid_argument",
+    memory_exceeded: "memory_exceeded",
+    output_too_large: "output_too_large",
+    deadline_exceeded: "deadline_exceeded",
+    shutting_down: "plugin_unavailable",
+    plugin_unavailable: "plugin_unavailable",
     storage_locked: "plugin_failed",
     nonsense: "plugin_failed",
   };
