@@ -35,6 +35,8 @@ export interface EarningState {
   /** The number of the last receipt. */
   readonly sequence: number;
   readonly closed: boolean;
+  /** Whether this node is ending it with the newest voucher: a newer one would be worth nothing. */
+  readonly closing?: boolean;
   /** Since when something is charged that no voucher pays, in milliseconds since the epoch. */
   readonly owedSince?: number;
 }
@@ -74,15 +76,20 @@ export class EarningAccount {
     return debt > 0n ? debt : 0n;
   }
 
+  /** Throws `payment_required` when the channel has ended or is about to. */
+  checkOpen(): void {
+    const { closed, closing = false, chain, channelId } = this.#state;
+    if (!closed && !closing && chain.exitAt === 0) return;
+    throw paymentRequired(`Channel ${channelId} is ${closed ? "closed" : "ending"}: open another one`, {
+      channelId,
+      state: closed ? "closed" : "exiting",
+    });
+  }
+
   /** Sets aside the most that something may cost. Throws `payment_required` when voucher and credit do not cover it. */
   reserve(max: Wei, credit: bigint): void {
-    const { closed, chain, channelId, charged } = this.#state;
-    if (closed || chain.exitAt > 0) {
-      throw paymentRequired(`Channel ${channelId} is ${closed ? "closed" : "ending"}: open another one`, {
-        channelId,
-        state: closed ? "closed" : "exiting",
-      });
-    }
+    const { channelId, charged } = this.#state;
+    this.checkOpen();
     const needed = charged + this.#reserved + max;
     if (needed > this.paid + credit) {
       throw paymentRequired(
@@ -114,7 +121,7 @@ export class EarningAccount {
    * signer, or over the deposit.
    */
   judge(voucher: Voucher, signer: NodeId): boolean {
-    const { channelId, chain, paid, closed } = this.#state;
+    const { channelId, chain, paid, closed, closing = false } = this.#state;
     if (voucher.channelId !== channelId) {
       throw new NodeError("invalid_argument", `The voucher is for channel ${voucher.channelId}, not ${channelId}`);
     }
@@ -130,7 +137,12 @@ export class EarningAccount {
         `The voucher over ${voucher.cumulative} wei is above the channel's deposit of ${chain.deposit}: top it up first`,
       );
     }
-    if (closed) throw new NodeError("failed_precondition", `Channel ${channelId} is closed`);
+    if (closed || closing) {
+      throw paymentRequired(`Channel ${channelId} is ${closed ? "closed" : "ending"}: open another one`, {
+        channelId,
+        state: closed ? "closed" : "exiting",
+      });
+    }
     return voucher.cumulative > paid;
   }
 

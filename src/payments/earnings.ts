@@ -200,6 +200,7 @@ export class Earnings implements PaymentDesk {
     const { key, settlement } = this.#options;
     const account = await this.#refresh(channelId);
     const { payer } = account.state.chain;
+    if (account.state.closed || account.state.closing === true) account.checkOpen();
     let quote = account.state.quote;
     // Prices are locked until a quote expires: asking again changes nothing, so that what is on its way is charged by the same ones.
     if (quote === undefined || quote.expiresAt - this.#options.clock.now() < this.#options.offerMs / 4) {
@@ -242,10 +243,27 @@ export class Earnings implements PaymentDesk {
       paid: state.paid,
       claimed: state.chain.claimed,
       items: state.items,
-      state: state.closed ? "closed" : state.chain.exitAt > 0 ? "exiting" : "open",
+      state: state.closed ? "closed" : state.closing === true || state.chain.exitAt > 0 ? "exiting" : "open",
       ...(state.signature !== undefined && { voucher: toHex(state.signature) }),
       ...(state.owedSince !== undefined && { owedSince: state.owedSince }),
     }));
+  }
+
+  /**
+   * Takes no more work and vouchers on a channel while this node ends it, since a voucher that came meanwhile would be worth nothing; and
+   * does again when it could not be ended.
+   */
+  async setClosing(channelId: Hex32, closing: boolean): Promise<void> {
+    const account = this.#find(channelId);
+    account.change({ closing });
+    await this.#commit(account);
+  }
+
+  /** Channels that {@link setClosing} was called for and that are there still. */
+  closing(): readonly Hex32[] {
+    return [...this.#accounts.values()].flatMap(({ state }) =>
+      state.closing === true && !state.closed ? [state.channelId] : []
+    );
   }
 
   /** What could be claimed now: vouchers that are worth more than what was claimed. */

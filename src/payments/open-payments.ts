@@ -89,12 +89,14 @@ export async function openPayments(options: PaymentsOptions): Promise<Payments> 
     ...options,
     settlement,
     curve,
+    chain,
     openChannel: async ({ target, payee, token, amount }) => {
       await calls.open({ payee, token, amount, exitDelay }, { kind: "open", target, payee, token });
     },
   }, shared);
 
   const mined = async (purpose: Purpose, receipt: TransactionReceipt) => {
+    if (purpose.kind === "topup") return await spendings.refresh(purpose["channel"] as Hex32);
     if (purpose.kind !== "open") return;
     const { target, payee, token } = purpose as Purpose & { target: string; payee: NodeId; token: NodeId };
     for (const { id, amount } of await calls.openedIn(receipt)) {
@@ -103,7 +105,10 @@ export async function openPayments(options: PaymentsOptions): Promise<Payments> 
   };
 
   await Promise.all([totals.load(store), earnings.load(), spendings.load()]);
-  await transactions.resume();
+  const resumed = await transactions.resume();
+  for (const id of earnings.closing()) {
+    if (!resumed.some(({ kind, channel }) => kind === "close" && channel === id)) await earnings.setClosing(id, false);
+  }
 
   let claiming: Promise<unknown> = Promise.resolve();
   const oneAfterTheOther = <T>(work: () => Promise<T>): Promise<T> => {
@@ -191,10 +196,8 @@ function makeAdmin(parts: AdminParts): PaymentAdmin {
     }),
     open: (target, amount, signal) => spendings.open(target, amount, signal),
     topUp: async (channelId, amount) => {
-      const { token, deposit, role } = find(channelId);
-      const receipt = await calls.topUp(channelId, { token, amount });
-      if (role === "payer") await spendings.note(channelId, { deposit: wei(deposit + amount) });
-      return shown(receipt);
+      const { token } = find(channelId);
+      return shown(await calls.topUp(channelId, { token, amount }));
     },
     claim: async (channelId) => {
       await earnings.refreshAll();
@@ -203,14 +206,24 @@ function makeAdmin(parts: AdminParts): PaymentAdmin {
     },
     close: async (channelId) => {
       find(channelId, "payee");
-      const receipt = await oneAfterTheOther(() =>
-        calls.close(channelId, earnings.claimable().find(({ voucher }) => voucher.channelId === channelId))
-      );
-      await earnings.refreshAll();
-      return shown(receipt);
+      return await oneAfterTheOther(async () => {
+        await earnings.setClosing(channelId, true);
+        try {
+          const last = earnings.claimable().find(({ voucher }) => voucher.channelId === channelId);
+          return shown(await calls.close(channelId, last));
+        } catch (error) {
+          // While the node stops, the transaction may still be mined.
+          if (toNodeError(error).code !== "shutting_down") await earnings.setClosing(channelId, false);
+          throw error;
+        } finally {
+          await earnings.refreshAll();
+        }
+      });
     },
     exit: async (channelId) => {
-      find(channelId, "payer");
+      const { target, state } = find(channelId, "payer");
+      // What was done on credit is paid while it can be; a provider that is away hinders nobody.
+      if (state === "open" && target !== undefined) await spendings.settleUp(target).catch(() => {});
       const known = await chain.channelOf(channelId);
       if (known === undefined) {
         await spendings.note(channelId, { state: "closed" });

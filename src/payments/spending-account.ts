@@ -50,6 +50,8 @@ export class SpendingAccount {
   #doubtful = 0n;
   /** Whether the provider's books are to be asked for before anything else. */
   isStale = true;
+  /** Whether the chain is to be asked first if the channel is still there, and what it holds. */
+  isDoubted = true;
   /** Counts what moves the books, so that an answer that something overtook is known as such. */
   #version = 0;
 
@@ -63,6 +65,12 @@ export class SpendingAccount {
 
   get reserved(): bigint {
     return this.#reserved;
+  }
+
+  /** Whether no more is signed on it; all that was has been counted as spent. */
+  get hasEnded(): boolean {
+    const { state } = this.#state;
+    return state === "exiting" || state === "closed";
   }
 
   get version(): number {
@@ -180,6 +188,12 @@ export class SpendingAccount {
     this.#doubtful = 0n;
     this.#state = { ...this.#state, spent: receipt.charged };
     return receipt.charged - spent;
+  }
+
+  /** Goes back to an earlier voucher, since the newer one could not be stored. */
+  unsign({ signed, signature }: { readonly signed: Wei; readonly signature: Uint8Array | undefined }): void {
+    const { signature: _lost, ...rest } = this.#state;
+    this.#state = { ...rest, signed, ...(signature !== undefined && { signature }) };
   }
 
   change(changes: Partial<SpendingState>): void {

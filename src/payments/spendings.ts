@@ -29,7 +29,7 @@ import {
 import { type Books, fromText, toText } from "./books.ts";
 import type { Budget } from "./budget.ts";
 import type { Curve } from "./curve.ts";
-import { storagePrice } from "./earnings.ts";
+import { type ChannelReader, storagePrice } from "./earnings.ts";
 import { isSigner, OfferBook } from "./offer-book.ts";
 import { SpendingAccount, type SpendingState, viewOf } from "./spending-account.ts";
 import type { Totals } from "./totals.ts";
@@ -49,6 +49,7 @@ export interface SpendingsOptions {
   readonly retryMs?: number;
   /** Where the provider at `host:port` is paid. */
   readonly desk: (target: string) => PaymentDesk;
+  readonly chain: ChannelReader;
   /** Opens a channel on the chain, and calls {@link Spendings.adopt} once it is as deep as the node wants. */
   readonly openChannel: (
     order: { readonly target: string; readonly payee: NodeId; readonly token: NodeId; readonly amount: Wei },
@@ -202,8 +203,14 @@ export class Spendings {
   async note(channelId: Hex32, changes: Pick<Partial<SpendingState>, "deposit" | "state">): Promise<void> {
     const account = this.find(channelId);
     if (account === undefined) return;
-    account.change(changes);
+    this.#change(account, changes);
     await this.#commit(account);
+  }
+
+  /** Looks up a channel's deposit on the chain, and whether somebody ended it. */
+  async refresh(channelId: Hex32): Promise<void> {
+    const account = this.find(channelId);
+    if (account !== undefined) await this.#look(account);
   }
 
   /** Pays what is owed exactly, with no window ahead, and compares books: for the end of a channel or of a day. */
@@ -240,7 +247,7 @@ export class Spendings {
   ): Promise<SpendingReservation<Used>> {
     let taken: SpendingReservation<Used> | undefined;
     await this.#arrange(target, async () => {
-      const account = await this.#ready(target);
+      const account = await this.#readyOrAnother(target);
       if (account === undefined) {
         taken = FREE;
         return;
@@ -277,7 +284,7 @@ export class Spendings {
       commit: (usage) => {
         this.#budget.release(provider, max);
         const amount = account.commit(max, price(quote, usage));
-        this.#totals.add("spent", { peer: provider, amount, items: 1 });
+        this.#totals.add("spent", { peer: provider, amount: account.hasEnded ? 0n : amount, items: 1 });
         // What a crash loses of it the provider's next receipt tells; nothing beyond what was signed can be lost.
         this.#books.note("spending", channelId, () => toText(account.state));
       },
@@ -285,9 +292,23 @@ export class Spendings {
         this.#budget.release(provider, max);
         const code = error === undefined ? undefined : toNodeError(error).code;
         account.release(max, code !== undefined && !NOT_CHARGED.has(code));
-        if (code === "payment_required") account.isStale = true;
+        if (code === "payment_required") account.isStale = account.isDoubted = true;
       },
     };
+  }
+
+  /** Like {@link #ready}; when the provider does not take the channel any more because it has ended, with another one. */
+  async #readyOrAnother(target: string): Promise<SpendingAccount | undefined> {
+    try {
+      return await this.#ready(target);
+    } catch (error) {
+      const account = this.#accounts.get(target);
+      if (account === undefined || toNodeError(error).code !== "payment_required") throw error;
+      account.isStale = account.isDoubted = true;
+      await this.#look(account).catch(() => {});
+      if (account.state.state !== "closed") throw error;
+      return await this.#ready(target);
+    }
   }
 
   /** The account of a target with a quote that holds and books that agree; undefined when it works free of charge. */
@@ -324,11 +345,40 @@ export class Spendings {
       await this.open(target, deposit, signal);
       account = this.#accounts.get(target)!;
     }
+    if (account.isDoubted) {
+      await this.#look(account).catch((error) =>
+        this.#options.log.debug("A channel was not looked up on the chain", { target, error: toNodeError(error).message })
+      );
+      if (account.state.state !== "open") return await this.#ready(target);
+    }
     const now = this.#options.clock.now();
     if (account.quoteAt(now + 1000) === undefined) await this.#quote(account);
     if (account.isStale) await this.#sync(account);
     if (account.state.state === "disputed") throw disputed(account);
     return account;
+  }
+
+  /** Takes over what the chain says of a channel: its provider's word that it has ended would not do. */
+  async #look(account: SpendingAccount): Promise<void> {
+    const { chain } = this.#options;
+    if (!chain.healthy()) return;
+    const found = await chain.channelOf(account.state.channelId);
+    account.isDoubted = false;
+    const { state, deposit } = account.state;
+    if (state === "closed" || (found?.deposit === deposit && found.exitAt === 0)) return;
+    const next = found === undefined ? "closed" : state === "open" && found.exitAt > 0 ? "exiting" : state;
+    this.#change(account, { state: next, ...(found !== undefined && { deposit: found.deposit }) });
+    await this.#commit(account);
+  }
+
+  /** Notes a change. What was paid ahead on a channel that ends is the provider's: it counts as spent. */
+  #change(account: SpendingAccount, changes: Pick<Partial<SpendingState>, "deposit" | "state">): void {
+    const { state, signed, spent, provider } = account.state;
+    const ahead = signed - spent;
+    if (state === "open" && changes.state !== undefined && changes.state !== "open" && ahead > 0n) {
+      this.#totals.add("spent", { peer: provider, amount: ahead, items: 0 });
+    }
+    account.change(changes);
   }
 
   async #quote(account: SpendingAccount): Promise<void> {
@@ -387,11 +437,21 @@ export class Spendings {
     const { key, settlement, desk } = this.#options;
     const { target, channelId } = account.state;
     const voucher = { channelId, cumulative };
+    const { signed, signature: before } = account.state;
     const signature = key.signDigest(voucherDigest(settlement, voucher));
     account.change({ signed: cumulative, signature });
-    await this.#commit(account);
+    try {
+      await this.#commit(account);
+    } catch (error) {
+      // What could not be stored must not be sent later either.
+      account.unsign({ signed, signature: before });
+      throw error;
+    }
     const sinceVersion = account.version;
-    const said = await desk(target).pay(voucher, signature, this.#call());
+    const said = await desk(target).pay(voucher, signature, this.#call()).catch((error: unknown) => {
+      if (toNodeError(error).code === "payment_required") account.isStale = account.isDoubted = true;
+      throw error;
+    });
     this.#reconcile(account, said, sinceVersion);
     await this.#commit(account);
     if (account.state.state === "disputed") throw disputed(account);
@@ -415,7 +475,7 @@ export class Spendings {
     const afterRestart = this.#loaded.has(account);
     const moved = account.reconcile(said, { afterRestart, sinceVersion });
     if (!account.isStale) this.#loaded.delete(account);
-    if (moved !== 0n) this.#totals.add("spent", { peer: provider, amount: moved, items: 0 });
+    if (moved !== 0n && !account.hasEnded) this.#totals.add("spent", { peer: provider, amount: moved, items: 0 });
     if (account.state.state === "disputed") {
       log.warn("A provider charges more than it was asked to do; it is not paid any more", {
         target,

@@ -67,11 +67,13 @@ export class Transactions {
     this.#options = options;
   }
 
-  /** Takes up what an earlier process sent and did not see mined. */
-  async resume(): Promise<void> {
+  /** Takes up what an earlier process sent and did not see mined, and returns what each is for. */
+  async resume(): Promise<readonly Purpose[]> {
+    const purposes: Purpose[] = [];
     for (const [, text] of await this.#options.store.entries("transaction")) {
       const stored = fromText<StoredTransaction>(text);
       this.#highest = Math.max(this.#highest, stored.nonce);
+      purposes.push(stored.purpose);
       this.#options.log.info("Taking up a transaction from before", {
         nonce: stored.nonce,
         purpose: stored.purpose.kind,
@@ -80,6 +82,7 @@ export class Transactions {
         if (!this.#closed) this.#options.log.warn("A transaction from before failed", { error: shortOf(error) });
       });
     }
+    return purposes;
   }
 
   /** Sends a transaction and waits until it is mined and deep enough. Throws `chain_failed` when it fails, with the contract's reason. */

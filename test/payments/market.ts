@@ -7,6 +7,7 @@
 import { createHash } from "node:crypto";
 import process from "node:process";
 import {
+  type ChannelView,
   type Clock,
   FREE_RATES,
   type Hex32,
@@ -200,15 +201,22 @@ export async function playSession(seed: number): Promise<SessionResult> {
     const receipt = { ...account.receipt, charged: wei(account.receipt.charged + extra) };
     return { ...account, receipt, signature: keyOf(payee).signDigest(receiptDigest(SETTLEMENT, receipt)) };
   };
-  const desk: PaymentDesk = {
-    offer: () => wire(() => provider.earnings.offer()),
-    quote: (id, ctx) =>
-      wire(async () => {
-        const { quote, account } = await provider.earnings.quote(id, ctx);
-        return { quote, account: said(account) };
-      }),
-    pay: (voucher, signature, ctx) => wire(async () => said(await provider.earnings.pay(voucher, signature, ctx))),
-    account: (id, ctx) => wire(async () => said(await provider.earnings.account(id, ctx))),
+  /** What a killed requester still says does not arrive. */
+  const deskOf = (life: Life): PaymentDesk => {
+    const send = <T>(call: () => T | Promise<T>): Promise<T> => {
+      if (life.dead) return Promise.reject(new Killed());
+      return wire(call);
+    };
+    return {
+      offer: () => send(() => provider.earnings.offer()),
+      quote: (id, ctx) =>
+        send(async () => {
+          const { quote, account } = await provider.earnings.quote(id, ctx);
+          return { quote, account: said(account) };
+        }),
+      pay: (voucher, signature, ctx) => send(async () => said(await provider.earnings.pay(voucher, signature, ctx))),
+      account: (id, ctx) => send(async () => said(await provider.earnings.account(id, ctx))),
+    };
   };
 
   // The requester, likewise.
@@ -229,7 +237,8 @@ export async function playSession(seed: number): Promise<SessionResult> {
       curve,
       clock,
       log: silentLog,
-      desk: () => desk,
+      desk: () => deskOf(life),
+      chain: { channelOf: (id) => Promise.resolve(chain.get(id)), healthy: () => true },
       openChannel: async ({ target, payee: provider, token, amount }) => {
         const channelId = `${provider.toLowerCase()}${String(chain.size + 1).padStart(24, "0")}` as Hex32;
         chain.set(channelId, {
@@ -325,19 +334,21 @@ export async function playSession(seed: number): Promise<SessionResult> {
     await attempt(() => requester.spendings.settleUp(TARGET));
     await attempt(() => requester.spendings.settleUp(TARGET));
   }
-  const [spent] = requester!.spendings.views();
-  const [earned] = provider!.earnings.views();
+  const spent = new Map(requester!.spendings.views().map((view) => [view.channelId, view]));
+  const earned = provider!.earnings.views();
   await requester!.spendings.close();
 
-  const paid = earned?.paid ?? 0n;
-  const charged = earned?.charged ?? 0n;
+  // Who leaves, and comes back, has a channel for each time.
+  const sum = (of: (view: ChannelView) => bigint) => earned.reduce((total, view) => total + of(view), 0n);
+  const unpaidOf = ({ charged, paid }: ChannelView) => charged > paid ? charged - paid : 0n;
+  const paid = sum((view) => view.paid);
   const result: SessionResult = {
     requester: requesterKind,
     provider: providerKind,
     kills,
     lostMessages,
-    unpaid: charged > paid ? charged - paid : 0n,
-    credit: base + (most < paid / 10n ? most : paid / 10n),
+    unpaid: sum(unpaidOf),
+    credit: sum((view) => base + (most < view.paid / 10n ? most : view.paid / 10n)),
     overpaid: paid > received ? paid - received : 0n,
     // Three tasks at once, those whose answers never came (they may have been done), and the window: a tenth of a task at least.
     // A requester that was killed believes charges up to what it had signed or promised.
@@ -353,13 +364,16 @@ export async function playSession(seed: number): Promise<SessionResult> {
     throw fail("finished work is unpaid beyond the credit");
   }
   if (requesterKind === "honest" && result.overpaid > result.ahead) throw fail("more was paid than was agreed to");
-  if (paid > DEPOSIT || paid > CAP_PEER) throw fail(`vouchers over ${paid} pass a cap`);
-  if (spent !== undefined && paid > spent.paid) throw fail("the provider has a voucher that the requester forgot");
-  if (providerKind === "honest" && requesterKind === "honest" && spent !== undefined && earned !== undefined) {
-    if (spent.state !== "open") throw fail(`the channel is ${spent.state} although nobody cheated`);
-    if (spent.paid !== earned.paid) throw fail(`a voucher over ${spent.paid} was lost`);
-    if (spent.charged !== earned.charged) throw fail(`the books differ: ${spent.charged} and ${earned.charged}`);
-    if (result.unpaid > 0n) throw fail("an honest requester owes something");
+  if (paid > CAP_PEER) throw fail(`vouchers over ${paid} pass a cap`);
+  for (const view of earned) {
+    const own = spent.get(view.channelId);
+    if (view.paid > DEPOSIT) throw fail(`vouchers over ${view.paid} pass the deposit`);
+    if (own !== undefined && view.paid > own.paid) throw fail("the provider has a voucher that the requester forgot");
+    if (providerKind !== "honest" || requesterKind !== "honest" || own === undefined) continue;
+    if (own.state !== "open") throw fail(`the channel is ${own.state} although nobody cheated`);
+    if (own.paid !== view.paid) throw fail(`a voucher over ${own.paid} was lost`);
+    if (own.charged !== view.charged) throw fail(`the books differ: ${own.charged} and ${view.charged}`);
+    if (unpaidOf(view) > 0n) throw fail("an honest requester owes something");
   }
   return result;
 }
