@@ -120,6 +120,7 @@ async function assemble({ live, log, closers, closeAll }: Assembly): Promise<Run
 
   // Peers are known later than they can be dialled.
   const known: { discovery?: Discovery } = {};
+  const chainId = isPaid(config) ? config.payments.chainId : 0;
   const peers = createPeers({
     requester: key.nodeId,
     rules: {
@@ -128,6 +129,7 @@ async function assemble({ live, log, closers, closeAll }: Assembly): Promise<Run
     },
     key,
     signTasks: isPaid(config),
+    chainId,
     limits: {
       maxMessageBytes: config.rpc.maxMessageBytes,
       maxSessions: config.requester.maxPeers,
@@ -225,6 +227,7 @@ async function assemble({ live, log, closers, closeAll }: Assembly): Promise<Run
       limits: limits.max,
       ...(config.node.region !== "" && { region: config.node.region }),
       macKey: macKeys.publicKey,
+      ...(chainId !== 0 && { chainId }),
     }),
     sign: (message) => key.sign(message),
   };
@@ -269,9 +272,9 @@ async function assemble({ live, log, closers, closeAll }: Assembly): Promise<Run
     health,
     limiter: rates.rpc,
     tracer,
-    // Sessions name chain 0 until nodes settle on one. Nobody spends another's money by saying another's name.
+    // Nobody spends another's money by saying another's name.
     ...(payments === undefined ? {} : { payments: payments.earnings, believesClaims: false }),
-    authenticator: new Authenticator({ self: key.nodeId, chainId: 0, clock, macKeys }),
+    authenticator: new Authenticator({ self: key.nodeId, chainId, clock, macKeys }),
     files: {
       files,
       maxFileBytes,

@@ -23,6 +23,8 @@ const COMMANDS = {
   "build:docs": ["tools/build-docs.ts"],
   bench: ["tools/bench.ts"],
   chaos: ["test/chaos/run.ts"],
+  "chaos:payments": ["test/chaos/payments.ts"],
+  market: ["test/payments/market.ts"],
 };
 
 const [command = "", ...rest] = process.argv.slice(2);

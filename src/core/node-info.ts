@@ -23,6 +23,8 @@ export interface NodeInfo {
   readonly region?: string;
   /** Its X25519 key for MACs of requests; absent from a node that takes signatures only. */
   readonly macKey?: Uint8Array;
+  /** The chain that it pays and is paid on, which sessions with it name; absent without one. */
+  readonly chainId?: number;
 }
 
 /** This node, as the faces show it. */

@@ -371,12 +371,11 @@ export class Spendings {
     await this.#commit(account);
   }
 
-  /** Notes a change. What was paid ahead on a channel that ends is the provider's: it counts as spent. */
+  /** Notes a change. Of a channel that ends what was signed counts as spent: what was paid ahead is the provider's, and more it never gets. */
   #change(account: SpendingAccount, changes: Pick<Partial<SpendingState>, "deposit" | "state">): void {
     const { state, signed, spent, provider } = account.state;
-    const ahead = signed - spent;
-    if (state === "open" && changes.state !== undefined && changes.state !== "open" && ahead > 0n) {
-      this.#totals.add("spent", { peer: provider, amount: ahead, items: 0 });
+    if (state === "open" && changes.state !== undefined && changes.state !== "open") {
+      this.#totals.add("spent", { peer: provider, amount: signed - spent, items: 0 });
     }
     account.change(changes);
   }

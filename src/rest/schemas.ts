@@ -362,6 +362,7 @@ export const Node = z.object({
     instructions: bytes("The most metered instructions.", 1_000_000_000_000).optional(),
   }).openapi({ description: "The bounds within which it accepts tasks." }),
   region: z.string().optional().openapi({ description: "Where it says it is.", examples: ["eu-west"] }),
+  chainId: z.int().optional().openapi({ description: "The chain that it pays and is paid on.", examples: [31337] }),
 }).openapi("Node", { description: "What a node says of itself." });
 
 export const Health = z.object({

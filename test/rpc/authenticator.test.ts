@@ -14,6 +14,7 @@ import {
   STREAM_DIGEST,
 } from "../../src/core/mod.ts";
 import { Authenticator, MAX_SKEW_MS, SESSION_HEADER, SIGNATURE_HEADER } from "../../src/rpc/authenticator.ts";
+import { RequestSigner } from "../../src/rpc/client/request-signer.ts";
 import { NonceMemory } from "../../src/rpc/nonce-memory.ts";
 
 const NOW = 1_800_000_000_000;
@@ -129,4 +130,28 @@ test("nonces are remembered as long as they must be, forgotten later, and bounde
   assert.ok(nonces.add("c", 199));
   assert.throws(() => nonces.add("d", 199), (error: NodeError) => error.code === "overloaded");
   assert.ok(nonces.add("a", 400));
+});
+
+test("a session names its provider's chain: another chain's is refused by both sides, and none is for those without one", () => {
+  const clock = { now: () => NOW };
+  const signedFor = (chains: { readonly own: number; readonly provider?: number }) => {
+    const signer = new RequestSigner({ key, chainId: chains.own, clock });
+    const peer = { nodeId: self, ...(chains.provider !== undefined && { chainId: chains.provider }) };
+    return { method: "POST", path: "/a", headers: signer.sign(peer, { method: "POST", path: "/a" }, "stream") };
+  };
+  const at = (chainId: number) => new Authenticator({ self, chainId, clock });
+  for (const [own, provider] of [[31337, 31337], [0, 31337], [31337, undefined], [0, undefined]] as const) {
+    const request = signedFor({ own, ...(provider !== undefined && { provider }) });
+    assert.equal(at(provider ?? 0).identify(request)?.requester, key.nodeId, `${own} at ${provider}`);
+    for (const other of [1, provider === undefined ? 31337 : 0]) {
+      assert.throws(
+        () => at(other).identify(request),
+        { code: "unauthenticated", message: new RegExp(`for chain ${provider ?? 0}, and this node is on ${other}`) },
+      );
+    }
+  }
+  assert.throws(() => signedFor({ own: 1, provider: 31337 }), {
+    code: "failed_precondition",
+    message: /is on chain 31337, and this node on 1: they cannot pay each other/,
+  });
 });

@@ -59,7 +59,7 @@ test("events survive the wire, and unknown ones are passed over", () => {
 });
 
 test("a node's description survives the wire, with enabled plugins only", () => {
-  const info = fakeNode.describe();
+  const info = { ...fakeNode.describe(), chainId: 31337 };
   const disabled = { ...info.plugins[0]!, name: "off", enabled: false };
   const encoded = convert.encodeNodeInfo({ ...info, plugins: [...info.plugins, disabled] }, bytes("n"));
   const decoded = convert.decodeNodeInfo(encoded);

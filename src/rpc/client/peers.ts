@@ -71,7 +71,7 @@ export interface PeersOptions {
   readonly key?: NodeKey;
   /** Signs calls for tasks too, as nodes that are paid demand it. By default only where a node wants it, since unsigned ones are faster. */
   readonly signTasks?: boolean;
-  /** The chain that sessions are for; 0, the default, without one. */
+  /** The chain that this node pays on; 0, the default, without one. */
   readonly chainId?: number;
   /** By default `recoverSigner` of core. */
   readonly recover?: RecoverSigner;

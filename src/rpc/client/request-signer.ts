@@ -20,9 +20,12 @@ import type { Metadata } from "./transport.ts";
 const SESSION_MS = 12 * 3_600_000;
 const MAX_SESSIONS = 1024;
 
+/** What a session needs to know of its provider. */
+export type SessionPeer = Pick<NodeInfo, "nodeId" | "macKey" | "chainId">;
+
 export interface RequestSignerOptions {
   readonly key: NodeKey;
-  /** 0 without a chain. */
+  /** This node's; 0 without one. A session names its provider's, which must be the same when both have one. */
   readonly chainId: number;
   readonly clock: Clock;
 }
@@ -36,9 +39,12 @@ export class RequestSigner {
     this.#options = options;
   }
 
-  /** The metadata that signs a request to a provider whose body are these bytes, or a stream. */
+  /**
+   * The metadata that signs a request to a provider whose body are these bytes, or a stream. Throws `failed_precondition` for a provider on
+   * another chain.
+   */
   sign(
-    provider: Pick<NodeInfo, "nodeId" | "macKey">,
+    provider: SessionPeer,
     request: Omit<RequestHead, "digest">,
     body: Uint8Array | "stream",
   ): Metadata {
@@ -49,10 +55,20 @@ export class RequestSigner {
     return { [SESSION_HEADER]: session.encoded, [SIGNATURE_HEADER]: Buffer.from(proof).toString("base64url") };
   }
 
-  #session({ nodeId, macKey }: Pick<NodeInfo, "nodeId" | "macKey">, now: number): Entry {
+  #session({ nodeId, macKey, chainId = 0 }: SessionPeer, now: number): Entry {
     const known = this.#sessions.get(nodeId);
-    if (known !== undefined && known.expiresAt - now > SESSION_MS / 10 && isSame(known.macKey, macKey)) return known;
-    const { key, chainId } = this.#options;
+    if (
+      known !== undefined && known.expiresAt - now > SESSION_MS / 10 && isSame(known.macKey, macKey) &&
+      known.chainId === chainId
+    ) return known;
+    const { key, chainId: own } = this.#options;
+    if (own !== 0 && chainId !== 0 && own !== chainId) {
+      throw new NodeError(
+        "failed_precondition",
+        `${nodeId} is on chain ${chainId}, and this node on ${own}: they cannot pay each other (payments.chainId); use a provider on chain ${own}`,
+        { data: { nodeId, chainId, own } },
+      );
+    }
     const session = openSession(key, { provider: nodeId, chainId, expiresAt: now + SESSION_MS });
     const entry: Entry = {
       ...session,

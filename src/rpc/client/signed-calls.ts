@@ -1,11 +1,11 @@
-import type { NodeError, NodeId, NodeInfo } from "../../core/mod.ts";
-import type { RequestSigner } from "./request-signer.ts";
+import type { NodeError, NodeId } from "../../core/mod.ts";
+import type { RequestSigner, SessionPeer } from "./request-signer.ts";
 import type { Metadata } from "./transport.ts";
 
 export interface SignedCallsOptions {
   readonly signer: RequestSigner;
   /** Asks the peer who it is, proven. */
-  readonly whoIs: (signal: AbortSignal) => Promise<Pick<NodeInfo, "nodeId" | "macKey">>;
+  readonly whoIs: (signal: AbortSignal) => Promise<SessionPeer>;
 }
 
 /** One gRPC call as its signature covers it. */
