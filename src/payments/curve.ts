@@ -1,9 +1,11 @@
-import { addressOf, NodeError, type NodeId, SIGNATURE_BYTES } from "../core/mod.ts";
+import { addressOf, type DigestSigner, NodeError, type NodeId, SIGNATURE_BYTES } from "../core/mod.ts";
 
 /** secp256k1 in WASM (libsecp256k1 by libauth): about ten times as fast as pure JavaScript. */
 export interface Curve {
   /** As `recoverDigestSigner` of core. */
   recover(digest: Uint8Array, signature: Uint8Array): NodeId;
+  /** For a key's {@link NodeKey.signingWith}. */
+  readonly sign: DigestSigner;
 }
 
 /** Half of the curve's order, above which s is malleable (EIP-2). */
@@ -29,6 +31,14 @@ async function load(): Promise<Curve> {
       const key = wasm.recoverPublicKeyUncompressed(signature.subarray(0, 64), (v - 27) as 0 | 1, digest);
       if (typeof key === "string") throw noSignature();
       return addressOf(key);
+    },
+    sign(digest, secretKey) {
+      const signed = wasm.signMessageHashRecoverableCompact(secretKey, digest);
+      if (typeof signed === "string") throw new NodeError("internal", `The digest was not signed: ${signed}`);
+      const signature = new Uint8Array(SIGNATURE_BYTES);
+      signature.set(signed.signature);
+      signature[64] = 27 + signed.recoveryId;
+      return signature;
     },
   };
 }

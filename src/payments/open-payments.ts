@@ -72,21 +72,24 @@ const CLAIM_WORTH = 20n;
 
 /** Opens the books, connects to the chain, and takes up what an earlier process left. */
 export async function openPayments(options: PaymentsOptions): Promise<Payments> {
-  const { key, store, clock, log, channels, chainId, exitDelay } = options;
+  const { store, clock, log, channels, chainId, exitDelay } = options;
   const settlement = { chainId, channels };
   const [chain, curve] = await Promise.all([Chain.open(options), loadCurve()]);
+  const key = options.key.signingWith(curve.sign);
   const books = new Books(store);
   const totals = new Totals(books, clock);
   const shared = { books, totals, budget: new Budget(options.caps, totals) };
-  const earnings = new Earnings({ ...options, settlement, chain, curve, minExitDelay: exitDelay }, shared);
+  const earnings = new Earnings({ ...options, key, settlement, chain, curve, minExitDelay: exitDelay }, shared);
   const transactions = new Transactions({
     ...options,
+    key,
     client: chain.client,
     onMined: (purpose, receipt) => mined(purpose, receipt),
   });
   const calls = new ChannelCalls({ ...options, chain, transactions, self: key.nodeId });
   const spendings = new Spendings({
     ...options,
+    key,
     settlement,
     curve,
     chain,

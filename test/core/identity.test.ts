@@ -34,7 +34,7 @@ test("a node key does not show its secret and does not follow later changes of t
   const key = nodeKeyOf(secret);
   secret.fill(0);
   assert.equal(recoverSigner(utf8("x"), key.sign(utf8("x"))), KNOWN_KEYS[0][1]);
-  assert.deepEqual(Object.keys(key), ["nodeId", "sign", "signDigest"]);
+  assert.deepEqual(Object.keys(key), ["nodeId", "sign", "signDigest", "signingWith"]);
 });
 
 test("sign() gives the deterministic EIP-191 signatures that other implementations give", () => {

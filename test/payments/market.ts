@@ -63,10 +63,14 @@ function keyOf(nodeId: NodeId): NodeKey {
     const mark = createHash("sha256").update(digest).update(id).digest();
     return Uint8Array.from(Buffer.concat([mark, id, Buffer.alloc(12), Buffer.from([27])]));
   };
-  return { nodeId, sign: signDigest, signDigest };
+  const key: NodeKey = { nodeId, sign: signDigest, signDigest, signingWith: () => key };
+  return key;
 }
 
 const curve: Curve = {
+  sign() {
+    throw new NodeError("unimplemented", "Keys of the market sign by themselves");
+  },
   recover(digest, signature) {
     const nodeId = parseNodeId(`0x${Buffer.from(signature.subarray(32, 52)).toString("hex")}`);
     if (Buffer.compare(keyOf(nodeId).signDigest(digest), signature) !== 0) {
