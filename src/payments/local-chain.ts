@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { existsSync, realpathSync } from "node:fs";
+import { existsSync, realpathSync, statSync } from "node:fs";
 import { createRequire } from "node:module";
-import { delimiter, join } from "node:path";
+import { delimiter, dirname, join } from "node:path";
 import process from "node:process";
 import { createInterface } from "node:readline";
 import { NodeError, type NodeId, parseNodeId } from "../core/mod.ts";
@@ -86,16 +86,27 @@ export async function startLocalChain(options: { readonly port?: number } = {}):
   }
 }
 
+export interface AnvilPlaces {
+  /** The program by its path, which leaves no choice; by default what the environment variable ANVIL says. */
+  readonly named?: string;
+  /** Modules or package files that npm may have installed it for: it is looked for in their `node_modules` and those of the folders above. */
+  readonly roots?: readonly string[];
+  /** A folder that is looked into before the path: by default that of the executable that runs. */
+  readonly beside?: string;
+  readonly path?: string;
+}
+
 /**
- * Finds the program itself: in what npm installed, here or with this source, else on the path. Never npm's script around it, which would
- * leave it behind when it is killed. Throws `failed_precondition` with the cure.
+ * Finds the program itself: what ANVIL names, else in what npm installed, here or with this source, else beside the executable, else on the
+ * path. Never npm's script around it, which would leave it behind when it is killed. Throws `failed_precondition` with the cure.
  */
 export function findAnvil(
-  { roots = [join(process.cwd(), "package.json"), import.meta.url], path = process.env["PATH"] ?? "" }: {
-    /** Modules or package files that npm may have installed it for. */
-    readonly roots?: readonly string[];
-    readonly path?: string;
-  } = {},
+  {
+    named = process.env["ANVIL"] ?? "",
+    roots = [join(process.cwd(), "package.json"), import.meta.url],
+    beside = dirname(process.execPath),
+    path = process.env["PATH"] ?? "",
+  }: AnvilPlaces = {},
 ): string {
   const name = process.platform === "win32" ? "anvil.exe" : "anvil";
   const arch = process.arch === "x64" ? "amd64" : process.arch;
@@ -108,21 +119,33 @@ export function findAnvil(
       return undefined; // not for this one
     }
   };
+  /** The program that a file is, or is a script of. */
+  const programOf = (candidate: string): string | undefined => {
+    if (!existsSync(candidate)) return undefined;
+    const file = realpathSync(candidate);
+    if (statSync(file).isDirectory()) return undefined;
+    return /\.[cm]?js$/.test(file) ? installedFor(file) : file;
+  };
+  if (named !== "") {
+    const program = programOf(named);
+    if (program !== undefined) return program;
+    throw new NodeError(
+      "failed_precondition",
+      `ANVIL names ${named}, which is no program: correct it, or unset it to have anvil looked for`,
+      { data: { file: named } },
+    );
+  }
   for (const root of roots) {
     const binary = installedFor(root);
     if (binary !== undefined) return binary;
   }
-  for (const folder of path.split(delimiter)) {
-    const candidate = join(folder, name);
-    if (folder === "" || !existsSync(candidate)) continue;
-    const file = realpathSync(candidate);
-    if (!/\.[cm]?js$/.test(file)) return file;
-    const binary = installedFor(file);
-    if (binary !== undefined) return binary;
+  for (const folder of [beside, ...path.split(delimiter)]) {
+    const program = folder === "" ? undefined : programOf(join(folder, name));
+    if (program !== undefined) return program;
   }
   throw new NodeError(
     "failed_precondition",
-    "The local chain needs anvil, which is not installed: run `npm install @foundry-rs/anvil`, or install Foundry (getfoundry.sh)",
+    "The local chain needs anvil, which was not found: run `npm install -g @foundry-rs/anvil`, install Foundry (getfoundry.sh), put the program beside velas-sphere, or name it (ANVIL=/path/to/anvil)",
   );
 }
 
