@@ -67,9 +67,7 @@ async function measureVouchers(): Promise<void> {
       of(wasm, "verify").toFixed(0)
     }/s; in pure JavaScript ${of(pure, "sign").toFixed(0)}/s and ${of(pure, "verify").toFixed(0)}/s: sign ${
       ratio(wasm, pure, "sign")
-    } ×, verify ${
-      ratio(wasm, pure, "verify")
-    } ×, both ${ratio(wasm, pure, "both")} ×`,
+    } ×, verify ${ratio(wasm, pure, "verify")} ×, both ${ratio(wasm, pure, "both")} ×`,
   );
 }
 

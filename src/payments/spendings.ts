@@ -347,7 +347,10 @@ export class Spendings {
     }
     if (account.isDoubted) {
       await this.#look(account).catch((error) =>
-        this.#options.log.debug("A channel was not looked up on the chain", { target, error: toNodeError(error).message })
+        this.#options.log.debug("A channel was not looked up on the chain", {
+          target,
+          error: toNodeError(error).message,
+        })
       );
       if (account.state.state !== "open") return await this.#ready(target);
     }

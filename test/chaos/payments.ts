@@ -137,7 +137,9 @@ class World {
     let over = false;
     const before = await this.#deposits();
     // A task that runs into the end of its channel, half of the times.
-    const beside = operation === "close" && this.#random() < 0.5 ? this.#tryTask(`${name}-beside`).catch(() => {}) : undefined;
+    const beside = operation === "close" && this.#random() < 0.5
+      ? this.#tryTask(`${name}-beside`).catch(() => {})
+      : undefined;
     const first = this.#try(operation, name).catch(() => {}).finally(() => over = true);
     await new Promise((resolve) => setTimeout(resolve, afterMs));
     if (over) this.#late++;
@@ -192,7 +194,9 @@ class World {
     if (operation === "claim") {
       // A voucher for what was owed may come behind the claim.
       await until(async () => {
-        const isClaimed = (await this.#channels(this.#provider)).every((one) => !isOpen(one) || one.claimed === one.paid);
+        const isClaimed = (await this.#channels(this.#provider)).every((one) =>
+          !isOpen(one) || one.claimed === one.paid
+        );
         return isClaimed || void await this.#post(this.#provider, "/v1/payments/claim");
       });
     } else if (operation === "close" && open !== undefined) {
