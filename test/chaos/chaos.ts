@@ -55,7 +55,7 @@ const FILES = {
   lostAfterMs: 1000,
   lostAfterAudits: 2,
   uploadTtlMs: 15_000,
-  stallMs: 5000,
+  stallMs: 10_000,
 };
 
 export async function runChaos(options: ChaosOptions): Promise<ChaosSummary> {
