@@ -1,5 +1,5 @@
 import type { LogLevel } from "../core/mod.ts";
-import type { AnswerSlot } from "./answer-slot.ts";
+import { AnswerSlot } from "./answer-slot.ts";
 import type { HostAnswer, HostRequest } from "./host-request.ts";
 import { HostRefusal } from "./kernel.ts";
 import type { CallSink, RefusalCode } from "./kernel.ts";
@@ -16,8 +16,8 @@ export interface SinkOptions {
   readonly streamsOutput: boolean;
   /** Asked at each host call; when true the call is ended. */
   readonly isCanceled: () => boolean;
-  /** Sends a request to the node; the answer will be in the slot. Absent where nothing may be asked. */
-  readonly onAsk?: (request: HostRequest) => AnswerSlot;
+  /** Sends a request to the node, which answers in the slot. Absent where nothing may be asked. */
+  readonly onAsk?: (request: HostRequest, slot: AnswerSlot) => void;
   readonly onEvent: (event: SaidEvent) => void;
   /** Receives a view that is valid only during the call. May wait for the reader, and calls `check` meanwhile, which may throw. */
   readonly onChunk: (bytes: Uint8Array, check: () => void) => void;
@@ -37,6 +37,8 @@ export class WorkerSink implements CallSink {
   #progressReports = 0;
   /** Whether the present call sent anything; then its outcome must not overtake it. */
   posted = false;
+  /** Where the next request is answered; a new one when the last may still be written to. */
+  #answers: AnswerSlot | undefined;
   /** Why the host ended the present call, if it did. It stays, so a plugin that catches the exception gains nothing. */
   refusal: HostRefusal | undefined;
 
@@ -115,7 +117,13 @@ export class WorkerSink implements CallSink {
     if (options?.onAsk === undefined) this.refuse("permission_denied", "A plugin has nothing to ask outside a call");
     // What it said before must not come after what the answer makes it say.
     this.posted = true;
-    const answer = options.onAsk(request).wait(() => void this.#check());
+    const slot = this.#answers ?? new AnswerSlot();
+    this.#answers = undefined;
+    slot.reset();
+    options.onAsk(request, slot);
+    const answer = slot.wait(() => void this.#check());
+    // Shared memory is not given back soon, so a plugin that asks often must not leave much of it behind.
+    if (slot.isSmall) this.#answers = slot;
     if ("code" in answer) this.refuse(answer.code, answer.message);
     return answer;
   }

@@ -4,6 +4,7 @@ import type { PluginCall, PluginEvent, RequesterId } from "../core/mod.ts";
 import { AnswerSlot } from "./answer-slot.ts";
 import { CallSlots, nextCallNumber, shared, SLOT_BYTES, SLOT_STATE, SLOTS, unshared } from "./call-slots.ts";
 import type { Turn } from "./call-turns.ts";
+import { takePiece } from "./piece-buffers.ts";
 import type { AnswerRequest } from "./host-request.ts";
 import type { FromWorker, ToWorker, WorkerModule } from "./worker-protocol.ts";
 
@@ -265,10 +266,10 @@ export class PoolWorker {
     if (message.type === "ask") return answer(job, message);
     if (message.type === "event") return void deliver(job, message.event);
     if (message.type === "chunk") {
-      const { callNumber, bytes } = message;
-      void deliver(job, { type: "chunk", bytes: unshared(bytes) }).then(() => {
+      const { callNumber, length } = message;
+      void deliver(job, { type: "chunk", bytes: takePiece(message.piece, length) }).then(() => {
         // By now the call may have ended, and its slot have another.
-        if (this.#jobs[slot] === job && job.callNumber === callNumber) this.#slots.markRead(slot, bytes.byteLength);
+        if (this.#jobs[slot] === job && job.callNumber === callNumber) this.#slots.markRead(slot, length);
       });
       return;
     }

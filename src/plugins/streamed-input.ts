@@ -16,17 +16,16 @@ export class StreamedInput {
   failure: { readonly reason: unknown } | undefined;
   readonly #source: AsyncIterator<Uint8Array>;
   readonly #signal: AbortSignal;
-  readonly #aborted = Promise.withResolvers<never>();
-  readonly #onAbort = (): void => this.#aborted.reject(new NodeError("canceled", "The call was canceled"));
+  readonly #onAbort = (): void => this.#giveUp?.(canceled());
+  /** Ends the present wait. A promise of the abort for all waits together would keep every piece that they gave. */
+  #giveUp: ((reason: NodeError) => void) | undefined;
   #piece: Uint8Array = NOTHING;
   #ended = false;
 
   constructor({ input, signal }: Pick<PluginCall, "input" | "signal">) {
     this.#source = (input instanceof Uint8Array ? once(input) : input)[Symbol.asyncIterator]();
     this.#signal = signal;
-    this.#aborted.promise.catch(() => {});
     signal.addEventListener("abort", this.#onAbort, { once: true });
-    if (signal.aborted) this.#onAbort();
   }
 
   /** Waits for the first piece, or the end. Throws what the source throws, or `canceled`. */
@@ -65,7 +64,12 @@ export class StreamedInput {
   /** Whether there is something at hand, after waiting for it. */
   async #fill(): Promise<boolean> {
     while (this.#piece.length === 0 && !this.#ended) {
-      const next = await Promise.race([this.#next(), this.#aborted.promise]);
+      if (this.#signal.aborted) throw canceled();
+      const next = await new Promise<IteratorResult<Uint8Array>>((resolve, reject) => {
+        this.#giveUp = reject;
+        this.#next().then(resolve, reject);
+      });
+      this.#giveUp = undefined;
       if (next.done === true) this.#ended = true;
       else this.#piece = next.value;
       this.sizeBytes += this.#piece.length;
@@ -82,6 +86,10 @@ export class StreamedInput {
       throw reason;
     }
   }
+}
+
+function canceled(): NodeError {
+  return new NodeError("canceled", "The call was canceled");
 }
 
 async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {

@@ -46,7 +46,8 @@ export type FromWorker =
     readonly answer: SharedArrayBuffer;
   }
   | { readonly type: "event"; readonly callNumber: number; readonly event: SaidEvent }
-  | { readonly type: "chunk"; readonly callNumber: number; readonly bytes: SharedArrayBuffer }
+  /** A piece of output, in memory that is used again when it was taken out (piece-buffers.ts). */
+  | { readonly type: "chunk"; readonly callNumber: number; readonly piece: SharedArrayBuffer; readonly length: number }
   | {
     readonly type: "output";
     readonly callNumber: number;

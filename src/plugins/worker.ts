@@ -3,12 +3,12 @@
  * instances warm between them.
  */
 import { parentPort, workerData } from "node:worker_threads";
-import { AnswerSlot } from "./answer-slot.ts";
 import { budgetIsOver, explainFailure, pluginFailed } from "./call-failure.ts";
 import { CallSlots, shared, SLOT_BYTES, SLOT_STATE } from "./call-slots.ts";
 import type { SlotCall } from "./call-slots.ts";
 import { WorkerSink } from "./call-sink.ts";
 import { InstanceCache } from "./instance-cache.ts";
+import { PieceBuffers } from "./piece-buffers.ts";
 import { GUARD_WINDOW_MS, runGuarded } from "./time-guard.ts";
 import { WarmInstance } from "./warm-instance.ts";
 import type { InstanceCall } from "./warm-instance.ts";
@@ -33,6 +33,7 @@ const slots = new CallSlots(setup.slots);
 const modules = new Map<number, WorkerModule>();
 const inputs = new Map<number, Uint8Array>();
 const sink = new WorkerSink();
+const pieces = new PieceBuffers();
 const cache = new InstanceCache({ maxCount: setup.warmInstances, maxBytes: setup.warmBytes });
 let working = false;
 /** Whether a call is pending whose module or input has not come yet. */
@@ -167,14 +168,10 @@ function begin({ slot, callNumber, call }: Runnable): void {
     streamsOutput: call.streamsOutput,
     isCanceled: () => slots.isCanceled(slot),
     onEvent: (event) => post({ type: "event", callNumber, event }),
-    onAsk: (request) => {
-      const answer = new AnswerSlot();
-      post({ type: "ask", callNumber, request, answer: answer.memory });
-      return answer;
-    },
+    onAsk: (request, { memory: answer }) => post({ type: "ask", callNumber, request, answer }),
     onChunk: (bytes, check) => {
       slots.waitUnread(slot, bytes.length, check);
-      post({ type: "chunk", callNumber, bytes: shared(bytes) });
+      post({ type: "chunk", callNumber, piece: pieces.put(bytes), length: bytes.length });
     },
   });
 }
