@@ -73,7 +73,8 @@ export function addPluginCommand(program: Command, cli: CliContext): void {
         new Option("--threads <count>", "threads of one FFmpeg; 0 leaves it to FFmpeg").argParser(integerOption(0, 256))
           .default(0),
       )
-      .action((_: unknown, command: Command) => serveMedia(cli, command.optsWithGlobals<MediaFlags>())),
+      // Its own flags: those of `plugin`, which have the same names, would stand above them.
+      .action((flags: MediaFlags) => serveMedia(cli, flags)),
     ["velas-sphere plugin media", "on 127.0.0.1:8082"],
     ["velas-sphere plugin media --node http://127.0.0.1:3000 --prefix films/", "for files of a node, too"],
     ["velas-sphere node --plugins-external media=127.0.0.1:8082", "a node that uses it"],
