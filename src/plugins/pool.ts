@@ -84,8 +84,14 @@ export class WorkerPool {
           else resolve(outcome);
         },
       };
-      this.#turns.push(job);
-      this.#dispatch();
+      const worker = this.#turns.size === 0 && !this.#turns.isLong(job.turn) ? this.#leastLoaded() : undefined;
+      if (worker !== undefined && this.#hasTimeFor(worker, job)) {
+        if (worker.load > 0) this.#grow();
+        this.#give(worker, job);
+      } else {
+        this.#turns.push(job);
+        this.#dispatch();
+      }
       this.#timer ??= setInterval(() => this.#scan(), SCAN_MS);
       this.#idleScans = 0;
     });
@@ -128,12 +134,19 @@ export class WorkerPool {
       if (worker === undefined || worker.load > 0) this.#grow();
       if (worker === undefined || job === undefined) return;
       // What is next waits until a worker has finished more, rather than that others go before it.
-      if (worker.load > 0 && worker.expectedMs + this.#turns.expectedMs(job.turn) > AHEAD_MS) return;
+      if (!this.#hasTimeFor(worker, job)) return;
       this.#turns.remove(job);
-      if (job.settled) continue;
-      this.#turns.begin(job);
-      worker.assign(job);
+      if (!job.settled) this.#give(worker, job);
     }
+  }
+
+  #hasTimeFor(worker: PoolWorker, { turn }: Job): boolean {
+    return worker.load === 0 || worker.expectedMs + this.#turns.expectedMs(turn) <= AHEAD_MS;
+  }
+
+  #give(worker: PoolWorker, job: Job): void {
+    this.#turns.begin(job);
+    worker.assign(job);
   }
 
   #putBack(jobs: readonly Job[]): void {
