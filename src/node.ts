@@ -231,6 +231,7 @@ async function assemble({ live, log, closers, closeAll }: Assembly): Promise<Run
     }),
     sign: (message) => key.sign(message),
   };
+  await payments?.earnings.chargeDue(async (task) => (await store.tasks.get(task))?.record.state === "succeeded");
   const recovered = await provider.recover();
   await requester.recover();
   if (recovered.queued + recovered.interrupted > 0) log.info("Took up tasks from before", { ...recovered });

@@ -4,6 +4,8 @@ import {
   type NodeId,
   paymentRequired,
   type Quote,
+  type RequesterId,
+  type TaskKey,
   type Voucher,
   type Wei,
   wei,
@@ -39,6 +41,19 @@ export interface EarningState {
   readonly closing?: boolean;
   /** Since when something is charged that no voucher pays, in milliseconds since the epoch. */
   readonly owedSince?: number;
+  /** What tasks cost whose end is being stored, by {@link dueKey}; each is charged or dropped at the next start if it is still here then. */
+  readonly due?: Readonly<Record<string, Wei>>;
+}
+
+/** Names a task in the books. */
+export function dueKey({ requester, id }: TaskKey): string {
+  return `${requester} ${id}`;
+}
+
+/** Reads what {@link dueKey} made: no requester's id has a space. */
+export function taskOfDue(key: string): TaskKey {
+  const at = key.indexOf(" ");
+  return { requester: key.slice(0, at) as RequesterId, id: key.slice(at + 1) };
 }
 
 /**
@@ -102,14 +117,35 @@ export class EarningAccount {
     this.#reserved += max;
   }
 
-  /** Charges a part of what was set aside. */
-  settle(max: Wei, charge: Wei, nowMs: number): Wei {
+  /** Notes what a task will be charged once its end is stored. */
+  expect(task: string, charge: Wei): void {
+    this.change({ due: { ...this.#state.due, [task]: charge } });
+  }
+
+  /** A task that was noted is not charged, or not any more. Returns whether it was noted. */
+  forget(task: string | undefined): boolean {
+    const { due, ...rest } = this.#state;
+    if (task === undefined || due?.[task] === undefined) return false;
+    const { [task]: _, ...others } = due;
+    this.#state = Object.keys(others).length === 0 ? rest : { ...rest, due: others };
+    return true;
+  }
+
+  /** Charges a part of what was set aside, and forgets that a task was noted for it. */
+  settle(max: Wei, charge: Wei, { nowMs, task }: { readonly nowMs: number; readonly task?: string | undefined }): Wei {
     this.#reserved -= max;
+    this.forget(task);
     const actual = charge < max ? charge : max;
     const { charged, items, owedSince } = this.#state;
     this.#state = { ...this.#state, charged: wei(charged + actual), items: items + 1 };
     if (owedSince === undefined && this.debt > 0n) this.change({ owedSince: nowMs });
     return actual;
+  }
+
+  /** Charges a task that was noted by the process before, for which nothing is set aside any more. */
+  settleDue(task: string, charge: Wei, nowMs: number): Wei {
+    this.#reserved += charge;
+    return this.settle(charge, charge, { nowMs, task });
   }
 
   release(max: Wei): void {

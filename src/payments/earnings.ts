@@ -26,6 +26,7 @@ import {
   type SignedAccount,
   type SignedOffer,
   type SignedQuote,
+  type TaskKey,
   type TaskLimits,
   taskPrice,
   type TaskTerms,
@@ -41,7 +42,7 @@ import {
 import { randomBytes } from "node:crypto";
 import { Books, fromText, toText } from "./books.ts";
 import type { Curve } from "./curve.ts";
-import { type ChannelOnChain, EarningAccount, type EarningState } from "./earning-account.ts";
+import { type ChannelOnChain, dueKey, EarningAccount, type EarningState, taskOfDue } from "./earning-account.ts";
 import { Totals } from "./totals.ts";
 
 /** Reads channels from the chain, as deep in it as the node wants. */
@@ -90,6 +91,8 @@ export interface EarningsOptions extends Prices {
 
 /** What work may cost at most and then costs. */
 export interface EarningReservation<Used> {
+  /** Notes what a task will be charged, before its end is stored: the note outlives the process. */
+  prepare(task: TaskKey, usage: Used): void | Promise<void>;
   settle(usage: Used): void | Promise<void>;
   release(): void;
   /** What settling this usage will charge, and by which quote; undefined when it is free. Changes nothing. */
@@ -115,7 +118,12 @@ interface StorageUsage {
   readonly byteMs: bigint;
 }
 
-const FREE: EarningReservation<unknown> = Object.freeze({ settle() {}, release() {}, terms: () => undefined });
+const FREE: EarningReservation<unknown> = Object.freeze({
+  prepare() {},
+  settle() {},
+  release() {},
+  terms: () => undefined,
+});
 
 /** The provider's side of payments: its ledgers for tasks and storage, and the desk where it is paid. */
 export class Earnings implements PaymentDesk {
@@ -152,6 +160,25 @@ export class Earnings implements PaymentDesk {
       const account = new EarningAccount(fromText<EarningState>(text));
       this.#accounts.set(account.state.channelId, account);
       if (!account.state.closed) this.#byPayer.set(account.state.chain.payer, account);
+    }
+  }
+
+  /**
+   * Charges the tasks that had ended, but were not charged, when the process ended; `hasEnded` tells whether the end of one is stored. The others
+   * are run again, and charged then. Must run before any task does.
+   */
+  async chargeDue(hasEnded: (task: TaskKey) => Promise<boolean>): Promise<void> {
+    for (const account of this.#accounts.values()) {
+      const { due = {}, channelId, chain } = account.state;
+      for (const [task, charge] of Object.entries(due)) {
+        if (!await hasEnded(taskOfDue(task))) {
+          account.forget(task);
+          continue;
+        }
+        const amount = account.settleDue(task, charge, this.#options.clock.now());
+        this.#totals.add("earned", { peer: chain.payer, amount, items: 1 });
+      }
+      if (Object.keys(due).length > 0) await this.#books.touch("earning", channelId, () => toText(account.record));
     }
   }
 
@@ -294,15 +321,26 @@ export class Earnings implements PaymentDesk {
     const quote = account.state.quote!;
     if (this.#isOverdue(account)) throw overdue(account);
     account.reserve(max, this.#creditOf(account));
+    const { channelId, chain: { payer } } = account.state;
+    const save = () => this.#books.touch("earning", channelId, () => toText(account.record));
+    let noted: string | undefined;
     return {
-      settle: (usage) => {
-        const amount = account.settle(max, price(usage), clock.now());
-        const { channelId, chain } = account.state;
-        this.#totals.add("earned", { peer: chain.payer, amount, items: 1 });
-        // The answer leaves only when the charge is with the system: it survives the end of the process.
-        return this.#books.touch("earning", channelId, () => toText(account.record));
+      prepare: (task, usage) => {
+        const wanted = price(usage);
+        noted = dueKey(task);
+        account.expect(noted, wanted < max ? wanted : max);
+        return save();
       },
-      release: () => account.release(max),
+      settle: (usage) => {
+        const amount = account.settle(max, price(usage), { nowMs: clock.now(), task: noted });
+        this.#totals.add("earned", { peer: payer, amount, items: 1 });
+        // The answer leaves only when the charge is with the system: it survives the end of the process.
+        return save();
+      },
+      release: () => {
+        account.release(max);
+        if (account.forget(noted)) this.#write(account);
+      },
       terms: (usage) => {
         const wanted = price(usage);
         const { chainId, channels } = settlement;

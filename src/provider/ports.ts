@@ -54,6 +54,11 @@ export interface Ledger {
 
 /** Money set aside for one task. Exactly one of `settle` and `release` is called, once. */
 export interface Reservation {
+  /**
+   * Called before the end of a task is stored: notes what settling this usage will charge, so that a process that ends between the two
+   * charges it at its next start.
+   */
+  prepare?(task: TaskKey, usage: Usage): void | Promise<void>;
   /** Charges what was used and frees the rest. The result leaves the node only after this. */
   settle(usage: Usage): void | Promise<void>;
   /** Frees all of it: the task gave nothing. */

@@ -111,7 +111,10 @@ export class TaskRunner {
     let task: StoredTask = { ...live.task, record };
     let ending: Ending = { record, ...(error && { error }), ...(outcome && { output: outcome.output }) };
     try {
-      if (live.stored) task = await this.#saveEnd(task, outcome?.output);
+      if (live.stored) {
+        if (outcome !== undefined) await live.reservation.prepare?.(live.record, outcome.usage);
+        task = await this.#saveEnd(task, outcome?.output);
+      }
     } catch (cause) {
       const failure = toNodeError(cause);
       log.error("The end of a task could not be stored; its result is lost", { id: record.id, error: failure.message });

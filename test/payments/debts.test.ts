@@ -152,3 +152,45 @@ test("a debt and its age survive a restart of the provider", async (t) => {
   const again = await paidNode(t, chain, options);
   assert.throws(() => again.earnings.tasks.reserve(terms), { code: "payment_required", message: /10 wei are owed/ });
 });
+
+test("a task that had ended but was not charged when its provider died is charged at the next start, and one that had not ended is not", async (t) => {
+  const chain = await chainFor(t);
+  const [payer, payee] = [keyOf(1), keyOf(2)];
+  const { openMemoryStore } = await import("../../src/storage/mod.ts");
+  const store = openMemoryStore().payments;
+  const options = { key: payee, rates: RATES, store, credit: { base: wei(1000n), max: wei(0n), debtAfterMs: 60_000 } };
+  const provider = await paidNode(t, chain, options);
+  const requester = await paidNode(t, chain, { key: payer, desks: new Map([["p:1", () => provider.earnings]]) });
+  const { channelId } = await requester.admin.open("p:1", wei(ETHER), signal);
+  await provider.earnings.quote(channelId, { requester: payer.nodeId, signal, requestId: "test" });
+  const terms = { requester: payer.nodeId, limits: LIMITS, inputBytes: 5 };
+  const begin = async (id: string) => {
+    const reservation = provider.earnings.tasks.reserve(terms);
+    await reservation.prepare({ requester: payer.nodeId, id }, USAGE);
+    return reservation;
+  };
+  await (await begin("charged")).settle(USAGE);
+  (await begin("failed to store")).release();
+  await begin("ended 1");
+  await begin("not ended");
+  // The process dies here: what it had written is all that is left.
+  const left = openMemoryStore().payments;
+  const entries = await store.entries("earning");
+  await left.write(entries.map(([key, text]) => ({ kind: "earning", key, text })), { durable: true });
+  const again = await paidNode(t, chain, { ...options, store: left });
+  const asked: string[] = [];
+  const chargeDue = () =>
+    again.earnings.chargeDue(({ requester, id }) => {
+      asked.push(id);
+      return Promise.resolve(requester === payer.nodeId && id === "ended 1");
+    });
+  assert.equal(again.admin.channels()[0]!.charged, 10n);
+  await chargeDue();
+  assert.deepEqual(asked.sort(), ["ended 1", "not ended"]);
+  assert.equal(again.admin.channels()[0]!.charged, 20n);
+  assert.equal(again.admin.channels()[0]!.items, 2);
+  await chargeDue();
+  assert.equal(asked.length, 2, "nothing is due any more");
+  const third = await paidNode(t, chain, { ...options, store: left });
+  assert.equal(third.admin.channels()[0]!.charged, 20n, "the charge is in the books");
+});

@@ -198,6 +198,7 @@ test("money is reserved before the run, settled after it, and released when ther
       entries.push(`reserve ${quote.inputBytes}`);
       if (quote.inputBytes === 13) throw new NodeError("failed_precondition", "no credit");
       return {
+        prepare: ({ id }, usage) => void entries.push(`prepare ${id} ${usage.inputBytes}`),
         settle: (usage: Usage) => void entries.push(`settle ${usage.inputBytes}`),
         release: () => void entries.push("release"),
       };
@@ -209,7 +210,11 @@ test("money is reserved before the run, settled after it, and released when ther
     return entries.splice(0);
   };
   for (const id of ["", "named"]) {
-    assert.deepEqual(await seen(provider.run(spec({ id, input: "12" }), caller())), ["reserve 2", "settle 2"]);
+    assert.deepEqual(await seen(provider.run(spec({ id, input: "12" }), caller())), [
+      "reserve 2",
+      ...id === "" ? [] : ["prepare named 2"],
+      "settle 2",
+    ]);
     assert.deepEqual(await seen(provider.run(spec({ id: id && "f", function: "fail" }), caller())), [
       "reserve 0",
       "release",
