@@ -33,6 +33,23 @@ test("a task runs at another node by its address, which is offered again", async
   assertQuiet();
 });
 
+test("a provider that is being typed stays when the page learns something meanwhile", async (t) => {
+  const node = await startNode(t, { dataDir: join(scratch(t), "data") });
+  const { page, assertQuiet } = await openPage(t, node.rest);
+  let release!: () => void;
+  const released = new Promise<void>((resolve) => release = resolve);
+  await page.route("**/v1/node*", async (route) => {
+    await released;
+    await route.continue();
+  });
+  await page.getByRole("link", { name: "Tasks", exact: true }).click();
+  await page.getByLabel("Provider").fill("127.0.0.1:80");
+  release();
+  await page.locator("option", { hasText: "wordcount" }).waitFor({ state: "attached" });
+  assert.equal(await page.getByLabel("Provider").inputValue(), "127.0.0.1:80");
+  assertQuiet();
+});
+
 test("a file is the input, and what is no text is shown as bytes", async (t) => {
   const folder = scratch(t);
   const node = await startNode(t, { dataDir: join(folder, "data") });

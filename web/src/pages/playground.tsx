@@ -15,6 +15,8 @@ import { TaskProgress } from "./task-progress.tsx";
 
 /** What was last filled in; it survives a look at another page. */
 const form = {
+  /** What stands in the field, and what of it counts: half an address is asked for nothing. */
+  typed: signal(""),
   target: signal(""),
   plugin: signal(""),
   function: signal(""),
@@ -84,9 +86,10 @@ export function Playground(): JSX.Element {
             <input
               list="targets"
               placeholder="this node"
-              value={form.target.value}
+              value={form.typed.value}
               spellcheck={false}
               autocomplete="off"
+              onInput={(event) => form.typed.value = event.currentTarget.value}
               onChange={(event) => form.target.value = event.currentTarget.value}
             />
             <datalist id="targets">{targets.value.map((one) => <option key={one} value={one} />)}</datalist>
