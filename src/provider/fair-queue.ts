@@ -8,6 +8,9 @@ interface Line {
   turns: number;
 }
 
+/** Requesters without waiting jobs whose turns are remembered. */
+const MOST_RESTED = 10_000;
+
 /**
  * Waiting jobs of several requesters. Among jobs of the highest priority the requesters take turns, however many jobs each has; a
  * requester's own jobs leave in the order of {@link TaskQueue}. (Round robin as start-time fair queueing has it: who comes anew
@@ -29,6 +32,11 @@ export class FairQueue {
   /** The bytes that all waiting jobs hold. */
   get bytes(): number {
     return this.#bytes;
+  }
+
+  /** How many requesters are remembered that have nothing that waits: a bounded number, however many names come. */
+  get rested(): number {
+    return this.#rested.size;
   }
 
   /** Whether a requester has jobs that wait. */
@@ -75,7 +83,9 @@ export class FairQueue {
     if (line.jobs.size === 0) {
       this.#lines.delete(job.requester);
       // Who is soon back has its next turn when the others have had theirs.
-      if (line.turns > this.#round) this.#rested.set(job.requester, line.turns);
+      if (line.turns <= this.#round) return true;
+      if (this.#rested.size >= MOST_RESTED) this.#rested.clear();
+      this.#rested.set(job.requester, line.turns);
     }
     return true;
   }

@@ -175,3 +175,13 @@ test("one requester cannot fill the queue", () => {
   assert.throws(() => subject.checkRoom(BOB, 1), { code: "overloaded" });
   subject.checkRoom(CAROL, 1);
 });
+
+test("however many names come once each, a bounded number is remembered", () => {
+  const queue = new FairQueue();
+  for (let i = 0; i < 25_000; i++) {
+    queue.push(job(`0x${i.toString(16).padStart(40, "0")}`));
+    queue.pop();
+  }
+  assert.equal(queue.size, 0);
+  assert.ok(queue.rested <= 10_000, String(queue.rested));
+});
