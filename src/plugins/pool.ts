@@ -32,8 +32,8 @@ const RESTART_DELAY_MS = 200;
 
 /**
  * Worker threads that run plugin calls. Calls go to the worker with the least to do; while all have enough they wait here, and
- * leave in the order of {@link CallTurns}. One timer looks after everything while there is work: it moves calls away from behind a slow one, and gives up a worker whose call is over
- * its time or canceled and does not end, putting a new one in its place.
+ * leave in the order of {@link CallTurns}. One timer looks after everything while there is work: it moves calls away from behind a slow
+ * one, and gives up a worker whose call is over its time or canceled and does not end, putting a new one in its place.
  */
 export class WorkerPool {
   readonly #options: PoolOptions;
