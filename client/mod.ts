@@ -12,3 +12,8 @@ export { RestFiles } from "./rest-files.ts";
 export type { Content, FileInfo, Files, PutOptions, ReadOptions } from "./files.ts";
 export { Payments } from "./payments.ts";
 export { SphereError } from "./sphere-error.ts";
+export { drawSecretKey, keyOf } from "./key.ts";
+export type { ClientKey } from "./key.ts";
+export { openSession } from "./session.ts";
+export type { ClientSession, SessionOptions } from "./session.ts";
+export type { Signing } from "./signing.ts";

@@ -1,11 +1,14 @@
 import type { Transport } from "@connectrpc/connect";
 import type { Files } from "./files.ts";
+import type { ClientKey } from "./key.ts";
 import { Payments } from "./payments.ts";
 import { Tasks } from "./tasks.ts";
 
 export interface ClientParts {
   readonly transport: Transport;
   readonly files: Files;
+  /** Signs vouchers; without it the client can pay nothing. */
+  readonly key?: ClientKey;
   /** Lets connections go. */
   readonly close?: () => void;
 }
@@ -17,10 +20,10 @@ export class SphereClient {
   readonly payments: Payments;
   readonly #close: () => void;
 
-  constructor({ transport, files, close = () => {} }: ClientParts) {
+  constructor({ transport, files, key, close = () => {} }: ClientParts) {
     this.tasks = new Tasks(transport);
     this.files = files;
-    this.payments = new Payments(transport);
+    this.payments = new Payments(transport, key);
     this.#close = close;
   }
 

@@ -29,6 +29,7 @@ export * from "./runtime.ts";
 export * from "./receipt.ts";
 export * from "./request-mac.ts";
 export * from "./request-scope.ts";
+export * from "./session-form.ts";
 export * from "./session.ts";
 export * from "./shard-receipt.ts";
 export * from "./shard.ts";

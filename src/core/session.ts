@@ -10,24 +10,25 @@ import {
   verify,
 } from "node:crypto";
 import { NodeError } from "./errors.ts";
-import { type NodeKey, parseNodeId, recoverDigestSigner, SIGNATURE_BYTES } from "./identity.ts";
+import { type NodeKey, recoverDigestSigner, SIGNATURE_BYTES } from "./identity.ts";
 import type { NodeId } from "./ids.ts";
 import { MAC_BYTES, type RequestMac } from "./request-mac.ts";
-import { toHex, typedDigest, type TypedStruct } from "./typed-data.ts";
+import {
+  isSessionVersion,
+  SESSION_BODY_BYTES,
+  sessionBody,
+  sessionDigest,
+  sessionPublicKey,
+  type SessionTerms,
+  sessionTerms,
+} from "./session-form.ts";
 
 /*
  * Sessions: a node proves who it is with its secp256k1 key once, by signing (EIP-712) the public half of an Ed25519 key that it keeps in
  * memory, and then signs each request with that, which is many times cheaper and leaves the node key alone. docs/protocol.md specifies both.
  */
 
-const VERSION = 1;
-const KEY_BYTES = 32;
-const ADDRESS_BYTES = 20;
-const PROVIDER_AT = 1 + KEY_BYTES;
-const CHAIN_AT = PROVIDER_AT + ADDRESS_BYTES;
-const EXPIRY_AT = CHAIN_AT + 8;
-const BODY_BYTES = EXPIRY_AT + 8;
-const CERTIFICATE_BYTES = BODY_BYTES + SIGNATURE_BYTES;
+const CERTIFICATE_BYTES = SESSION_BODY_BYTES + SIGNATURE_BYTES;
 
 const NONCE_BYTES = 16;
 const DIGEST_AT = 8 + NONCE_BYTES;
@@ -41,26 +42,8 @@ const MAC_PROOF_BYTES = SIGNATURE_AT + MAC_BYTES;
 const SPKI_PREFIX = Buffer.from("302a300506032b6570032100", "hex");
 const REQUEST_CONTEXT = Buffer.from("velas-sphere request v1\n");
 
-const SESSION: TypedStruct = {
-  name: "Session",
-  fields: [["bytes32", "sessionKey"], ["address", "provider"], ["uint64", "expiresAt"]],
-};
-const NO_CONTRACT: NodeId = `0x${"00".repeat(ADDRESS_BYTES)}`;
-
-/** The longest session, in milliseconds. */
-export const MAX_SESSION_MS = 24 * 3_600_000;
-
 /** The digest of a request whose body is a stream, which its signature does not cover. */
 export const STREAM_DIGEST: Uint8Array = new Uint8Array(DIGEST_BYTES);
-
-/** With whom a session is, and for how long. */
-export interface SessionTerms {
-  readonly provider: NodeId;
-  /** 0 for nodes without a chain. */
-  readonly chainId: number;
-  /** Milliseconds since the epoch; whole seconds of it count. */
-  readonly expiresAt: number;
-}
 
 /** A session as its requester has it. */
 export interface SessionKey extends SessionTerms {
@@ -87,31 +70,26 @@ export interface Session extends SessionTerms {
 export function openSession(key: NodeKey, terms: SessionTerms): SessionKey {
   const { publicKey, privateKey } = generateKeyPairSync("ed25519");
   const raw = publicKey.export({ format: "der", type: "spki" }).subarray(SPKI_PREFIX.length);
-  const body = Buffer.alloc(BODY_BYTES);
-  body[0] = VERSION;
-  body.set(raw, 1);
-  body.write(terms.provider.slice(2), PROVIDER_AT, "hex");
-  body.writeBigUInt64BE(BigInt(terms.chainId), CHAIN_AT);
-  body.writeBigUInt64BE(BigInt(Math.floor(terms.expiresAt / 1000)), EXPIRY_AT);
-  const certificate = Buffer.concat([body, key.signDigest(digestOf(body))]);
-  return { ...termsOf(body), certificate, certificateHash: sha256(certificate), privateKey };
+  const body = sessionBody(raw, terms);
+  const certificate = Buffer.concat([body, key.signDigest(sessionDigest(body))]);
+  return { ...sessionTerms(body), certificate, certificateHash: sha256(certificate), privateKey };
 }
 
 /** Reads a certificate and finds who vouches for it, which takes about a millisecond. Throws `unauthenticated`. */
 export function readCertificate(certificate: Uint8Array): Session {
-  if (certificate.length !== CERTIFICATE_BYTES || certificate[0] !== VERSION) {
+  if (certificate.length !== CERTIFICATE_BYTES || !isSessionVersion(certificate[0])) {
     throw notSigned(
       `its session certificate has ${certificate.length} bytes of version ${
         certificate[0] ?? 0
-      }, not ${CERTIFICATE_BYTES} of version ${VERSION}`,
+      }, not ${CERTIFICATE_BYTES} of version 1`,
     );
   }
-  const body = Buffer.from(certificate.subarray(0, BODY_BYTES));
-  const raw = body.subarray(1, PROVIDER_AT);
+  const body = Buffer.from(certificate.subarray(0, SESSION_BODY_BYTES));
+  const raw = sessionPublicKey(body);
   try {
     return {
-      ...termsOf(body),
-      requester: recoverDigestSigner(digestOf(body), certificate.subarray(BODY_BYTES)),
+      ...sessionTerms(body),
+      requester: recoverDigestSigner(sessionDigest(body), certificate.subarray(SESSION_BODY_BYTES)),
       certificate,
       certificateHash: sha256(certificate),
       publicKey: createPublicKey({ key: Buffer.concat([SPKI_PREFIX, raw]), format: "der", type: "spki" }),
@@ -213,23 +191,4 @@ function drawNonce(): Buffer {
 
 function sha256(bytes: Uint8Array): Uint8Array {
   return hash("sha256", bytes, "buffer");
-}
-
-function termsOf(body: Buffer): SessionTerms {
-  return {
-    provider: parseNodeId(`0x${body.toString("hex", PROVIDER_AT, CHAIN_AT)}`),
-    chainId: Number(body.readBigUInt64BE(CHAIN_AT)),
-    expiresAt: Number(body.readBigUInt64BE(EXPIRY_AT)) * 1000,
-  };
-}
-
-/** The EIP-712 digest of what a certificate says. */
-function digestOf(body: Buffer): Uint8Array {
-  const { provider, chainId, expiresAt } = termsOf(body);
-  const domain = { name: "Velas Sphere Session", chainId, verifyingContract: NO_CONTRACT };
-  return typedDigest(domain, SESSION, {
-    sessionKey: toHex(body.subarray(1, PROVIDER_AT)),
-    provider,
-    expiresAt: BigInt(expiresAt / 1000),
-  });
 }

@@ -2,7 +2,7 @@ import type { Handler } from "./connect-handler.ts";
 
 const ALLOWED_METHODS = "POST, GET";
 const ALLOWED_HEADERS = "Authorization, Content-Type, Connect-Protocol-Version, Connect-Timeout-Ms, Grpc-Timeout, " +
-  "Velas-Requester, X-Grpc-Web, X-Request-Id, X-User-Agent";
+  "Velas-Request-Id, Velas-Requester, Velas-Session, Velas-Signature, X-Grpc-Web, X-Request-Id, X-User-Agent";
 const EXPOSED_HEADERS = "Grpc-Message, Grpc-Status, Grpc-Status-Details-Bin, X-Request-Id";
 const MAX_AGE_SECONDS = "600";
 
