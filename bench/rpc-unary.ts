@@ -1,7 +1,8 @@
 /**
- * Unary gRPC: calls per second of the node's RPC server against a bare node:http2 responder (the ceiling) and against plain
- * connect-node (the floor), with the same load from h2load. The servers run side by side and are loaded in turns, several rounds of each,
- * so that what else the machine does meets all of them; the median round counts.
+ * Unary gRPC: calls per second of the node's RPC server, alone and with its task path behind it (admission, ledger, metrics, a plugin
+ * that does nothing), against a bare node:http2 responder (the ceiling) and against plain connect-node (the floor), with the same load
+ * from h2load. The servers run side by side and are loaded in turns, several rounds of each, so that what else the machine does meets
+ * all of them; the median round counts.
  *
  *     node bench/rpc-unary.ts [--requests 40000] [--rounds 4] [--connections 8] [--streams 16] [--input-bytes 16]
  *     node bench/rpc-unary.ts --command "velas-sphere node" --target 127.0.0.1:8081 [--function echo] [--plugin demo]
@@ -22,8 +23,11 @@ import { create, toBinary } from "@bufbuild/protobuf";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
 import { isDeno, noMetrics, silentLog, systemClock, type TaskService as Tasks } from "../src/core/mod.ts";
 import { RunTaskRequestSchema, TaskService } from "../src/gen/velas/sphere/v1/task_pb.ts";
+import { freeLedger } from "../src/payments/mod.ts";
+import { createTaskProvider } from "../src/provider/mod.ts";
 import { frameOf } from "../src/rpc/grpc-frame.ts";
 import { createRpcServer, DEFAULT_RPC_LIMITS, HealthState } from "../src/rpc/mod.ts";
+import { openMemoryStore } from "../src/storage/mod.ts";
 
 const { values: args } = parseArgs({
   options: {
@@ -50,9 +54,9 @@ const noop = {
     Promise.resolve({ id: "t", output: spec.input, contentType: spec.contentType, usage: USAGE, replayed: false }),
 } as Partial<Tasks> as Tasks;
 
-async function serveNode(port: number): Promise<number> {
+async function serveTasks(tasks: Tasks, port: number): Promise<number> {
   const server = createRpcServer({
-    tasks: noop,
+    tasks,
     node: { describe: () => ({}) as never, sign: () => new Uint8Array(65) },
     health: new HealthState(),
     clock: systemClock,
@@ -61,6 +65,25 @@ async function serveNode(port: number): Promise<number> {
     limits: DEFAULT_RPC_LIMITS,
   });
   return (await server.listen({ host: "127.0.0.1", port })).port;
+}
+
+/** The RPC server before the node's own task path: everything of a task but the plugin's work. */
+function serveTaskPath(port: number): Promise<number> {
+  const plugin = { plugin: "noop@1.0.0", sha256: "00", function: "noop", outputContentType: "text/plain" };
+  const tasks = createTaskProvider({
+    store: openMemoryStore().tasks,
+    host: {
+      resolve: () => plugin,
+      // A unary call brings its input whole.
+      execute: ({ input }) => Promise.resolve({ output: input as Uint8Array, contentType: "text/plain", usage: USAGE }),
+    },
+    ledger: freeLedger,
+    clock: systemClock,
+    log: silentLog,
+    metrics: noMetrics,
+    maxRunning: 128,
+  });
+  return serveTasks(tasks, port);
 }
 
 /** Reads the body and answers every call with the bytes that came: the least a gRPC server can do. */
@@ -102,7 +125,8 @@ function listen(server: http2.Http2Server, port: number): Promise<number> {
 }
 
 const SERVERS: Readonly<Record<string, (port: number) => Promise<number>>> = {
-  "node server": serveNode,
+  "task path": serveTaskPath,
+  "rpc server": (port) => serveTasks(noop, port),
   "raw node:http2": serveRaw,
   "connect-node": serveConnect,
 };
