@@ -25,6 +25,8 @@ export interface SignedAccount {
   readonly signature: Uint8Array;
   /** How far the payee works beyond what is paid. */
   readonly credit: Wei;
+  /** The most that the payee may still charge for work under way, also for calls that the payer has given up. */
+  readonly reserved: Wei;
 }
 
 /**

@@ -79,6 +79,12 @@ export class EarningAccount {
     return this.#reserved;
   }
 
+  /** The most that may still be charged for what runs, and for tasks of the process before that are not charged yet. */
+  get underWay(): Wei {
+    const due = Object.values(this.#state.due ?? {}).reduce((sum, charge) => sum + charge, 0n);
+    return wei(this.#reserved + due);
+  }
+
   /** What vouchers are worth: never more than the deposit. */
   get paid(): bigint {
     const { paid, chain } = this.#state;

@@ -462,6 +462,7 @@ export class Earnings implements PaymentDesk {
       receipt,
       signature: key.signDigest(receiptDigest(settlement, receipt)),
       credit: this.#creditOf(account),
+      reserved: account.underWay,
     };
   }
 

@@ -163,15 +163,16 @@ export class SpendingAccount {
 
   /**
    * Compares books with the provider's word. A charge that this node does not know is taken over when a lost answer explains it; it was
-   * signed for at most what was reserved. One beyond that ends all payment: the state becomes `disputed`. Returns by how much `spent` moved.
+   * signed for at most what was reserved. One beyond that ends all payment: the state becomes `disputed`. Returns by how much `spent`
+   * moved, or undefined when the books could not be made equal yet.
    */
   reconcile(
     account: SignedAccount,
     options: { readonly afterRestart: boolean; readonly sinceVersion: number },
-  ): bigint {
+  ): bigint | undefined {
     const { receipt } = account;
     const known = this.#state.account?.receipt.sequence ?? 0;
-    if (receipt.sequence < known) return 0n; // an answer that was overtaken
+    if (receipt.sequence < known) return undefined; // an answer that was overtaken
     const { spent, signed } = this.#state;
     // What ran when an earlier process of this node ended.
     const restarted = options.afterRestart && this.#bound > spent ? this.#bound - spent : 0n;
@@ -180,12 +181,14 @@ export class SpendingAccount {
     this.#state = { ...this.#state, account, acknowledged: acknowledged < signed ? acknowledged : signed };
     if (receipt.charged > spent + room) {
       this.#state = { ...this.#state, state: "disputed", cheated: true };
-      return 0n;
+      return undefined;
     }
     // While something runs, its charge may be in the receipt before its answer is here.
-    if (this.#reserved > 0n || this.#version !== options.sinceVersion) return 0n;
-    this.isStale = false;
-    this.#doubtful = 0n;
+    if (this.#reserved > 0n || this.#version !== options.sinceVersion) return undefined;
+    // What the provider has not charged of it stays in doubt while it still works on something, and no longer.
+    const left = receipt.charged > spent ? room - (receipt.charged - spent) : room;
+    this.#doubtful = left < account.reserved ? left : account.reserved;
+    this.isStale = this.#doubtful > 0n;
     this.#state = { ...this.#state, spent: receipt.charged };
     return receipt.charged - spent;
   }

@@ -476,8 +476,10 @@ export class Spendings {
     }
     const afterRestart = this.#loaded.has(account);
     const moved = account.reconcile(said, { afterRestart, sinceVersion });
-    if (!account.isStale) this.#loaded.delete(account);
-    if (moved !== 0n && !account.hasEnded) this.#totals.add("spent", { peer: provider, amount: moved, items: 0 });
+    if (moved !== undefined) this.#loaded.delete(account);
+    if (moved !== undefined && moved !== 0n && !account.hasEnded) {
+      this.#totals.add("spent", { peer: provider, amount: moved, items: 0 });
+    }
     if (account.state.state === "disputed") {
       log.warn("A provider charges more than it was asked to do; it is not paid any more", {
         target,

@@ -23,7 +23,7 @@ import {
 } from "../core/mod.ts";
 import { LEAF_BYTES, type LeafRange, MerkleBuilder, proveRange, type TreeHead } from "../codec/mod.ts";
 import { abortable } from "./abortable.ts";
-import type { ShardStore, ShardUpload, StorageLedger } from "./shard-ports.ts";
+import type { ShardStore, ShardUpload, StorageLedger, StorageQuote, StorageReservation } from "./shard-ports.ts";
 import { ShardUpkeep } from "./shard-upkeep.ts";
 
 /** Bounds of what a provider keeps. Durations are milliseconds. */
@@ -82,7 +82,7 @@ class Provider implements ShardProvider {
   }
 
   async put(source: AsyncIterable<Uint8Array>, order: PutShardOrder, ctx: CallContext): Promise<ShardReceipt> {
-    const { store, ledger, limits, key } = this.#options;
+    const { store, limits } = this.#options;
     const { id, maxBytes, offset = 0 } = order;
     const leaseMs = this.#lease(order.leaseMs);
     const shard = this.#key(id, ctx);
@@ -100,13 +100,7 @@ class Provider implements ShardProvider {
     });
     if (known !== undefined) return await this.#putAgain(known, source, { order, leaseMs, ctx });
 
-    const reservation = ledger.reserve({
-      requester: ctx.requester,
-      provider: key.nodeId,
-      action: "put",
-      bytes: maxBytes,
-      durationMs: leaseMs,
-    });
+    const reservation = this.#reserve(ctx, { action: "put", bytes: maxBytes, durationMs: leaseMs });
     let upload: ShardUpload | undefined;
     let record: ShardRecord;
     try {
@@ -189,7 +183,7 @@ class Provider implements ShardProvider {
   }
 
   async get(id: ShardId, span: ByteSpan, ctx: CallContext): Promise<ShardBytes> {
-    const { store, ledger, key: { nodeId } } = this.#options;
+    const { store } = this.#options;
     const key = this.#key(id, ctx);
     const { start, end } = span;
     if (
@@ -202,13 +196,7 @@ class Provider implements ShardProvider {
       );
     }
     const { sizeBytes } = await this.#record(key);
-    const reservation = ledger.reserve({
-      requester: ctx.requester,
-      provider: nodeId,
-      action: "get",
-      bytes: end - start,
-      durationMs: 0,
-    });
+    const reservation = this.#reserve(ctx, { action: "get", bytes: end - start, durationMs: 0 });
     let given: ShardBytes;
     try {
       const bytes = await store.read(key, span);
@@ -244,20 +232,14 @@ class Provider implements ShardProvider {
   }
 
   async renew(id: ShardId, leaseMs: number, ctx: CallContext): Promise<ShardReceipt> {
-    const { store, ledger, key: { nodeId } } = this.#options;
+    const { store } = this.#options;
     const key = this.#key(id, ctx);
     const expiresAt = this.#now() + this.#lease(leaseMs);
     const record = await this.#record(key);
     // Only the time that is added costs; what lies between the end of a lease and its renewal is the provider's own.
     const durationMs = Math.min(expiresAt - record.expiresAt, leaseMs);
     if (durationMs <= 0) return this.#receipt(record);
-    const reservation = ledger.reserve({
-      requester: ctx.requester,
-      provider: nodeId,
-      action: "renew",
-      bytes: record.sizeBytes,
-      durationMs,
-    });
+    const reservation = this.#reserve(ctx, { action: "renew", bytes: record.sizeBytes, durationMs });
     let renewed: ShardRecord;
     try {
       renewed = await store.renew(key, expiresAt);
@@ -312,6 +294,13 @@ class Provider implements ShardProvider {
       `A lease lasts 1 to ${maxLeaseMs} ms here, not ${leaseMs}: renew it before it ends (storage.maxLeaseMs)`,
       { data: { maxLeaseMs } },
     );
+  }
+
+  /** Sets aside what an operation may cost; not for a caller that has gone, who thinks by now that nothing will be charged. */
+  #reserve(ctx: CallContext, order: Pick<StorageQuote, "action" | "bytes" | "durationMs">): StorageReservation {
+    ctx.signal.throwIfAborted();
+    const { ledger, key: { nodeId } } = this.#options;
+    return ledger.reserve({ requester: ctx.requester, provider: nodeId, ...order });
   }
 
   async #record(key: ShardKey): Promise<ShardRecord> {

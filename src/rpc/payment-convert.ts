@@ -15,6 +15,7 @@ import {
   toHex,
   type Wei,
   wei,
+  ZERO_WEI,
 } from "../core/mod.ts";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type * as pb from "../gen/velas/sphere/v1/payment_pb.ts";
@@ -87,7 +88,7 @@ export function signedQuoteFromProto(
 }
 
 export function accountToProto(account: SignedAccount): MessageInitShape<typeof pb.AccountSchema> {
-  const { receipt, signature, credit } = account;
+  const { receipt, signature, credit, reserved } = account;
   return {
     channelId: fromHex(receipt.channelId) as Bytes,
     sequence: BigInt(receipt.sequence),
@@ -97,6 +98,7 @@ export function accountToProto(account: SignedAccount): MessageInitShape<typeof 
     issuedAt: BigInt(receipt.issuedAt),
     signature: signature as Bytes,
     credit: String(credit),
+    reserved: String(reserved),
   };
 }
 
@@ -114,6 +116,8 @@ export function accountFromProto(message: pb.Account | undefined, target: string
       },
       signature: message.signature,
       credit: weiFromText(message.credit),
+      // Nodes of earlier versions do not say it.
+      reserved: message.reserved === "" ? ZERO_WEI : weiFromText(message.reserved),
     };
   });
 }

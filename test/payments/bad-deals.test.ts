@@ -111,7 +111,7 @@ test("a provider that charges past the quote is paid no more, also after a resta
   let extra = 0n;
   const greedy = (receipt: Receipt) => {
     const more = { ...receipt, charged: wei(receipt.charged + extra) };
-    return { receipt: more, signature: payee.signDigest(receiptDigest(at, more)), credit: wei(0n) };
+    return { receipt: more, signature: payee.signDigest(receiptDigest(at, more)), credit: wei(0n), reserved: wei(0n) };
   };
   const desk = deskOf(() => provider, {
     pay: async (...args) => greedy((await provider.earnings.pay(...args)).receipt),
@@ -153,7 +153,8 @@ test("a provider that offers credit without end cannot charge it after its reque
   let extra = 0n;
   const generous = (receipt: Receipt) => {
     const more = { ...receipt, charged: wei(receipt.charged + extra) };
-    return { receipt: more, signature: payee.signDigest(receiptDigest(at, more)), credit: wei(ETHER) };
+    const signature = payee.signDigest(receiptDigest(at, more));
+    return { receipt: more, signature, credit: wei(ETHER), reserved: wei(0n) };
   };
   const desk = deskOf(() => provider, {
     pay: async (...args) => generous((await provider.earnings.pay(...args)).receipt),
@@ -188,6 +189,22 @@ test("a charge that a lost answer explains is taken over, within what was set as
   const [spent, earned] = [requester.admin.channels()[0]!, provider.admin.channels()[0]!];
   assert.deepEqual([spent.charged, spent.state], [20n, "open"]);
   assert.equal(earned.charged, 20n);
+});
+
+test("work that was given up and that the provider ends and charges later is no fraud", async (t) => {
+  const chain = await chainFor(t);
+  const provider = await paidNode(t, chain, { key: payee, rates: RATES });
+  const requester = await paidNode(t, chain, { key: payer, desks: new Map([["p:1", () => provider.earnings]]) });
+  await requester.admin.open("p:1", wei(ETHER), signal);
+  const spending = await requester.spendings.tasks.reserve(ORDER);
+  const slow = provider.earnings.tasks.reserve(TERMS);
+  spending.release(new NodeError("canceled", "The reader needs it no more"));
+  await oneTask(requester, provider); // compares books, in which that work is not charged yet
+  await slow.settle(USAGE);
+  await oneTask(requester, provider);
+  await requester.spendings.settleUp("p:1");
+  assert.deepEqual(requester.admin.channels().map(({ charged, state }) => [charged, state]), [[30n, "open"]]);
+  assert.equal(provider.admin.channels()[0]!.charged, 30n);
 });
 
 test("a payer that ends its channel gets back what no voucher paid; the provider has what it claimed within the delay", async (t) => {
