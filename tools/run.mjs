@@ -54,7 +54,7 @@ if (!existsSync(stamp) || readFileSync(stamp, "utf8") !== lock) {
 
 const bin = join(root, "node_modules", ".bin");
 const node = join(root, "node_modules", "node", "bin", process.platform === "win32" ? "node.exe" : "node");
-const child = spawn(node, ["--disable-warning=ExperimentalWarning", ...script, ...rest], {
+const child = spawn(node, ["--disable-warning=ExperimentalWarning", "--max-semi-space-size=8", ...script, ...rest], {
   cwd: command === "cli" || command === "node" ? process.cwd() : root,
   stdio: "inherit",
   env: { ...process.env, PATH: `${bin}${delimiter}${process.env.PATH ?? ""}` },

@@ -33,6 +33,13 @@ export interface FastPathOptions {
   readonly refusal: () => NodeError | undefined;
 }
 
+/**
+ * The call of a stream until it has closed. node:http2 lets go of a stream only when the old generation is collected, and a collection of the
+ * young one has to move all that hangs on it until then.
+ */
+const CALL = Symbol("call");
+type CallStream = ServerHttp2Stream & { [CALL]: FastCall | undefined };
+
 /** Serves a stream if it is a unary gRPC call that needs nothing special; returns false, having touched nothing, if not. */
 export type FastPath = (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => boolean;
 
@@ -97,17 +104,19 @@ class FastCall {
     });
     // An error on a stream is the peer's doing (a reset, a broken connection); `close` follows and ends the call.
     stream.on("error", ignore);
-    stream.on("close", () => this.#closed());
+    (stream as CallStream)[CALL] = this;
+    stream.on("close", onClose);
     const refusal = options.refusal() ?? this.#call.refusal;
     if (refusal !== undefined) {
       this.#fail(refusal);
       return;
     }
-    stream.on("data", (chunk: Buffer) => this.#read(chunk));
-    stream.on("end", () => this.#run());
+    stream.on("data", onData);
+    stream.on("end", onEnd);
   }
 
-  #read(chunk: Buffer): void {
+  /** More of the body has come. */
+  read(chunk: Buffer): void {
     if (this.#answered) return;
     this.#append(chunk);
     if (this.#expected < 0 && this.#length >= FRAME_HEADER_BYTES) this.#readFrameHeader();
@@ -156,7 +165,7 @@ class FastCall {
   }
 
   /** The client has sent everything: take the one message from the body, and answer it. */
-  #run(): void {
+  run(): void {
     if (this.#answered) return;
     let response: Promise<Uint8Array>;
     try {
@@ -233,7 +242,7 @@ class FastCall {
   }
 
   /** The stream is gone, with or without an answer. */
-  #closed(): void {
+  closed(): void {
     if (this.#answered) return;
     this.#call.abort(new NodeError("canceled", "The caller went away before the answer"));
   }
@@ -244,6 +253,21 @@ function malformed(code: Code, message: string): FrameError {
 }
 
 function ignore(): void {}
+
+function onData(this: ServerHttp2Stream, chunk: Buffer): void {
+  (this as CallStream)[CALL]?.read(chunk);
+}
+
+function onEnd(this: ServerHttp2Stream): void {
+  (this as CallStream)[CALL]?.run();
+}
+
+function onClose(this: ServerHttp2Stream): void {
+  const stream = this as CallStream;
+  const call = stream[CALL];
+  stream[CALL] = undefined;
+  call?.closed();
+}
 
 function sendOkTrailers(this: ServerHttp2Stream): void {
   sendTrailers(this, undefined);

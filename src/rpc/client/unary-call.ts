@@ -28,7 +28,23 @@ const CONTENT_TYPE = /^application\/grpc(?:\+proto)?(?:;|$)/i;
 const NO_HEADERS: IncomingHttpHeaders = Object.freeze({});
 const CALL = Symbol("call");
 
-type CallStream = PeerStream & { [CALL]: UnaryCall };
+type CallStream = PeerStream & { [CALL]: StreamEvents };
+
+/** What a stream tells its call. */
+interface StreamEvents {
+  response(header: IncomingHttpHeaders & IncomingHttpStatusHeader): void;
+  data(chunk: Buffer): void;
+  trailers(trailer: IncomingHttpHeaders): void;
+  end(): void;
+  error(error: Error): void;
+  close(): void;
+}
+
+/**
+ * Stands in for a call that is over. node:http2 lets go of a stream only when the old generation is collected, and a collection of the young one
+ * has to move all that hangs on it until then: the call, and what waits for it.
+ */
+const OVER: StreamEvents = Object.freeze({ response() {}, data() {}, trailers() {}, end() {}, error() {}, close() {} });
 
 export interface UnaryCallInit {
   readonly session: PeerSession;
@@ -64,12 +80,12 @@ export function callUnary(init: UnaryCallInit): Promise<UnaryAnswer> {
   });
 }
 
-class UnaryCall implements Expiring {
+class UnaryCall implements Expiring, StreamEvents {
   readonly #init: UnaryCallInit;
   readonly #resolve: (answer: UnaryAnswer) => void;
   readonly #reject: (error: ConnectError) => void;
   readonly #target: string;
-  #stream: PeerStream | undefined;
+  #stream: CallStream | undefined;
   #settled = false;
   #attempts = 0;
   #tick = -1;
@@ -335,7 +351,9 @@ class UnaryCall implements Expiring {
     if (this.#tick !== -1) deadlines.remove(this, this.#tick);
     signal?.removeEventListener("abort", this);
     const stream = this.#stream;
-    if (stream === undefined || stream.closed || stream.destroyed) return;
+    if (stream === undefined) return;
+    stream[CALL] = OVER;
+    if (stream.closed || stream.destroyed) return;
     // An answer that came whole ends its stream. Anything else is reset: the peer must not go on working or sending.
     const answered = this.#trailer !== undefined || stream.readableEnded;
     if (!answered || !stream.writableFinished) stream.close(NGHTTP2_CANCEL);
