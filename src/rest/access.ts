@@ -42,6 +42,7 @@ export function createAccessCheck(options: AccessOptions): AccessCheck {
 
   return (incoming) => {
     const { headers, url = "", method } = incoming;
+    if (namesHosts(incoming)) return new NodeError("invalid_argument", "The request has more than one Host: send one");
     const host = headers.host?.toLowerCase() ?? "";
     if (host !== lastKnown && isKnown(host)) lastKnown = host;
     if (host !== lastKnown) {
@@ -78,6 +79,16 @@ export function createAccessCheck(options: AccessOptions): AccessCheck {
         : "The token is not this node's; use the one of its configuration",
     );
   };
+}
+
+/** Whether a request names its host more than once: whoever is between may have gone by another one than this node (RFC 9112 §3.2). */
+function namesHosts({ rawHeaders }: IncomingMessage): boolean {
+  let count = 0;
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    const name = rawHeaders[i]!;
+    if (name.length === 4 && name.toLowerCase() === "host") count++;
+  }
+  return count > 1;
 }
 
 function isSameSite(origin: string, host: string): boolean {

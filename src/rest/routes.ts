@@ -84,6 +84,12 @@ export function wrongMediaType(type: string, wanted: string): NodeError {
 }
 
 const MAX_SHOWN_ISSUES = 5;
+/** Issues name what the caller sent, which may be a million names. */
+const MAX_SHOWN_CHARACTERS = 300;
+
+function shorten(text: string): string {
+  return text.length > MAX_SHOWN_CHARACTERS ? `${text.slice(0, MAX_SHOWN_CHARACTERS)}…` : text;
+}
 
 function check<S extends z.ZodType>(schema: S, value: unknown, where: "path" | "query" | "body"): z.output<S> {
   const result = schema.safeParse(value);
@@ -91,10 +97,10 @@ function check<S extends z.ZodType>(schema: S, value: unknown, where: "path" | "
   const { issues } = result.error;
   const shown = issues.slice(0, MAX_SHOWN_ISSUES).map((issue) => {
     const name = issue.path.join(".");
-    return name === "" ? issue.message : `${name}: ${issue.message}`;
+    return shorten(name === "" ? issue.message : `${name}: ${issue.message}`);
   });
   if (issues.length > shown.length) shown.push(`and ${issues.length - shown.length} more`);
   throw new NodeError("invalid_argument", `The ${where} is not valid: ${shown.join("; ")}`, {
-    data: { where, field: issues[0]!.path.join(".") },
+    data: { where, field: shorten(issues[0]!.path.join(".")) },
   });
 }
