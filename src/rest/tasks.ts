@@ -9,6 +9,7 @@ import { addRoute, readJson, readOptionalJson } from "./routes.ts";
 import type { RestApp } from "./routes.ts";
 import { runStreaming, TASK_ID_HEADER } from "./run.ts";
 import * as schemas from "./schemas.ts";
+import { HeldOutputs } from "./held-outputs.ts";
 import { alreadySent, FOREIGN_CONTENT_HEADERS, writeWhole } from "./stream.ts";
 import { eventJson, limitsOf, resultJson, specOf, taskJson } from "./task-json.ts";
 
@@ -117,6 +118,7 @@ const RUN_FAILURES = failures(
 /** Tasks: run at once, run as a stream, or queue and come back. */
 export function addTaskRoutes(app: RestApp, options: RestAppOptions, serveEvents: ServeEvents): void {
   const { tasks, limits } = options;
+  const held = new HeldOutputs();
 
   addRoute(app, {
     method: "post",
@@ -260,22 +262,31 @@ export function addTaskRoutes(app: RestApp, options: RestAppOptions, serveEvents
         description: "The output of a succeeded task, with the media type that the plugin gave it.",
         content: binaryContent("*/*", "world"),
       },
-      ...failures("invalid_argument", "not_found", "failed_precondition", "expired", "target_unreachable"),
+      ...failures(
+        "invalid_argument",
+        "not_found",
+        "failed_precondition",
+        "expired",
+        "overloaded",
+        "target_unreachable",
+      ),
     },
   }, async (c, { params: { id }, query: { target = "" } }) => {
     const { incoming, outgoing } = c.env;
-    const result = await withCall(c, options, (ctx) => tasks.at(target).output(id, ctx));
-    const headers = {
-      "Content-Type": result.contentType || "application/octet-stream",
-      "Content-Length": String(result.output.length),
-      [TASK_ID_HEADER]: result.id,
-      ...FOREIGN_CONTENT_HEADERS,
-    };
-    // Hono answers HEAD by itself, from the answer to GET.
-    if (incoming.method === "HEAD") return new Response(null, { headers });
-    outgoing.writeHead(200, headers);
-    await writeWhole(outgoing, result.output, limits.idleTimeoutMs);
-    return alreadySent();
+    const read = () => withCall(c, options, (ctx) => tasks.at(target).output(id, ctx));
+    return await held.hold(read, async (result) => {
+      const headers = {
+        "Content-Type": result.contentType || "application/octet-stream",
+        "Content-Length": String(result.output.length),
+        [TASK_ID_HEADER]: result.id,
+        ...FOREIGN_CONTENT_HEADERS,
+      };
+      // Hono answers HEAD by itself, from the answer to GET.
+      if (incoming.method === "HEAD") return new Response(null, { headers });
+      outgoing.writeHead(200, headers);
+      await writeWhole(outgoing, result.output, limits.idleTimeoutMs);
+      return alreadySent();
+    });
   });
 
   addRoute(app, {
