@@ -20,6 +20,7 @@ export function openPlugins(
     folder: dataPaths(config.node.dataDir).plugins,
     defaultPlugin: config.plugins.default,
     workers: workersOf(config),
+    cpuPercent: config.plugins.cpuPercent,
     maxModuleBytes: config.plugins.maxModuleBytes,
     maxInputBytes: config.tasks.maxInputBytes,
     get allowUrlInstall() {

@@ -22,6 +22,8 @@ export interface PluginHostOptions {
   readonly defaultPlugin: string;
   /** Threads that run WASM plugins. */
   readonly workers: number;
+  /** What WASM plugins may take of the machine together, in percent of one core; 0 is no limit. */
+  readonly cpuPercent?: number | undefined;
   readonly maxModuleBytes: number;
   readonly maxInputBytes: number;
   readonly allowUrlInstall: boolean;
@@ -92,8 +94,15 @@ interface Resolution {
 
 /** Opens the plugins of a node. Throws `storage_failed` when the folder cannot be used. */
 export async function openPluginHost(options: PluginHostOptions): Promise<Plugins> {
-  const { log, metrics, workers, maxInputBytes } = options;
-  const pool = new WorkerPool({ workers, warmInstances: WARM_INSTANCES, warmBytes: WARM_BYTES, log, metrics });
+  const { log, metrics, workers, cpuPercent, maxInputBytes } = options;
+  const pool = new WorkerPool({
+    workers,
+    cpuPercent,
+    warmInstances: WARM_INSTANCES,
+    warmBytes: WARM_BYTES,
+    log,
+    metrics,
+  });
   const external = options.external.map((plugin) => connectExternalPlugin({ ...plugin, maxInputBytes, log }));
   const { grants = [], kvQuotaBytes = KV_QUOTA_BYTES, files = () => undefined, clock = systemClock } = options;
   const { outbound = new OutboundRules() } = options;

@@ -2,6 +2,7 @@ import { isDeno, NodeError } from "../core/mod.ts";
 import type { Log, Metrics } from "../core/mod.ts";
 import { timeIsOver } from "./call-failure.ts";
 import { CallTurns } from "./call-turns.ts";
+import { CpuBudget } from "./cpu-budget.ts";
 import { PoolWorker } from "./pool-worker.ts";
 import type { Job, PoolCall, PoolOutcome, RunningCall } from "./pool-worker.ts";
 import { RequesterNumbers } from "./requester-numbers.ts";
@@ -13,6 +14,8 @@ export interface PoolOptions {
   readonly warmInstances: number;
   /** Memory that the warm instances of a worker may hold together, in bytes. */
   readonly warmBytes: number;
+  /** What calls may take of the machine together, in percent of one core; 0, the default, is no limit. */
+  readonly cpuPercent?: number | undefined;
   readonly log: Log;
   readonly metrics: Metrics;
 }
@@ -40,7 +43,9 @@ export class WorkerPool {
   readonly #workers: PoolWorker[] = [];
   readonly #turns: CallTurns<Job>;
   readonly #requesters = new RequesterNumbers();
+  readonly #cpu: CpuBudget;
   readonly #restarts;
+  readonly #seconds;
   readonly #busy;
   readonly #queued;
   /** Threads given up that have not ended yet: on Deno they burn a core until the plugin's time is over. */
@@ -55,7 +60,9 @@ export class WorkerPool {
   constructor(options: PoolOptions) {
     this.#options = options;
     this.#turns = new CallTurns({ workers: options.workers, now: () => performance.now() });
+    this.#cpu = new CpuBudget({ percent: options.cpuPercent ?? 0, now: () => performance.now() });
     const { metrics } = options;
+    this.#seconds = metrics.counter("velas_plugin_worker_seconds_total", "Time of workers that calls of plugins took");
     this.#restarts = metrics.counter("velas_plugin_worker_restarts_total", "Plugin workers replaced", ["reason"]);
     this.#busy = metrics.gauge("velas_plugin_workers_busy", "Plugin workers that have calls");
     this.#queued = metrics.gauge("velas_plugin_queue_length", "Plugin calls that wait for a worker");
@@ -84,7 +91,8 @@ export class WorkerPool {
           else resolve(outcome);
         },
       };
-      const worker = this.#turns.size === 0 && !this.#turns.isLong(job.turn) ? this.#leastLoaded() : undefined;
+      const isFree = this.#turns.size === 0 && !this.#turns.isLong(job.turn) && !this.#cpu.isSpent;
+      const worker = isFree ? this.#leastLoaded() : undefined;
       if (worker !== undefined && this.#hasTimeFor(worker, job)) {
         if (worker.load > 0) this.#grow();
         this.#give(worker, job);
@@ -128,7 +136,7 @@ export class WorkerPool {
   }
 
   #dispatch(): void {
-    while (this.#turns.size > 0) {
+    while (this.#turns.size > 0 && !this.#cpu.isSpent) {
       const worker = this.#leastLoaded();
       const job = this.#turns.peek();
       if (worker === undefined || worker.load > 0) this.#grow();
@@ -172,7 +180,12 @@ export class WorkerPool {
             this.#failedStarts = 0;
             this.#dispatch();
           },
-          onLeave: (job, ranMs) => this.#turns.end(job, ranMs),
+          onLeave: (job, ranMs) => {
+            this.#turns.end(job, ranMs);
+            if (ranMs === undefined) return;
+            this.#cpu.charge(ranMs);
+            this.#seconds.add(ranMs / 1000);
+          },
           onDeath: (worker, error) => this.#buryDead(worker, error),
         }),
       );

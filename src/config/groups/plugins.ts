@@ -45,6 +45,13 @@ export const plugins = z.strictObject({
     max: 1024,
     description: "Threads that run WASM plugins; 0 means one a core",
   }),
+  cpuPercent: integer({
+    default: 0,
+    min: 0,
+    max: 102_400,
+    description:
+      "What WASM plugins may take of the machine together, in percent of one core, so 150 is one and a half; 0 is all of plugins.workers. Calls beyond it wait their turn",
+  }),
   maxModuleBytes: size({
     default: "32MiB",
     min: 2 ** 10,
