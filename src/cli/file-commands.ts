@@ -4,7 +4,7 @@ import { resolve } from "node:path";
 import type { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { type Command, InvalidArgumentError, Option } from "commander";
-import { NodeError } from "../core/mod.ts";
+import { NodeError, type Unshared } from "../core/mod.ts";
 import { type ClientFlags, clientOf, integerOption, withClientOptions, withExamples } from "./command.ts";
 import type { CliContext } from "./context.ts";
 import { catFile, type CatFlags, getFile, type GetFlags } from "./file-get.ts";
@@ -172,6 +172,24 @@ function addManifestCommands(file: Command, cli: CliContext): void {
       "velas-sphere file share cat.jpg 8520f0098930a754748b7ddcb43ef75a0dbf3a0d26381af4eba4a98eaa9b4e6a --output-file cat.velas",
       "send cat.velas to the other node's owner",
     ],
+  );
+
+  withExamples(
+    withFile(file.command("unshare").summary("take back all shares of a file"))
+      .description(
+        "Take back all shares of a file: providers refuse them from now on. Share it anew with who may go on.",
+      )
+      .action(async (name: string, flags: VersionFlags) => {
+        const client = clientOf(cli, flags);
+        const { id } = await findFile(client, { file: name, version: flags.version });
+        const answer = await client.json<Unshared>("DELETE", `/v1/files/${id}/share`);
+        if (flags.json === true) return cli.out.line(JSON.stringify(answer));
+        cli.out.line(`${answer.told.length} providers refuse the shares of ${printable(name)}`);
+        for (const target of answer.pending) {
+          cli.out.line(`${printable(target)} could not be reached and still takes them; it is told later`);
+        }
+      }),
+    ["velas-sphere file unshare cat.jpg", "nobody else reads it any more"],
   );
 
   withExamples(

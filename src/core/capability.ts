@@ -35,7 +35,7 @@ export interface Capability extends CapabilityTerms {
   /** 32 hex digits. */
   readonly id: string;
   /** The one that it was made from, whose bytes it uses too. */
-  readonly parent?: { readonly id: string; readonly maxBytes: number };
+  readonly parent?: { readonly id: string; readonly maxBytes: number; readonly expiresAt: number };
 }
 
 /** Signs a capability: the text that calls bear (docs/protocol.md). Throws `invalid_argument` for terms that have no form. */
@@ -67,7 +67,11 @@ export function readCapability(text: string): Capability {
     throw refused("was passed on by somebody else than its audience");
   }
   if (!isWithin) throw refused("allows more than the one that it was made from");
-  return { ...narrowed, issuer: root.issuer, parent: { id: root.id, maxBytes: root.maxBytes } };
+  return {
+    ...narrowed,
+    issuer: root.issuer,
+    parent: { id: root.id, maxBytes: root.maxBytes, expiresAt: root.expiresAt },
+  };
 }
 
 function sealed(key: NodeKey, terms: CapabilityTerms, parent: string): string {

@@ -122,6 +122,13 @@ export interface FileHealth {
   readonly risk: number;
 }
 
+/** Who knows that the shares of a file were taken back. Providers as `host:port`. */
+export interface Unshared {
+  readonly told: readonly string[];
+  /** Those that could not be reached: they still take the old shares, and are told later. */
+  readonly pending: readonly string[];
+}
+
 /** What happens to files, for progress displays. */
 export interface FileEvent {
   readonly type: "progress" | "state" | "shard" | "audit" | "repair" | "removed";
@@ -154,6 +161,11 @@ export interface FileService {
   repair(ref: FileRef, ctx: CallContext): Promise<FileHealth>;
   /** The manifest with a stanza for another node's X25519 key (64 hex digits), for it to import, and capabilities to read the shards. */
   share(ref: FileRef, recipient: string, ctx: CallContext): Promise<Uint8Array>;
+  /**
+   * Takes back every share of a file: providers refuse the capabilities in them. Those that cannot be reached are told later. Throws
+   * `permission_denied` for another's file.
+   */
+  unshare(ref: FileRef, ctx: CallContext): Promise<Unshared>;
   /** This node's X25519 public key, to which others share. */
   shareKey(): string;
   exportManifest(ref: FileRef, ctx: CallContext): Promise<Uint8Array>;

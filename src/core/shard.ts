@@ -28,6 +28,8 @@ export interface ShardRecord {
   readonly expiresAt: number;
   /** How long after that the shard is still kept, and can be renewed, in milliseconds. */
   readonly graceMs: number;
+  /** Capabilities that end by then are refused: the owner has taken them back. */
+  readonly refusedUpTo?: number;
 }
 
 /** Names a shard in a store: ids are unique within their owner. */
@@ -111,6 +113,11 @@ export interface ShardService {
   renew(id: ShardId, leaseMs: number, ctx: CallContext): Promise<ShardReceipt>;
   /** Removes a shard, or what an interrupted upload left of it. One that is not there is no error. */
   remove(id: ShardId, ctx: CallContext): Promise<void>;
+  /**
+   * From now on refuses capabilities for a shard that end by `upTo` (milliseconds since the epoch), and what was made from them, for as long as the
+   * shard is kept. An earlier time than one before changes nothing.
+   */
+  refuse(id: ShardId, upTo: number, ctx: CallContext): Promise<void>;
   stat(id: ShardId, ctx: CallContext): Promise<ShardRecord>;
   list(page: { readonly pageSize: number; readonly pageToken: string }, ctx: CallContext): Promise<ShardPage>;
   usage(ctx: CallContext): Promise<ShardUsage>;

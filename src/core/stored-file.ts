@@ -17,6 +17,8 @@ export interface StoredShard {
   /** How many audits in a row have failed. */
   readonly failures?: number;
   readonly lastError?: string;
+  /** Up to which end of capabilities the provider refuses them; see {@link StoredFile.refusedUpTo}. */
+  readonly refusedUpTo?: number;
 }
 
 /** A shard at a provider that is not needed there any more, and is still to be freed. */
@@ -44,6 +46,8 @@ export interface StoredFile {
   readonly sharedBy?: NodeId;
   /** For a file that was shared: the leave to read its shards. */
   readonly capability?: string;
+  /** Shares that end by then were taken back; new ones end later. */
+  readonly refusedUpTo?: number;
   /** `uploading` until it is acknowledged, then `kept`; `removed` while its shards are freed. */
   readonly phase: "uploading" | "kept" | "removed";
   /** While uploading: the header in hex, and the most bytes that each provider was told would come. */

@@ -110,6 +110,8 @@ export interface CallContext {
   readonly authenticated?: boolean;
   /** Leave of somebody else, for calls about that one's shards. */
   readonly capability?: string;
+  /** When the capability ends by which the call acts for {@link requester}, in milliseconds since the epoch. */
+  readonly capabilityEndsAt?: number;
   /** Aborts when the caller goes away or its deadline passes. */
   readonly signal: AbortSignal;
   /** The caller's own deadline, in milliseconds since the epoch. */

@@ -35,6 +35,7 @@ export function paceShards(shards: ShardProvider, bandwidth: PacedShardsOptions)
     uploaded: (id, ctx) => shards.uploaded(id, ctx),
     prove: (id, leaves, ctx) => shards.prove(id, leaves, ctx),
     renew: (id, leaseMs, ctx) => shards.renew(id, leaseMs, ctx),
+    refuse: (id, upTo, ctx) => shards.refuse(id, upTo, ctx),
     remove: (id, ctx) => shards.remove(id, ctx),
     stat: (id, ctx) => shards.stat(id, ctx),
     list: (page, ctx) => shards.list(page, ctx),

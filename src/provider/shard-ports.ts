@@ -39,6 +39,8 @@ export interface ShardStore {
   node(key: ShardKey, level: number, index: number): Promise<Uint8Array>;
   /** Moves the end of a lease. Throws `not_found`. */
   renew(key: ShardKey, expiresAt: number): Promise<ShardRecord>;
+  /** Notes up to which end capabilities are refused, unless that is noted already; durable when it returns. Throws `not_found`. */
+  refuse(key: ShardKey, upTo: number): Promise<void>;
   /** Removes a shard or a suspended upload: accounted bytes are free at once. Returns whether there was one. */
   remove(key: ShardKey): Promise<boolean>;
   /** Shards of an owner in the order of their ids, behind `afterId`. */

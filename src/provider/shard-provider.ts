@@ -195,7 +195,7 @@ class Provider implements ShardProvider {
         `Cannot read bytes ${start} to ${end}: ask for whole leaves of ${LEAF_BYTES} bytes, at most ${MAX_SHARD_READ_BYTES}`,
       );
     }
-    const { sizeBytes } = await this.#record(key);
+    const { sizeBytes } = await this.#recordFor(key, ctx);
     const reservation = this.#reserve(ctx, { action: "get", bytes: end - start, durationMs: 0 });
     let given: ShardBytes;
     try {
@@ -219,7 +219,7 @@ class Provider implements ShardProvider {
         `A challenge has 1 to ${MAX_CHALLENGE_LEAVES} leaves, not ${leaves.length}`,
       );
     }
-    const { sizeBytes } = await this.#record(key);
+    const { sizeBytes } = await this.#recordFor(key, ctx);
     const tree = this.#tree(key);
     const proofs: LeafProof[] = [];
     for (const leaf of leaves) {
@@ -253,6 +253,18 @@ class Provider implements ShardProvider {
 
   async remove(id: ShardId, ctx: CallContext): Promise<void> {
     await this.#options.store.remove(this.#key(id, ctx));
+  }
+
+  async refuse(id: ShardId, upTo: number, ctx: CallContext): Promise<void> {
+    const key = this.#key(id, ctx);
+    if (!Number.isSafeInteger(upTo) || upTo < 1) {
+      throw new NodeError(
+        "invalid_argument",
+        `Capabilities are refused up to a time in milliseconds since 1970, not ${upTo}`,
+        { data: { upTo } },
+      );
+    }
+    await this.#options.store.refuse(key, upTo);
   }
 
   async stat(id: ShardId, ctx: CallContext): Promise<ShardRecord> {
@@ -307,6 +319,19 @@ class Provider implements ShardProvider {
     const record = await this.#options.store.get(key);
     if (record !== undefined) return record;
     throw new NodeError("not_found", `There is no shard ${key.id} of yours here`, { data: { id: key.id } });
+  }
+
+  /** The record of a shard that the call may read: for a call by leave of the owner, unless that was taken back. */
+  async #recordFor(key: ShardKey, { capabilityEndsAt }: CallContext): Promise<ShardRecord> {
+    const record = await this.#record(key);
+    if (capabilityEndsAt !== undefined && capabilityEndsAt <= (record.refusedUpTo ?? 0)) {
+      throw new NodeError(
+        "permission_denied",
+        `The capability was taken back for shard ${key.id}: ask the file's owner for another`,
+        { data: { id: key.id, refusedUpTo: record.refusedUpTo!, reason: "capability_revoked" } },
+      );
+    }
+    return record;
   }
 
   #tree(key: ShardKey) {

@@ -10,6 +10,7 @@ import { type OpenedShards, openShards } from "./open-file.ts";
 import { warningsOf } from "./place-shards.ts";
 import type { Candidate } from "./provider-pool.ts";
 import { ReadPace } from "./read-pace.ts";
+import { owesRefusals, refuseShares } from "./refuse-shares.ts";
 import { noteReadFailure, shardReaders } from "./shard-access.ts";
 import { shardIdOf } from "./shard-ids.ts";
 import { ShardLane } from "./shard-lane.ts";
@@ -204,6 +205,9 @@ export class FileRepair {
         });
       }
     }));
+    // A share that was taken back must not come to life again at a new provider.
+    const now = await this.#kit.book.get(file.id);
+    if (now !== undefined && owesRefusals(now)) await refuseShares(this.#kit, file.id, signal);
   }
 
   /** Notes where a shard is now, in record and manifest at once. What an earlier provider may still have of it is to be freed. */

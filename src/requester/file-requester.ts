@@ -23,6 +23,7 @@ import {
   signCapability,
   SteadyClock,
   type StoredFile,
+  type Unshared,
 } from "../core/mod.ts";
 import { addRecipient, type Identity, openManifest, systemRandom } from "../codec/mod.ts";
 import { ByteBudget } from "./byte-budget.ts";
@@ -48,6 +49,7 @@ import { openShards } from "./open-file.ts";
 import { ProviderPool } from "./provider-pool.ts";
 import { ProviderScores, type ProviderScoresOptions } from "./provider-scores.ts";
 import { checkName } from "./put-order.ts";
+import { refuseShares } from "./refuse-shares.ts";
 import { shardIdOf } from "./shard-ids.ts";
 
 export interface FileRequesterOptions {
@@ -289,15 +291,38 @@ class Requester implements FileRequester {
       fileKey: header.fileKey,
       recipient: { type: "x25519", publicKey: unhex(recipient) },
     });
+    // Later than what was taken back, also after the clock was put back.
+    const expiresAt = Math.max(clock.now() + SHARE_MS, (file.refusedUpTo ?? 0) + 1);
     const capability = signCapability(this.#key, {
       audience: "",
       shards: roots.map((_, index) => shardIdOf(header, index)),
       actions: ["read", "audit"],
-      expiresAt: clock.now() + SHARE_MS,
+      expiresAt,
       maxBytes: Math.max(SHARE_READS * layout.shardBytes, MIN_SHARE_BYTES),
     });
     const parts = { header: shared, roots, keys: header.keys };
     return await encodeShare({ manifest: manifestOf(file, parts), capability }, header);
+  }
+
+  async unshare(ref: FileRef, { signal, requestId }: CallContext): Promise<Unshared> {
+    const { book, clock } = this.#kit;
+    const file = await book.find(ref);
+    if (this.#key === undefined || file.sharedBy !== undefined) {
+      throw new NodeError("permission_denied", `Only the owner of file ${file.id} can take its shares back`, {
+        data: { id: file.id },
+      });
+    }
+    if (file.phase === "uploading") {
+      throw new NodeError("failed_precondition", `File ${file.id} is still uploading and has no shares`, {
+        data: { id: file.id },
+      });
+    }
+    // No share that was made so far ends later. Noted first, so that providers are told even when this node stops on the way.
+    await book.update(file.id, (now) => ({
+      ...now,
+      refusedUpTo: Math.max(clock.now() + SHARE_MS, now.refusedUpTo ?? 0),
+    }));
+    return await inRequest(requestId, () => refuseShares(this.#kit, file.id, this.#within(signal)));
   }
 
   shareKey(): string {

@@ -7,6 +7,7 @@ import type { FileRepair } from "./file-repair.ts";
 import { isHealthy } from "./file-state.ts";
 import { unhex } from "./hex.ts";
 import { openShards } from "./open-file.ts";
+import { owesRefusals, refuseShares } from "./refuse-shares.ts";
 import { shardIdOf } from "./shard-ids.ts";
 import { hasDoubles } from "./spread-moves.ts";
 import { withTimeout } from "./with-timeout.ts";
@@ -107,7 +108,10 @@ export class FileUpkeep {
         if (now !== undefined) await this.#freeLeftovers(now);
       });
     }
-    const whole = after?.shards.every(({ state }) => state === "proven" || state === "stored") === true;
+    const owes = after !== undefined && owesRefusals(after);
+    const pending = owes ? (await refuseShares(this.#options, file.id, closing)).pending.length : 0;
+    const whole = pending === 0 &&
+      after?.shards.every(({ state }) => state === "proven" || state === "stored") === true;
     await this.#later(file.id, whole ? settings.auditIntervalMs : this.#retryMs);
   }
 

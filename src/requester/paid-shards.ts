@@ -67,6 +67,10 @@ export class PaidShards implements ShardService {
     return this.#options.shards.prove(id, leaves, ctx);
   }
 
+  refuse(id: ShardId, upTo: number, ctx: CallContext): Promise<void> {
+    return this.#options.shards.refuse(id, upTo, ctx);
+  }
+
   remove(id: ShardId, ctx: CallContext): Promise<void> {
     return this.#options.shards.remove(id, ctx);
   }

@@ -130,6 +130,26 @@ export function addFileCareRoutes(app: RestApp, options: FileRoutesOptions): voi
     });
   }, `${ID_PATH}/share`);
 
+  addRoute(
+    app,
+    {
+      method: "delete",
+      path: "/v1/files/{id}/share",
+      tags: FILE_TAGS,
+      operationId: "unshareFile",
+      summary: "Take back all shares of a file",
+      description:
+        "Providers refuse what was shared before; new shares are not touched. What others have read is theirs.",
+      request: { params: IdParams },
+      responses: {
+        200: jsonContent(schemas.Unshared, "Which providers know it."),
+        ...failures("invalid_argument", "not_found", "permission_denied", "failed_precondition"),
+      },
+    },
+    async (c, { params: { id } }) => json(await withCall(c, options, (ctx) => service.unshare({ id }, ctx))),
+    `${ID_PATH}/share`,
+  );
+
   addRoute(app, {
     method: "get",
     path: "/v1/files/{id}/manifest",

@@ -125,6 +125,17 @@ export const ShareRequest = z.strictObject({
   }),
 }).openapi("ShareRequest");
 
+export const Unshared = z.object({
+  told: z.array(z.string()).openapi({
+    description: "Providers that refuse the old shares now.",
+    examples: [["127.0.0.1:8083"]],
+  }),
+  pending: z.array(z.string()).openapi({
+    description: "Those that could not be reached: they still take the old shares, and are told later.",
+    examples: [[]],
+  }),
+}).openapi("Unshared");
+
 export const ShareKey = z.object({
   shareKey: z.string().openapi({
     description: "This node's X25519 public key, to which others share files, 64 hex digits.",

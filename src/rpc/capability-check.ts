@@ -48,6 +48,8 @@ export class CapabilityCheck {
     return {
       requester: issuer,
       authenticated: true,
+      // A capability that was passed on falls with the one that it was made from.
+      capabilityEndsAt: capability.parent?.expiresAt ?? expiresAt,
       signal,
       requestId,
       ...(deadlineAt !== undefined && { deadlineAt }),

@@ -14,6 +14,7 @@ export function shardToProto(record: ShardRecord): storagePb.ShardRecord {
     storedAt: timestampFromMs(record.storedAt),
     expiresAt: timestampFromMs(record.expiresAt),
     graceMs: BigInt(record.graceMs),
+    ...(record.refusedUpTo !== undefined && { refusedUpTo: timestampFromMs(record.refusedUpTo) }),
   });
 }
 
@@ -25,7 +26,7 @@ export function shardFromProto(record: storagePb.ShardRecord | undefined): Shard
       "The target's answer breaks the protocol: the shard's record is not whole",
     );
   }
-  const { id, owner, sizeBytes, root, storedAt, expiresAt, graceMs } = record;
+  const { id, owner, sizeBytes, root, storedAt, expiresAt, graceMs, refusedUpTo } = record;
   const requester: RequesterId = requesterFromText(owner);
   return {
     id,
@@ -35,6 +36,7 @@ export function shardFromProto(record: storagePb.ShardRecord | undefined): Shard
     storedAt: timestampMs(storedAt),
     expiresAt: timestampMs(expiresAt),
     graceMs: Number(graceMs),
+    ...(refusedUpTo !== undefined && { refusedUpTo: timestampMs(refusedUpTo) }),
   };
 }
 

@@ -203,6 +203,16 @@ export class LevelShardStore implements UploadHost {
     });
   }
 
+  refuse(key: ShardKey, upTo: number): Promise<void> {
+    return this.#locks.run(shardRowKey(key), async () => {
+      const row = await this.tables.row(key);
+      if (row === undefined) throw new NodeError("not_found", `There is no shard ${key.id}`, { data: { id: key.id } });
+      if (upTo <= (row.record.refusedUpTo ?? 0)) return;
+      const noted: ShardRow = { ...row, record: { ...row.record, refusedUpTo: upTo } };
+      await this.#commit.write([this.tables.rows.put(shardRowKey(key), encodeRow(noted))], { durable: true });
+    });
+  }
+
   remove(key: ShardKey): Promise<boolean> {
     const name = shardRowKey(key);
     return this.#locks.run(name, async () => {
@@ -310,6 +320,8 @@ export class LevelShardStore implements UploadHost {
     const { shard, seq } = upload;
     const key = shardRowKey(shard);
     return this.#locks.run(key, async () => {
+      const damaged = await this.tables.row(shard);
+      const refusedUpTo = damaged?.record.refusedUpTo;
       const record: ShardRecord = {
         id: shard.id,
         owner: shard.owner,
@@ -318,9 +330,10 @@ export class LevelShardStore implements UploadHost {
         storedAt: this.#parts.clock.now(),
         expiresAt: shard.expiresAt,
         graceMs: shard.graceMs,
+        // What was taken back stays so when a damaged shard is put anew.
+        ...(refusedUpTo !== undefined && { refusedUpTo }),
       };
       const row: ShardRow = { record, seq };
-      const damaged = await this.tables.row(shard);
       const all = [
         ...ops,
         ...(damaged === undefined ? [] : this.tables.drop(damaged)),

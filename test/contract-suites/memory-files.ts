@@ -14,6 +14,7 @@ import {
   type OpenedFile,
   type PutFileOptions,
   type ShardHealth,
+  type Unshared,
 } from "../../src/core/mod.ts";
 
 interface Kept {
@@ -241,6 +242,13 @@ export class MemoryFiles implements FileService {
 
   share(ref: FileRef, recipient: string, _ctx: CallContext): Promise<Uint8Array> {
     return promised(() => this.#manifest(ref, recipient));
+  }
+
+  unshare(ref: FileRef, _ctx: CallContext): Promise<Unshared> {
+    return promised(() => {
+      this.#find(ref);
+      return { told: ["127.0.0.1:8083"], pending: [] };
+    });
   }
 
   shareKey(): string {

@@ -121,6 +121,20 @@ export function shardServiceContract(name: string, open: (t: TestScope) => Promi
     assert.equal(await shards.uploaded(id("d"), ctx()), 0);
   });
 
+  test(`${name}: an owner refuses capabilities up to a time, which only grows`, async (t) => {
+    const { shards, ctx, other } = await open(t);
+    await assert.rejects(shards.refuse(id("e"), 1000, ctx()), failing("not_found"));
+    await shards.put(pieces(randomBytes(1024)), { id: id("e"), maxBytes: 1024, leaseMs: HOUR }, ctx());
+    assert.equal((await shards.stat(id("e"), ctx())).refusedUpTo, undefined);
+    await assert.rejects(other.shards.refuse(id("e"), 1000, other.ctx), failing("not_found"));
+    await assert.rejects(shards.refuse(id("e"), 0, ctx()), failing("invalid_argument"));
+    await shards.refuse(id("e"), 5000, ctx());
+    await shards.refuse(id("e"), 4000, ctx());
+    const { record } = await shards.renew(id("e"), 2 * HOUR, ctx());
+    assert.equal(record.refusedUpTo, 5000);
+    await shards.get(id("e"), { start: 0, end: 1024 }, ctx());
+  });
+
   test(`${name}: a lease is extended, never cut`, async (t) => {
     const { shards, ctx } = await open(t);
     const { record } = await shards.put(

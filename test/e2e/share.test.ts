@@ -53,6 +53,26 @@ test("a file is shared with one node, which reads and audits it, and with no oth
   assert.deepEqual(audited.shards.map(({ state }) => state), ["proven", "proven", "proven"], JSON.stringify(audited));
   assert.equal(audited.file.sharedBy, aliceId);
 
+  // Taken back, it is refused; a new share is not, and those of a provider that was down are refused when it is told.
+  const unshared = await run(["file", "unshare", "letter", "--url", alice!.rest]);
+  assert.equal(unshared.code, 0, unshared.stderr);
+  assert.equal(unshared.stdout, "3 providers refuse the shares of letter\n");
+  const after = await fetch(`${bob!.rest}/v1/files/${id}/content`);
+  const got = await after.arrayBuffer().catch(() => undefined);
+  assert.ok(after.status !== 200 || got === undefined, "Bob reads no more");
+  const denied = await (await fetch(`${bob!.rest}/v1/files/${id}/audit`, { method: "POST" })).json() as Health;
+  for (const { lastError } of denied.shards) assert.match(lastError ?? "", /capability was taken back/);
+  const again = await fetch(`${alice!.rest}/v1/files/letter`);
+  assert.ok(Buffer.from(await again.arrayBuffer()).equals(bytes), "Alice reads on");
+  assert.equal((await run(["file", "rm", "letter", "--url", bob!.rest])).code, 0);
+  const anew = join(folder, "anew.share");
+  const sharing = ["file", "share", "letter", key.stdout.trim(), "--output-file", anew, "--url", alice!.rest];
+  assert.equal((await run(sharing)).code, 0);
+  assert.equal((await run(["file", "import", anew, "--url", bob!.rest])).code, 0);
+  const regained = await fetch(`${bob!.rest}/v1/files/letter`);
+  assert.equal(regained.status, 200, regained.status === 200 ? "" : await regained.clone().text());
+  assert.ok(Buffer.from(await regained.arrayBuffer()).equals(bytes));
+
   // It stays Alice's: Bob can neither share it on nor take it away.
   const onward = await run(["file", "share", "letter", key.stdout.trim(), "--url", bob!.rest]);
   assert.match(onward.stderr, /Only the owner/);

@@ -400,6 +400,9 @@ test("a manifest is exported, shared and imported", async (t) => {
   assert.equal((await fetch(`${other}/v1/files/import`, { method: "POST", body: manifest })).status, 409);
   assert.equal((await fetch(`${other}/v1/files/import`, { method: "POST", body: "junk" })).status, 500);
   assert.equal((await fetch(`${url}/v1/files/${id}/manifest`)).status, 200);
+  const unshared = await fetch(`${url}/v1/files/${id}/share`, { method: "DELETE" });
+  assert.deepEqual(await unshared.json(), { told: ["127.0.0.1:8083"], pending: [] });
+  assert.equal((await fetch(`${url}/v1/files/${"0".repeat(32)}/share`, { method: "DELETE" })).status, 404);
 });
 
 test("the events of a file begin with its state and end with its removal", async (t) => {

@@ -40,7 +40,9 @@ const denied = (error: unknown) => error instanceof NodeError && error.code === 
 test("a call with a capability acts for its issuer, and only as far as it allows", () => {
   const { check, clock } = make();
   const text = signCapability(owner, terms());
-  assert.equal(check.actFor(by(reader), text, read).requester, owner.nodeId);
+  const acting = check.actFor(by(reader), text, read);
+  assert.equal(acting.requester, owner.nodeId);
+  assert.equal(acting.capabilityEndsAt, 2000);
   assert.throws(() => check.actFor(by(friend), text, read), denied, "somebody else");
   assert.throws(() => check.actFor(by(reader), text, { ...read, action: "audit" }), denied, "another action");
   assert.throws(() => check.actFor(by(reader), text, { ...read, shard: "b".repeat(32) }), denied, "another shard");
@@ -65,7 +67,7 @@ test("capabilities made from one use its bytes together", () => {
   const parent = signCapability(owner, terms());
   const narrowed = () => attenuateCapability(reader, parent, terms({ audience: friend.nodeId, maxBytes: 150 }));
   const [first, second] = [narrowed(), narrowed()];
-  check.actFor(by(friend), first, read);
+  assert.equal(check.actFor(by(friend), first, read).capabilityEndsAt, 2000, "it falls with the one it was made from");
   assert.throws(() => check.actFor(by(friend), first, read), denied, "its own bytes");
   check.actFor(by(friend), second, read);
   assert.throws(() => check.actFor(by(friend), narrowed(), read), denied, "those of the one it was made from");

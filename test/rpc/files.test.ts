@@ -154,6 +154,8 @@ test("manifests are shared, exported and imported", async (t) => {
   assert.equal((await other.client.importManifest({ manifest })).file?.name, "a");
   assert.equal((await read(other.client, named("a"))).bytes.toString(), "hello");
   assert.ok((await client.exportManifest(named("a"))).manifest.length > 0);
+  assert.deepEqual((await client.unshare(named("a"))).told, ["127.0.0.1:8083"]);
+  await assert.rejects(client.unshare(named("none")), failing(Code.NotFound));
 });
 
 test("watch tells what happens until the caller goes", async (t) => {

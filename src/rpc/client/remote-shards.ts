@@ -101,6 +101,10 @@ export class RemoteShards implements ShardService {
     await this.#call(method.deleteShard, { id }, ctx);
   }
 
+  async refuse(id: ShardId, upTo: number, ctx: CallContext): Promise<void> {
+    await this.#call(method.refuseCapabilities, { id, upTo: BigInt(upTo) }, ctx);
+  }
+
   async stat(id: ShardId, ctx: CallContext): Promise<ShardRecord> {
     return shardFromProto((await this.#call(method.statShard, { id }, ctx)).record);
   }

@@ -69,6 +69,10 @@ export function fileRoutes({ files, access, maxFileBytes }: FileRoutesOptions): 
     unary(method.share, async ({ file, recipient }, ctx) => ({
       manifest: Uint8Array.from(await files.share(refFromProto(file!), recipient.toLowerCase(), owner(ctx))),
     })),
+    unary(method.unshare, async ({ file }, ctx) => {
+      const { told, pending } = await files.unshare(refFromProto(file!), owner(ctx));
+      return { told: [...told], pending: [...pending] };
+    }),
     unary(method.getShareKey, (_, ctx) => {
       owner(ctx);
       return Promise.resolve({ shareKey: files.shareKey() });

@@ -64,6 +64,10 @@ export function storageRoutes(shards: ShardService, clock: Clock): Route[] {
       await shards.remove(id, owner(ctx));
       return {};
     }),
+    unary(method.refuseCapabilities, async ({ id, upTo }, ctx) => {
+      await shards.refuse(id, Number(upTo), owner(ctx));
+      return {};
+    }),
     unary(method.statShard, async ({ id }, ctx) => ({ record: shardToProto(await shards.stat(id, owner(ctx))) })),
     unary(method.listShards, async ({ pageSize, pageToken }, ctx) => {
       const page = await shards.list({ pageSize: pageSize || DEFAULT_PAGE_SIZE, pageToken }, owner(ctx));

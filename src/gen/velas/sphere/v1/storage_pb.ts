@@ -13,7 +13,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file velas/sphere/v1/storage.proto.
  */
 export const file_velas_sphere_v1_storage: GenFile = /*@__PURE__*/
-  fileDesc("Ch12ZWxhcy9zcGhlcmUvdjEvc3RvcmFnZS5wcm90bxIPdmVsYXMuc3BoZXJlLnYxIrsBCgtTaGFyZFJlY29yZBIKCgJpZBgBIAEoCRINCgVvd25lchgCIAEoCRISCgpzaXplX2J5dGVzGAMgASgEEgwKBHJvb3QYBCABKAwSLQoJc3RvcmVkX2F0GAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpleHBpcmVzX2F0GAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIQCghncmFjZV9tcxgHIAEoBCJhCgxTaGFyZFJlY2VpcHQSEAoIcHJvdmlkZXIYASABKAkSLAoGcmVjb3JkGAIgASgLMhwudmVsYXMuc3BoZXJlLnYxLlNoYXJkUmVjb3JkEhEKCXNpZ25hdHVyZRgDIAEoDCKXAQoNUHV0U2hhcmRPcmRlchIhCgJpZBgBIAEoCUIVukgSchAyDl5bMC05YS1mXXszMn0kEiEKCW1heF9ieXRlcxgCIAEoBEIOukgLMgkY/////////w8SIAoIbGVhc2VfbXMYAyABKARCDrpICzIJGP////////8PEh4KBm9mZnNldBgEIAEoBEIOukgLMgkY/////////w8iDQoLUHV0U2hhcmRFbmQikgEKD1B1dFNoYXJkUmVxdWVzdBIvCgVvcmRlchgBIAEoCzIeLnZlbGFzLnNwaGVyZS52MS5QdXRTaGFyZE9yZGVySAASDwoFY2h1bmsYAiABKAxIABIrCgNlbmQYAyABKAsyHC52ZWxhcy5zcGhlcmUudjEuUHV0U2hhcmRFbmRIAEIQCgdtZXNzYWdlEgW6SAIIASJCChBQdXRTaGFyZFJlc3BvbnNlEi4KB3JlY2VpcHQYASABKAsyHS52ZWxhcy5zcGhlcmUudjEuU2hhcmRSZWNlaXB0IjUKEEdldFVwbG9hZFJlcXVlc3QSIQoCaWQYASABKAlCFbpIEnIQMg5eWzAtOWEtZl17MzJ9JCIiChFHZXRVcGxvYWRSZXNwb25zZRINCgVieXRlcxgBIAEoBCJwCg9HZXRTaGFyZFJlcXVlc3QSIQoCaWQYASABKAlCFbpIEnIQMg5eWzAtOWEtZl17MzJ9JBIdCgVzdGFydBgCIAEoBEIOukgLMgkY/////////w8SGwoDZW5kGAMgASgEQg66SAsyCRj/////////DyIwChBHZXRTaGFyZFJlc3BvbnNlEg0KBWJ5dGVzGAEgASgMEg0KBXByb29mGAIgASgMIk4KDFByb3ZlUmVxdWVzdBIhCgJpZBgBIAEoCUIVukgSchAyDl5bMC05YS1mXXszMn0kEhsKBmxlYXZlcxgCIAMoBEILukgIkgEFCAEQgAQiNwoJTGVhZlByb29mEgwKBGxlYWYYASABKAQSDQoFYnl0ZXMYAiABKAwSDQoFcHJvb2YYAyABKAwiOwoNUHJvdmVSZXNwb25zZRIqCgZwcm9vZnMYASADKAsyGi52ZWxhcy5zcGhlcmUudjEuTGVhZlByb29mIlgKEVJlbmV3TGVhc2VSZXF1ZXN0EiEKAmlkGAEgASgJQhW6SBJyEDIOXlswLTlhLWZdezMyfSQSIAoIbGVhc2VfbXMYAiABKARCDrpICzIJGP////////8PIkQKElJlbmV3TGVhc2VSZXNwb25zZRIuCgdyZWNlaXB0GAEgASgLMh0udmVsYXMuc3BoZXJlLnYxLlNoYXJkUmVjZWlwdCI3ChJEZWxldGVTaGFyZFJlcXVlc3QSIQoCaWQYASABKAlCFbpIEnIQMg5eWzAtOWEtZl17MzJ9JCIVChNEZWxldGVTaGFyZFJlc3BvbnNlIjUKEFN0YXRTaGFyZFJlcXVlc3QSIQoCaWQYASABKAlCFbpIEnIQMg5eWzAtOWEtZl17MzJ9JCJBChFTdGF0U2hhcmRSZXNwb25zZRIsCgZyZWNvcmQYASABKAsyHC52ZWxhcy5zcGhlcmUudjEuU2hhcmRSZWNvcmQiXgoRTGlzdFNoYXJkc1JlcXVlc3QSGwoJcGFnZV9zaXplGAEgASgNQgi6SAUqAxjoBxIsCgpwYWdlX3Rva2VuGAIgASgJQhi6SBVyEzIRXihbMC05YS1mXXszMn0pPyQiWwoSTGlzdFNoYXJkc1Jlc3BvbnNlEiwKBnNoYXJkcxgBIAMoCzIcLnZlbGFzLnNwaGVyZS52MS5TaGFyZFJlY29yZBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiEQoPR2V0VXNhZ2VSZXF1ZXN0IkUKEEdldFVzYWdlUmVzcG9uc2USDgoGc2hhcmRzGAEgASgEEg0KBWJ5dGVzGAIgASgEEhIKCmZyZWVfYnl0ZXMYAyABKAQy/wUKDlN0b3JhZ2VTZXJ2aWNlElMKCFB1dFNoYXJkEiAudmVsYXMuc3BoZXJlLnYxLlB1dFNoYXJkUmVxdWVzdBohLnZlbGFzLnNwaGVyZS52MS5QdXRTaGFyZFJlc3BvbnNlKAEwARJSCglHZXRVcGxvYWQSIS52ZWxhcy5zcGhlcmUudjEuR2V0VXBsb2FkUmVxdWVzdBoiLnZlbGFzLnNwaGVyZS52MS5HZXRVcGxvYWRSZXNwb25zZRJPCghHZXRTaGFyZBIgLnZlbGFzLnNwaGVyZS52MS5HZXRTaGFyZFJlcXVlc3QaIS52ZWxhcy5zcGhlcmUudjEuR2V0U2hhcmRSZXNwb25zZRJGCgVQcm92ZRIdLnZlbGFzLnNwaGVyZS52MS5Qcm92ZVJlcXVlc3QaHi52ZWxhcy5zcGhlcmUudjEuUHJvdmVSZXNwb25zZRJVCgpSZW5ld0xlYXNlEiIudmVsYXMuc3BoZXJlLnYxLlJlbmV3TGVhc2VSZXF1ZXN0GiMudmVsYXMuc3BoZXJlLnYxLlJlbmV3TGVhc2VSZXNwb25zZRJYCgtEZWxldGVTaGFyZBIjLnZlbGFzLnNwaGVyZS52MS5EZWxldGVTaGFyZFJlcXVlc3QaJC52ZWxhcy5zcGhlcmUudjEuRGVsZXRlU2hhcmRSZXNwb25zZRJSCglTdGF0U2hhcmQSIS52ZWxhcy5zcGhlcmUudjEuU3RhdFNoYXJkUmVxdWVzdBoiLnZlbGFzLnNwaGVyZS52MS5TdGF0U2hhcmRSZXNwb25zZRJVCgpMaXN0U2hhcmRzEiIudmVsYXMuc3BoZXJlLnYxLkxpc3RTaGFyZHNSZXF1ZXN0GiMudmVsYXMuc3BoZXJlLnYxLkxpc3RTaGFyZHNSZXNwb25zZRJPCghHZXRVc2FnZRIgLnZlbGFzLnNwaGVyZS52MS5HZXRVc2FnZVJlcXVlc3QaIS52ZWxhcy5zcGhlcmUudjEuR2V0VXNhZ2VSZXNwb25zZWIGcHJvdG8z", [file_buf_validate_validate, file_google_protobuf_timestamp]);
+  fileDesc("Ch12ZWxhcy9zcGhlcmUvdjEvc3RvcmFnZS5wcm90bxIPdmVsYXMuc3BoZXJlLnYxIu4BCgtTaGFyZFJlY29yZBIKCgJpZBgBIAEoCRINCgVvd25lchgCIAEoCRISCgpzaXplX2J5dGVzGAMgASgEEgwKBHJvb3QYBCABKAwSLQoJc3RvcmVkX2F0GAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpleHBpcmVzX2F0GAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIQCghncmFjZV9tcxgHIAEoBBIxCg1yZWZ1c2VkX3VwX3RvGAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJhCgxTaGFyZFJlY2VpcHQSEAoIcHJvdmlkZXIYASABKAkSLAoGcmVjb3JkGAIgASgLMhwudmVsYXMuc3BoZXJlLnYxLlNoYXJkUmVjb3JkEhEKCXNpZ25hdHVyZRgDIAEoDCKXAQoNUHV0U2hhcmRPcmRlchIhCgJpZBgBIAEoCUIVukgSchAyDl5bMC05YS1mXXszMn0kEiEKCW1heF9ieXRlcxgCIAEoBEIOukgLMgkY/////////w8SIAoIbGVhc2VfbXMYAyABKARCDrpICzIJGP////////8PEh4KBm9mZnNldBgEIAEoBEIOukgLMgkY/////////w8iDQoLUHV0U2hhcmRFbmQikgEKD1B1dFNoYXJkUmVxdWVzdBIvCgVvcmRlchgBIAEoCzIeLnZlbGFzLnNwaGVyZS52MS5QdXRTaGFyZE9yZGVySAASDwoFY2h1bmsYAiABKAxIABIrCgNlbmQYAyABKAsyHC52ZWxhcy5zcGhlcmUudjEuUHV0U2hhcmRFbmRIAEIQCgdtZXNzYWdlEgW6SAIIASJCChBQdXRTaGFyZFJlc3BvbnNlEi4KB3JlY2VpcHQYASABKAsyHS52ZWxhcy5zcGhlcmUudjEuU2hhcmRSZWNlaXB0IjUKEEdldFVwbG9hZFJlcXVlc3QSIQoCaWQYASABKAlCFbpIEnIQMg5eWzAtOWEtZl17MzJ9JCIiChFHZXRVcGxvYWRSZXNwb25zZRINCgVieXRlcxgBIAEoBCJwCg9HZXRTaGFyZFJlcXVlc3QSIQoCaWQYASABKAlCFbpIEnIQMg5eWzAtOWEtZl17MzJ9JBIdCgVzdGFydBgCIAEoBEIOukgLMgkY/////////w8SGwoDZW5kGAMgASgEQg66SAsyCRj/////////DyIwChBHZXRTaGFyZFJlc3BvbnNlEg0KBWJ5dGVzGAEgASgMEg0KBXByb29mGAIgASgMIk4KDFByb3ZlUmVxdWVzdBIhCgJpZBgBIAEoCUIVukgSchAyDl5bMC05YS1mXXszMn0kEhsKBmxlYXZlcxgCIAMoBEILukgIkgEFCAEQgAQiNwoJTGVhZlByb29mEgwKBGxlYWYYASABKAQSDQoFYnl0ZXMYAiABKAwSDQoFcHJvb2YYAyABKAwiOwoNUHJvdmVSZXNwb25zZRIqCgZwcm9vZnMYASADKAsyGi52ZWxhcy5zcGhlcmUudjEuTGVhZlByb29mIlgKEVJlbmV3TGVhc2VSZXF1ZXN0EiEKAmlkGAEgASgJQhW6SBJyEDIOXlswLTlhLWZdezMyfSQSIAoIbGVhc2VfbXMYAiABKARCDrpICzIJGP////////8PIkQKElJlbmV3TGVhc2VSZXNwb25zZRIuCgdyZWNlaXB0GAEgASgLMh0udmVsYXMuc3BoZXJlLnYxLlNoYXJkUmVjZWlwdCI3ChJEZWxldGVTaGFyZFJlcXVlc3QSIQoCaWQYASABKAlCFbpIEnIQMg5eWzAtOWEtZl17MzJ9JCIVChNEZWxldGVTaGFyZFJlc3BvbnNlIl0KGVJlZnVzZUNhcGFiaWxpdGllc1JlcXVlc3QSIQoCaWQYASABKAlCFbpIEnIQMg5eWzAtOWEtZl17MzJ9JBIdCgV1cF90bxgCIAEoBEIOukgLMgkY/////////w8iHAoaUmVmdXNlQ2FwYWJpbGl0aWVzUmVzcG9uc2UiNQoQU3RhdFNoYXJkUmVxdWVzdBIhCgJpZBgBIAEoCUIVukgSchAyDl5bMC05YS1mXXszMn0kIkEKEVN0YXRTaGFyZFJlc3BvbnNlEiwKBnJlY29yZBgBIAEoCzIcLnZlbGFzLnNwaGVyZS52MS5TaGFyZFJlY29yZCJeChFMaXN0U2hhcmRzUmVxdWVzdBIbCglwYWdlX3NpemUYASABKA1CCLpIBSoDGOgHEiwKCnBhZ2VfdG9rZW4YAiABKAlCGLpIFXITMhFeKFswLTlhLWZdezMyfSk/JCJbChJMaXN0U2hhcmRzUmVzcG9uc2USLAoGc2hhcmRzGAEgAygLMhwudmVsYXMuc3BoZXJlLnYxLlNoYXJkUmVjb3JkEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSIRCg9HZXRVc2FnZVJlcXVlc3QiRQoQR2V0VXNhZ2VSZXNwb25zZRIOCgZzaGFyZHMYASABKAQSDQoFYnl0ZXMYAiABKAQSEgoKZnJlZV9ieXRlcxgDIAEoBDLuBgoOU3RvcmFnZVNlcnZpY2USUwoIUHV0U2hhcmQSIC52ZWxhcy5zcGhlcmUudjEuUHV0U2hhcmRSZXF1ZXN0GiEudmVsYXMuc3BoZXJlLnYxLlB1dFNoYXJkUmVzcG9uc2UoATABElIKCUdldFVwbG9hZBIhLnZlbGFzLnNwaGVyZS52MS5HZXRVcGxvYWRSZXF1ZXN0GiIudmVsYXMuc3BoZXJlLnYxLkdldFVwbG9hZFJlc3BvbnNlEk8KCEdldFNoYXJkEiAudmVsYXMuc3BoZXJlLnYxLkdldFNoYXJkUmVxdWVzdBohLnZlbGFzLnNwaGVyZS52MS5HZXRTaGFyZFJlc3BvbnNlEkYKBVByb3ZlEh0udmVsYXMuc3BoZXJlLnYxLlByb3ZlUmVxdWVzdBoeLnZlbGFzLnNwaGVyZS52MS5Qcm92ZVJlc3BvbnNlElUKClJlbmV3TGVhc2USIi52ZWxhcy5zcGhlcmUudjEuUmVuZXdMZWFzZVJlcXVlc3QaIy52ZWxhcy5zcGhlcmUudjEuUmVuZXdMZWFzZVJlc3BvbnNlElgKC0RlbGV0ZVNoYXJkEiMudmVsYXMuc3BoZXJlLnYxLkRlbGV0ZVNoYXJkUmVxdWVzdBokLnZlbGFzLnNwaGVyZS52MS5EZWxldGVTaGFyZFJlc3BvbnNlEm0KElJlZnVzZUNhcGFiaWxpdGllcxIqLnZlbGFzLnNwaGVyZS52MS5SZWZ1c2VDYXBhYmlsaXRpZXNSZXF1ZXN0GisudmVsYXMuc3BoZXJlLnYxLlJlZnVzZUNhcGFiaWxpdGllc1Jlc3BvbnNlElIKCVN0YXRTaGFyZBIhLnZlbGFzLnNwaGVyZS52MS5TdGF0U2hhcmRSZXF1ZXN0GiIudmVsYXMuc3BoZXJlLnYxLlN0YXRTaGFyZFJlc3BvbnNlElUKCkxpc3RTaGFyZHMSIi52ZWxhcy5zcGhlcmUudjEuTGlzdFNoYXJkc1JlcXVlc3QaIy52ZWxhcy5zcGhlcmUudjEuTGlzdFNoYXJkc1Jlc3BvbnNlEk8KCEdldFVzYWdlEiAudmVsYXMuc3BoZXJlLnYxLkdldFVzYWdlUmVxdWVzdBohLnZlbGFzLnNwaGVyZS52MS5HZXRVc2FnZVJlc3BvbnNlYgZwcm90bzM", [file_buf_validate_validate, file_google_protobuf_timestamp]);
 
 /**
  * ShardRecord is what a provider keeps of a shard.
@@ -65,6 +65,13 @@ export type ShardRecord = Message<"velas.sphere.v1.ShardRecord"> & {
    * @generated from field: uint64 grace_ms = 7;
    */
   graceMs: bigint;
+
+  /**
+   * Capabilities that end by then are refused; absent when none were taken back.
+   *
+   * @generated from field: google.protobuf.Timestamp refused_up_to = 8;
+   */
+  refusedUpTo?: Timestamp | undefined;
 };
 
 /**
@@ -452,6 +459,44 @@ export const DeleteShardResponseSchema: GenMessage<DeleteShardResponse> = /*@__P
   messageDesc(file_velas_sphere_v1_storage, 16);
 
 /**
+ * @generated from message velas.sphere.v1.RefuseCapabilitiesRequest
+ */
+export type RefuseCapabilitiesRequest = Message<"velas.sphere.v1.RefuseCapabilitiesRequest"> & {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * Capabilities that end by then are refused as long as the shard is kept, with what was made from them: milliseconds since 1970. An earlier
+   * time than one before changes nothing.
+   *
+   * @generated from field: uint64 up_to = 2;
+   */
+  upTo: bigint;
+};
+
+/**
+ * Describes the message velas.sphere.v1.RefuseCapabilitiesRequest.
+ * Use `create(RefuseCapabilitiesRequestSchema)` to create a new message.
+ */
+export const RefuseCapabilitiesRequestSchema: GenMessage<RefuseCapabilitiesRequest> = /*@__PURE__*/
+  messageDesc(file_velas_sphere_v1_storage, 17);
+
+/**
+ * @generated from message velas.sphere.v1.RefuseCapabilitiesResponse
+ */
+export type RefuseCapabilitiesResponse = Message<"velas.sphere.v1.RefuseCapabilitiesResponse"> & {
+};
+
+/**
+ * Describes the message velas.sphere.v1.RefuseCapabilitiesResponse.
+ * Use `create(RefuseCapabilitiesResponseSchema)` to create a new message.
+ */
+export const RefuseCapabilitiesResponseSchema: GenMessage<RefuseCapabilitiesResponse> = /*@__PURE__*/
+  messageDesc(file_velas_sphere_v1_storage, 18);
+
+/**
  * @generated from message velas.sphere.v1.StatShardRequest
  */
 export type StatShardRequest = Message<"velas.sphere.v1.StatShardRequest"> & {
@@ -466,7 +511,7 @@ export type StatShardRequest = Message<"velas.sphere.v1.StatShardRequest"> & {
  * Use `create(StatShardRequestSchema)` to create a new message.
  */
 export const StatShardRequestSchema: GenMessage<StatShardRequest> = /*@__PURE__*/
-  messageDesc(file_velas_sphere_v1_storage, 17);
+  messageDesc(file_velas_sphere_v1_storage, 19);
 
 /**
  * @generated from message velas.sphere.v1.StatShardResponse
@@ -483,7 +528,7 @@ export type StatShardResponse = Message<"velas.sphere.v1.StatShardResponse"> & {
  * Use `create(StatShardResponseSchema)` to create a new message.
  */
 export const StatShardResponseSchema: GenMessage<StatShardResponse> = /*@__PURE__*/
-  messageDesc(file_velas_sphere_v1_storage, 18);
+  messageDesc(file_velas_sphere_v1_storage, 20);
 
 /**
  * @generated from message velas.sphere.v1.ListShardsRequest
@@ -509,7 +554,7 @@ export type ListShardsRequest = Message<"velas.sphere.v1.ListShardsRequest"> & {
  * Use `create(ListShardsRequestSchema)` to create a new message.
  */
 export const ListShardsRequestSchema: GenMessage<ListShardsRequest> = /*@__PURE__*/
-  messageDesc(file_velas_sphere_v1_storage, 19);
+  messageDesc(file_velas_sphere_v1_storage, 21);
 
 /**
  * @generated from message velas.sphere.v1.ListShardsResponse
@@ -533,7 +578,7 @@ export type ListShardsResponse = Message<"velas.sphere.v1.ListShardsResponse"> &
  * Use `create(ListShardsResponseSchema)` to create a new message.
  */
 export const ListShardsResponseSchema: GenMessage<ListShardsResponse> = /*@__PURE__*/
-  messageDesc(file_velas_sphere_v1_storage, 20);
+  messageDesc(file_velas_sphere_v1_storage, 22);
 
 /**
  * @generated from message velas.sphere.v1.GetUsageRequest
@@ -546,7 +591,7 @@ export type GetUsageRequest = Message<"velas.sphere.v1.GetUsageRequest"> & {
  * Use `create(GetUsageRequestSchema)` to create a new message.
  */
 export const GetUsageRequestSchema: GenMessage<GetUsageRequest> = /*@__PURE__*/
-  messageDesc(file_velas_sphere_v1_storage, 21);
+  messageDesc(file_velas_sphere_v1_storage, 23);
 
 /**
  * @generated from message velas.sphere.v1.GetUsageResponse
@@ -575,7 +620,7 @@ export type GetUsageResponse = Message<"velas.sphere.v1.GetUsageResponse"> & {
  * Use `create(GetUsageResponseSchema)` to create a new message.
  */
 export const GetUsageResponseSchema: GenMessage<GetUsageResponse> = /*@__PURE__*/
-  messageDesc(file_velas_sphere_v1_storage, 22);
+  messageDesc(file_velas_sphere_v1_storage, 24);
 
 /**
  * StorageService keeps shards for other nodes. The owner of a shard is the node whose session the call bears (docs/protocol.md); nobody sees
@@ -643,6 +688,16 @@ export const StorageService: GenService<{
     methodKind: "unary";
     input: typeof DeleteShardRequestSchema;
     output: typeof DeleteShardResponseSchema;
+  },
+  /**
+   * RefuseCapabilities takes back what the caller allowed others to do with a shard.
+   *
+   * @generated from rpc velas.sphere.v1.StorageService.RefuseCapabilities
+   */
+  refuseCapabilities: {
+    methodKind: "unary";
+    input: typeof RefuseCapabilitiesRequestSchema;
+    output: typeof RefuseCapabilitiesResponseSchema;
   },
   /**
    * StatShard returns a shard's record.
