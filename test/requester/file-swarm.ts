@@ -100,7 +100,8 @@ export async function swarm(t: TestScope, { count = 8, settings = {}, time }: Sw
         await (at(target).shards[method] as (...all: unknown[]) => Promise<unknown>)(...args),
     });
   const clocks = time?.clocks() ?? systemClocks();
-  const self = nodeKeyOf(newSecretKey()).nodeId;
+  const key = nodeKeyOf(newSecretKey());
+  const self = key.nodeId;
   const store = openMemoryStore();
   const files: FileRequester = createFileRequester({
     store: store.files,
@@ -109,6 +110,7 @@ export async function swarm(t: TestScope, { count = 8, settings = {}, time }: Sw
     providers: () => providers.map(({ target }) => ({ target })),
     ledger: freeLedger,
     self,
+    key,
     keys: { masterKey: randomBytes(32), shareSecret: randomBytes(32), sharePublic: randomBytes(32) },
     settings: { ...DEFAULT_FILE_SETTINGS, stallMs: 5000, ...(time && { auditBytesPerSecond: 2 ** 40 }), ...settings },
     ...clocks,

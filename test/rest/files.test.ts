@@ -282,7 +282,7 @@ test("a client that goes away stops its download", async (t) => {
 });
 
 test("a reader that stalls holds the source back, and is cut off", async (t) => {
-  const { url, port, files } = await serve(t, { limits: { idleTimeoutMs: 200 } });
+  const { url, port, files } = await serve(t, { limits: { idleTimeoutMs: 2000 } });
   await put(url, "/v1/files/a", repeated(60_000_000));
   let furthest = 0;
   files.hold = (offset) => void (furthest = offset);
