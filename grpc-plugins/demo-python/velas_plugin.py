@@ -3,6 +3,7 @@
 import hmac
 import inspect
 import os
+import queue
 import signal
 import sys
 import threading
@@ -17,9 +18,14 @@ import plugin_pb2_grpc
 PIECE_BYTES = 1 << 20  # gRPC takes messages of up to 4 MiB
 GRACE_SECONDS = 4  # the node kills after five
 WORKERS = 8
+WAITING = 64  # messages of a function that the node has not read yet
 LEVELS = {"trace": 1, "debug": 2, "info": 3, "warn": 4, "error": 5}
 
 _functions = {}
+
+
+class Canceled(Exception):
+    """Nobody waits for the result any more."""
 
 
 class Call:
@@ -30,7 +36,8 @@ class Call:
         self.limits = start.limits
         self._requests = requests
         self._context = context
-        self._said = []
+        self._messages = queue.Queue(WAITING)
+        self.gpu_micros = 0
 
     def chunks(self):
         """The input, in pieces as they come."""
@@ -55,16 +62,32 @@ class Call:
         return not self._context.is_active()
 
     def log(self, message, level="info"):
-        """Adds a line to the task's log. It goes out with the next piece of output, or at the end."""
-        self._said.append(pb.ExecuteResponse(log=pb.LogEvent(level=LEVELS[level], message=message)))
+        """Adds a line to the task's log, at once. Raises Canceled when nobody waits any more."""
+        self.send(pb.ExecuteResponse(log=pb.LogEvent(level=LEVELS[level], message=message)))
 
     def progress(self, fraction, message=""):
         """Says how far the function is, from 0 to 1."""
-        self._said.append(pb.ExecuteResponse(progress=pb.ProgressEvent(fraction=fraction, message=message)))
+        self.send(pb.ExecuteResponse(progress=pb.ProgressEvent(fraction=fraction, message=message)))
 
-    def take_said(self):
-        said, self._said = self._said, []
-        return said
+    def used_gpu(self, seconds):
+        """Adds to the time that the function worked on the GPU. Only a plugin that is served with gpu=True is paid for it."""
+        self.gpu_micros += max(0, round(seconds * 1e6))
+
+    def send(self, message):
+        """Hands a message to the thread that answers the node, and waits while that is behind."""
+        while not self.canceled:
+            try:
+                return self._messages.put(message, timeout=0.2)
+            except queue.Full:
+                pass
+        raise Canceled("Canceled")
+
+    def take(self):
+        """The next message; None when there is none for a moment."""
+        try:
+            return self._messages.get(timeout=1)
+        except queue.Empty:
+            return None
 
 
 def function(input_type="", output_type=""):
@@ -78,11 +101,12 @@ def function(input_type="", output_type=""):
 
 
 class _Service(plugin_pb2_grpc.PluginServiceServicer):
-    def __init__(self, name, version, description):
+    def __init__(self, name, version, description, gpu):
         self._description = pb.DescribePluginResponse(
             name=name,
             version=version,
             description=description,
+            gpu=gpu,
             max_concurrency=WORKERS - 2,  # the rest answers questions about health
             functions=[
                 pb.FunctionInfo(
@@ -107,17 +131,32 @@ class _Service(plugin_pb2_grpc.PluginServiceServicer):
             context.abort(grpc.StatusCode.NOT_FOUND, f"There is no function {first.start.function!r}")
         run, _, output_type = found
         call = Call(first.start, requests, context)
+        # In a thread of its own, so that what it says goes out while it runs.
+        threading.Thread(target=self._run, args=(run, output_type, call), daemon=True).start()
+        while not call.canceled:
+            message = call.take()
+            if isinstance(message, Exception):
+                context.abort(grpc.StatusCode.UNKNOWN, str(message) or type(message).__name__)
+            if message is None:
+                continue
+            yield message
+            if message.WhichOneof("message") == "result":
+                return
+
+    def _run(self, run, output_type, call):
         try:
-            output = run(call)
-            for piece in output if inspect.isgenerator(output) else [output]:
-                yield from call.take_said()
-                piece = piece.encode() if isinstance(piece, str) else piece
-                for at in range(0, len(piece), PIECE_BYTES):
-                    yield pb.ExecuteResponse(chunk=piece[at : at + PIECE_BYTES])
-            yield from call.take_said()
-        except Exception as error:  # whatever a function raises is its task's failure, not the plugin's
-            context.abort(grpc.StatusCode.UNKNOWN, str(error) or type(error).__name__)
-        yield pb.ExecuteResponse(result=pb.ExecuteResult(content_type=output_type))
+            try:
+                output = run(call)
+                for piece in output if inspect.isgenerator(output) else [output]:
+                    piece = piece.encode() if isinstance(piece, str) else piece
+                    for at in range(0, len(piece), PIECE_BYTES):
+                        call.send(pb.ExecuteResponse(chunk=piece[at : at + PIECE_BYTES]))
+                result = pb.ExecuteResult(content_type=output_type, gpu_micros=call.gpu_micros)
+                call.send(pb.ExecuteResponse(result=result))
+            except Exception as error:  # whatever a function raises is its task's failure, not the plugin's
+                call.send(error)
+        except Canceled:
+            pass
 
     def Cancel(self, request, context):
         return pb.CancelExecutionResponse()  # gRPC has canceled the call itself
@@ -141,8 +180,10 @@ class _OnlyWithSecret(grpc.ServerInterceptor):
         return grpc.unary_unary_rpc_method_handler(refuse)
 
 
-def serve(name, version, description):
-    """Serves until the node is gone: on its socket when a node runs the program, else on the address in the arguments."""
+def serve(name, version, description, gpu=False):
+    """Serves until the node is gone: on its socket when a node runs the program, else on the address in the arguments.
+
+    With gpu=True the node executes one function at a time of all plugins that work on its GPU."""
     socket = os.environ.get("VELAS_SPHERE_PLUGIN_SOCKET", "")
     secret = os.environ.get("VELAS_SPHERE_PLUGIN_SECRET", "")
     if socket and not secret:
@@ -152,7 +193,7 @@ def serve(name, version, description):
         futures.ThreadPoolExecutor(max_workers=WORKERS),
         interceptors=[_OnlyWithSecret(secret)] if socket else [],
     )
-    plugin_pb2_grpc.add_PluginServiceServicer_to_server(_Service(name, version, description), server)
+    plugin_pb2_grpc.add_PluginServiceServicer_to_server(_Service(name, version, description, gpu), server)
     state = health.HealthServicer()
     state.set("", health_pb2.HealthCheckResponse.SERVING)
     health_pb2_grpc.add_HealthServicer_to_server(state, server)

@@ -27,10 +27,12 @@ export interface Call {
   readonly input: AsyncIterable<Uint8Array>;
   /** The whole input as UTF-8 text. Throws when it is none. */
   text(): Promise<string>;
-  /** Adds a line to the task's log. It goes out with the next piece of output, or at the end. */
+  /** Adds a line to the task's log. It goes out as soon as the function waits for something. */
   log(message: string, level?: keyof typeof LEVELS): void;
   /** Says how far the function is, from 0 to 1. */
   progress(fraction: number, message?: string): void;
+  /** Adds to the time that the function worked on the GPU. Only a plugin with `gpu` is paid for it. */
+  usedGpu(seconds: number): void;
 }
 
 /** A function that tasks can name. It gives its output whole or in pieces; what it throws is its task's failure. */
@@ -45,6 +47,8 @@ export interface Plugin {
   readonly name: string;
   readonly version: string;
   readonly description: string;
+  /** Whether it works on the GPU: the node then executes one function at a time of all plugins that do. */
+  readonly gpu?: boolean;
   readonly functions: Readonly<Record<string, PluginFunction>>;
 }
 
@@ -71,6 +75,7 @@ function routes(plugin: Plugin): (router: ConnectRouter) => void {
     name: plugin.name,
     version: plugin.version,
     description: plugin.description,
+    gpu: plugin.gpu ?? false,
     functions: Object.entries(plugin.functions).map(([name, { description = "", inputType = "", outputType = "" }]) => (
       { name, description, inputContentType: inputType, outputContentType: outputType }
     )),
@@ -91,36 +96,64 @@ function routes(plugin: Plugin): (router: ConnectRouter) => void {
         if (fn === undefined) throw new ConnectError(`There is no function "${name}"`, Code.NotFound);
         const input = chunks(requests);
         const said: { case: "log" | "progress"; value: object }[] = [];
+        let wake = () => {};
+        const say = (message: typeof said[number]) => {
+          said.push(message);
+          wake();
+        };
+        let gpuMicros = 0;
         const call: Call = {
           contentType,
           signal,
           input,
           text: () => textOf(input),
-          log: (message, level = "info") => void said.push({ case: "log", value: { level: LEVELS[level], message } }),
-          progress: (fraction, message = "") => void said.push({ case: "progress", value: { fraction, message } }),
+          usedGpu: (seconds) => void (gpuMicros += Math.max(0, Math.round(seconds * 1e6))),
+          log: (message, level = "info") => say({ case: "log", value: { level: LEVELS[level], message } }),
+          progress: (fraction, message = "") => say({ case: "progress", value: { fraction, message } }),
+        };
+        const output = pieces(() => fn.run(call));
+        const ask = () => {
+          const piece = output.next();
+          piece.catch(() => {}); // when the call ends before, nobody else hears of its failure
+          return piece;
         };
         try {
-          for await (const piece of pieces(fn.run(call))) {
+          for (let piece = ask();;) {
+            // Whichever is first: the next piece, or something that the function says meanwhile.
+            const woken = new Promise<undefined>((resolve) => wake = () => resolve(undefined));
+            if (said.length > 0) wake();
+            const next = await Promise.race([piece, woken]);
             for (const message of said.splice(0)) yield { message } as never;
-            for (let at = 0; at < piece.length; at += PIECE_BYTES) {
-              const value = piece.subarray(at, at + PIECE_BYTES) as Uint8Array<ArrayBuffer>;
+            if (next === undefined) continue;
+            if (next.done === true) break;
+            piece = ask();
+            for (let at = 0; at < next.value.length; at += PIECE_BYTES) {
+              const value = next.value.subarray(at, at + PIECE_BYTES) as Uint8Array<ArrayBuffer>;
               yield { message: { case: "chunk", value } } as const;
             }
           }
         } catch (cause) {
+          for (const message of said.splice(0)) yield { message } as never;
           throw new ConnectError(cause instanceof Error ? cause.message : String(cause), Code.Unknown);
+        } finally {
+          output.return(undefined).catch(() => {}); // not awaited: a function that does not end must not hold the call
         }
-        for (const message of said.splice(0)) yield { message } as never;
-        yield { message: { case: "result", value: { contentType: fn.outputType ?? "" } } } as const;
+        const result = { contentType: fn.outputType ?? "", gpuMicros: BigInt(gpuMicros) };
+        yield { message: { case: "result", value: result } } as const;
       },
     });
   };
 }
 
-async function* pieces(output: ReturnType<PluginFunction["run"]>): AsyncGenerator<Uint8Array> {
-  if (Symbol.asyncIterator in output) return yield* output;
-  const whole = await output;
-  yield typeof whole === "string" ? new TextEncoder().encode(whole) : whole;
+async function* pieces(run: () => ReturnType<PluginFunction["run"]>): AsyncGenerator<Uint8Array, undefined> {
+  const output = run();
+  if (Symbol.asyncIterator in output) {
+    yield* output;
+  } else {
+    const whole = await output;
+    yield typeof whole === "string" ? new TextEncoder().encode(whole) : whole;
+  }
+  return undefined;
 }
 
 function onlyWith(secret: string): Interceptor {

@@ -30,9 +30,10 @@ interface Served {
   readonly description: string;
   readonly functions: Readonly<Record<string, PluginImplementation>>;
   readonly maxConcurrency?: number;
+  readonly gpu?: boolean;
 }
 
-/** `velas-sphere plugin` and `velas-sphere plugin media` */
+/** `velas-sphere plugin`, `velas-sphere plugin media` and `velas-sphere plugin gpu-simulated` */
 export function addPluginCommand(program: Command, cli: CliContext): void {
   const plugin = withServing(program.command("plugin").summary("serve functions as an external plugin"))
     .description(
@@ -78,6 +79,27 @@ export function addPluginCommand(program: Command, cli: CliContext): void {
     ["velas-sphere plugin media", "on 127.0.0.1:8082"],
     ["velas-sphere plugin media --node http://127.0.0.1:3000 --prefix films/", "for files of a node, too"],
     ["velas-sphere node --plugins-external media=127.0.0.1:8082", "a node that uses it"],
+  );
+  addGpuCommand(plugin, cli);
+}
+
+function addGpuCommand(plugin: Command, cli: CliContext): void {
+  withExamples(
+    withServing(plugin.command("gpu-simulated").summary("serve a GPU that is simulated: matmul, device"))
+      .description(
+        "Serve functions that would work on a GPU, as an external gRPC plugin that declares one. The device is simulated: it takes the " +
+          "time that a kernel would need, and computes nothing. It shows how a node lines up, shows and charges such tasks.",
+      )
+      .action(async (flags: PluginFlags) => {
+        const { gpuFunctions } = await import("../../grpc-plugins/gpu-simulated/functions.ts");
+        const description = "Stands for a plugin with a GPU, which is simulated";
+        await serve(cli, flags, { name: "gpu-simulated", description, functions: gpuFunctions(), gpu: true });
+      }),
+    ["velas-sphere plugin gpu-simulated", "on 127.0.0.1:8082"],
+    [
+      `velas-sphere node --plugins-external '[{"name":"gpu","command":["velas-sphere","plugin","gpu-simulated"]}]'`,
+      "a node that runs it",
+    ],
   );
 }
 

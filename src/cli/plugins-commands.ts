@@ -150,7 +150,10 @@ export async function uploadModule(
 /** Whether a plugin takes tasks, in a word or two. */
 export function pluginState(plugin: PluginInfo, { colors }: Screen): string {
   if (!plugin.enabled) return colors.yellow("disabled");
-  return plugin.ready ? colors.green("ready") : colors.red("not ready");
+  const { gpu } = plugin;
+  const line = gpu === undefined ? "" : colors.dim(`, GPU ${gpu.running === 0 ? "not in use" : "in use"}`) +
+    (gpu.waiting === 0 ? "" : colors.yellow(`, ${gpu.waiting} wait`));
+  return (plugin.ready ? colors.green("ready") : colors.red("not ready")) + line;
 }
 
 /** Plugins, a line each. */

@@ -99,10 +99,11 @@ function showLimits({ timeoutMs, memoryBytes, outputBytes, instructions }: TaskL
 }
 
 /** What a task consumed, in words. */
-export function showUsage({ wallMicros, inputBytes, outputBytes, instructions }: Usage): string {
+export function showUsage({ wallMicros, inputBytes, outputBytes, instructions, gpuMicros }: Usage): string {
   const time = wallMicros < 10_000 ? `${(wallMicros / 1000).toFixed(2)} ms` : `${Math.round(wallMicros / 1000)} ms`;
   const metered = instructions === 0 ? "" : `, ${instructions} instructions`;
-  return `${time}, ${inputBytes} B in, ${outputBytes} B out${metered}`;
+  const onGpu = gpuMicros === undefined ? "" : `, ${(gpuMicros / 1000).toFixed(2)} ms on the GPU`;
+  return `${time}, ${inputBytes} B in, ${outputBytes} B out${metered}${onGpu}`;
 }
 
 /** Tasks, a line each. */

@@ -12,6 +12,13 @@ export interface PluginFunction {
   readonly description: string;
 }
 
+/** Calls at the GPU of a node, which works on one at a time. */
+export interface GpuLine {
+  /** 0 or 1. */
+  readonly running: number;
+  readonly waiting: number;
+}
+
 /** A plugin as its node lists it. */
 export interface PluginInfo {
   readonly name: string;
@@ -29,6 +36,8 @@ export interface PluginInfo {
   readonly problem?: string;
   /** Where an external plugin is dialled. */
   readonly address?: string;
+  /** The line for the node's GPU, as far as it is this plugin's; absent of a plugin that needs none. */
+  readonly gpu?: GpuLine;
   /** Size of a WASM module. */
   readonly sizeBytes?: number;
 }

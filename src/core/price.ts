@@ -86,13 +86,15 @@ export function priceOf(rates: Rates, quantities: Quantities): Wei {
   return wei(charge > rates.minimum ? charge : rates.minimum);
 }
 
-/** What a task that ended well costs. Time beyond its limit is the provider's own. */
+/** What a task that ended well costs. Time beyond its limit is the provider's own, and no GPU works longer than its task runs. */
 export function taskPrice(rates: Rates, usage: Usage, limits: Pick<TaskLimits, "timeoutMs">): Wei {
+  const cpuMicros = Math.min(usage.wallMicros, limits.timeoutMs * 1000);
   return priceOf(rates, {
     writtenBytes: usage.inputBytes,
     readBytes: usage.outputBytes,
     instructions: usage.instructions,
-    cpuMicros: Math.min(usage.wallMicros, limits.timeoutMs * 1000),
+    cpuMicros,
+    gpuMicros: Math.min(usage.gpuMicros ?? 0, cpuMicros),
   });
 }
 
@@ -102,7 +104,9 @@ export function maxTaskPrice(
   limits: Pick<TaskLimits, "timeoutMs" | "outputBytes" | "instructions">,
   inputBytes: number,
 ): Wei {
-  const bytes = { writtenBytes: inputBytes, readBytes: limits.outputBytes };
+  // Nor is known here whether it works on the GPU.
+  const gpuMicros = rates.gpuSecond > 0n ? limits.timeoutMs * 1000 : 0;
+  const bytes = { writtenBytes: inputBytes, readBytes: limits.outputBytes, gpuMicros };
   // Whether the plugin is metered is not known here. The second bounds both; without a price for it, unmetered work is free.
   if (rates.cpuSecond > 0n) return priceOf(rates, { ...bytes, instructions: 0, cpuMicros: limits.timeoutMs * 1000 });
   if (rates.megaInstructions === 0n) return priceOf(rates, bytes);

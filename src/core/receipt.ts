@@ -16,7 +16,8 @@ export interface TaskTerms {
 
 /** A provider's signed word on a task that succeeded. */
 export interface TaskReceipt {
-  readonly version: 1;
+  /** 1, or 2 when the task worked on a GPU. */
+  readonly version: 1 | 2;
   readonly provider: NodeId;
   readonly taskId: string;
   readonly requester: RequesterId;

@@ -14,7 +14,7 @@ import type { Usage } from "./usage.ts";
  * cheaper, and what a receipt bears proves it to anybody, without asking its provider.
  */
 
-const TEXT = "velas-sphere task receipt v1";
+const TEXT = "velas-sphere task receipt v";
 const KEY_TEXT = "velas-sphere receipt key v1";
 const KEY_BYTES = 32;
 const ED25519_SIGNATURE_BYTES = 64;
@@ -42,7 +42,7 @@ export function createReceiptSigner(
         throw new NodeError("internal", `Task ${record.id} has no receipt: it is ${record.state}`);
       }
       const body: Omit<TaskReceipt, "signature"> = {
-        version: 1,
+        version: usage.gpuMicros === undefined ? 1 : 2,
         provider,
         taskId: record.id,
         requester: record.requester,
@@ -62,13 +62,14 @@ export function createReceiptSigner(
 }
 
 /**
- * What the key of a receipt signs: every field on a line of its own, those of absent terms empty. Throws `invalid_argument` for a field
+ * What the key of a receipt signs: every field on a line of its own, those of absent terms empty, and the time on a GPU only in the
+ * second version, which is for tasks that had some. Throws `invalid_argument` for a field
  * that holds a line break, or a number that is none.
  */
 export function taskReceiptText(receipt: Omit<TaskReceipt, "signature">): Uint8Array {
   const { usage, terms } = receipt;
   const lines = [
-    TEXT,
+    TEXT + numberText(receipt.version),
     receipt.provider,
     receipt.taskId,
     receipt.requester,
@@ -77,7 +78,9 @@ export function taskReceiptText(receipt: Omit<TaskReceipt, "signature">): Uint8A
     receipt.function,
     receipt.inputSha256,
     receipt.outputSha256,
-    ...[usage.wallMicros, usage.inputBytes, usage.outputBytes, usage.instructions, receipt.finishedAt].map(numberText),
+    ...[usage.wallMicros, usage.inputBytes, usage.outputBytes, usage.instructions].map(numberText),
+    ...(receipt.version === 1 ? [] : [numberText(usage.gpuMicros!)]),
+    numberText(receipt.finishedAt),
     ...(terms === undefined
       ? ["", "", "", "", ""]
       : [numberText(terms.chainId), terms.channels, terms.channelId, terms.quote, terms.charge]),
@@ -96,7 +99,9 @@ export function taskReceiptText(receipt: Omit<TaskReceipt, "signature">): Uint8A
 export function isTaskReceiptSigned(receipt: TaskReceipt): boolean {
   const { version, provider, key, keySignature, signature } = receipt;
   try {
-    if (version !== 1 || !isVouched(provider, key, keySignature)) return false;
+    // A version says whether the time on a GPU is signed; in the other it would be anybody's word.
+    if (version !== (receipt.usage.gpuMicros === undefined ? 1 : 2)) return false;
+    if (!isVouched(provider, key, keySignature)) return false;
     const bytes = fromHex(signature);
     if (bytes.length !== ED25519_SIGNATURE_BYTES) return false;
     const spki = Buffer.concat([SPKI_PREFIX, fromHex(key)]);
@@ -130,9 +135,9 @@ export function faultOfReceipt(receipt: TaskReceipt, expected: ReceiptExpectatio
     differs("input", receipt.inputSha256, inputSha256) ??
     differs("output", receipt.outputSha256, outputSha256);
   if (fault !== undefined) return fault;
-  for (const name of ["wallMicros", "inputBytes", "outputBytes", "instructions"] as const) {
+  for (const name of ["wallMicros", "inputBytes", "outputBytes", "instructions", "gpuMicros"] as const) {
     if (usage !== undefined && usage[name] !== receipt.usage[name]) {
-      return `its receipt says ${receipt.usage[name]} ${name}, and its answer ${usage[name]}`;
+      return `its receipt says ${receipt.usage[name] ?? 0} ${name}, and its answer ${usage[name] ?? 0}`;
     }
   }
   return isTaskReceiptSigned(receipt) ? undefined : `its receipt is not signed by ${receipt.provider}`;

@@ -6,4 +6,6 @@ export interface Usage {
   readonly outputBytes: number;
   /** Metered instructions; 0 when the plugin runs outside the node. */
   readonly instructions: number;
+  /** Time on the node's GPU, in microseconds, as the plugin reports it and at most `wallMicros`; absent when there was none. */
+  readonly gpuMicros?: number;
 }

@@ -30,6 +30,7 @@ export function openPlugins(
     grants: config.plugins.grants,
     kvQuotaBytes: config.plugins.kvQuotaBytes,
     external: config.plugins.external.map(({ startTimeoutMs = 30_000, ...plugin }) => ({ ...plugin, startTimeoutMs })),
+    maxGpuWaiting: config.plugins.maxGpuWaiting,
     files,
     log,
     metrics,

@@ -31,6 +31,8 @@ export interface ExternalCallOptions {
   readonly connection: ExternalConnection;
   readonly protocol: "velas" | "original";
   readonly function: PluginFunction;
+  /** Whether the call has the GPU; without it no time on it counts. */
+  readonly hasGpu: boolean;
   /** Aborting stops the call; the reason is a NodeError. The call aborts it itself when time is over, and at its end. */
   readonly stop: AbortController;
   /** The largest input of the original protocol, whose calls carry it whole. */
@@ -53,12 +55,15 @@ export async function callExternal(call: PluginCall, options: ExternalCallOption
   try {
     if (stop.signal.aborted) throw stop.signal.reason;
     const run = options.protocol === "velas" ? runVelas : runOriginal;
-    const { output, outputBytes, contentType } = await run(call, input, options);
+    const { output, outputBytes, contentType, gpuMicros } = await run(call, input, options);
     const wallMicros = Math.round((performance.now() - startedAt) * 1000);
+    const usage = { wallMicros, inputBytes: input.sizeBytes, outputBytes, instructions: 0 };
+    // Nothing works on the GPU for longer than it runs, whatever it says.
+    const onGpu = options.hasGpu ? Math.min(gpuMicros, wallMicros) : 0;
     return {
       output,
       contentType: contentType || options.function.outputContentType || "application/octet-stream",
-      usage: { wallMicros, inputBytes: input.sizeBytes, outputBytes, instructions: 0 },
+      usage: onGpu > 0 ? { ...usage, gpuMicros: onGpu } : usage,
     };
   } catch (reason) {
     if (input.failure !== undefined) throw input.failure.reason;
@@ -75,6 +80,7 @@ interface Ran {
   readonly output: Uint8Array;
   readonly outputBytes: number;
   readonly contentType: string;
+  readonly gpuMicros: number;
 }
 
 async function runVelas(call: PluginCall, input: ExternalInput, options: ExternalCallOptions): Promise<Ran> {
@@ -96,7 +102,8 @@ async function runVelas(call: PluginCall, input: ExternalInput, options: Externa
   if (sink.result === undefined) {
     throw new NodeError("plugin_failed", "The plugin broke its protocol: it ended the call without a result");
   }
-  return { output: sink.output(), outputBytes: sink.outputBytes, contentType: sink.result };
+  const { result: resultType, gpuMicros } = sink;
+  return { output: sink.output(), outputBytes: sink.outputBytes, contentType: resultType, gpuMicros };
 }
 
 async function runOriginal(call: PluginCall, input: ExternalInput, options: ExternalCallOptions): Promise<Ran> {
@@ -107,9 +114,9 @@ async function runOriginal(call: PluginCall, input: ExternalInput, options: Exte
   const outputBytes = output.length;
   const { limits, onEvent, streamOutput } = call;
   if (outputBytes > limits.outputBytes) throw tooMuchOutput(limits.outputBytes, outputBytes);
-  if (streamOutput !== true) return { output, outputBytes, contentType: "" };
+  if (streamOutput !== true) return { output, outputBytes, contentType: "", gpuMicros: 0 };
   if (outputBytes > 0) await onEvent?.({ type: "chunk", bytes: output });
-  return { output: Buffer.alloc(0), outputBytes, contentType: "" };
+  return { output: Buffer.alloc(0), outputBytes, contentType: "", gpuMicros: 0 };
 }
 
 /** What a failed call means: the plugin's own error, or what became of the connection. */

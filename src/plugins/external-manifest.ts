@@ -9,6 +9,8 @@ export interface ExternalManifest {
   readonly functions: readonly PluginFunction[];
   /** Executions at once; 0 means as many as the node likes. */
   readonly maxConcurrency: number;
+  /** Whether it works on the GPU. */
+  readonly gpu: boolean;
 }
 
 const MAX_FUNCTIONS = 1000;
@@ -32,6 +34,7 @@ export const ORIGINAL_MANIFEST: ExternalManifest = {
   description: "A plugin of the original node.",
   functions: [ORIGINAL_FUNCTION],
   maxConcurrency: 0,
+  gpu: false,
 };
 
 /** Checks what a plugin said of itself, by the same rules as a WASM plugin's manifest. Throws `plugin_failed` naming what breaks them. */

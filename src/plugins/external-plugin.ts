@@ -1,8 +1,18 @@
 import process from "node:process";
-import { type Log, NodeError, type PluginCall, type PluginInfo, type PluginOutcome, toNodeError } from "../core/mod.ts";
+import {
+  type Log,
+  NodeError,
+  noMetrics,
+  type PluginCall,
+  type PluginFunction,
+  type PluginInfo,
+  type PluginOutcome,
+  toNodeError,
+} from "../core/mod.ts";
 import { callExternal } from "./external-call.ts";
 import { checkExternalManifest, type ExternalManifest, ORIGINAL_MANIFEST } from "./external-manifest.ts";
 import { explainWire, ExternalConnection } from "./external-protocol.ts";
+import { GpuQueue, type GpuTurn } from "./gpu-queue.ts";
 import { Places } from "./external-places.ts";
 import { PluginProcess, type PluginSocket } from "./plugin-process.ts";
 import type { PluginRuntime } from "./runtime.ts";
@@ -39,6 +49,8 @@ export interface ExternalPluginOptions {
   readonly graceMs?: number;
   /** A command that served for so long begins with the shortest wait when it ends. */
   readonly stableMs?: number;
+  /** The line for the node's GPU, which all plugins share that work on it; by default it has one of its own. */
+  readonly gpu?: GpuQueue;
 }
 
 /** A plugin outside the node. */
@@ -85,6 +97,10 @@ class WatchedPlugin implements ExternalPlugin {
   readonly #closing = new AbortController();
   readonly #calls = new Set<AbortController>();
   readonly #places = new Places();
+  readonly #gpu: GpuQueue;
+  /** Calls that wait for the GPU. */
+  readonly #inGpuLine = new Set<AbortController>();
+  #needsGpu = false;
   readonly #watch: Promise<void>;
   #connection: ExternalConnection | undefined;
   /** The secret of the process that the connection leads to. */
@@ -98,7 +114,8 @@ class WatchedPlugin implements ExternalPlugin {
 
   constructor(options: Options) {
     this.#options = options;
-    const { address, command } = options;
+    const { address, command, gpu = new GpuQueue({ maxWaiting: Infinity, metrics: noMetrics }) } = options;
+    this.#gpu = gpu;
     if (address !== undefined) this.#connection = new ExternalConnection(address, options.probeTimeoutMs);
     else if (command === undefined || command.length === 0) {
       throw new NodeError("invalid_argument", `The plugin ${options.name} has neither an address nor a command`);
@@ -129,7 +146,7 @@ class WatchedPlugin implements ExternalPlugin {
   }
 
   info(): PluginInfo {
-    return this.#info;
+    return this.#needsGpu ? { ...this.#info, gpu: this.#gpu.lineOf(this.#info.name) } : this.#info;
   }
 
   settled(): Promise<void> {
@@ -143,6 +160,32 @@ class WatchedPlugin implements ExternalPlugin {
     if (fn === undefined) {
       throw new NodeError("function_not_found", `The plugin ${this.#info.name} has no function "${functionName}"`);
     }
+    if (!this.#needsGpu) return await this.#run(call, { fn, hasGpu: false });
+    // Before its place among the plugin's own calls: who waits there would hold it while others have the GPU.
+    const turn = await this.#enterGpu(call);
+    try {
+      if (!this.#info.ready) throw this.#unavailable();
+      return await this.#run(call, { fn, hasGpu: true });
+    } finally {
+      turn.leave();
+    }
+  }
+
+  async #enterGpu({ requester, signal }: PluginCall): Promise<GpuTurn> {
+    const wait = new AbortController();
+    const onAbort = () => wait.abort(new NodeError("canceled", "The call was canceled while it waited for the GPU"));
+    if (signal.aborted) onAbort();
+    else signal.addEventListener("abort", onAbort, { once: true });
+    this.#inGpuLine.add(wait);
+    try {
+      return await this.#gpu.enter({ plugin: this.#info.name, requester, signal: wait.signal });
+    } finally {
+      this.#inGpuLine.delete(wait);
+      signal.removeEventListener("abort", onAbort);
+    }
+  }
+
+  async #run(call: PluginCall, { fn, hasGpu }: { fn: PluginFunction; hasGpu: boolean }): Promise<PluginOutcome> {
     await this.#places.enter(call.signal);
     const stop = new AbortController();
     this.#calls.add(stop);
@@ -150,7 +193,8 @@ class WatchedPlugin implements ExternalPlugin {
       if (this.#closing.signal.aborted) throw closed(this.#options.name);
       const { maxInputBytes } = this.#options;
       const connection = this.#connection!;
-      return await callExternal(call, { connection, protocol: this.#protocol, function: fn, stop, maxInputBytes });
+      const protocol = this.#protocol;
+      return await callExternal(call, { connection, protocol, function: fn, hasGpu, stop, maxInputBytes });
     } catch (reason) {
       const error = toNodeError(reason);
       if (error.code === "plugin_unavailable") this.#lost(error.message);
@@ -164,7 +208,7 @@ class WatchedPlugin implements ExternalPlugin {
   async close(): Promise<void> {
     const error = closed(this.#options.name);
     this.#closing.abort(error);
-    for (const stop of this.#calls) stop.abort(error);
+    for (const stop of [...this.#calls, ...this.#inGpuLine]) stop.abort(error);
     this.#wake();
     await Promise.all([this.#watch, this.#process?.close()]);
     this.#connection?.close();
@@ -270,6 +314,7 @@ class WatchedPlugin implements ExternalPlugin {
     await this.#checkHealth(connection);
     this.#protocol = spoken;
     this.#places.size = manifest.maxConcurrency;
+    this.#needsGpu = manifest.gpu;
     this.#setReady(manifest);
   }
 

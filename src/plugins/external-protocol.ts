@@ -13,7 +13,12 @@ import { ExternalSession } from "./external-session.ts";
 import { type PluginSocket, SECRET_HEADER } from "./plugin-process.ts";
 
 /** What a plugin sends while it executes; `result` is the last. */
-export type ExternalMessage = PluginEvent | { readonly type: "result"; readonly contentType: string };
+export type ExternalMessage = PluginEvent | {
+  readonly type: "result";
+  readonly contentType: string;
+  /** How long it says that it worked on the GPU. */
+  readonly gpuMicros: number;
+};
 
 /** One execution, as it goes over the wire. */
 export interface ExternalExecution {
@@ -84,6 +89,7 @@ export class ExternalConnection {
       version: manifest.version,
       description: manifest.description,
       maxConcurrency: manifest.maxConcurrency,
+      gpu: manifest.gpu,
       functions: manifest.functions.map(({ name, inputContentType, outputContentType, description }) => (
         { name, inputContentType, outputContentType, description }
       )),
@@ -224,7 +230,11 @@ function messageOf({ message }: ExecuteResponse): ExternalMessage | undefined {
       return { type: "progress", fraction, message: text, at: at === undefined ? 0 : timestampMs(at) };
     }
     case "result":
-      return { type: "result", contentType: message.value.contentType };
+      return {
+        type: "result",
+        contentType: message.value.contentType,
+        gpuMicros: Number(message.value.gpuMicros),
+      };
     default:
       return undefined;
   }

@@ -12,6 +12,7 @@ export class ExternalSink {
   #logCharacters = 0;
   #progressReports = 0;
   #result: string | undefined;
+  #gpuMicros = 0;
 
   constructor(call: PluginCall) {
     this.#call = call;
@@ -24,6 +25,11 @@ export class ExternalSink {
   /** The media type that the plugin ended with; undefined before it has. */
   get result(): string | undefined {
     return this.#result;
+  }
+
+  /** How long the plugin says that it worked on the GPU. */
+  get gpuMicros(): number {
+    return this.#gpuMicros;
   }
 
   /** The whole output; empty when it is streamed. */
@@ -40,6 +46,7 @@ export class ExternalSink {
     switch (message.type) {
       case "result":
         this.#result = message.contentType;
+        this.#gpuMicros = message.gpuMicros;
         return;
       case "chunk":
         return this.#chunk(message.bytes);

@@ -5,6 +5,7 @@ import { connectExternalPlugin } from "./external-plugin.ts";
 import type { ExternalPlugin, ExternalPluginOptions } from "./external-plugin.ts";
 import { Places } from "./external-places.ts";
 import { fetchModule } from "./fetch-module.ts";
+import { GpuQueue } from "./gpu-queue.ts";
 import { HostServices } from "./host-services.ts";
 import { KvFolder } from "./kv-folder.ts";
 import type { PluginFiles } from "./plugin-files.ts";
@@ -41,6 +42,8 @@ export interface PluginHostOptions {
     ExternalPluginOptions,
     "name" | "address" | "protocol" | "command" | "cwd" | "env" | "startTimeoutMs"
   >[];
+  /** The most calls that wait for the GPU, of which one has it. */
+  readonly maxGpuWaiting?: number;
   readonly log: Log;
   readonly metrics: Metrics;
 }
@@ -75,6 +78,7 @@ const DOWNLOAD_TIMEOUT_MS = 60_000;
 const WARM_INSTANCES = 256;
 const WARM_BYTES = 256 << 20; // 256 MiB
 const RESOLVED_NAMES = 10_000;
+const MAX_GPU_WAITING = 16;
 const KV_QUOTA_BYTES = 1 << 20; // 1 MiB
 
 /** Something that a reference can mean. */
@@ -103,7 +107,8 @@ export async function openPluginHost(options: PluginHostOptions): Promise<Plugin
     log,
     metrics,
   });
-  const external = options.external.map((plugin) => connectExternalPlugin({ ...plugin, maxInputBytes, log }));
+  const gpu = new GpuQueue({ maxWaiting: options.maxGpuWaiting ?? MAX_GPU_WAITING, metrics });
+  const external = options.external.map((plugin) => connectExternalPlugin({ ...plugin, maxInputBytes, gpu, log }));
   const { grants = [], kvQuotaBytes = KV_QUOTA_BYTES, files = () => undefined, clock = systemClock } = options;
   const { outbound = new OutboundRules() } = options;
   const kv = new KvFolder(join(options.folder, "kv"), kvQuotaBytes);

@@ -16,10 +16,14 @@ export const Usage = z.object({
   inputBytes: bytes("Bytes of input.", 5),
   outputBytes: bytes("Bytes of output.", 5),
   instructions: bytes("Metered instructions; 0 for a plugin that runs outside the node.", 4212),
+  gpuMicros: bytes("Time on the node's GPU, in microseconds; absent when there was none.", 250_000).optional(),
 }).openapi("Usage", { description: "What a task consumed; the quantities that a price multiplies." });
 
 export const TaskReceipt = z.object({
-  version: z.literal(1).openapi({ description: "The version of its form.", examples: [1] }),
+  version: z.union([z.literal(1), z.literal(2)]).openapi({
+    description: "The version of its form: 1, or 2 when the task worked on a GPU.",
+    examples: [1],
+  }),
   provider: nodeId("The node that ran the task, and has signed this."),
   taskId: z.string().openapi({ description: "The task's id.", examples: ["count-1"] }),
   requester: z.string().openapi({ description: "The node id of who asked, or `anonymous`.", examples: ["anonymous"] }),

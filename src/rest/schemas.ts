@@ -308,6 +308,13 @@ export const PluginFunction = z.object({
   description: z.string().openapi({ description: "What it does.", examples: ["Answers a greeting."] }),
 }).openapi("PluginFunction");
 
+export const GpuLine = z.object({
+  running: z.int().min(0).openapi({ description: "Calls that have the GPU: 0 or 1.", examples: [1] }),
+  waiting: z.int().min(0).openapi({ description: "Calls that wait for it.", examples: [2] }),
+}).openapi("GpuLine", {
+  description: "The line for the node's GPU, as far as it is one plugin's; absent of a plugin that needs none.",
+});
+
 export const Plugin = z.object({
   name: z.string().openapi({ description: "Its name.", examples: ["demo"] }),
   version: z.string().openapi({ description: "Its semantic version.", examples: ["1.0.0"] }),
@@ -326,6 +333,7 @@ export const Plugin = z.object({
     description: "Where an external plugin is dialled.",
     examples: ["127.0.0.1:8082"],
   }),
+  gpu: GpuLine.optional(),
   sizeBytes: bytes("Size of its module, in bytes.", 16_384).optional(),
 }).openapi("Plugin", { description: "A plugin as its node lists it." });
 

@@ -348,6 +348,7 @@ export function pluginToProto(plugin: PluginInfo): nodePb.PluginInfo {
     description: plugin.description,
     isDefault: plugin.isDefault,
     ready: plugin.ready,
+    gpu: plugin.gpu !== undefined,
   });
 }
 

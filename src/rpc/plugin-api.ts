@@ -19,6 +19,8 @@ export interface PluginExecution {
   log(level: LogLevel, message: string): void;
   /** Says how far it has come, from 0 to 1. */
   progress(fraction: number, message?: string): void;
+  /** Adds to the time that the function worked on the GPU, in microseconds. Only a plugin with `gpu` is paid for it. */
+  usedGpu(micros: number): void;
 }
 
 /** What a function gives: all of the output, or its pieces. */

@@ -17,6 +17,7 @@ export function usageFromProto(usage: taskPb.TaskUsage | undefined): Usage {
     inputBytes: Number(usage?.inputBytes ?? 0n),
     outputBytes: Number(usage?.outputBytes ?? 0n),
     instructions: Number(usage?.instructions ?? 0n),
+    ...(usage !== undefined && usage.gpuMicros > 0n && { gpuMicros: Number(usage.gpuMicros) }),
   };
 }
 
@@ -26,6 +27,7 @@ export function usageToProto(usage: Usage): taskPb.TaskUsage {
     inputBytes: BigInt(usage.inputBytes),
     outputBytes: BigInt(usage.outputBytes),
     instructions: BigInt(usage.instructions),
+    gpuMicros: BigInt(usage.gpuMicros ?? 0),
   });
 }
 
@@ -60,10 +62,10 @@ export function receiptToProto(receipt: TaskReceipt): taskPb.TaskReceipt {
 
 /** Undefined for none, and for one of a version that this program does not know. */
 export function receiptFromProto(receipt: taskPb.TaskReceipt | undefined): TaskReceipt | undefined {
-  if (receipt?.version !== 1) return undefined;
-  const { provider, taskId, requester, plugin, pluginSha256, usage, finishedAtMs, terms } = receipt;
+  if (receipt?.version !== 1 && receipt?.version !== 2) return undefined;
+  const { version, provider, taskId, requester, plugin, pluginSha256, usage, finishedAtMs, terms } = receipt;
   return {
-    version: 1,
+    version: version as 1 | 2,
     provider: provider as NodeId,
     taskId,
     requester: requester as NodeId,

@@ -172,7 +172,7 @@ function writeField(bytes: Uint8Array, at: number, tag: number, value: number): 
 export function encodeRunResponse(result: TaskResult): Uint8Array {
   const { id, output, contentType, usage, replayed } = result;
   const usageLength = fieldLength(usage.wallMicros) + fieldLength(usage.inputBytes) +
-    fieldLength(usage.outputBytes) + fieldLength(usage.instructions);
+    fieldLength(usage.outputBytes) + fieldLength(usage.instructions) + fieldLength(usage.gpuMicros ?? 0);
   const length = textLength(id) +
     (output.length === 0 ? 0 : 1 + varintLength(output.length) + output.length) +
     textLength(contentType) +
@@ -194,6 +194,7 @@ export function encodeRunResponse(result: TaskResult): Uint8Array {
   at = writeField(bytes, at, 0x10, usage.inputBytes);
   at = writeField(bytes, at, 0x18, usage.outputBytes);
   at = writeField(bytes, at, 0x20, usage.instructions);
+  at = writeField(bytes, at, 0x28, usage.gpuMicros ?? 0);
   if (replayed) {
     bytes[at] = 0x28;
     bytes[at + 1] = 1;
@@ -260,6 +261,7 @@ function readUsage(bytes: Uint8Array, end: number): Usage | undefined {
   let inputBytes = 0;
   let outputBytes = 0;
   let instructions = 0;
+  let gpuMicros = 0;
   while (position < end) {
     const tag = bytes[position++]!;
     const value = readVarint(bytes, end);
@@ -268,9 +270,10 @@ function readUsage(bytes: Uint8Array, end: number): Usage | undefined {
     else if (tag === 0x10) inputBytes = value;
     else if (tag === 0x18) outputBytes = value;
     else if (tag === 0x20) instructions = value;
+    else if (tag === 0x28) gpuMicros = value;
     else return undefined;
   }
-  return { wallMicros, inputBytes, outputBytes, instructions };
+  return { wallMicros, inputBytes, outputBytes, instructions, ...(gpuMicros > 0 && { gpuMicros }) };
 }
 
 /** Reads a serialized RunTaskResponse, when it is ordinary. The output is a view of the bytes. */

@@ -51,6 +51,18 @@ test("a second in the plugin costs no more than its cap, and alone counts where 
   assert.equal(priceOf(both, { instructions: 0, cpuMicros: 1_000_000 }), 25n);
 });
 
+test("time on a GPU costs beside the rest, at most for as long as the task ran and may run", () => {
+  const both = rates({ cpuSecond: wei(10n), gpuSecond: wei(1000n) });
+  const usage = { wallMicros: 3_000_000, inputBytes: 0, outputBytes: 0, instructions: 0 };
+  const limits = { timeoutMs: 5000, outputBytes: 0 };
+  assert.equal(taskPrice(both, usage, limits), 30n);
+  assert.equal(taskPrice(both, { ...usage, gpuMicros: 2_000_000 }, limits), 2030n);
+  assert.equal(taskPrice(both, { ...usage, gpuMicros: 4_000_000 }, limits), 3030n);
+  assert.equal(taskPrice(both, { ...usage, gpuMicros: 4_000_000 }, { timeoutMs: 1000 }), 1010n);
+  assert.equal(maxTaskPrice(both, limits, 0), 5050n);
+  assert.equal(maxTaskPrice(rates({ gpuSecond: wei(1000n) }), limits, 0), 5000n);
+});
+
 test("the minimum is the least that anything costs", () => {
   assert.equal(priceOf(rates({ minimum: wei(3n) }), {}), 3n);
   assert.equal(priceOf(rates({ minimum: wei(3n), gibRead: wei(4n) }), { readBytes: GIB }), 4n);
@@ -81,6 +93,7 @@ test("no task within its limits costs more than what was reserved for it", () =>
       gibRead: amount,
       megaInstructions: amount,
       cpuSecond: amount,
+      gpuSecond: amount,
       minimum: amount,
     }),
     fc.nat(86_400_000),
@@ -96,6 +109,7 @@ test("no task within its limits costs more than what was reserved for it", () =>
         inputBytes,
         outputBytes: Math.floor(outputBytes * part),
         instructions: Math.floor(instructions * part),
+        gpuMicros: Math.floor(timeoutMs * 2000 * part),
       };
       assert.ok(taskPrice(all, usage, limits) <= maxTaskPrice(all, limits, inputBytes));
     },

@@ -33,6 +33,29 @@ test("receipts, free and paid, are those of the vectors, and signed", () => {
   }
 });
 
+test("the receipt of a task with a GPU is that of the vectors, and signs the time on it", () => {
+  const vector = vectors.gpu;
+  const usage = { ...record.usage, instructions: 0, gpuMicros: 250 };
+  const receipt = vectorSigner().sign({ ...record, pluginSha256: "", usage }, terms);
+  assert.deepEqual(JSON.parse(JSON.stringify(receipt)), vector.receipt);
+  assert.equal(new TextDecoder().decode(taskReceiptText(receipt)), vector.text);
+  assert.equal(receipt.version, 2);
+  assert.ok(isTaskReceiptSigned(receipt));
+  const { gpuMicros, ...without } = receipt.usage;
+  for (
+    const changed of [
+      { ...receipt, usage: { ...receipt.usage, gpuMicros: 251 } },
+      { ...receipt, usage: without },
+      { ...receipt, version: 1 as const },
+      { ...receipt, version: 1 as const, usage: without },
+      { ...paid, usage: { ...paid.usage, gpuMicros } },
+      { ...paid, version: 2 as const },
+      { ...paid, version: 2 as const, usage: { ...paid.usage, gpuMicros: 0 } },
+    ]
+  ) assert.equal(isTaskReceiptSigned(changed as TaskReceipt), false, JSON.stringify(changed));
+  assert.match(faultOfReceipt(receipt, { usage: without })!, /says 250 gpuMicros, and its answer 0/);
+});
+
 test("a receipt of which any field is changed is not signed", () => {
   const other = createReceiptSigner(nodeKeyOf(new Uint8Array(32).fill(9))).sign(record, terms);
   const changes: Record<string, unknown> = {

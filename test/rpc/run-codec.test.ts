@@ -117,13 +117,20 @@ test("decodeRunRequest() takes the last of a field that comes twice, as protobuf
   assert.ok(agree(Buffer.concat([Buffer.from([0x0a, twice.length]), twice])));
 });
 
+/** What tasks use, some of them a GPU. */
+function usageOf(size: fc.Arbitrary<number>) {
+  const usage = { wallMicros: size, inputBytes: size, outputBytes: size, instructions: size };
+  const gpuMicros = fc.integer({ min: 1, max: 2 ** 40 });
+  return fc.oneof(fc.record(usage), fc.record({ ...usage, gpuMicros }));
+}
+
 test("encodeRunResponse() writes what protobuf writes", () => {
   const size = fc.oneof(fc.nat(300), fc.constantFrom(127, 128, 16383, 16384, 2 ** 31, 2 ** 45));
   const result = fc.record({
     id: fc.string({ unit: "grapheme" }),
     output: fc.uint8Array({ maxLength: 400 }),
     contentType: fc.string({ maxLength: 200 }),
-    usage: fc.record({ wallMicros: size, inputBytes: size, outputBytes: size, instructions: size }),
+    usage: usageOf(size),
     replayed: fc.boolean(),
   });
   fc.assert(fc.property(result, (value) => {
@@ -178,7 +185,7 @@ test("decodeRunResponse() agrees with protobuf on generated, mutated and random 
     id: fc.oneof(fc.string({ maxLength: 20 }), fc.constantFrom("x".repeat(128), "x".repeat(129), "ü")),
     output: fc.uint8Array({ maxLength: 300 }),
     contentType: fc.constantFrom("", "text/plain", "x".repeat(256), "ü"),
-    usage: fc.record({ wallMicros: size, inputBytes: size, outputBytes: size, instructions: size }),
+    usage: usageOf(size),
     replayed: fc.boolean(),
   });
   const shown = (one: { output: Uint8Array }) => ({ ...one, output: Buffer.from(one.output).toString("hex") });

@@ -40,6 +40,7 @@ export type TaskState = typeof TASK_STATES[number];
 
 export interface Usage {
   readonly wallMicros: number;
+  readonly gpuMicros?: number;
   readonly inputBytes: number;
   readonly outputBytes: number;
   readonly instructions: number;

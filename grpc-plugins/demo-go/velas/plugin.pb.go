@@ -126,8 +126,10 @@ type DescribePluginResponse struct {
 	Functions   []*FunctionInfo        `protobuf:"bytes,4,rep,name=functions,proto3" json:"functions,omitempty"`
 	// How many executions the plugin takes at once; 0 means as many as the node likes.
 	MaxConcurrency uint32 `protobuf:"varint,5,opt,name=max_concurrency,json=maxConcurrency,proto3" json:"max_concurrency,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Whether it works on the GPU: the node then executes one function at a time of all plugins that do.
+	Gpu           bool `protobuf:"varint,6,opt,name=gpu,proto3" json:"gpu,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *DescribePluginResponse) Reset() {
@@ -193,6 +195,13 @@ func (x *DescribePluginResponse) GetMaxConcurrency() uint32 {
 		return x.MaxConcurrency
 	}
 	return 0
+}
+
+func (x *DescribePluginResponse) GetGpu() bool {
+	if x != nil {
+		return x.Gpu
+	}
+	return false
 }
 
 type FunctionInfo struct {
@@ -596,8 +605,10 @@ func (*ExecuteResponse_Progress) isExecuteResponse_Message() {}
 func (*ExecuteResponse_Result) isExecuteResponse_Message() {}
 
 type ExecuteResult struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	ContentType   string                 `protobuf:"bytes,1,opt,name=content_type,json=contentType,proto3" json:"content_type,omitempty"`
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	ContentType string                 `protobuf:"bytes,1,opt,name=content_type,json=contentType,proto3" json:"content_type,omitempty"`
+	// How long it worked on the GPU, in microseconds. The node charges at most the time that the execution took.
+	GpuMicros     uint64 `protobuf:"varint,2,opt,name=gpu_micros,json=gpuMicros,proto3" json:"gpu_micros,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -637,6 +648,13 @@ func (x *ExecuteResult) GetContentType() string {
 		return x.ContentType
 	}
 	return ""
+}
+
+func (x *ExecuteResult) GetGpuMicros() uint64 {
+	if x != nil {
+		return x.GpuMicros
+	}
+	return 0
 }
 
 type LogEvent struct {
@@ -844,13 +862,14 @@ var File_plugin_proto protoreflect.FileDescriptor
 const file_plugin_proto_rawDesc = "" +
 	"\n" +
 	"\fplugin.proto\x12\x0fvelas.sphere.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x17\n" +
-	"\x15DescribePluginRequest\"\xce\x01\n" +
+	"\x15DescribePluginRequest\"\xe0\x01\n" +
 	"\x16DescribePluginResponse\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12 \n" +
 	"\vdescription\x18\x03 \x01(\tR\vdescription\x12;\n" +
 	"\tfunctions\x18\x04 \x03(\v2\x1d.velas.sphere.v1.FunctionInfoR\tfunctions\x12'\n" +
-	"\x0fmax_concurrency\x18\x05 \x01(\rR\x0emaxConcurrency\"\xa2\x01\n" +
+	"\x0fmax_concurrency\x18\x05 \x01(\rR\x0emaxConcurrency\x12\x10\n" +
+	"\x03gpu\x18\x06 \x01(\bR\x03gpu\"\xa2\x01\n" +
 	"\fFunctionInfo\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12,\n" +
 	"\x12input_content_type\x18\x02 \x01(\tR\x10inputContentType\x12.\n" +
@@ -877,9 +896,11 @@ const file_plugin_proto_rawDesc = "" +
 	"\x03log\x18\x02 \x01(\v2\x19.velas.sphere.v1.LogEventH\x00R\x03log\x12<\n" +
 	"\bprogress\x18\x03 \x01(\v2\x1e.velas.sphere.v1.ProgressEventH\x00R\bprogress\x128\n" +
 	"\x06result\x18\x04 \x01(\v2\x1e.velas.sphere.v1.ExecuteResultH\x00R\x06resultB\t\n" +
-	"\amessage\"2\n" +
+	"\amessage\"Q\n" +
 	"\rExecuteResult\x12!\n" +
-	"\fcontent_type\x18\x01 \x01(\tR\vcontentType\"\x81\x01\n" +
+	"\fcontent_type\x18\x01 \x01(\tR\vcontentType\x12\x1d\n" +
+	"\n" +
+	"gpu_micros\x18\x02 \x01(\x04R\tgpuMicros\"\x81\x01\n" +
 	"\bLogEvent\x12/\n" +
 	"\x05level\x18\x01 \x01(\x0e2\x19.velas.sphere.v1.LogLevelR\x05level\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x12*\n" +

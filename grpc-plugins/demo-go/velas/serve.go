@@ -44,7 +44,9 @@ type Plugin struct {
 	Name, Version, Description string
 	// MaxConcurrency is how many calls it takes at once; 0 means as many as the node likes.
 	MaxConcurrency uint32
-	Functions      []Function
+	// GPU says that it works on the GPU: the node then executes one function at a time of all plugins that do.
+	GPU       bool
+	Functions []Function
 }
 
 // Function is one that tasks can name. An error that Run returns is its task's failure.
@@ -63,8 +65,9 @@ type Call struct {
 	// Input gives the input as it comes.
 	Input io.Reader
 
-	mutex  sync.Mutex
-	stream grpc.BidiStreamingServer[ExecuteRequest, ExecuteResponse]
+	mutex     sync.Mutex
+	gpuMicros uint64
+	stream    grpc.BidiStreamingServer[ExecuteRequest, ExecuteResponse]
 }
 
 // Text returns the whole input, and an error when it is not UTF-8.
@@ -96,6 +99,13 @@ func (call *Call) Log(level LogLevel, format string, values ...any) {
 func (call *Call) Progress(fraction float64, message string) {
 	event := &ProgressEvent{Fraction: fraction, Message: message}
 	_ = call.send(&ExecuteResponse{Message: &ExecuteResponse_Progress{Progress: event}})
+}
+
+// UsedGPU adds to the time that the function worked on the GPU. Only a plugin with GPU is paid for it.
+func (call *Call) UsedGPU(time time.Duration) {
+	call.mutex.Lock()
+	defer call.mutex.Unlock()
+	call.gpuMicros += uint64(max(0, time.Microseconds()))
 }
 
 func (call *Call) send(response *ExecuteResponse) error {
@@ -131,6 +141,7 @@ func (service service) Describe(context.Context, *DescribePluginRequest) (*Descr
 	plugin := service.plugin
 	response := &DescribePluginResponse{
 		Name: plugin.Name, Version: plugin.Version, Description: plugin.Description, MaxConcurrency: plugin.MaxConcurrency,
+		Gpu: plugin.GPU,
 	}
 	for _, function := range plugin.Functions {
 		response.Functions = append(response.Functions, &FunctionInfo{
@@ -167,7 +178,7 @@ func (service service) Execute(stream grpc.BidiStreamingServer[ExecuteRequest, E
 		if err := function.Run(call); err != nil {
 			return status.Error(codes.Unknown, err.Error())
 		}
-		result := &ExecuteResult{ContentType: function.OutputType}
+		result := &ExecuteResult{ContentType: function.OutputType, GpuMicros: call.gpuMicros}
 		return call.send(&ExecuteResponse{Message: &ExecuteResponse_Result{Result: result}})
 	}
 	return status.Errorf(codes.NotFound, "There is no function %q", start.Function)

@@ -55,6 +55,13 @@ export declare type DescribePluginResponse = Message<"velas.sphere.v1.DescribePl
    * @generated from field: uint32 max_concurrency = 5;
    */
   maxConcurrency: number;
+
+  /**
+   * Whether it works on the GPU: the node then executes one function at a time of all plugins that do.
+   *
+   * @generated from field: bool gpu = 6;
+   */
+  gpu: boolean;
 };
 
 /**
@@ -232,6 +239,13 @@ export declare type ExecuteResult = Message<"velas.sphere.v1.ExecuteResult"> & {
    * @generated from field: string content_type = 1;
    */
   contentType: string;
+
+  /**
+   * How long it worked on the GPU, in microseconds. The node charges at most the time that the execution took.
+   *
+   * @generated from field: uint64 gpu_micros = 2;
+   */
+  gpuMicros: bigint;
 };
 
 /**

@@ -75,6 +75,13 @@ export const plugins = z.strictObject({
     max: 2 ** 30,
     description: "What each plugin that is granted kv may keep; a key counts 1 KiB beside its value",
   }),
+  maxGpuWaiting: integer({
+    default: 16,
+    min: 0,
+    max: 100_000,
+    description:
+      "The most tasks that may wait for the GPU, which works on one at a time; more are refused as overloaded. Each holds one of tasks.maxRunning",
+  }),
   external: externalPlugins(z.array(externalPluginSchema).max(1000), {
     default: [],
     description: "Plugins that run outside the node as gRPC servers",

@@ -29,6 +29,8 @@ export interface PluginManifest {
   readonly functions: Readonly<Record<string, PluginImplementation>>;
   /** Executions at once; 0 or absent means as many as the node likes. */
   readonly maxConcurrency?: number;
+  /** Whether it works on the GPU: a node then executes one function at a time of all plugins that do. */
+  readonly gpu?: boolean;
 }
 
 export interface PluginRoutesOptions {
@@ -61,7 +63,7 @@ export function pluginRoutes(manifest: PluginManifest, options: PluginRoutesOpti
     if (id !== "") executions.set(id, execution);
     try {
       yield* execution.run(chunks(source), options.maxInputBytes);
-      yield { message: { case: "result", value: { contentType: "" } } } as const;
+      yield { message: { case: "result", value: { contentType: "", gpuMicros: execution.gpuMicros } } } as const;
     } finally {
       execution.close();
       executions.delete(id);
@@ -76,6 +78,7 @@ export function pluginRoutes(manifest: PluginManifest, options: PluginRoutesOpti
         version: manifest.version,
         description: manifest.description ?? "",
         maxConcurrency: manifest.maxConcurrency ?? 0,
+        gpu: manifest.gpu ?? false,
         functions: Object.entries(manifest.functions).map(([name, fn]) => ({
           name,
           inputContentType: fn.inputContentType ?? "",
@@ -150,6 +153,8 @@ class Execution {
   readonly #detach: () => void;
   #events: PluginEvent[] = [];
   #dropped = 0;
+  /** How long the function says that it worked on the GPU. */
+  gpuMicros = 0n;
   #wake = () => {};
 
   constructor(
@@ -201,6 +206,7 @@ class Execution {
         limits: this.#limits,
         log: (level: LogLevel, message: string) => this.#say({ type: "log", level, message, at: this.#clock.now() }),
         progress: (fraction, message = "") => this.#say({ type: "progress", fraction, message, at: this.#clock.now() }),
+        usedGpu: (micros) => void (this.gpuMicros += BigInt(Math.max(0, Math.round(micros)))),
       })
     );
     let outputBytes = 0;

@@ -47,6 +47,7 @@ function Facts({ task }: { readonly task: Task }): JSX.Element {
     rows.push(["Took", duration(usage.wallMicros / 1000)]);
     rows.push(["Input, output", `${bytes(usage.inputBytes)}, ${bytes(usage.outputBytes)}`]);
     if (usage.instructions > 0) rows.push(["Instructions", count(usage.instructions)]);
+    if (usage.gpuMicros !== undefined) rows.push(["On the GPU", duration(usage.gpuMicros / 1000)]);
   }
   rows.push([
     "Bounds",
