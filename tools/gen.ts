@@ -1,6 +1,6 @@
 /**
- * Writes what is generated: `src/gen/` from `proto/` and `contracts/src/`, and the reference pages of `docs/`. With `--check`, writes nothing and
- * fails when a file of `src/gen/` is not fresh (tests look after the pages).
+ * Writes what is generated: `src/gen/` from `proto/` and `contracts/src/`, the code in templates of
+ * plugins, and the reference pages of `docs/`. With `--check`, writes nothing and fails when a file of generated code is not fresh (tests look after the pages).
  */
 import { spawnSync } from "node:child_process";
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -8,6 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { contractsModule } from "./build-contracts.ts";
+import { genTemplates } from "./gen-templates.ts";
 
 function buf(args: readonly string[]): void {
   const run = spawnSync("buf", args, { stdio: "inherit" });
@@ -30,7 +31,11 @@ try {
   buf(["generate", "--output", scratch]);
   const fresh = join(scratch, "src", "gen");
   writeFileSync(join(fresh, "contracts.ts"), contractsModule());
-  if (process.argv.includes("--check")) {
+  const isCheck = process.argv.includes("--check");
+  const staleTemplates = genTemplates(scratch, { check: isCheck });
+  for (const problem of staleTemplates) console.error(problem);
+  if (staleTemplates.length > 0) process.exitCode = 1;
+  if (isCheck) {
     const wanted = texts(fresh);
     const present = texts("src/gen");
     const stale = [...new Set([...wanted.keys(), ...present.keys()])].filter((name) =>
@@ -40,7 +45,7 @@ try {
       console.error(`src/gen${name} is not what proto/ and contracts/src/ generate. Run: npm run gen`);
     }
     if (stale.length > 0) process.exitCode = 1;
-    else console.log(`${wanted.size} generated files are fresh.`);
+    else if (staleTemplates.length === 0) console.log(`${wanted.size} generated files are fresh.`);
   } else {
     rmSync("src/gen", { recursive: true, force: true });
     cpSync(fresh, "src/gen", { recursive: true });
