@@ -1,4 +1,11 @@
-import { NodeError, type NodeId, type StoredFile, type StoredShard, toNodeError } from "../core/mod.ts";
+import {
+  type LeftoverShard,
+  NodeError,
+  type NodeId,
+  type StoredFile,
+  type StoredShard,
+  toNodeError,
+} from "../core/mod.ts";
 import { deriveMaskKey, LEAF_BYTES, rebuildShards } from "../codec/mod.ts";
 import type { ByteBudget } from "./byte-budget.ts";
 import type { FileKit } from "./file-kit.ts";
@@ -140,6 +147,7 @@ export class FileRepair {
     const { pool, clock, steady, settings, metrics, log } = this.#kit;
     const { file, header, layout, roots } = opened;
     await this.#budget.take(layout.shardBytes * (file.policy.dataShards + moves.length), signal);
+    await this.#announce(file.id, moves);
     const lanes = moves.map(({ index, provider }) =>
       new ShardLane({
         index,
@@ -208,6 +216,23 @@ export class FileRepair {
     // A share that was taken back must not come to life again at a new provider.
     const now = await this.#kit.book.get(file.id);
     if (now !== undefined && owesRefusals(now)) await refuseShares(this.#kit, file.id, signal);
+  }
+
+  /**
+   * Notes where shards are about to be put, as places to be freed: whatever ends the repair before a shard is settled there, this process
+   * included, what the provider has of it by then is not forgotten.
+   */
+  async #announce(
+    id: string,
+    moves: readonly { readonly index: number; readonly provider: Candidate }[],
+  ): Promise<void> {
+    const places = moves.map(({ index, provider: { target, nodeId } }) => ({ index, target, providerId: nodeId }));
+    await this.#kit.book.update(id, (file) => {
+      // Where the shard is meant to be anyway, it is not forgotten.
+      const others = places.filter((place) => !isAt(place, file.shards[place.index]!));
+      const isOther = (one: LeftoverShard) => !others.some((place) => place.index === one.index && isAt(place, one));
+      return { ...file, leftovers: [...file.leftovers.filter(isOther), ...others] };
+    }, { durable: false });
   }
 
   /** Notes where a shard is now, in record and manifest at once. What an earlier provider may still have of it is to be freed. */

@@ -44,6 +44,42 @@ test("a provider that answers and takes nothing does not keep a repair from the 
   assert.ok(after.shards.every(({ provider }) => provider !== spare.target));
 });
 
+test("what a repair left at a provider whose answer it did not get is freed with the file", async (t) => {
+  const fixture = await swarm(t, { count: 8 });
+  const { files, ctx, providers } = fixture;
+  const { id } = await files.put(once(randomBytes(300_000)), { name: "a", contentType: "" }, ctx());
+  const { shards } = await settled(fixture, id);
+  const spares = providers.filter(({ target }) => shards.every(({ provider }) => provider !== target));
+  let lost = 0;
+  for (const spare of spares) {
+    const honest = spare.shards;
+    spare.shards = new Proxy(honest, {
+      get: (target, method: keyof ShardService) =>
+        method !== "put"
+          ? (target[method] as (...all: unknown[]) => unknown).bind(target)
+          : async (...all: Parameters<ShardService["put"]>) => {
+            const receipt = await honest.put(...all);
+            if (++lost === 1) throw new NodeError("target_unreachable", "The answer was lost");
+            return receipt;
+          },
+    });
+  }
+  const gone = providers.find(({ target }) => target === shards[0]!.provider)!;
+  gone.down = true;
+  const after = await files.repair({ id }, ctx());
+  assert.equal(after.margin, 2, JSON.stringify(after.shards));
+  const held = async () => {
+    const usages = await Promise.all(spares.map(({ shards }) => shards.usage(ctx())));
+    return usages.reduce((sum, usage) => sum + usage.shards, 0);
+  };
+  assert.deepEqual([lost, await held()], [2, 2], "one shard is known, and one is not");
+  gone.down = false;
+  await files.remove({ id }, ctx());
+  const until = performance.now() + 60_000;
+  while (await held() > 0 && performance.now() < until) await new Promise((resolve) => setTimeout(resolve, 20));
+  assert.equal(await held(), 0);
+});
+
 test("shards of a put that named its providers are rebuilt at those and no others", async (t) => {
   const fixture = await swarm(t, { count: 8 });
   const { files, ctx, providers } = fixture;
