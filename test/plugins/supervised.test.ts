@@ -5,7 +5,6 @@ import { existsSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname } from "node:path";
 import process from "node:process";
-import { fileURLToPath } from "node:url";
 import { type Log, NodeError } from "../../src/core/mod.ts";
 import {
   connectExternalPlugin,
@@ -16,12 +15,7 @@ import { explainWire, ExternalConnection } from "../../src/plugins/external-prot
 import { BURST_LINES, LINE_CHARACTERS } from "../../src/plugins/process-log.ts";
 import { test, type TestScope } from "../testing.ts";
 import { call, text, until } from "./external-calls.ts";
-
-/** A command that runs one of the programs here on the runtime of the test. */
-function program(file: string, ...args: string[]): string[] {
-  const path = fileURLToPath(new URL(file, import.meta.url));
-  return [process.execPath, ..."Deno" in globalThis ? ["run", "-A", path] : [path], ...args];
-}
+import { program } from "./program.ts";
 
 interface Line {
   readonly message: string;
