@@ -1,5 +1,6 @@
 import {
   type CallContext,
+  type ErrorCode,
   newSecretKey,
   NodeError,
   type NodeKey,
@@ -22,6 +23,8 @@ const LONG_LEASE_MS = 3_600_000;
 const SHORT_LEASE_MS = 300;
 /** Long: a machine that is busy starting nodes answers late. */
 const CALL_MS = 60_000;
+/** What a node that is busy, starting or dying answers with: `target_misbehaved` when it takes a connection and then says nothing for long. */
+const PASSING: readonly ErrorCode[] = ["deadline_exceeded", "target_unreachable", "target_misbehaved"];
 /** How often what must succeed is asked for when the way to the provider fails. */
 const TRIES = 5;
 const MAX_LEAVES = 1500;
@@ -204,7 +207,7 @@ async function patiently<T>(work: () => Promise<T>): Promise<T> {
     try {
       return await work();
     } catch (error) {
-      const isLate = error instanceof NodeError && ["deadline_exceeded", "target_unreachable"].includes(error.code);
+      const isLate = error instanceof NodeError && PASSING.includes(error.code);
       if (!isLate || tries === TRIES) throw error;
       await sleep(500);
     }

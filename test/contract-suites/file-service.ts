@@ -77,6 +77,17 @@ export function fileServiceContract(name: string, open: (t: TestScope) => Promis
     await assert.rejects(files.stat({ id: first.id }, ctx()), failing("not_found"));
   });
 
+  test(`${name}: puts of one name at once make a version each, and each is whole`, async (t) => {
+    const fixture = await open(t);
+    const contents = Array.from({ length: 3 }, (_, i) => randomBytes(300_000 + i));
+    const records = await Promise.all(contents.map((bytes) => put(fixture, "a", bytes)));
+    assert.deepEqual(records.map(({ version }) => version).sort(), [1, 2, 3]);
+    for (const [i, { id, version }] of records.entries()) {
+      assert.ok((await read(fixture, { id })).equals(contents[i]!));
+      assert.ok((await read(fixture, { name: "a", version })).equals(contents[i]!));
+    }
+  });
+
   test(`${name}: names, sizes and policies out of bounds are refused, and leave nothing`, async (t) => {
     const fixture = await open(t);
     const { files, ctx } = fixture;

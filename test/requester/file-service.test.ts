@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
-import type { NodeError, ShardService } from "../../src/core/mod.ts";
+import type { CallContext, NodeError, PutShardOrder, ShardService } from "../../src/core/mod.ts";
 import { fileServiceContract } from "../contract-suites/file-service.ts";
 import { MemoryFiles } from "../contract-suites/memory-files.ts";
 import { test } from "../testing.ts";
@@ -39,6 +39,35 @@ test("a file is read while two of its providers are down or lie, and not when th
   holder(2).down = true;
   await assert.rejects(readAll(fixture, id), { code: "shards_missing" });
   holder(2).down = false;
+  assert.ok((await readAll(fixture, id)).equals(bytes));
+});
+
+test("a provider that takes a whole shard and never answers is passed by", async (t) => {
+  const fixture = await swarm(t, { settings: { stallMs: 2000 } });
+  const { files, ctx, providers } = fixture;
+  // The one that is asked first.
+  let bad: string | undefined;
+  for (const provider of providers) {
+    provider.shards = new Proxy(provider.shards, {
+      get: (target, method: keyof ShardService) =>
+        method === "put"
+          ? async (source: AsyncIterable<Uint8Array>, ...rest: [PutShardOrder, CallContext]) => {
+            bad ??= provider.target;
+            if (bad !== provider.target) return await target.put(source, ...rest);
+            for await (const _piece of source);
+            return await new Promise<never>(() => {});
+          }
+          : (target[method] as (...all: unknown[]) => unknown).bind(target),
+    });
+  }
+  const bytes = randomBytes(1_000_000);
+  const { id } = await files.put(once(bytes), { name: "a", contentType: "" }, ctx());
+  for (;;) {
+    const { shards } = await files.health({ id }, ctx());
+    if (shards.every(({ state, provider }) => state === "stored" && provider !== bad)) break;
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  assert.notEqual(bad, undefined);
   assert.ok((await readAll(fixture, id)).equals(bytes));
 });
 
