@@ -19,6 +19,7 @@ import { addPaymentRoutes } from "./payments.ts";
 import { addPeerRoutes } from "./peers.ts";
 import { addPluginRoutes } from "./plugins.ts";
 import { withStatus } from "./problem.ts";
+import { addReceiptRoutes } from "./receipts.ts";
 import { createRateCheck } from "./rate-limit.ts";
 import { requestIdOf } from "./request-id.ts";
 import { createRequestMetrics } from "./request-metrics.ts";
@@ -98,6 +99,7 @@ export function createRestApp(options: RestAppOptions): RestApp {
 
   const serveEvents = createEventStreams(options);
   addTaskRoutes(app, options, serveEvents);
+  addReceiptRoutes(app, options);
   if (options.payments !== undefined) addPaymentRoutes(app, { ...options, payments: options.payments });
   addOfferRoute(app, options.payments);
   if (options.peerBook !== undefined) addPeerRoutes(app, { ...options, peerBook: options.peerBook });

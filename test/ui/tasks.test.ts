@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { isTaskReceiptSigned, type TaskReceipt } from "../../src/core/mod.ts";
 import { scratch, startNode } from "../e2e/harness.ts";
+import { startSwarm } from "../e2e/swarm.ts";
 import { test } from "../testing.ts";
 import { openBrowser, openPage, picture } from "./harness.ts";
 
@@ -31,6 +33,52 @@ test("a task runs at another node by its address, which is offered again", async
   await page.reload();
   assert.equal(await page.locator("#targets option").getAttribute("value"), provider.rpc);
   assertQuiet();
+});
+
+test("a task runs at any provider that fits, or says why none does", async (t) => {
+  const { requester, providers } = await startSwarm(t, 2);
+  const { page } = await openPage(t, `${requester.rest}/#/tasks`, { mayFail: /Failed to load resource/ });
+  await page.getByRole("button", { name: "Any that fits" }).click();
+  await page.getByLabel("Costs at most").fill("1.2.3");
+  await page.getByText("Not an amount in gwei").waitFor();
+  assert.ok(await page.getByRole("button", { name: "Run", exact: true }).isDisabled());
+  await page.getByLabel("Costs at most").fill("1");
+  await page.getByLabel("Region").fill("nowhere");
+  await page.getByRole("button", { name: "Run", exact: true }).click();
+  await page.getByRole("alert").filter({ hasText: "no_peer_fits" }).waitFor();
+  await picture(page, "tasks-any-refused");
+  await page.getByLabel("Region").fill("");
+  await page.getByLabel("Function").fill("wordcount");
+  await page.getByLabel("Input", { exact: true }).fill("to be or not to be");
+  await page.getByRole("button", { name: "Run", exact: true }).click();
+  await page.locator(".result .output").filter({ hasText: '"words": 6' }).waitFor();
+  const where = await page.locator("tbody tr").filter({ hasText: "wordcount" }).first().locator("td").nth(3)
+    .textContent();
+  assert.ok(providers.some(({ rpc }) => rpc === where), `${where}`);
+  await picture(page, "tasks-any");
+});
+
+test("a receipt shows that it holds, can be kept, and one that was changed is found out", async (t) => {
+  const { requester, providers: [provider] } = await startSwarm(t, 1);
+  const { page } = await openPage(t, `${requester.rest}/#/tasks`);
+  await page.getByLabel("Provider").fill(provider!.rpc);
+  await page.getByRole("button", { name: "Run", exact: true }).click();
+  await page.locator(".result .output").filter({ hasText: "world" }).waitFor();
+  await page.getByRole("link", { name: "details" }).click();
+  const receipt = page.getByRole("dialog").getByRole("region", { name: "Receipt" });
+  await receipt.getByText("verified").waitFor();
+  await picture(page, "task-receipt");
+  const saving = page.waitForEvent("download");
+  await receipt.getByRole("link", { name: "Download" }).click();
+  const saved = JSON.parse(readFileSync(await (await saving).path(), "utf8")) as TaskReceipt;
+  assert.ok(isTaskReceiptSigned(saved));
+  assert.equal(saved.provider, provider!.nodeId);
+
+  await page.route("**/v1/receipts/check", async (route) => {
+    await route.continue({ postData: JSON.stringify({ ...saved, function: "other" }) });
+  });
+  await page.reload();
+  await receipt.getByText("not signed by its provider").waitFor();
 });
 
 test("a provider that is being typed stays when the page learns something meanwhile", async (t) => {
@@ -86,7 +134,7 @@ test("the details of a task open from the history, close with Escape, and have a
   await page.keyboard.press("Escape");
   await dialog.waitFor({ state: "detached" });
   await page.locator("tbody").getByRole("link", { name: "job-1" }).click();
-  await dialog.getByText(/^demo@\d\S* greet$/).waitFor();
+  await dialog.getByText(/^demo@\d\S* greet$/).first().waitFor();
   assert.match(page.url(), /#\/tasks\/job-1$/);
   assertQuiet();
 });

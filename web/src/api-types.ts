@@ -46,6 +46,21 @@ export interface Usage {
   readonly instructions: number;
 }
 
+/** A provider's signed word on a task that succeeded. */
+export interface TaskReceipt {
+  readonly provider: string;
+  readonly taskId: string;
+  readonly requester: string;
+  readonly plugin: string;
+  readonly function: string;
+  readonly inputSha256: string;
+  readonly outputSha256: string;
+  readonly usage: Usage;
+  readonly finishedAt: number;
+  readonly terms?: { readonly channelId: string; readonly charge: string };
+  readonly signature: string;
+}
+
 export interface Task {
   readonly id: string;
   readonly target?: string;
@@ -67,6 +82,7 @@ export interface Task {
   readonly outputContentType?: string;
   readonly inputSha256: string;
   readonly outputSha256?: string;
+  readonly receipt?: TaskReceipt;
 }
 
 export interface Stats {

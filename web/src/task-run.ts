@@ -72,8 +72,17 @@ export class TaskWatch {
   }
 }
 
+/** What is asked of any provider: amounts in the smallest unit. */
+export interface AnyWish {
+  readonly maxPrice?: string;
+  readonly region?: string;
+}
+
 export interface TaskForm {
+  /** Where it runs; empty for this node. */
   readonly target: string;
+  /** Runs it at the provider that fits best instead. */
+  readonly any?: AnyWish;
   readonly plugin: string;
   readonly function: string;
   readonly input: string | File;
@@ -83,9 +92,9 @@ export interface TaskForm {
 
 /** Sends a task to be run in the background. */
 export async function submitTask(form: TaskForm): Promise<Task> {
-  const { target, plugin, input, timeoutMs, memoryBytes } = form;
+  const { target, any, plugin, input, timeoutMs, memoryBytes } = form;
   return await sendJson<Task>("POST", "v1/tasks", {
-    ...(target === "" ? {} : { target }),
+    ...(any !== undefined ? { any } : target === "" ? {} : { target }),
     ...(plugin === "" ? {} : { plugin }),
     ...(form.function === "" ? {} : { function: form.function }),
     ...(typeof input === "string" ? { input } : { inputBase64: await base64Of(input), contentType: input.type }),

@@ -11,6 +11,7 @@ import { Failure, Text } from "../parts/states.tsx";
 import { useResource } from "../resource.ts";
 import { rememberTarget, targets } from "../targets.ts";
 import { submitTask, TaskWatch } from "../task-run.ts";
+import { AnyFields, anyWish } from "./any-fields.tsx";
 import { TaskProgress } from "./task-progress.tsx";
 
 /** What was last filled in; it survives a look at another page. */
@@ -18,6 +19,8 @@ const form = {
   /** What stands in the field, and what of it counts: half an address is asked for nothing. */
   typed: signal(""),
   target: signal(""),
+  /** Whether the node chooses the provider. */
+  any: signal(false),
   plugin: signal(""),
   function: signal(""),
   text: signal("hello"),
@@ -32,21 +35,26 @@ const busy = signal(false);
 const refused = signal<unknown>(undefined);
 
 async function run(): Promise<void> {
-  const { target, plugin, file, text, timeoutMs, memoryMiB } = form;
+  const { plugin, file, text, timeoutMs, memoryMiB } = form;
+  const any = form.any.value ? anyWish() : undefined;
+  if (busy.value || (form.any.value && any === undefined)) return;
+  const target = form.any.value ? "" : form.target.value.trim();
   busy.value = true;
   refused.value = undefined;
   try {
     const task = await submitTask({
-      target: target.value.trim(),
+      target,
+      ...(any !== undefined && { any }),
       plugin: plugin.value,
       function: form.function.value,
       input: file.value ?? text.value,
       ...(timeoutMs.value === "" ? {} : { timeoutMs: Number(timeoutMs.value) }),
       ...(memoryMiB.value === "" ? {} : { memoryBytes: Number(memoryMiB.value) * 2 ** 20 }),
     });
-    started.value = { id: task.id, target: target.value.trim() };
-    watch.watch(task.id, target.value.trim());
-    rememberTarget(target.value.trim());
+    const where = task.target ?? target;
+    started.value = { id: task.id, target: where };
+    watch.watch(task.id, where);
+    rememberTarget(target);
   } catch (error) {
     refused.value = error;
   } finally {
@@ -56,7 +64,8 @@ async function run(): Promise<void> {
 
 /** Pick a provider, a plugin and a function, give it something, and see what it makes of it. */
 export function Playground(): JSX.Element {
-  const target = form.target.value.trim();
+  const any = form.any.value;
+  const target = any ? "" : form.target.value.trim();
   const offered = useResource<NodeInfo>((abort) => getJson(`v1/node${query({ target })}`, abort), [
     target,
     epoch.value,
@@ -80,29 +89,31 @@ export function Playground(): JSX.Element {
         }}
       >
         <h2 id="playground">Run a task</h2>
-        <div class="fields">
-          <label>
-            <span>Provider</span>
-            <input
-              list="targets"
-              placeholder="this node"
-              value={form.typed.value}
-              spellcheck={false}
-              autocomplete="off"
-              onInput={(event) => form.typed.value = event.currentTarget.value}
-              onChange={(event) => form.target.value = event.currentTarget.value}
+        <PlaceChoice />
+        {any
+          ? (
+            <AnyFields
+              plugin={form.plugin.value}
+              onPlugin={(name) => form.plugin.value = name}
+              function={form.function.value}
+              onFunction={(name) => form.function.value = name}
             />
-            <datalist id="targets">{targets.value.map((one) => <option key={one} value={one} />)}</datalist>
-          </label>
-          <PluginPicker plugins={plugins} />
-          <FunctionPicker plugin={plugin} />
-        </div>
-        {offered.error !== undefined && <Failure error={offered.error} retry={offered.reload} />}
-        {chosen !== undefined && chosen.description !== "" && (
-          <p class="quiet small">
-            <Text of={chosen.description} />
-          </p>
-        )}
+          )
+          : (
+            <>
+              <div class="fields">
+                <TargetField />
+                <PluginPicker plugins={plugins} />
+                <FunctionPicker plugin={plugin} />
+              </div>
+              {offered.error !== undefined && <Failure error={offered.error} retry={offered.reload} />}
+              {chosen !== undefined && chosen.description !== "" && (
+                <p class="quiet small">
+                  <Text of={chosen.description} />
+                </p>
+              )}
+            </>
+          )}
         <Input />
         <details>
           <summary>Limits</summary>
@@ -130,8 +141,9 @@ export function Playground(): JSX.Element {
           </div>
         </details>
         <div class="buttons">
-          <button type="submit" class="button primary" disabled={busy.value}>
-            <Icon name="tasks" />Run
+          <button type="submit" class="button primary" disabled={busy.value || (any && anyWish() === undefined)}>
+            <Icon name="tasks" />
+            {busy.value ? "Sending" : "Run"}
           </button>
           <span class="small quiet">or Ctrl Enter</span>
         </div>
@@ -143,6 +155,43 @@ export function Playground(): JSX.Element {
           : <TaskProgress view={watch.view.value} target={started.value.target} />}
       </div>
     </section>
+  );
+}
+
+/** One provider, or the best of all that are known. */
+function PlaceChoice(): JSX.Element {
+  const choices = [[false, "One provider"], [true, "Any that fits"]] as const;
+  return (
+    <div class="segments" role="group" aria-label="Where it runs">
+      {choices.map(([value, label]) => (
+        <button
+          key={label}
+          type="button"
+          aria-pressed={form.any.value === value}
+          onClick={() => form.any.value = value}
+        >
+          {label}
+        </button>
+      ))}
+    </div>
+  );
+}
+
+function TargetField(): JSX.Element {
+  return (
+    <label>
+      <span>Provider</span>
+      <input
+        list="targets"
+        placeholder="this node"
+        value={form.typed.value}
+        spellcheck={false}
+        autocomplete="off"
+        onInput={(event) => form.typed.value = event.currentTarget.value}
+        onChange={(event) => form.target.value = event.currentTarget.value}
+      />
+      <datalist id="targets">{targets.value.map((one) => <option key={one} value={one} />)}</datalist>
+    </label>
   );
 }
 

@@ -7,6 +7,7 @@ import { Dialog } from "../parts/dialog.tsx";
 import { Text } from "../parts/states.tsx";
 import { TaskBadge } from "../parts/task-rows.tsx";
 import { TaskWatch } from "../task-run.ts";
+import { ReceiptView } from "./receipt-view.tsx";
 import { TaskProgress } from "./task-progress.tsx";
 
 export interface TaskDetailsProps {
@@ -27,8 +28,15 @@ export function TaskDetails({ id, target, onClose }: TaskDetailsProps): JSX.Elem
     <Dialog title="Task" side onClose={onClose}>
       {view.task !== undefined && <Facts task={view.task} />}
       <TaskProgress view={view} target={target} bare />
+      {view.task !== undefined && <Signed task={view.task} />}
     </Dialog>
   );
+}
+
+/** The receipt, or why there is none. */
+function Signed({ task }: { readonly task: Task }): JSX.Element | null {
+  if (task.receipt !== undefined) return <ReceiptView task={task} receipt={task.receipt} />;
+  return task.state === "succeeded" ? <p class="quiet small">Its provider has signed no receipt.</p> : null;
 }
 
 function Facts({ task }: { readonly task: Task }): JSX.Element {
