@@ -72,7 +72,7 @@ export class Payments {
     );
   }
 
-  /** The books of a channel. The call must be signed by the payer. */
+  /** The books of a channel, which the provider tells to whoever knows its id. */
   async account(channelId: Uint8Array): Promise<Account> {
     return present((await calling(() => this.#client.getAccount({ channelId: Uint8Array.from(channelId) }))).account);
   }
