@@ -66,8 +66,8 @@ test("a capability is passed on once, by its audience, and only narrowed", () =>
     maxBytes: 10,
   });
   const { id: _id, ...rest } = readCapability(attenuateCapability(reader, parent, narrow));
-  const { id, maxBytes } = readCapability(parent);
-  assert.deepEqual(rest, { ...narrow, issuer: owner.nodeId, parent: { id, maxBytes } });
+  const { id, maxBytes, expiresAt } = readCapability(parent);
+  assert.deepEqual(rest, { ...narrow, issuer: owner.nodeId, parent: { id, maxBytes, expiresAt } });
 
   const wider = [{ shards: [shard("c")] }, { expiresAt: 2001 }, { maxBytes: 1001 }];
   for (const change of wider) {
