@@ -28,7 +28,7 @@ const AHEAD_MS = 1;
 /** Calls of one function by one requester go to the same worker until it has this much to do: about what waking another one costs. */
 const TOGETHER_MS = 0.05;
 /** How long a canceled call may go on before its worker is given up for it. */
-const CANCEL_GRACE_MS = 10;
+const CANCEL_GRACE_MS = 50;
 /** On Deno the worker stops a call itself at its limit; the pool steps in this much later. */
 const DEADLINE_GRACE_MS = isDeno ? 250 : 0;
 const IDLE_SCANS = 20;
