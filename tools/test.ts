@@ -1,7 +1,8 @@
 /**
  * Runs the tests: `npm test [-- --runtime deno] [-- files or folders below test/]`. End-to-end tests run against the source unless
  * VELAS_SPHERE_EXE names an executable. Tests in `test/interop` need other tool chains or root, those in `test/ui` Debian's chromium: they run only when named, as CI
- * does. Files run side by side, one more than there are cores since tests wait a lot; those of `test/interop` and `test/ui` one by one.
+ * does. On Node files run side by side, one more than there are cores since tests wait a lot; those of `test/interop` and `test/ui` one by
+ * one. Deno would run them as threads of one process, where tests that look at its memory or descriptors see each other's.
  */
 import { spawnSync } from "node:child_process";
 import { globSync } from "node:fs";
@@ -29,10 +30,7 @@ if (files.length === 0) {
 
 const atOnce = files.some(isLarge) ? 1 : availableParallelism() + 1;
 const command = values.runtime === "deno"
-  ? ["deno", "test", "--allow-all", "--no-check", "--quiet", "--parallel", ...files]
+  ? ["deno", "test", "--allow-all", "--no-check", "--quiet", ...files]
   : [process.execPath, "--disable-warning=ExperimentalWarning", "--test", `--test-concurrency=${atOnce}`, ...files];
-const run = spawnSync(command[0]!, command.slice(1), {
-  stdio: "inherit",
-  env: { ...process.env, DENO_JOBS: String(atOnce) },
-});
+const run = spawnSync(command[0]!, command.slice(1), { stdio: "inherit" });
 process.exit(run.status ?? 1);
