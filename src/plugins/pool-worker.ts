@@ -81,9 +81,6 @@ export class PoolWorker {
   #callNumber = 0;
   #running: RunningCall | undefined;
   #exited = false;
-  #rings = false;
-  /** The turn of the call that was assigned last. */
-  #last: Turn | undefined;
   /** How many of its slots are in use. */
   load = 0;
   /** How long they are expected to take, together. */
@@ -152,26 +149,7 @@ export class PoolWorker {
       inputLength: call.input.length,
       inputInSlot,
     }, call.input);
-    this.#last = job.turn;
-    this.#ringSoon();
-  }
-
-  /**
-   * Whether calls like this one lie here already, with so little to do that waking another worker would cost more than to wait for them.
-   * Only its requester's own count: nobody waits behind others while a worker is free.
-   */
-  isQuickFor({ share, kind }: Turn, mostMs: number): boolean {
-    return this.load > 0 && this.#last?.share === share && this.#last.kind === kind && this.expectedMs <= mostMs;
-  }
-
-  /** Rings once for all the calls that are assigned in this turn of the event loop's microtasks: waking a thread costs as much as several of them. */
-  #ringSoon(): void {
-    if (this.#rings) return;
-    this.#rings = true;
-    queueMicrotask(() => {
-      this.#rings = false;
-      if (!this.retired && this.#slots.ring("worker")) this.#post(0);
-    });
+    if (this.#slots.ring("worker")) this.#post(0);
   }
 
   /** Settles the calls whose outcome lies in the slots. Returns whether there were any. */

@@ -25,8 +25,6 @@ const SCAN_MS = 5;
 const STALL_MS = 5;
 /** How much work may lie in a worker's slots, so that it never waits for the next call, nor a call for long behind others. */
 const AHEAD_MS = 1;
-/** Calls of one function by one requester go to the same worker until it has this much to do: about what waking another one costs. */
-const TOGETHER_MS = 0.05;
 /** How long a canceled call may go on before its worker is given up for it. */
 const CANCEL_GRACE_MS = 50;
 /** On Deno the worker stops a call itself at its limit; the pool steps in this much later. */
@@ -36,7 +34,7 @@ const START_ATTEMPTS = 3;
 const RESTART_DELAY_MS = 200;
 
 /**
- * Worker threads that run plugin calls. Calls go to the worker with the least to do, very small ones of one requester to the same one; while all have enough they wait here, and
+ * Worker threads that run plugin calls. Calls go to the worker with the least to do; while all have enough they wait here, and
  * leave in the order of {@link CallTurns}. One timer looks after everything while there is work: it moves calls away from behind a slow
  * one, and gives up a worker whose call is over its time or canceled and does not end, putting a new one in its place.
  */
@@ -94,7 +92,7 @@ export class WorkerPool {
         },
       };
       const isFree = this.#turns.size === 0 && !this.#turns.isLong(job.turn) && !this.#cpu.isSpent;
-      const worker = isFree ? this.#workerFor(job) : undefined;
+      const worker = isFree ? this.#leastLoaded() : undefined;
       if (worker !== undefined && this.#hasTimeFor(worker, job)) {
         if (worker.load > 0) this.#grow();
         this.#give(worker, job);
@@ -125,12 +123,10 @@ export class WorkerPool {
     await Promise.all(workers.map((worker) => worker.terminate()));
   }
 
-  /** The worker with the least to do, but for quick calls one that has some like them already. */
-  #workerFor(job: Job | undefined): PoolWorker | undefined {
+  #leastLoaded(): PoolWorker | undefined {
     let least: PoolWorker | undefined;
     for (const worker of this.#workers) {
       if (!worker.hasRoom) continue;
-      if (job !== undefined && worker.isQuickFor(job.turn, TOGETHER_MS)) return worker;
       if (
         least === undefined || worker.expectedMs < least.expectedMs ||
         (worker.expectedMs === least.expectedMs && worker.load < least.load)
@@ -141,8 +137,8 @@ export class WorkerPool {
 
   #dispatch(): void {
     while (this.#turns.size > 0 && !this.#cpu.isSpent) {
+      const worker = this.#leastLoaded();
       const job = this.#turns.peek();
-      const worker = this.#workerFor(job);
       if (worker === undefined || worker.load > 0) this.#grow();
       if (worker === undefined || job === undefined) return;
       // What is next waits until a worker has finished more, rather than that others go before it.
