@@ -184,7 +184,10 @@ function addManifestCommands(file: Command, cli: CliContext): void {
         const { id } = await findFile(client, { file: name, version: flags.version });
         const answer = await client.json<Unshared>("DELETE", `/v1/files/${id}/share`);
         if (flags.json === true) return cli.out.line(JSON.stringify(answer));
-        cli.out.line(`${answer.told.length} providers refuse the shares of ${printable(name)}`);
+        const count = answer.told.length;
+        cli.out.line(
+          `${count} ${count === 1 ? "provider refuses" : "providers refuse"} the shares of ${printable(name)}`,
+        );
         for (const target of answer.pending) {
           cli.out.line(`${printable(target)} could not be reached and still takes them; it is told later`);
         }

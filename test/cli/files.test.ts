@@ -226,7 +226,7 @@ test("share, export and import move a file's manifest", async (t) => {
   assert.equal((await one.run(["export", "a", "b.velas"])).code, 0);
   assert.equal((await one.run(["export", "a"], { terminal: true })).code, 6);
   assert.equal((await other.run(["import", "missing"])).code, 4);
-  assert.equal((await one.run(["unshare", "a"])).stdout, "1 providers refuse the shares of a\n");
+  assert.equal((await one.run(["unshare", "a"])).stdout, "1 provider refuses the shares of a\n");
 });
 
 test("health of one file and of all, audit, repair", async (t) => {
