@@ -45,11 +45,13 @@ export class ShardLoad {
   readonly #removed = new Set<string>();
   /** May be there or not: their calls were cut off. */
   readonly #doubtful = new Set<string>();
+  /** In the hands of a lane: no other lane removes what one reads. */
+  readonly #held = new Set<string>();
   readonly #peers;
   #next = 1;
   #stopped = false;
   #paused = false;
-  #idle = true;
+  #acting = 0;
 
   constructor(provider: Place) {
     this.#provider = provider;
@@ -78,7 +80,7 @@ export class ShardLoad {
         await sleep(20);
         continue;
       }
-      this.#idle = false;
+      this.#acting++;
       try {
         await this.#act(random);
         step();
@@ -90,7 +92,7 @@ export class ShardLoad {
         this.counts.cutOff++;
         await sleep(10);
       } finally {
-        this.#idle = true;
+        this.#acting--;
       }
     }
   }
@@ -104,14 +106,23 @@ export class ShardLoad {
   }
 
   async #act(random: Random): Promise<void> {
-    const ids = [...this.#stored.keys()];
+    const ids = [...this.#stored.keys()].filter((id) => !this.#held.has(id));
     const what = ids.length === 0
       ? "put"
-      : ids.length >= MOST
+      : this.#stored.size >= MOST
       ? "remove"
       : random.weighted({ put: 45, renew: 20, read: 15, remove: 20 });
     if (what === "put") return await this.#put(random);
     const id = random.pick(ids);
+    this.#held.add(id);
+    try {
+      await this.#actOn(id, what);
+    } finally {
+      this.#held.delete(id);
+    }
+  }
+
+  async #actOn(id: string, what: "renew" | "read" | "remove"): Promise<void> {
     const known = this.#stored.get(id)!;
     if (what === "renew") {
       const receipt = await this.#shards.renew(id, LONG_LEASE_MS, this.#ctx());
@@ -160,7 +171,7 @@ export class ShardLoad {
     this.#paused = true;
     try {
       // What its owner is doing meanwhile must not be taken for a fault.
-      while (!this.#idle) await sleep(5);
+      while (this.#acting > 0) await sleep(5);
       const listed = await this.#list();
       const fault = (text: string) => this.violations.push(`${this.#provider.name}: ${text}`);
       for (const [id, { receipt }] of this.#stored) {
