@@ -1,4 +1,4 @@
-import { NodeError, type StoredFile, type StoredShard, type Unshared } from "../core/mod.ts";
+import { type LeftoverShard, NodeError, type StoredFile, type StoredShard, type Unshared } from "../core/mod.ts";
 import type { FileKit } from "./file-kit.ts";
 import { isHealthy, withShard } from "./file-state.ts";
 import { openShards } from "./open-file.ts";
@@ -20,9 +20,7 @@ export async function refuseShares(kit: FileKit, id: string, signal: AbortSignal
   const upTo = file.refusedUpTo ?? 0;
   const { header } = await openShards(kit, file);
   const pending = new Set<string>();
-  await Promise.all(file.shards.map(async (shard, index) => {
-    if (!isOwed(file, shard)) return;
-    const { target, providerId } = shard;
+  const tell = async ({ index, target, providerId }: LeftoverShard): Promise<boolean> => {
     const limit = { timeoutMs: settings.stallMs, what: `Taking shares back at ${target}` };
     try {
       await withTimeout(
@@ -30,10 +28,11 @@ export async function refuseShares(kit: FileKit, id: string, signal: AbortSignal
         limit,
         (limited) => pool.at(target, providerId).refuse(shardIdOf(header, index), upTo, pool.call(limited)),
       );
+      return true;
     } catch (error) {
       signal.throwIfAborted();
       // A shard that is gone cannot be read either; the next audit notes it.
-      if (error instanceof NodeError && error.code === "not_found") return;
+      if (error instanceof NodeError && error.code === "not_found") return false;
       log.warn("A provider could not be told that shares were taken back; it is tried again with the next audit", {
         fileId: id,
         shard: index,
@@ -41,14 +40,20 @@ export async function refuseShares(kit: FileKit, id: string, signal: AbortSignal
         error: (error as Error).message,
       });
       pending.add(target);
-      return;
+      return false;
     }
+  };
+  const shards = file.shards.map(async (shard, index) => {
+    if (!isOwed(file, shard) || !await tell({ ...shard, index })) return;
     await book.update(id, (now) => {
       const old = now.shards[index]!;
-      return old.target === target ? withShard(now, index, { ...old, refusedUpTo: upTo }) : undefined;
+      return old.target === shard.target ? withShard(now, index, { ...old, refusedUpTo: upTo }) : undefined;
     });
-  }));
-  const told = new Set(file.shards.filter(isSomewhere).map(({ target }) => target));
+  });
+  // What a provider still has of a shard that was moved away from it is freed by the next audit, and may be read until then.
+  await Promise.all([...shards, ...file.leftovers.map(tell)]);
+  const places = [...file.shards.filter(isSomewhere), ...file.leftovers];
+  const told = new Set(places.map(({ target }) => target));
   return { told: [...told].filter((target) => !pending.has(target)), pending: [...pending] };
 }
 

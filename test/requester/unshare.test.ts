@@ -57,6 +57,22 @@ test("a provider that gets a shard in a repair refuses the shares that were take
   assert.equal(all.get(now), all.get(placed[1]!));
 });
 
+test("a provider that still has a copy of a shard that was moved away refuses the shares too", async (t) => {
+  const { fixture, id, placed } = await shared(t);
+  const { files, ctx, providers } = fixture;
+  const replaced = providers.find(({ target }) => target === placed[0])!;
+  replaced.down = true;
+  const { shards } = await files.repair({ id }, ctx());
+  assert.notEqual(shards[0]!.provider, replaced.target);
+  replaced.down = false;
+  const { told, pending } = await files.unshare({ id }, ctx());
+  assert.ok(told.includes(replaced.target), JSON.stringify(told));
+  assert.deepEqual(pending, []);
+  const all = await refusals(fixture);
+  assert.equal(all.get(replaced.target), all.get(placed[1]!));
+  assert.notEqual(all.get(replaced.target), undefined);
+});
+
 test("shares are taken back again without harm, and only of a file that is there", async (t) => {
   const { fixture, id, placed } = await shared(t);
   const { files, ctx } = fixture;
