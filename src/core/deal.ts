@@ -19,6 +19,8 @@ export interface Offer {
   readonly defaultOutputBytes: number;
   /** The most that a streamed input may have. */
   readonly maxInputBytes: number;
+  /** The version of the cost table that instructions are counted by; absent means the first, and where instructions cost nothing. */
+  readonly costTable?: number;
   readonly issuedAt: number;
   readonly expiresAt: number;
 }
@@ -75,14 +77,16 @@ const OFFER_FIELDS = [
   ["uint64", "issuedAt"],
   ["uint64", "expiresAt"],
 ] as const;
+const METERED_FIELDS = [...OFFER_FIELDS, ["uint32", "costTable"]] as const;
+const QUOTE_FIELDS = [["address", "requester"], ["bytes32", "channelId"], ["bytes32", "nonce"]] as const;
 
 /** The signed structs, for docs and tests; `typeText` writes them out. */
 export const DEAL_TYPES = {
   offer: { name: "Offer", fields: OFFER_FIELDS },
-  quote: {
-    name: "Quote",
-    fields: [...OFFER_FIELDS, ["address", "requester"], ["bytes32", "channelId"], ["bytes32", "nonce"]],
-  },
+  quote: { name: "Quote", fields: [...OFFER_FIELDS, ...QUOTE_FIELDS] },
+  /** An offer and a quote that name the cost table. */
+  meteredOffer: { name: "Offer", fields: METERED_FIELDS },
+  meteredQuote: { name: "Quote", fields: [...METERED_FIELDS, ...QUOTE_FIELDS] },
   lease: {
     name: "Lease",
     fields: [
@@ -110,13 +114,18 @@ export const DEAL_TYPES = {
 
 /** The digest that the provider signs for an offer. */
 export function offerDigest(at: Settlement, offer: Offer): Uint8Array {
-  return typedDigest(marketDomain(at), DEAL_TYPES.offer, offerValues(offer));
+  return typedDigest(
+    marketDomain(at),
+    offer.costTable === undefined ? DEAL_TYPES.offer : DEAL_TYPES.meteredOffer,
+    offerValues(offer),
+  );
 }
 
 /** The digest that the provider signs for a quote. */
 export function quoteDigest(at: Settlement, quote: Quote): Uint8Array {
   const { requester, channelId, nonce } = quote;
-  return typedDigest(marketDomain(at), DEAL_TYPES.quote, { ...offerValues(quote), requester, channelId, nonce });
+  const type = quote.costTable === undefined ? DEAL_TYPES.quote : DEAL_TYPES.meteredQuote;
+  return typedDigest(marketDomain(at), type, { ...offerValues(quote), requester, channelId, nonce });
 }
 
 /** The digest that the provider signs for a lease. */
@@ -155,13 +164,15 @@ function marketDomain({ chainId, channels }: Settlement): TypedDomain {
 }
 
 function offerValues(offer: Offer) {
-  const { provider, rates, defaultTimeoutMs, defaultOutputBytes, maxInputBytes, issuedAt, expiresAt } = offer;
+  const { provider, rates, defaultTimeoutMs, defaultOutputBytes, maxInputBytes, costTable, issuedAt, expiresAt } =
+    offer;
   return {
     provider,
     rates: { ...rates },
     defaultTimeoutMs: BigInt(defaultTimeoutMs),
     defaultOutputBytes: BigInt(defaultOutputBytes),
     maxInputBytes: BigInt(maxInputBytes),
+    ...(costTable !== undefined && { costTable: BigInt(costTable) }),
     issuedAt: BigInt(issuedAt),
     expiresAt: BigInt(expiresAt),
   };

@@ -35,8 +35,15 @@ export interface SignedAccount {
  */
 export interface PaymentDesk {
   offer(signal: AbortSignal): Promise<SignedOffer>;
-  /** Prices for the payer of a channel, which the provider looks up on the chain. Throws `failed_precondition` when the channel does not suit it. */
-  quote(channelId: Hex32, ctx: CallContext): Promise<{ readonly quote: SignedQuote; readonly account: SignedAccount }>;
+  /**
+   * Prices for the payer of a channel, which the provider looks up on the chain. Throws `failed_precondition` when the channel does not suit it,
+   * and when the payer says that it counts instructions by another cost table.
+   */
+  quote(
+    channelId: Hex32,
+    ctx: CallContext,
+    payer?: { readonly costTable?: number | undefined },
+  ): Promise<{ readonly quote: SignedQuote; readonly account: SignedAccount }>;
   /** Takes a voucher; one that is no higher than the last changes nothing. Throws `invalid_argument` for one that is not good. */
   pay(voucher: Voucher, signature: Uint8Array, ctx: CallContext): Promise<SignedAccount>;
   account(channelId: Hex32, ctx: CallContext): Promise<SignedAccount>;

@@ -27,6 +27,8 @@ export interface PeerOffer {
   readonly defaultOutputBytes: number;
   /** The most that a streamed input may have. */
   readonly maxInputBytes: number;
+  /** The version of the cost table that instructions are counted by; absent means the first. */
+  readonly costTable?: number;
   readonly expiresAt: number;
 }
 

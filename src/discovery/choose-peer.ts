@@ -1,4 +1,5 @@
 import {
+  countsOtherwise,
   type ErrorData,
   FREE_RATES,
   maxTaskPrice,
@@ -16,6 +17,8 @@ import { hasFunction } from "./claims.ts";
 export interface ChoiceOptions {
   /** Where this node pays; absent for a node that pays nobody. */
   readonly settlement: Settlement | undefined;
+  /** The version of the cost table that this node counts instructions by. */
+  readonly costTable: number;
   readonly nowMs: number;
   /** From 0 to below 1. */
   readonly random: () => number;
@@ -31,6 +34,7 @@ const MISFITS = {
   tooSmall: "do not allow such limits",
   noOffer: "have no offer that can be believed",
   otherMoney: "want to be paid where this node cannot pay",
+  otherMeter: "count instructions by another cost table",
   tooDear: "cost more",
 } as const;
 
@@ -93,7 +97,7 @@ function allows({ limits }: PeerClaims, need: PeerNeed): boolean {
 function priceAt(
   claims: PeerClaims,
   need: PeerNeed,
-  { settlement, nowMs }: ChoiceOptions,
+  { settlement, costTable, nowMs }: ChoiceOptions,
 ): { readonly misfit?: Misfit; readonly price?: Wei } {
   const { offer, offerProblem } = claims;
   if (offerProblem !== undefined) return { misfit: "noOffer" };
@@ -102,6 +106,7 @@ function priceAt(
   const here = settlement !== undefined && settlement.chainId === offer.settlement.chainId &&
     settlement.channels.toLowerCase() === offer.settlement.channels.toLowerCase();
   if (!here) return { misfit: "otherMoney" };
+  if (countsOtherwise(offer, costTable)) return { misfit: "otherMeter" };
   const { instructions } = need.limits;
   const limits = {
     timeoutMs: need.limits.timeoutMs ?? offer.defaultTimeoutMs,

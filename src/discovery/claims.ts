@@ -70,7 +70,7 @@ function limitsOf({ limits }: NodeInfo): NodeInfo["limits"] {
 
 /** The offer, or what is wrong with it. */
 function checkOffer({ settlement, offer, signature }: SignedOffer, info: NodeInfo, nowMs: number): PeerOffer | string {
-  const { provider, rates, defaultTimeoutMs, defaultOutputBytes, maxInputBytes, expiresAt } = offer;
+  const { provider, rates, defaultTimeoutMs, defaultOutputBytes, maxInputBytes, costTable, expiresAt } = offer;
   if (provider.toLowerCase() !== info.nodeId.toLowerCase()) return `its offer is one of ${provider}`;
   if (!(expiresAt > nowMs)) return "its offer has expired";
   try {
@@ -85,6 +85,7 @@ function checkOffer({ settlement, offer, signature }: SignedOffer, info: NodeInf
     defaultTimeoutMs: count(defaultTimeoutMs),
     defaultOutputBytes: count(defaultOutputBytes),
     maxInputBytes: count(maxInputBytes),
+    ...(costTable !== undefined && { costTable }),
     expiresAt,
   };
 }

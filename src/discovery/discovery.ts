@@ -41,6 +41,8 @@ export interface DiscoveryOptions {
   readonly static: readonly string[];
   /** Where this node pays; absent for a node that pays nobody. */
   readonly settlement?: Settlement | undefined;
+  /** The version of the cost table that this node counts instructions by. */
+  readonly costTable: number;
   readonly limits: DiscoveryLimits;
   /** Which addresses the registry may name. */
   readonly outbound: OutboundRules;
@@ -96,7 +98,8 @@ const COUNT_EVERY_MS = 5000;
 
 /** Opens the peer book; {@link Discovery.start} begins the work. */
 export async function openDiscovery(options: DiscoveryOptions): Promise<Discovery> {
-  const { self, store, prober, registry, limits, clock, log, settlement, outbound, random = Math.random } = options;
+  const { self, store, prober, registry, limits, clock, log, settlement, costTable, outbound, random = Math.random } =
+    options;
   const metrics = new DiscoveryMetrics(options.metrics);
   const namesOf = (targets: readonly string[]) => [...new Set(targets.map((target) => parseTarget(target).name))];
   const targets = namesOf(options.static);
@@ -159,7 +162,7 @@ export async function openDiscovery(options: DiscoveryOptions): Promise<Discover
       counting.unref();
     },
     choose: async (need, signal) => {
-      const pick = () => choosePeers(book.views(), need, { settlement, nowMs: clock.now(), random });
+      const pick = () => choosePeers(book.views(), need, { settlement, costTable, nowMs: clock.now(), random });
       try {
         const chosen = await orAsk(pick, () => schedule.probeUnknown(ASK_COUNT, timed(signal)));
         metrics.chose(true);

@@ -13,6 +13,7 @@ import {
 } from "../core/mod.ts";
 import { type Discovery, openDiscovery, type PeerProber, type ProbeAnswer } from "../discovery/mod.ts";
 import { type Payments, RegistryLog } from "../payments/mod.ts";
+import { COST_TABLE_VERSION } from "../plugins/mod.ts";
 import { createPeers, type Peers } from "../rpc/client/mod.ts";
 import type { ReloadPart } from "./live-config.ts";
 import { isPaid } from "./payment-part.ts";
@@ -61,6 +62,7 @@ export async function openDiscoveryPart(options: DiscoveryPartOptions): Promise<
     settlement: isPaid(config)
       ? { chainId: config.payments.chainId, channels: parseNodeId(config.payments.channels) }
       : undefined,
+    costTable: COST_TABLE_VERSION,
     limits: settings,
     outbound,
     clock,

@@ -13,6 +13,7 @@ import {
   wei,
 } from "../core/mod.ts";
 import { openPayments, type Payments } from "../payments/mod.ts";
+import { COST_TABLE_VERSION } from "../plugins/mod.ts";
 import { taskLimits } from "./task-parts.ts";
 
 export interface PaymentPartOptions {
@@ -61,6 +62,7 @@ export async function openPaymentPart(
       defaultOutputBytes: limits.default.outputBytes,
       maxInputBytes: limits.max.inputBytes,
     },
+    costTable: COST_TABLE_VERSION,
     claimAt: weiOf(payments.claimAt),
     claimEveryMs: payments.claimEveryMs,
   });

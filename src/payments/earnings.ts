@@ -3,16 +3,20 @@ import {
   type CallContext,
   type ChannelView,
   type Clock,
+  costTableOf,
+  countsOtherwise,
   FREE_RATES,
   type Hex32,
   type Log,
   maxTaskPrice,
+  namedCostTable,
   NATIVE_TOKEN,
   NodeError,
   type NodeId,
   type NodeKey,
   type Offer,
   offerDigest,
+  otherCostTable,
   type PaymentDesk,
   paymentRequired,
   type PaymentStore,
@@ -84,6 +88,8 @@ export interface EarningsOptions extends Prices {
   readonly store: PaymentStore;
   readonly chain: ChannelReader;
   readonly curve: Curve;
+  /** The version of the cost table that this node meters by; offers and quotes that charge for instructions name it. */
+  readonly costTable: number;
   readonly clock: Clock;
   readonly log: Log;
   readonly nonce?: () => Hex32;
@@ -223,18 +229,29 @@ export class Earnings implements PaymentDesk {
     return Promise.resolve(this.#offer);
   }
 
-  async quote(channelId: Hex32, _ctx: CallContext): Promise<{ quote: SignedQuote; account: SignedAccount }> {
-    const { key, settlement } = this.#options;
+  async quote(
+    channelId: Hex32,
+    _ctx: CallContext,
+    payer: { readonly costTable?: number | undefined } = {},
+  ): Promise<{ quote: SignedQuote; account: SignedAccount }> {
+    const { key, settlement, costTable } = this.#options;
+    const { costTable: wanted = costTable } = payer;
+    if (wanted !== costTable && this.#prices.rates.megaInstructions > 0n) {
+      throw otherCostTable(key.nodeId, { provider: costTable, requester: wanted });
+    }
     const account = await this.#refresh(channelId);
-    const { payer } = account.state.chain;
+    const { payer: requester } = account.state.chain;
     if (account.state.closed || account.state.closing === true) account.checkOpen();
     let quote = account.state.quote;
-    // Prices are locked until a quote expires: asking again changes nothing, so that what is on its way is charged by the same ones.
-    if (quote === undefined || quote.expiresAt - this.#options.clock.now() < this.#options.offerMs / 4) {
-      quote = { ...this.#terms(), requester: payer, channelId, nonce: (this.#options.nonce ?? randomNonce)() };
+    // Prices are locked until a quote expires: asking again changes nothing, so that what is on its way is charged by the same ones. One
+    // from before this node came to count by another table is replaced at once.
+    const isLocked = quote !== undefined && !countsOtherwise(quote, costTable) &&
+      quote.expiresAt - this.#options.clock.now() >= this.#options.offerMs / 4;
+    if (quote === undefined || !isLocked) {
+      quote = { ...this.#terms(), requester, channelId, nonce: (this.#options.nonce ?? randomNonce)() };
       account.change({ quote });
     }
-    this.#byPayer.set(payer, account);
+    this.#byPayer.set(requester, account);
     const signed = this.#account(account);
     await this.#commit(account);
     const signature = key.signDigest(quoteDigest(settlement, quote));
@@ -368,9 +385,18 @@ export class Earnings implements PaymentDesk {
     if (account === undefined) {
       throw paymentRequired(`No channel of ${requester} pays this node: open one, then ask for a quote on it`);
     }
-    const { quote } = account.state;
-    if (quote === undefined || quote.expiresAt <= this.#options.clock.now()) {
-      throw paymentRequired("The quote has expired: ask for another one", { channelId: account.state.channelId });
+    const { quote, channelId } = account.state;
+    const { clock, costTable } = this.#options;
+    if (quote === undefined || quote.expiresAt <= clock.now()) {
+      throw paymentRequired("The quote has expired: ask for another one", { channelId });
+    }
+    if (countsOtherwise(quote, costTable)) {
+      throw paymentRequired(
+        `The quote counts instructions by version ${
+          costTableOf(quote)
+        } of the cost table, and this node by version ${costTable}: ask for another one`,
+        { channelId, quoteCostTable: String(costTableOf(quote)), providerCostTable: String(costTable) },
+      );
     }
     return account;
   }
@@ -446,10 +472,17 @@ export class Earnings implements PaymentDesk {
   }
 
   #terms(): Offer {
-    const { key, limits, clock } = this.#options;
+    const { key, limits, clock, costTable } = this.#options;
     const { rates, offerMs } = this.#prices;
     const now = clock.now();
-    return { provider: key.nodeId, rates, ...limits, issuedAt: now, expiresAt: now + offerMs };
+    return {
+      provider: key.nodeId,
+      rates,
+      ...limits,
+      ...namedCostTable(rates, costTable),
+      issuedAt: now,
+      expiresAt: now + offerMs,
+    };
   }
 
   #account(account: EarningAccount): SignedAccount {

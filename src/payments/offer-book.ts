@@ -1,9 +1,12 @@
 import {
   type Clock,
+  costTableOf,
+  countsOtherwise,
   NodeError,
   type NodeId,
   type Offer,
   offerDigest,
+  otherCostTable,
   type PaymentDesk,
   type Settlement,
   type SignedOffer,
@@ -15,6 +18,8 @@ import { isFree } from "./earnings.ts";
 export interface OfferBookOptions {
   readonly settlement: Settlement;
   readonly curve: Curve;
+  /** The version of the cost table that this node counts instructions by. */
+  readonly costTable: number;
   readonly clock: Clock;
   readonly desk: (target: string) => PaymentDesk;
 }
@@ -59,7 +64,7 @@ export class OfferBook {
   }
 
   #check(target: string, { offer, settlement, signature }: SignedOffer): Offer {
-    const { settlement: own, curve, clock } = this.#options;
+    const { settlement: own, curve, clock, costTable } = this.#options;
     const refuse = (why: string) =>
       new NodeError("target_misbehaved", `The offer of ${target} is refused: ${why}`, { data: { target } });
     if (settlement.chainId !== own.chainId || settlement.channels.toLowerCase() !== own.channels.toLowerCase()) {
@@ -70,6 +75,9 @@ export class OfferBook {
     }
     if (!isSigner(curve, offerDigest(own, offer), signature, offer.provider)) throw refuse("its signature is wrong");
     if (offer.expiresAt <= clock.now()) throw refuse("it has expired");
+    if (countsOtherwise(offer, costTable)) {
+      throw otherCostTable(target, { provider: costTableOf(offer), requester: costTable });
+    }
     return offer;
   }
 }

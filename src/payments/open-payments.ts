@@ -42,6 +42,8 @@ export interface PaymentsOptions extends Omit<ChainOptions, "clock" | "log"> {
   readonly exitDelay: number;
   readonly offerMs: number;
   readonly limits: EarningsOptions["limits"];
+  /** The version of the cost table that this node counts instructions by. */
+  readonly costTable: number;
   /** In a token other than the chain's coin, what is claimed at once when this much is unclaimed. */
   readonly claimAt: Wei;
   readonly claimEveryMs: number;

@@ -2,6 +2,8 @@ import {
   type CallContext,
   type ChannelView,
   type Clock,
+  costTableOf,
+  countsOtherwise,
   currentRequestId,
   type Hex32,
   type Log,
@@ -11,6 +13,7 @@ import {
   type NodeId,
   type NodeKey,
   type Offer,
+  otherCostTable,
   type PaymentDesk,
   type PaymentStore,
   type Quote,
@@ -43,6 +46,8 @@ export interface SpendingsOptions {
   readonly deposit: Wei;
   readonly store: PaymentStore;
   readonly curve: Curve;
+  /** The version of the cost table that this node counts instructions by: no other is paid for. */
+  readonly costTable: number;
   readonly clock: Clock;
   readonly log: Log;
   /** How often vouchers that did not arrive are sent again, and work done on credit is paid. */
@@ -127,7 +132,10 @@ export class Spendings {
   /** Reads the books. */
   async load(): Promise<void> {
     for (const [, text] of await this.#options.store.entries("spending")) {
-      const account = new SpendingAccount(fromText<SpendingState>(text));
+      const { quote, ...books } = fromText<SpendingState>(text);
+      // A quote from before this node came to count by another cost table is asked for again.
+      const isGood = quote !== undefined && !countsOtherwise(quote, this.#options.costTable);
+      const account = new SpendingAccount(isGood ? { ...books, quote } : books);
       const { state, target, channelId } = account.state;
       this.#loaded.add(account);
       if (state === "open" && !this.#accounts.has(target)) this.#accounts.set(target, account);
@@ -384,10 +392,12 @@ export class Spendings {
   }
 
   async #quote(account: SpendingAccount): Promise<void> {
-    const { desk, settlement, curve, clock } = this.#options;
+    const { desk, settlement, curve, clock, costTable } = this.#options;
     const { target, channelId, provider, token } = account.state;
     const sinceVersion = account.version;
-    const { quote: { quote, signature }, account: said } = await desk(target).quote(channelId, this.#call());
+    const { quote: { quote, signature }, account: said } = await desk(target).quote(channelId, this.#call(), {
+      costTable,
+    });
     const wrong = quote.channelId !== channelId
       ? "it is for another channel"
       : quote.provider !== provider || !isSigner(curve, quoteDigest(settlement, quote), signature, provider)
@@ -401,6 +411,9 @@ export class Spendings {
       : undefined;
     if (wrong !== undefined) {
       throw new NodeError("target_misbehaved", `The quote of ${target} is refused: ${wrong}`, { data: { target } });
+    }
+    if (countsOtherwise(quote, costTable)) {
+      throw otherCostTable(target, { provider: costTableOf(quote), requester: costTable });
     }
     account.change({ quote });
     this.#reconcile(account, said, sinceVersion);

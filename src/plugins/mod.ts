@@ -16,3 +16,4 @@ export { pluginFiles } from "./plugin-files.ts";
 export type { PluginFiles } from "./plugin-files.ts";
 export { packPlugin } from "./pack-plugin.ts";
 export type { PluginRuntime } from "./runtime.ts";
+export { COST_TABLE_VERSION } from "./wasm-meter/costs.ts";

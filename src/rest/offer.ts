@@ -31,7 +31,8 @@ export function addOfferRoute(app: RestApp, payments: Pick<PaymentAdmin, "offer"
 }
 
 function offerJson({ settlement: { chainId, channels }, offer, signature }: SignedOffer) {
-  const { provider, rates, defaultTimeoutMs, defaultOutputBytes, maxInputBytes, issuedAt, expiresAt } = offer;
+  const { provider, rates, defaultTimeoutMs, defaultOutputBytes, maxInputBytes, costTable, issuedAt, expiresAt } =
+    offer;
   const amounts = Object.fromEntries(RATE_NAMES.map((name) => [name, String(rates[name])]));
   return {
     chainId,
@@ -42,6 +43,7 @@ function offerJson({ settlement: { chainId, channels }, offer, signature }: Sign
       defaultTimeoutMs,
       defaultOutputBytes,
       maxInputBytes,
+      ...(costTable !== undefined && { costTable }),
       issuedAt,
       expiresAt,
     },

@@ -81,6 +81,11 @@ export const Offer = z.strictObject({
   defaultTimeoutMs: z.int().openapi({ description: "What a task gets that asks for no time.", examples: [30_000] }),
   defaultOutputBytes: z.int().openapi({ description: "And for no size of output.", examples: [1_048_576] }),
   maxInputBytes: z.int().openapi({ description: "The most that a streamed input may have.", examples: [16_777_216] }),
+  costTable: z.int().optional().openapi({
+    description:
+      "The version of the cost table that instructions are counted by; there, and signed, where they cost something.",
+    examples: [1],
+  }),
   issuedAt: z.int().openapi({ description: "Milliseconds since the epoch, as signed.", examples: [1_800_000_000_000] }),
   expiresAt: z.int().openapi({ description: "Milliseconds since the epoch.", examples: [1_800_003_600_000] }),
 }).openapi("Offer", { description: "Prices for everybody, until they expire." });

@@ -30,6 +30,10 @@ export const PeerOffer = z.strictObject({
     token: Address.openapi({ description: "The ERC-20, or the zero address for the chain's coin." }),
     ...Object.fromEntries(RATE_NAMES.map((name) => [name, Rate])) as Record<typeof RATE_NAMES[number], typeof Rate>,
   }).openapi({ description: "Its prices." }),
+  costTable: z.int().optional().openapi({
+    description: "The version of the cost table that it counts instructions by; absent means 1.",
+    examples: [1],
+  }),
   expiresAt: time("Until when they hold."),
 }).openapi("PeerOffer", { description: "What a peer wants for its work, by its signed offer." });
 

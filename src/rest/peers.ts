@@ -129,13 +129,14 @@ export function peerJson(view: PeerView): z.input<typeof schemas.Peer> {
 function claimsJson({ offer, plugins, ...claims }: PeerClaims): z.input<typeof schemas.PeerClaims> {
   const shown = { ...claims, plugins: plugins.map((plugin) => ({ ...plugin, functions: [...plugin.functions] })) };
   if (offer === undefined) return shown;
-  const { settlement, rates, expiresAt } = offer;
+  const { settlement, rates, costTable, expiresAt } = offer;
   const amounts = Object.fromEntries(RATE_NAMES.map((name) => [name, String(rates[name])]));
   return {
     ...shown,
     offer: {
       ...settlement,
       rates: { token: rates.token, ...amounts as Record<typeof RATE_NAMES[number], string> },
+      ...(costTable !== undefined && { costTable }),
       expiresAt: timeText(Math.min(expiresAt, MAX_TIME)),
     },
   };

@@ -44,6 +44,7 @@ export function offerToProto(
     defaultTimeoutMs: BigInt(offer.defaultTimeoutMs),
     defaultOutputBytes: BigInt(offer.defaultOutputBytes),
     maxInputBytes: BigInt(offer.maxInputBytes),
+    costTable: offer.costTable ?? 0,
     issuedAt: BigInt(offer.issuedAt),
     expiresAt: BigInt(offer.expiresAt),
   };
@@ -138,6 +139,7 @@ function offerFromProto(message: pb.Offer | undefined): { settlement: Settlement
       defaultTimeoutMs: Number(message.defaultTimeoutMs),
       defaultOutputBytes: Number(message.defaultOutputBytes),
       maxInputBytes: Number(message.maxInputBytes),
+      ...(message.costTable !== 0 && { costTable: message.costTable }),
       issuedAt: Number(message.issuedAt),
       expiresAt: Number(message.expiresAt),
     },

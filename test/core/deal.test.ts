@@ -3,8 +3,11 @@ import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { hashTypedData } from "viem";
 import {
+  costTableOf,
+  countsOtherwise,
   DEAL_TYPES,
   leaseDigest,
+  namedCostTable,
   nodeKeyOf,
   type Offer,
   offerDigest,
@@ -28,6 +31,7 @@ const rates = Object.fromEntries(
 ) as unknown as Rates;
 const offer: Offer = { ...vectors.offer, rates };
 const quote = { ...offer, ...vectors.quote };
+const { costTable } = vectors;
 
 test("signed deals have the types and digests of the vectors", () => {
   const receipt = {
@@ -38,6 +42,8 @@ test("signed deals have the types and digests of the vectors", () => {
   const digests = {
     offer: offerDigest(at, offer),
     quote: quoteDigest(at, quote),
+    meteredOffer: offerDigest(at, { ...offer, costTable }),
+    meteredQuote: quoteDigest(at, { ...quote, costTable }),
     lease: leaseDigest(at, vectors.lease),
     receipt: receiptDigest(at, receipt),
   };
@@ -45,6 +51,16 @@ test("signed deals have the types and digests of the vectors", () => {
     assert.equal(toHex(digest), vectors.digests[name], name);
     assert.equal(typeText(DEAL_TYPES[name as keyof typeof digests]), vectors.types[name]);
   }
+});
+
+test("an offer names the cost table where instructions cost something, and one that names none counts by the first", () => {
+  assert.deepEqual(namedCostTable(rates, 2), { costTable: 2 });
+  assert.deepEqual(namedCostTable({ ...rates, megaInstructions: wei(0n) }, 2), {});
+  assert.equal(costTableOf(offer), 1);
+  assert.equal(countsOtherwise(offer, 1), false);
+  assert.equal(countsOtherwise(offer, 2), true);
+  assert.equal(countsOtherwise({ ...offer, costTable: 2 }, 2), false);
+  assert.equal(countsOtherwise({ costTable: 3, rates: { ...rates, megaInstructions: wei(0n) } }, 2), false);
 });
 
 test("a voucher has the digest that the contract computes", () => {
@@ -90,6 +106,8 @@ test("any change of a quote is another digest, and another signer", () => {
     { ...quote, rates: { ...rates, minimum: wei(rates.minimum + 1n) } },
     { ...quote, expiresAt: quote.expiresAt + 1 },
     { ...quote, channelId: quote.nonce },
+    { ...quote, costTable },
+    { ...quote, costTable: costTable + 1 },
   ];
   for (const other of altered) assert.notEqual(recoverDigestSigner(quoteDigest(at, other), signature), key.nodeId);
   for (const place of [{ ...at, chainId: at.chainId + 1 }, { ...at, channels: key.nodeId }]) {

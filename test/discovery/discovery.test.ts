@@ -103,6 +103,27 @@ test("choose() takes the best that fits, and else counts why none does", async (
   await assert.rejects(nobody.choose(NEED, signal), { code: "no_peer_fits", message: /knows no other one/ });
 });
 
+test("choose() passes by peers whose prices count instructions by another cost table", async (t) => {
+  const { peers, open } = fakeWorld(t);
+  const [counted, timed] = [{ megaInstructions: wei(1n), cpuSecond: wei(9n) }, { cpuSecond: wei(9n) }];
+  peers.set("unnamed.example:1", { key: keyOf(1), rates: counted });
+  peers.set("same.example:1", { key: keyOf(2), rates: counted, costTable: 1 });
+  peers.set("newer.example:1", { key: keyOf(3), rates: counted, costTable: 2 });
+  peers.set("timed.example:1", { key: keyOf(4), rates: timed, costTable: 2 });
+  const { admin, choose } = await open({ static: [...peers.keys()] });
+  for (const target of peers.keys()) await admin.probe(target, signal);
+  const chosen = await choose(NEED, signal);
+  assert.deepEqual(chosen.map(({ target }) => target).sort(), [
+    "same.example:1",
+    "timed.example:1",
+    "unnamed.example:1",
+  ]);
+  assert.equal(admin.get("newer.example:1").claims?.offer?.costTable, 2);
+  await assert.rejects(choose({ ...NEED, maxPrice: wei(0n) }, signal), {
+    data: { known: 4, otherMeter: 1, tooDear: 3, cheapest: "9" },
+  });
+});
+
 test("choose() asks peers that were never asked before it gives up", async (t) => {
   const { peers, open } = fakeWorld(t);
   peers.set("a.example:1", { key: keyOf(1) });

@@ -49,6 +49,7 @@ export interface FakePeer {
   readonly region?: string;
   readonly rates?: Partial<Rates>;
   readonly settlement?: Settlement;
+  readonly costTable?: number;
   readonly latencyMs?: number;
   readonly keepsShards?: boolean;
   readonly change?: (answer: ProbeAnswer) => ProbeAnswer;
@@ -80,7 +81,8 @@ export function infoOf({ key, plugins = ["demo"], region }: FakePeer, nowMs: num
 
 /** What a peer that is as described answers at a time. */
 export function answerOf(peer: FakePeer, nowMs: number): ProbeAnswer {
-  const { key, rates, latencyMs = 1, settlement = SETTLEMENT, keepsShards = true, change = (same) => same } = peer;
+  const { key, rates, latencyMs = 1, settlement = SETTLEMENT, costTable, keepsShards = true, change = (same) => same } =
+    peer;
   const answer: ProbeAnswer = { info: infoOf(peer, nowMs), latencyMs, keepsShards };
   if (rates === undefined) return change(answer);
   const offer: Offer = {
@@ -89,6 +91,7 @@ export function answerOf(peer: FakePeer, nowMs: number): ProbeAnswer {
     defaultTimeoutMs: 30_000,
     defaultOutputBytes: 1 << 20,
     maxInputBytes: 1 << 20,
+    ...(costTable !== undefined && { costTable }),
     issuedAt: nowMs,
     expiresAt: nowMs + 3_600_000,
   };
@@ -135,6 +138,7 @@ export function fakeWorld(t: TestScope): FakeWorld {
         prober,
         static: [],
         settlement: SETTLEMENT,
+        costTable: 1,
         registry: {
           key: "31337/test",
           reader: {

@@ -18,7 +18,8 @@ import { channelOf, ETHER, startPaidSwarm } from "./paid-swarm.ts";
 /** A paid provider and a requester with a deposit. */
 async function startPaidPair(t: TestScope, payments: Record<string, unknown> = {}) {
   const swarm = await startPaidSwarm(t, {
-    prices: { cpuSecond: "1000000", gibRead: "1000000000", minimum: "1000" },
+    // Instructions cost so much that the price of the time, which bounds it, is what all of them come to.
+    prices: { megaInstructions: "1000000000000", cpuSecond: "1000000", gibRead: "1000000000", minimum: "1000" },
     requester: { payments },
   });
   return { ...swarm, provider: swarm.providers[0]! };
@@ -42,6 +43,7 @@ test("anybody reads a provider's offer over HTTP and checks its signature; a nod
   const signer = recoverDigestSigner(offerDigest(signed, offer), fromHex(signed.signature));
   assert.equal(signer, provider.nodeId);
   assert.equal(offer.provider, provider.nodeId);
+  assert.equal(offer.costTable, 1, "instructions cost something, so that the offer says what counts them");
 
   const none = await fetch(`${requester.rest}/.well-known/velas-sphere/offer`);
   assert.equal(none.status, 404);

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import {
   type Clock,
   NodeError,
+  offerDigest,
   type PaymentDesk,
   quoteDigest,
   type Receipt,
@@ -23,6 +24,7 @@ const USAGE: Usage = { wallMicros: 1000, inputBytes: 5, outputBytes: 5, instruct
 const ORDER = { target: "p:1", limits: LIMITS, inputBytes: 5 };
 const [payer, payee, thief] = [keyOf(1), keyOf(2), keyOf(3)];
 const TERMS = { requester: payer.nodeId, limits: LIMITS, inputBytes: 5 };
+const METERED = { ...RATES, megaInstructions: wei(1n) };
 const CTX = { requester: payer.nodeId, signal, requestId: "test" };
 
 function movedClock(): Clock & { move(ms: number): void } {
@@ -83,6 +85,81 @@ test("a quote that was altered, is another's, of another channel or requester, o
   }
   change = (given) => given;
   await oneTask(requester, provider);
+});
+
+test("nodes that count instructions by different cost tables refuse each other, and each names both versions", async (t) => {
+  const chain = await chainFor(t);
+  const provider = await paidNode(t, chain, { key: payee, rates: METERED, costTable: 2 });
+  const desks = new Map([["p:1", () => provider.earnings]]);
+  const older = await paidNode(t, chain, { key: payer, desks });
+  const what = { code: "failed_precondition", data: { providerCostTable: 2, requesterCostTable: 1 } };
+  await assert.rejects(older.admin.open("p:1", wei(ETHER), signal), {
+    ...what,
+    message: /p:1 counts instructions by version 2 of the cost table, and the requester by version 1: update the req/,
+  });
+  await older.calls.open({ payee: payee.nodeId, token: RATES.token, amount: wei(ETHER), exitDelay: 3600 }, {
+    kind: "open",
+    target: "p:1",
+    payee: payee.nodeId,
+    token: RATES.token,
+  });
+  const { channelId } = older.admin.channels()[0]!;
+  await assert.rejects(provider.earnings.quote(channelId, CTX, { costTable: 1 }), {
+    ...what,
+    message: new RegExp(`^${payee.nodeId} counts instructions by version 2`),
+  });
+  await assert.rejects(async () => await older.spendings.tasks.reserve(ORDER), what);
+  // A provider that does not look at what the requester says is refused by the requester.
+  const careless = deskOf(() => provider, { quote: (id, ctx) => provider.earnings.quote(id, ctx) });
+  desks.set("p:1", () => careless as typeof provider.earnings);
+  await assert.rejects(async () => await older.spendings.tasks.reserve(ORDER), what);
+  assert.equal(older.admin.channels()[0]!.paid, 0n);
+});
+
+test("a node that comes to count by another cost table takes no task by its old quote, and gives another one", async (t) => {
+  const chain = await chainFor(t);
+  const stores = [openMemoryStore().payments, openMemoryStore().payments] as const;
+  let provider = await paidNode(t, chain, { key: payee, rates: METERED, store: stores[0] });
+  const desks = new Map([["p:1", () => provider.earnings]]);
+  const requester = await paidNode(t, chain, { key: payer, store: stores[1], desks });
+  const { channelId } = await requester.admin.open("p:1", wei(ETHER), signal);
+  await oneTask(requester, provider);
+  assert.equal((await provider.earnings.quote(channelId, CTX)).quote.quote.costTable, 1);
+  await Promise.all([requester.close(), provider.close()]);
+
+  provider = await paidNode(t, chain, { key: payee, rates: METERED, store: stores[0], costTable: 2 });
+  assert.throws(() => provider.earnings.tasks.reserve(TERMS), {
+    code: "payment_required",
+    message: /quote counts instructions by version 1 of the cost table, and this node by version 2/,
+  });
+  const updated = await paidNode(t, chain, { key: payer, store: stores[1], desks, costTable: 2 });
+  await oneTask(updated, provider);
+  assert.equal((await provider.earnings.quote(channelId, CTX)).quote.quote.costTable, 2);
+});
+
+test("an offer and a quote of a node that names no cost table are good to one that counts by the first", async (t) => {
+  const chain = await chainFor(t);
+  const at = { chainId: chain.chainId, channels: chain.channels };
+  const provider = await paidNode(t, chain, { key: payee, rates: METERED });
+  const desk = deskOf(() => provider, {
+    offer: async () => {
+      const { offer: { costTable: _, ...offer } } = await provider.earnings.offer();
+      return { settlement: at, offer, signature: payee.signDigest(offerDigest(at, offer)) };
+    },
+    quote: async (id, ctx) => {
+      const { quote: { quote: { costTable: _, ...quote } }, account } = await provider.earnings.quote(id, ctx);
+      return { quote: { settlement: at, quote, signature: payee.signDigest(quoteDigest(at, quote)) }, account };
+    },
+  });
+  const desks = new Map([["p:1", () => desk]]);
+  const requester = await paidNode(t, chain, { key: payer, desks });
+  await requester.admin.open("p:1", wei(ETHER), signal);
+  await oneTask(requester, provider);
+  const newer = await paidNode(t, chain, { key: thief, desks, costTable: 2 });
+  await assert.rejects(newer.admin.open("p:1", wei(ETHER), signal), {
+    code: "failed_precondition",
+    message: /by version 1 of the cost table, and the requester by version 2: update the provider/,
+  });
 });
 
 test("after a quote is over nothing is worked for by it, and another one is asked for", async (t) => {

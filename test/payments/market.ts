@@ -166,6 +166,7 @@ export async function playSession(seed: number): Promise<SessionResult> {
     const earnings = new Earnings({
       key: keyOf(payee),
       settlement: SETTLEMENT,
+      costTable: 1,
       rates: RATES,
       credit: { base, max: most, debtAfterMs: 600_000 },
       limits: { defaultTimeoutMs: 3000, defaultOutputBytes: 0, maxInputBytes: 0 },
@@ -235,6 +236,7 @@ export async function playSession(seed: number): Promise<SessionResult> {
     const spendings: Spendings = new Spendings({
       key: keyOf(payer),
       settlement: SETTLEMENT,
+      costTable: 1,
       window,
       deposit: DEPOSIT,
       store: life,

@@ -58,6 +58,7 @@ export async function paidNode(t: TestScope, chain: LocalChain, options: PaidNod
     exitDelay: 3600,
     offerMs: 3_600_000,
     limits: { defaultTimeoutMs: 30_000, defaultOutputBytes: 1 << 20, maxInputBytes: 1 << 20 },
+    costTable: 1,
     claimAt: wei(0n),
     claimEveryMs: 3_600_000,
     desk: (target) => desks.get(target)!(),

@@ -32,9 +32,14 @@ export class RemoteDesk implements PaymentDesk {
     return signedOfferFromProto(await this.#call(method.getOffer, {}, ctx), this.#peer.target);
   }
 
-  async quote(channelId: Hex32, ctx: CallContext): Promise<{ quote: SignedQuote; account: SignedAccount }> {
+  async quote(
+    channelId: Hex32,
+    ctx: CallContext,
+    { costTable = 0 }: { readonly costTable?: number | undefined } = {},
+  ): Promise<{ quote: SignedQuote; account: SignedAccount }> {
     const { target } = this.#peer;
-    const { quote, signature, account } = await this.#call(method.getQuote, { channelId: bytesOf(channelId) }, ctx);
+    const request = { channelId: bytesOf(channelId), costTable };
+    const { quote, signature, account } = await this.#call(method.getQuote, request, ctx);
     return { quote: signedQuoteFromProto(quote, { signature, target }), account: accountFromProto(account, target) };
   }
 

@@ -14,8 +14,9 @@ export function paymentRoutes(desk: PaymentDesk): Route[] {
   const { method } = PaymentService;
   return [
     unary(method.getOffer, async (_, ctx) => signedOfferToProto(await desk.offer(ctx.signal))),
-    unary(method.getQuote, async ({ channelId }, ctx) => {
-      const { quote, account } = await desk.quote(channelIdOf(channelId), ctx);
+    unary(method.getQuote, async ({ channelId, costTable }, ctx) => {
+      const payer = costTable === 0 ? {} : { costTable };
+      const { quote, account } = await desk.quote(channelIdOf(channelId), ctx, payer);
       return {
         quote: signedQuoteToProto(quote),
         signature: quote.signature as Uint8Array<ArrayBuffer>,
