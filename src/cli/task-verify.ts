@@ -51,13 +51,16 @@ export function verifyOf(
 
 /** How the runs of a verified task compare, in a line. */
 export function showVerification(
-  { agreed, asked, dissenters, failed, meterAgreed, pluginAgreed, receipts = [] }: Verification,
+  { agreed, asked, dissenters, failed, meterAgreed, pluginAgreed, nondeterministic, receipts = [] }: Verification,
 ): string {
   const parts = [`${agreed} of ${asked} providers agree`];
   if (dissenters.length > 0) parts.push(`${dissenters.join(", ")} gave something else`);
   for (const { target, code } of failed) parts.push(`${target} gave nothing (${code})`);
   if (meterAgreed === false) parts.push("their meters differ");
   if (pluginAgreed === false) parts.push("their modules differ");
+  if (nondeterministic !== undefined) {
+    parts.push(`it depends on ${nondeterministic.join(", ")} beside its input, so that this proves less`);
+  }
   if (receipts.length > 0) parts.push(`${receipts.length} signed receipts (--json shows them)`);
   return printable(parts.join("; "));
 }

@@ -30,6 +30,7 @@ export interface TaskJson {
   readonly attempts: number;
   readonly usage?: Usage;
   readonly outputContentType?: string;
+  readonly nondeterministic?: readonly string[];
   readonly inputSha256: string;
   readonly outputSha256?: string;
   readonly receipt?: TaskReceipt;
@@ -66,6 +67,7 @@ export function showTask(task: TaskJson, screen: Screen): void {
   add("limits", showLimits(task.limits));
   if (task.usage !== undefined) add("used", showUsage(task.usage));
   add("output", task.outputContentType);
+  if (task.nondeterministic !== undefined) add("depends on", showCauses(task.nondeterministic));
   if (task.receipt !== undefined) add("receipt", `signed by ${task.receipt.provider}`);
   for (const line of formatTable(rows.map(([name, value]) => [dim(name), value]))) screen.line(line);
 }
@@ -73,7 +75,7 @@ export function showTask(task: TaskJson, screen: Screen): void {
 /** A receipt in a few lines, the signature looked at. */
 export function showReceipt(receipt: TaskReceipt, screen: Screen): void {
   const { dim, green, red } = screen.colors;
-  const { usage, terms } = receipt;
+  const { usage, terms, nondeterministic } = receipt;
   const rows: [string, string][] = [
     ["task", receipt.taskId],
     ["provider", receipt.provider],
@@ -83,6 +85,7 @@ export function showReceipt(receipt: TaskReceipt, screen: Screen): void {
     ["input", receipt.inputSha256],
     ["output", receipt.outputSha256],
     ["used", showUsage(usage)],
+    ...(nondeterministic === undefined ? [] : [["depends on", showCauses(nondeterministic)] as [string, string]]),
     ["finished", new Date(receipt.finishedAt).toISOString()],
     ["price", terms === undefined ? "free" : `${terms.charge} wei on channel ${terms.channelId}`],
     ...(terms === undefined ? [] : [["quote", terms.quote] as [string, string]]),
@@ -96,6 +99,11 @@ export function showReceipt(receipt: TaskReceipt, screen: Screen): void {
 function showLimits({ timeoutMs, memoryBytes, outputBytes, instructions }: TaskLimits): string {
   const budget = instructions === undefined ? "" : `, ${instructions} instructions`;
   return `${formatDuration(timeoutMs)}, ${formatSize(memoryBytes)} memory, ${formatSize(outputBytes)} output${budget}`;
+}
+
+/** What makes a result another one when the task is run again, in words. */
+function showCauses(causes: readonly string[]): string {
+  return `${causes.join(", ")} beside its input (non-deterministic: run again it may give something else)`;
 }
 
 /** What a task consumed, in words. */

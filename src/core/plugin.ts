@@ -74,6 +74,8 @@ export interface PluginOutcome {
   readonly output: Uint8Array;
   readonly contentType: string;
   readonly usage: Usage;
+  /** As in a task's record. */
+  readonly nondeterministic?: readonly string[];
 }
 
 /** The plugin and function that a call would run. */

@@ -16,8 +16,8 @@ export interface TaskTerms {
 
 /** A provider's signed word on a task that succeeded. */
 export interface TaskReceipt {
-  /** 1, or 2 when the task worked on a GPU. */
-  readonly version: 1 | 2;
+  /** 1; 2 when the task worked on a GPU; 3 when its result depends on more than the module and the input. */
+  readonly version: 1 | 2 | 3;
   readonly provider: NodeId;
   readonly taskId: string;
   readonly requester: RequesterId;
@@ -29,6 +29,8 @@ export interface TaskReceipt {
   readonly inputSha256: string;
   readonly outputSha256: string;
   readonly usage: Usage;
+  /** As in TaskRecord; absent in versions 1 and 2. */
+  readonly nondeterministic?: readonly string[];
   /** Milliseconds since the epoch, by the provider's clock. */
   readonly finishedAt: number;
   /** Absent when the task was free. */

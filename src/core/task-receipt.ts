@@ -37,12 +37,12 @@ export function createReceiptSigner(
   const vouched = { key: raw, keySignature: hexOf(key.sign(keyText(provider, raw))) };
   return {
     sign(record, terms) {
-      const { outputSha256, usage, finishedAt } = record;
+      const { outputSha256, usage, finishedAt, nondeterministic } = record;
       if (outputSha256 === undefined || usage === undefined || finishedAt === undefined) {
         throw new NodeError("internal", `Task ${record.id} has no receipt: it is ${record.state}`);
       }
       const body: Omit<TaskReceipt, "signature"> = {
-        version: usage.gpuMicros === undefined ? 1 : 2,
+        version: versionOf({ usage, nondeterministic }),
         provider,
         taskId: record.id,
         requester: record.requester,
@@ -52,6 +52,7 @@ export function createReceiptSigner(
         inputSha256: record.inputSha256,
         outputSha256,
         usage,
+        ...(nondeterministic && { nondeterministic }),
         finishedAt,
         ...(terms && { terms }),
         ...vouched,
@@ -62,8 +63,8 @@ export function createReceiptSigner(
 }
 
 /**
- * What the key of a receipt signs: every field on a line of its own, those of absent terms empty, and the time on a GPU only in the
- * second version, which is for tasks that had some. Throws `invalid_argument` for a field
+ * What the key of a receipt signs: every field on a line of its own, those of absent terms empty. The time on a GPU is there from the
+ * second version on, which is for tasks that had some, and what made the result depend on more than the input in the third. Throws `invalid_argument` for a field
  * that holds a line break, or a number that is none.
  */
 export function taskReceiptText(receipt: Omit<TaskReceipt, "signature">): Uint8Array {
@@ -79,7 +80,8 @@ export function taskReceiptText(receipt: Omit<TaskReceipt, "signature">): Uint8A
     receipt.inputSha256,
     receipt.outputSha256,
     ...[usage.wallMicros, usage.inputBytes, usage.outputBytes, usage.instructions].map(numberText),
-    ...(receipt.version === 1 ? [] : [numberText(usage.gpuMicros!)]),
+    ...(receipt.version === 1 ? [] : [numberText(usage.gpuMicros ?? 0)]),
+    ...(receipt.version === 3 ? [causesText(receipt.nondeterministic!)] : []),
     numberText(receipt.finishedAt),
     ...(terms === undefined
       ? ["", "", "", "", ""]
@@ -99,8 +101,8 @@ export function taskReceiptText(receipt: Omit<TaskReceipt, "signature">): Uint8A
 export function isTaskReceiptSigned(receipt: TaskReceipt): boolean {
   const { version, provider, key, keySignature, signature } = receipt;
   try {
-    // A version says whether the time on a GPU is signed; in the other it would be anybody's word.
-    if (version !== (receipt.usage.gpuMicros === undefined ? 1 : 2)) return false;
+    // A version says what is signed; in another one the rest would be anybody's word.
+    if (version !== versionOf(receipt)) return false;
     if (!isVouched(provider, key, keySignature)) return false;
     const bytes = fromHex(signature);
     if (bytes.length !== ED25519_SIGNATURE_BYTES) return false;
@@ -111,6 +113,14 @@ export function isTaskReceiptSigned(receipt: TaskReceipt): boolean {
   }
 }
 
+/** The lowest version of the form that has room for what there is to say. */
+function versionOf(
+  { usage, nondeterministic }: { readonly usage: Usage; readonly nondeterministic?: readonly string[] | undefined },
+): TaskReceipt["version"] {
+  if (nondeterministic !== undefined) return 3;
+  return usage.gpuMicros === undefined ? 1 : 2;
+}
+
 /** What a receipt must say. What is undefined is not known, and not looked at. */
 export interface ReceiptExpectation {
   readonly provider?: NodeId | undefined;
@@ -119,11 +129,13 @@ export interface ReceiptExpectation {
   readonly inputSha256?: string | undefined;
   readonly outputSha256?: string | undefined;
   readonly usage?: Usage | undefined;
+  /** Looked at with the usage: absent says that nothing made the task non-deterministic. */
+  readonly nondeterministic?: readonly string[] | undefined;
 }
 
 /** What is wrong with a receipt, in words; undefined when it is signed and says what it must. */
 export function faultOfReceipt(receipt: TaskReceipt, expected: ReceiptExpectation): string | undefined {
-  const { provider, taskId, requester, inputSha256, outputSha256, usage } = expected;
+  const { provider, taskId, requester, inputSha256, outputSha256, usage, nondeterministic } = expected;
   const differs = (name: string, said: string, is: string | undefined): string | undefined =>
     is === undefined || said.toLowerCase() === is.toLowerCase()
       ? undefined
@@ -139,6 +151,12 @@ export function faultOfReceipt(receipt: TaskReceipt, expected: ReceiptExpectatio
     if (usage !== undefined && usage[name] !== receipt.usage[name]) {
       return `its receipt says ${receipt.usage[name] ?? 0} ${name}, and its answer ${usage[name] ?? 0}`;
     }
+  }
+  const [signed, said] = [receipt.nondeterministic ?? [], nondeterministic ?? []].map((causes) => causes.join(","));
+  if (usage !== undefined && signed !== said) {
+    return `its receipt says that it depends on ${signed || "nothing"} beside its input, and its answer on ${
+      said || "nothing"
+    }`;
   }
   return isTaskReceiptSigned(receipt) ? undefined : `its receipt is not signed by ${receipt.provider}`;
 }
@@ -159,6 +177,12 @@ function isVouched(provider: NodeId, key: string, signature: string): boolean {
 
 function keyText(provider: NodeId, key: string): Uint8Array {
   return new TextEncoder().encode([KEY_TEXT, provider, key].join("\n"));
+}
+
+function causesText(causes: readonly string[]): string {
+  const broken = causes.find((cause) => !/^[a-z][a-z0-9.-]*$/.test(cause));
+  if (broken === undefined) return causes.join(",");
+  throw new NodeError("invalid_argument", `A receipt cannot name ${JSON.stringify(broken.slice(0, 80))} as a cause`);
 }
 
 function numberText(value: number): string {

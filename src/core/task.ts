@@ -73,6 +73,11 @@ export interface TaskRecord {
   readonly attempts: number;
   readonly usage?: Usage;
   readonly outputContentType?: string;
+  /**
+   * What made the result depend on more than the module and the input: permissions that the plugin used (`clock`, `kv`, `files.read`, `http`),
+   * and `relaxed-simd`, in the order of the alphabet. Absent when nothing did, and for external plugins, of which it is not known.
+   */
+  readonly nondeterministic?: readonly string[];
   /** Lower-case hex. */
   readonly inputSha256: string;
   readonly outputSha256?: string;
@@ -88,6 +93,8 @@ export interface TaskResult {
   readonly usage: Usage;
   /** Whether this is the stored result of an earlier run of the same task. */
   readonly replayed: boolean;
+  /** As in {@link TaskRecord}. */
+  readonly nondeterministic?: readonly string[];
   /** The provider's signed word on it; absent for a task that its provider does not keep. */
   readonly receipt?: TaskReceipt;
 }

@@ -30,6 +30,8 @@ export interface Verification {
   readonly meterAgreed?: boolean;
   /** Whether those that agree ran the same module, as their receipts say; absent when fewer than two name one. */
   readonly pluginAgreed?: boolean;
+  /** What made the result of those that agree depend on more than the input, if any say so: that they agree proves less then. */
+  readonly nondeterministic?: readonly string[];
   /** What each provider that gave something has signed, dissenters too. */
   readonly receipts?: readonly { readonly target: string; readonly receipt: TaskReceipt }[];
 }

@@ -43,8 +43,8 @@ export interface PreparedModule {
   readonly module: WebAssembly.Module;
   /** Bounds of the linear memory in pages; absent for a module without one. */
   readonly memory?: { readonly min: number; readonly max: number };
-  /** Whether the same call gives the same result and count on every machine. */
-  readonly deterministic: boolean;
+  /** Whether it has instructions whose results may differ from one kind of processor to another. */
+  readonly usesRelaxedSimd: boolean;
 }
 
 const MAX_PAGES = 65_536; // 4 GiB, all that wasm32 can address
@@ -81,13 +81,13 @@ export async function prepareModule(bytes: Uint8Array, fallbackName: string): Pr
   checkShape(outline);
   const manifest = readManifest(outline, fallbackName);
   const metered = await meterInTurns(outline);
-  const deterministic = !metered.usesRelaxedSimd && manifest.needs.length === 0;
+  const { usesRelaxedSimd } = metered;
   try {
     const module = await WebAssembly.compile(joinSections(rewrite(outline, metered)));
     const memory = outline.memories[0];
-    if (memory === undefined) return { manifest, module, deterministic };
+    if (memory === undefined) return { manifest, module, usesRelaxedSimd };
     const max = Math.min(memory.max ?? MAX_PAGES, MAX_PAGES);
-    return { manifest, module, deterministic, memory: { min: memory.min, max } };
+    return { manifest, module, usesRelaxedSimd, memory: { min: memory.min, max } };
   } catch (cause) {
     throw invalidModule(
       `The module cannot be prepared, most likely since a function of it is too large once it is metered (split it, or build with less ` +

@@ -2,7 +2,7 @@ import { grantedOf, NodeError } from "../core/mod.ts";
 import type { PluginCall, PluginOutcome } from "../core/mod.ts";
 import { readInput } from "./call-input.ts";
 import type { Places } from "./external-places.ts";
-import type { AnswerRequest } from "./host-request.ts";
+import type { AnswerRequest, HostRequest } from "./host-request.ts";
 import type { HostServices } from "./host-services.ts";
 import type { WorkerPool } from "./pool.ts";
 import type { PoolOutcome } from "./pool-worker.ts";
@@ -26,7 +26,18 @@ interface ReadyCall {
   readonly call: PluginCall;
   readonly functionIndex: number;
   readonly memoryPages: number;
+  /** What the result depends on beside the input, as far as the call has come. */
+  readonly used: Set<string>;
 }
+
+/** What a plugin learns from an answer that is neither in the module nor in the input. */
+const LEARNED: Readonly<Partial<Record<HostRequest["type"], string>>> = {
+  now: "clock",
+  "kv-get": "kv",
+  "file-size": "files.read",
+  "file-read": "files.read",
+  http: "http",
+};
 
 let lastModuleId = 0;
 
@@ -65,17 +76,20 @@ export class WasmPlugin {
   async execute(call: PluginCall, functionName: string): Promise<PluginOutcome> {
     const functionIndex = this.#indices.get(functionName);
     if (functionIndex === undefined) throw noSuchFunction(this.manifest.name, functionName);
-    const ready = { call, functionIndex, memoryPages: this.#memoryPages(call.limits.memoryBytes) };
+    const used = new Set<string>(this.#prepared.usesRelaxedSimd ? ["relaxed-simd"] : []);
+    const ready = { call, functionIndex, memoryPages: this.#memoryPages(call.limits.memoryBytes), used };
     this.#calls++;
     try {
       const { inputBytes, ...outcome } = this.manifest.streams.has(functionName)
         ? await this.#runOnStream(ready)
         : await this.#runOnWhole(ready);
       const { output, outputBytes, wallMicros, instructions } = outcome;
+      const nondeterministic = [...ready.used].sort();
       return {
         output,
         contentType: this.manifest.functions[functionIndex]!.outputContentType || "application/octet-stream",
         usage: { wallMicros, inputBytes, outputBytes, instructions },
+        ...(nondeterministic.length > 0 && { nondeterministic }),
       };
     } finally {
       this.#calls--;
@@ -110,7 +124,7 @@ export class WasmPlugin {
   }
 
   #run(
-    { call, functionIndex, memoryPages }: ReadyCall,
+    { call, functionIndex, memoryPages, used }: ReadyCall,
     input: Uint8Array,
     more: (length: number) => Promise<Uint8Array | undefined>,
   ): Promise<PoolOutcome> {
@@ -119,12 +133,15 @@ export class WasmPlugin {
         const bytes = await more(request.length);
         return bytes === undefined ? {} : { bytes };
       }
-      return this.#services.answer(request, {
+      const answer = await this.#services.answer(request, {
         plugin: this.manifest.name,
         granted: this.#granted,
         requester: call.requester,
         signal: call.signal,
       });
+      const learned = LEARNED[request.type];
+      if (learned !== undefined) used.add(learned);
+      return answer;
     };
     return this.#pool.run({
       module: this.#module,

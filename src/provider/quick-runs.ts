@@ -56,6 +56,7 @@ export class QuickRuns {
           contentType: outcome.contentType,
           usage,
           replayed: false,
+          ...(outcome.nondeterministic && { nondeterministic: outcome.nondeterministic }),
         };
       } finally {
         scheduler.release(ctx.requester);

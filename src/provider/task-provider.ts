@@ -186,6 +186,7 @@ class LocalTasks implements TaskProvider {
       contentType: record.outputContentType!,
       usage: record.usage!,
       replayed: false,
+      ...(record.nondeterministic && { nondeterministic: record.nondeterministic }),
       ...(record.receipt && { receipt: record.receipt }),
     };
   }
@@ -215,6 +216,7 @@ class LocalTasks implements TaskProvider {
       contentType: record.outputContentType!,
       usage: record.usage!,
       replayed: true,
+      ...(record.nondeterministic && { nondeterministic: record.nondeterministic }),
       ...(record.receipt && { receipt: record.receipt }),
     };
   }

@@ -105,6 +105,7 @@ export class TaskRunner {
       expiresAt: finishedAt + settings.retentionMs,
       ...(error !== undefined && { reason: error.code, message: error.message }),
       ...(outcome !== undefined && { usage: outcome.usage, outputContentType: outcome.contentType }),
+      ...(outcome?.nondeterministic !== undefined && { nondeterministic: outcome.nondeterministic }),
       ...(outcome !== undefined && live.stored && { outputSha256: sha256Hex(outcome.output) }),
     };
     const record = outcome === undefined || !live.stored ? ended : this.#withReceipt(ended, live);
@@ -219,7 +220,8 @@ export class TaskRunner {
 
   /** Has a failure stored as soon as the store can, and returns the task as it will be stored. */
   #saveLater(live: LiveTask, record: TaskRecord): StoredTask {
-    const { usage: _, outputContentType: __, outputSha256: ___, receipt: ____, ...rest } = record;
+    const { usage: _, outputContentType: __, outputSha256: ___, receipt: ____, nondeterministic: _____, ...rest } =
+      record;
     const task = { ...live.task, record: rest };
     if (live.stored) this.#unsaved.set(live, { type: "end", task });
     return task;

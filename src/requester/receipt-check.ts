@@ -86,10 +86,11 @@ export class ReceiptCheck {
         inputSha256: input,
         outputSha256: said.outputSha256,
         usage: said.usage,
+        nondeterministic: said.nondeterministic,
       });
     } catch (cause) {
       const { code, message } = toNodeError(cause);
-      const { usage: _, outputSha256: __, outputContentType: ___, ...rest } = bare;
+      const { usage: _, outputSha256: __, outputContentType: ___, nondeterministic: ____, ...rest } = bare;
       return { ...rest, state: "failed" as const, reason: code, message };
     }
   }

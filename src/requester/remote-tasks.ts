@@ -249,8 +249,8 @@ function unheard(target: string): NodeError {
 }
 
 /** What an answer says of itself. */
-function saidOf({ output, usage }: TaskResult) {
-  return { outputSha256: sha256Hex(output), usage };
+function saidOf({ output, usage, nondeterministic }: TaskResult) {
+  return { outputSha256: sha256Hex(output), usage, nondeterministic };
 }
 
 function checkResult(result: TaskResult, { spec, target }: { readonly spec: TaskSpec; readonly target: string }): void {

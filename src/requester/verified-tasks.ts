@@ -201,9 +201,12 @@ export class VerifiedTasks implements VerifiedRunner {
     const { wish: { replicas }, log, onDissent } = this.#options;
     const [first] = most;
     const dissenters = answers.filter(({ key }) => key !== first!.key);
+    const causes = causesOf(most);
     for (const { target, hash, result } of dissenters) {
       const fields = { target, plugin: spec.plugin, function: spec.function, said: hash, agreed: first!.hash };
       log.warn("A provider gave another result than most", { ...fields, contentType: result.contentType });
+      // Who depends on more than the input may differ and be honest.
+      if (causes.length > 0) continue;
       onDissent?.(
         target,
         new NodeError(
@@ -223,6 +226,7 @@ export class VerifiedTasks implements VerifiedRunner {
       failed: failures.map(({ target, error }) => ({ target, code: error.code })),
       ...(meters.length > 1 && { meterAgreed: meters.every((count) => count === meters[0]) }),
       ...(modules.length > 1 && { pluginAgreed: modules.every((sha256) => sha256 === modules[0]) }),
+      ...(causes.length > 0 && { nondeterministic: causes }),
       ...(receipts.length > 0 && { receipts }),
     };
     const { receipt: _, ...result } = first!.result;
@@ -278,6 +282,11 @@ function majorityOf(answers: readonly Answer[], replicas: number): readonly Answ
   return undefined;
 }
 
+/** What results depend on beside the input, as those who gave them say. */
+function causesOf(answers: readonly Answer[]): readonly string[] {
+  return [...new Set(answers.flatMap(({ result }) => result.nondeterministic ?? []))].sort();
+}
+
 /** Why there is no result to believe, with who said what. */
 function disputed({ answers, failures }: Runs, replicas: number): NodeError {
   const said = [
@@ -289,6 +298,16 @@ function disputed({ answers, failures }: Runs, replicas: number): NodeError {
   const data = { asked: replicas, answered: answers.length, failed: failures.length };
   if (code !== undefined && (count * 2 > replicas || !differ)) {
     return new NodeError(code, `Of ${replicas} providers too few gave a result to compare: ${said}`, { data });
+  }
+  const causes = causesOf(answers);
+  if (causes.length > 0) {
+    return new NodeError(
+      "failed_precondition",
+      `Running it again cannot verify this task, since its result depends on more than its input (${
+        causes.join(", ").slice(0, 200)
+      }), and no more than half of ${replicas} providers agree: ${said}. Run it at one provider, or use a function that depends on its input alone`,
+      { data: { ...data, nondeterministic: causes.join(",").slice(0, 200) } },
+    );
   }
   return new NodeError(
     "target_misbehaved",

@@ -19,9 +19,16 @@ export const Usage = z.object({
   gpuMicros: bytes("Time on the node's GPU, in microseconds; absent when there was none.", 250_000).optional(),
 }).openapi("Usage", { description: "What a task consumed; the quantities that a price multiplies." });
 
+export const Nondeterministic = z.array(z.string()).openapi({
+  description:
+    "What made the result depend on more than the module and the input: permissions that the plugin used (`clock`, `kv`, " +
+    "`files.read`, `http`), and `relaxed-simd`. Absent when nothing did, and for external plugins, of which it is not known.",
+  examples: [["clock"]],
+});
+
 export const TaskReceipt = z.object({
-  version: z.union([z.literal(1), z.literal(2)]).openapi({
-    description: "The version of its form: 1, or 2 when the task worked on a GPU.",
+  version: z.union([z.literal(1), z.literal(2), z.literal(3)]).openapi({
+    description: "The version of its form: 1; 2 when the task worked on a GPU; 3 when it is non-deterministic.",
     examples: [1],
   }),
   provider: nodeId("The node that ran the task, and has signed this."),
@@ -33,6 +40,7 @@ export const TaskReceipt = z.object({
   inputSha256: hash("The SHA-256 of the input."),
   outputSha256: hash("The SHA-256 of the output."),
   usage: Usage,
+  nondeterministic: Nondeterministic.optional(),
   finishedAt: bytes("When it ended by the provider's clock, in milliseconds since 1970.", 1_795_639_096_000),
   terms: z.object({
     chainId: bytes("The chain that has the channel.", 31_337),

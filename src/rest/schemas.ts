@@ -2,7 +2,7 @@ import { z } from "@hono/zod-openapi";
 import { MAX_REPLICAS, MIN_REPLICAS, TASK_STATES } from "../core/mod.ts";
 import type { ErrorCode } from "../core/mod.ts";
 import { PROBLEMS } from "./problem.ts";
-import { TaskReceipt, Usage } from "./receipt-schemas.ts";
+import { Nondeterministic, TaskReceipt, Usage } from "./receipt-schemas.ts";
 
 export { TaskReceipt, Usage };
 
@@ -229,6 +229,7 @@ export const Task = z.object({
   attempts: z.int().min(0).openapi({ description: "How often a worker began it.", examples: [1] }),
   usage: Usage.optional(),
   outputContentType: contentType("Media type of the output.").optional(),
+  nondeterministic: Nondeterministic.optional(),
   inputSha256: z.string().openapi({ description: "The SHA-256 of the input, in hex.", examples: [EXAMPLE_SHA256] }),
   outputSha256: z.string().optional().openapi({
     description: "The SHA-256 of the output, in hex.",
@@ -266,6 +267,11 @@ export const Verification = z.object({
       "Whether those that agree ran the same module, as they have signed; absent when fewer than two name one.",
     examples: [true],
   }),
+  nondeterministic: z.array(z.string()).optional().openapi({
+    description:
+      "What made the result of those that agree depend on more than the input, if any say so. That they agree proves less then, and those that differ keep their scores.",
+    examples: [["clock"]],
+  }),
   receipts: z.array(z.object({ target: Target, receipt: TaskReceipt })).optional().openapi({
     description: "What each that gave something has signed, also those that gave something else.",
   }),
@@ -288,6 +294,7 @@ export const TaskResult = z.object({
     description: "Whether this is the stored result of an earlier run of the same task.",
     examples: [false],
   }),
+  nondeterministic: Nondeterministic.optional(),
   receipt: TaskReceipt.optional(),
   verification: Verification.optional(),
 }).openapi("TaskResult", {

@@ -3,12 +3,14 @@ import type { z } from "@hono/zod-openapi";
 import type {
   NodeInfo,
   TaskEvent,
+  TaskReceipt,
   TaskRecord,
   TaskResult,
   TaskSpec,
   Verification,
   VerifiedResult,
 } from "../core/mod.ts";
+import type { TaskReceipt as TaskReceiptJson } from "./receipt-schemas.ts";
 import type * as schemas from "./schemas.ts";
 
 /** Milliseconds since the epoch as RFC 3339 in UTC. */
@@ -51,9 +53,11 @@ export function limitsOf(
 
 /** A record as JSON shows it: the same members, times as text. */
 export function taskJson(task: TaskRecord): z.input<typeof schemas.Task> {
-  const { createdAt, startedAt, finishedAt, expiresAt, ...rest } = task;
+  const { createdAt, startedAt, finishedAt, expiresAt, nondeterministic, receipt, ...rest } = task;
   return {
     ...rest,
+    ...(nondeterministic && { nondeterministic: [...nondeterministic] }),
+    ...(receipt && { receipt: receiptJson(receipt) }),
     createdAt: timeText(createdAt),
     ...(startedAt === undefined ? {} : { startedAt: timeText(startedAt) }),
     ...(finishedAt === undefined ? {} : { finishedAt: timeText(finishedAt) }),
@@ -63,7 +67,7 @@ export function taskJson(task: TaskRecord): z.input<typeof schemas.Task> {
 
 /** A result as JSON shows it: output as text when it is UTF-8, else as base64. */
 export function resultJson(
-  { id, output, contentType, usage, replayed, receipt, verification }:
+  { id, output, contentType, usage, replayed, nondeterministic, receipt, verification }:
     & TaskResult
     & Partial<Pick<VerifiedResult, "verification">>,
 ): z.input<typeof schemas.TaskResult> {
@@ -76,17 +80,25 @@ export function resultJson(
     contentType,
     usage,
     replayed,
-    ...(receipt && { receipt }),
+    ...(nondeterministic && { nondeterministic: [...nondeterministic] }),
+    ...(receipt && { receipt: receiptJson(receipt) }),
     ...(compared && { verification: compared }),
   };
 }
 
-function comparedJson({ receipts, dissenters, failed, ...counts }: Verification): z.input<typeof schemas.Verification> {
+function receiptJson({ nondeterministic, ...rest }: TaskReceipt): z.input<typeof TaskReceiptJson> {
+  return { ...rest, ...(nondeterministic && { nondeterministic: [...nondeterministic] }) };
+}
+
+function comparedJson(
+  { receipts, dissenters, failed, nondeterministic, ...counts }: Verification,
+): z.input<typeof schemas.Verification> {
   return {
     ...counts,
+    ...(nondeterministic && { nondeterministic: [...nondeterministic] }),
     dissenters: [...dissenters],
     failed: [...failed],
-    ...(receipts && { receipts: [...receipts] }),
+    ...(receipts && { receipts: receipts.map(({ target, receipt }) => ({ target, receipt: receiptJson(receipt) })) }),
   };
 }
 

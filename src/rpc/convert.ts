@@ -24,7 +24,13 @@ import {
 import * as nodePb from "../gen/velas/sphere/v1/node_pb.ts";
 import * as taskPb from "../gen/velas/sphere/v1/task_pb.ts";
 import { parseErrorCode } from "./errors.ts";
-import { receiptFromProto, receiptToProto, usageFromProto, usageToProto } from "./receipt-convert.ts";
+import {
+  nondeterministicFromProto,
+  receiptFromProto,
+  receiptToProto,
+  usageFromProto,
+  usageToProto,
+} from "./receipt-convert.ts";
 
 export { usageFromProto, usageToProto };
 
@@ -131,6 +137,7 @@ export function resultFromProto(response: taskPb.RunTaskResponse): TaskResult {
     contentType: response.contentType,
     usage: usageFromProto(response.usage),
     replayed: response.replayed,
+    ...nondeterministicFromProto(response),
     ...(receipt && { receipt }),
   };
 }
@@ -142,6 +149,7 @@ export function resultToProto(result: TaskResult): taskPb.RunTaskResponse {
     contentType: result.contentType,
     usage: usageToProto(result.usage),
     replayed: result.replayed,
+    nondeterministic: [...result.nondeterministic ?? []],
     ...(result.receipt && { receipt: receiptToProto(result.receipt) }),
   });
 }
@@ -165,6 +173,7 @@ export function recordToProto(record: TaskRecord): taskPb.Task {
     outputContentType: record.outputContentType ?? "",
     inputSha256: bytesOf(record.inputSha256),
     outputSha256: bytesOf(record.outputSha256),
+    nondeterministic: [...record.nondeterministic ?? []],
   });
   if (record.startedAt !== undefined) task.startedAt = timestampFromMs(record.startedAt);
   if (record.finishedAt !== undefined) task.finishedAt = timestampFromMs(record.finishedAt);
@@ -213,6 +222,7 @@ export function recordFromProto(task: taskPb.Task | undefined, target?: string):
     ...(task.outputContentType === "" ? {} : { outputContentType: task.outputContentType }),
     inputSha256: hexOf(task.inputSha256),
     ...(task.outputSha256.length === 0 ? {} : { outputSha256: hexOf(task.outputSha256) }),
+    ...nondeterministicFromProto(task),
     ...(receipt && { receipt }),
   };
 }

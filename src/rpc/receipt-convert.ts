@@ -57,15 +57,25 @@ export function receiptToProto(receipt: TaskReceipt): taskPb.TaskReceipt {
     key: bytesOf(receipt.key),
     keySignature: bytesOf(receipt.keySignature),
     signature: bytesOf(receipt.signature),
+    nondeterministic: [...receipt.nondeterministic ?? []],
   });
+}
+
+const KNOWN_VERSIONS: ReadonlySet<number> = new Set([1, 2, 3] satisfies TaskReceipt["version"][]);
+
+/** What a message says of what its task depended on. */
+export function nondeterministicFromProto(
+  { nondeterministic }: { readonly nondeterministic: readonly string[] },
+): { readonly nondeterministic?: readonly string[] } {
+  return nondeterministic.length === 0 ? {} : { nondeterministic };
 }
 
 /** Undefined for none, and for one of a version that this program does not know. */
 export function receiptFromProto(receipt: taskPb.TaskReceipt | undefined): TaskReceipt | undefined {
-  if (receipt?.version !== 1 && receipt?.version !== 2) return undefined;
+  if (receipt === undefined || !KNOWN_VERSIONS.has(receipt.version)) return undefined;
   const { version, provider, taskId, requester, plugin, pluginSha256, usage, finishedAtMs, terms } = receipt;
   return {
-    version: version as 1 | 2,
+    version: version as TaskReceipt["version"],
     provider: provider as NodeId,
     taskId,
     requester: requester as NodeId,
@@ -75,6 +85,7 @@ export function receiptFromProto(receipt: taskPb.TaskReceipt | undefined): TaskR
     inputSha256: hexOf(receipt.inputSha256),
     outputSha256: hexOf(receipt.outputSha256),
     usage: usageFromProto(usage),
+    ...nondeterministicFromProto(receipt),
     finishedAt: Number(finishedAtMs),
     ...(terms && { terms: termsFromProto(terms) }),
     key: toHex(receipt.key),

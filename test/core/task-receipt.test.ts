@@ -56,6 +56,32 @@ test("the receipt of a task with a GPU is that of the vectors, and signs the tim
   assert.match(faultOfReceipt(receipt, { usage: without })!, /says 250 gpuMicros, and its answer 0/);
 });
 
+test("the receipt of a non-deterministic task is that of the vectors, and signs what it depends on", () => {
+  const vector = vectors.nondeterministic;
+  const nondeterministic = ["clock", "kv"];
+  const receipt = vectorSigner().sign({ ...record, nondeterministic }, terms);
+  assert.deepEqual(JSON.parse(JSON.stringify(receipt)), vector.receipt);
+  assert.equal(new TextDecoder().decode(taskReceiptText(receipt)), vector.text);
+  assert.equal(receipt.version, 3);
+  assert.ok(isTaskReceiptSigned(receipt));
+  const { nondeterministic: _, ...without } = receipt;
+  for (
+    const changed of [
+      without,
+      { ...without, version: 1 as const },
+      { ...receipt, nondeterministic: ["kv"] },
+      { ...receipt, nondeterministic: ["clock,kv"] },
+      { ...receipt, nondeterministic: [] },
+      { ...paid, nondeterministic },
+      { ...paid, version: 3 as const, nondeterministic },
+    ]
+  ) assert.equal(isTaskReceiptSigned(changed as TaskReceipt), false, JSON.stringify(changed));
+  const { usage } = record;
+  assert.equal(faultOfReceipt(receipt, { usage, nondeterministic }), undefined);
+  assert.match(faultOfReceipt(receipt, { usage })!, /depends on clock,kv beside its input, and its answer on nothing/);
+  assert.throws(() => vectorSigner().sign({ ...record, nondeterministic: ["a\nb"] }), { code: "invalid_argument" });
+});
+
 test("a receipt of which any field is changed is not signed", () => {
   const other = createReceiptSigner(nodeKeyOf(new Uint8Array(32).fill(9))).sign(record, terms);
   const changes: Record<string, unknown> = {

@@ -2,11 +2,14 @@ import assert from "node:assert/strict";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { isTaskReceiptSigned, type TaskReceipt } from "../../src/core/mod.ts";
+import { packPlugin } from "../../src/plugins/mod.ts";
 import { test } from "../testing.ts";
 import { equalBooks, startPaidSwarm } from "./paid-swarm.ts";
 import { get, type NodeProcess, post, run, scratch, startNode } from "./harness.ts";
 
 const DEMO = readFileSync(new URL("../../wasm-plugins/demo/demo.wasm", import.meta.url));
+
+const SERVICES = readFileSync(new URL("../../wasm-plugins/testing/services.wasm", import.meta.url));
 
 /** Puts the demo plugin under another name into a data directory, its bytes changed so that `greet` answers with `word` (5 characters). */
 function plant(dataDir: string, word: string): void {
@@ -102,6 +105,47 @@ test("of three nodes the one whose plugin of the same name and version answers o
   assert.equal(cli.stdout, "world");
   assert.ok(cli.stderr.includes(`2 of 3 providers agree; ${liar} gave something else`), cli.stderr);
   assert.ok(cli.stderr.includes("3 signed receipts"), cli.stderr);
+});
+
+test("a task that used the clock is shown as non-deterministic by REST, the CLI and its receipt, and cannot be verified when runs differ", async (t) => {
+  const folder = scratch(t);
+  const manifest = JSON.stringify({
+    name: "services",
+    version: "1.0.0",
+    functions: [{ name: "now" }],
+    needs: ["clock"],
+  });
+  const packed = packPlugin(SERVICES, new TextEncoder().encode(manifest));
+  const nodes = await Promise.all([0, 1].map((place) => {
+    const dataDir = join(folder, String(place));
+    mkdirSync(join(dataDir, "plugins"), { recursive: true });
+    writeFileSync(join(dataDir, "plugins", "services.wasm"), packed);
+    return startNode(t, { dataDir, config: { plugins: { grants: ["services:clock"] } } });
+  })) as [NodeProcess, NodeProcess];
+  const [node, other] = nodes;
+  const task = { plugin: "services", function: "now", input: "" };
+  const once = JSON.parse((await post(`${node.rest}/v1/tasks/run`, task)).text) as { nondeterministic?: string[] };
+  assert.deepEqual(once.nondeterministic, ["clock"]);
+  const away = await post(`${node.rest}/v1/tasks/run`, { ...task, id: "c1", target: other.rpc });
+  const { nondeterministic, receipt } = JSON.parse(away.text) as { nondeterministic: string[]; receipt: TaskReceipt };
+  assert.deepEqual([nondeterministic, receipt.version, receipt.nondeterministic], [["clock"], 3, ["clock"]]);
+  assert.ok(isTaskReceiptSigned(receipt));
+  const flags = ["--url", node.rest, "--target", other.rpc];
+  for (const command of ["get", "receipt"]) {
+    const cli = await run(["task", command, "c1", ...flags]);
+    assert.equal(cli.code, 0, cli.stderr);
+    assert.match(cli.stdout, /depends on +clock beside its input \(non-deterministic/);
+  }
+  const verify = { replicas: 2, targets: nodes.map(({ rpc }) => rpc) };
+  const refused = await post(`${node.rest}/v1/tasks/run`, { ...task, verify });
+  // Two clocks that show the same millisecond agree.
+  if (refused.status === 200) {
+    const { verification } = JSON.parse(refused.text) as { verification: { nondeterministic: string[] } };
+    assert.deepEqual(verification.nondeterministic, ["clock"]);
+  } else {
+    assert.equal(refused.status, 409, refused.text);
+    assert.match(refused.text, /Running it again cannot verify this task/);
+  }
 });
 
 test("each provider that verifies a task is paid for its own run, and the books are equal", async (t) => {

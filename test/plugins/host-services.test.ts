@@ -84,6 +84,18 @@ test("the clock is the node's", async (t) => {
   assert.equal(number(await run(host, "now")), 1_767_225_600_123);
 });
 
+test("a call that used the clock, values, files or HTTP says so; one that could have and did not says nothing", async (t) => {
+  const files = pluginFiles(new MemoryFiles(() => 1_767_225_600_000), SELF);
+  const host = await open(t, { grants: ALL, files: () => files });
+  const causes = async (fn: string, input = "") =>
+    (await host.execute(pluginCall(fn, input, { plugin: "services", requester: SELF }))).nondeterministic;
+  assert.deepEqual(await causes("now"), ["clock"]);
+  assert.deepEqual(await causes("swap", "one"), ["kv"]);
+  assert.deepEqual(await causes("size", "a"), ["files.read"]);
+  assert.equal(await causes("random"), undefined);
+  assert.deepEqual(await causes("now"), ["clock"], "each call is told apart, on one instance");
+});
+
 test("values stay from call to call and over a restart, for their plugin only, within the quota", async (t) => {
   const folder = await scratchFolder(t);
   const first = await open(t, { folder, grants: ALL, kvQuotaBytes: 4096 });

@@ -144,6 +144,30 @@ test("without a majority the error says who said what, and nobody is told of", a
   await assert.rejects(tie.run(spec(), ctx()), { code: "target_misbehaved" });
 });
 
+test("of a task that depends on the clock agreement is qualified, and nobody is told of who differs", async (t) => {
+  const clocked = (fault?: Fault): Fault => async (result, signal) => ({
+    ...await (fault?.(result, signal) ?? result),
+    nondeterministic: ["clock"],
+  });
+  const some = swarm(t, { "a:1": clocked(), "b:1": clocked(), "c:1": clocked(lie) });
+  const { verification } = await some.requester.verified(THREE).run(spec({ input: "hello" }), ctx());
+  assert.deepEqual([verification.agreed, verification.dissenters], [2, ["c:1"]]);
+  assert.deepEqual(verification.nondeterministic, ["clock"]);
+  assert.deepEqual(some.dissents, []);
+
+  const none = swarm(t, { "a:1": clocked(), "b:1": clocked(lie), "c:1": clocked(otherLie) });
+  await assert.rejects(none.requester.verified(THREE).run(spec({ input: "hello" }), ctx()), {
+    code: "failed_precondition",
+    message: /cannot verify this task, since its result depends on more than its input \(clock\)/,
+  });
+  assert.deepEqual(none.dissents, []);
+
+  // Only those that most agree with can excuse it.
+  const excuse = swarm(t, { "c:1": clocked(lie) });
+  await excuse.requester.verified(THREE).run(spec({ input: "hello" }), ctx());
+  assert.equal(excuse.dissents.length, 1);
+});
+
 test("when too few answer, the error is what most of the others failed with", async (t) => {
   const { requester } = swarm(t, { "b:1": unreached, "c:1": unreached });
   await assert.rejects(requester.verified(THREE).run(spec(), ctx()), {

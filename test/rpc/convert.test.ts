@@ -29,6 +29,41 @@ for (const state of TASK_STATES) {
   });
 }
 
+test("what a task depends on beside its input survives the wire, in records, results and receipts", () => {
+  const nondeterministic = ["clock", "kv"];
+  const hex = `0x${"ab".repeat(32)}` as const;
+  const usage = { wallMicros: 1, inputBytes: 2, outputBytes: 3, instructions: 4 };
+  const receipt = {
+    version: 3,
+    provider: `0x${"11".repeat(20)}`,
+    taskId: "r",
+    requester: "anonymous",
+    plugin: "demo@1.0.0",
+    pluginSha256: "",
+    function: "now",
+    inputSha256: "ab".repeat(32),
+    outputSha256: "cd".repeat(32),
+    usage,
+    nondeterministic,
+    finishedAt: 5,
+    key: hex,
+    keySignature: hex,
+    signature: hex,
+  } as const;
+  const whole = { ...record("r", "succeeded"), nondeterministic, receipt };
+  assert.deepEqual(convert.recordFromProto(convert.recordToProto(whole)), whole);
+  const result = {
+    id: "r",
+    output: bytes("x"),
+    contentType: "text/plain",
+    usage,
+    replayed: false,
+    nondeterministic,
+    receipt,
+  };
+  assert.deepEqual(convert.resultFromProto(convert.resultToProto(result)), result);
+});
+
 test("a record that breaks the protocol is the peer's fault", () => {
   const good = convert.recordToProto(record("r", "queued"));
   assert.throws(() => convert.recordFromProto(undefined), { code: "target_misbehaved" });

@@ -80,6 +80,7 @@ export interface Task {
   readonly attempts: number;
   readonly usage?: Usage;
   readonly outputContentType?: string;
+  readonly nondeterministic?: readonly string[];
   readonly inputSha256: string;
   readonly outputSha256?: string;
   readonly receipt?: TaskReceipt;

@@ -118,6 +118,7 @@ export class RemoteTasks implements Tasks {
       contentType: task.outputContentType ?? "application/octet-stream",
       usage: task.usage ?? { wallMicros: 0, inputBytes: 0, outputBytes: response.output.length, instructions: 0 },
       replayed: true,
+      ...(task.nondeterministic && { nondeterministic: task.nondeterministic }),
       ...(task.receipt && { receipt: task.receipt }),
     };
   }

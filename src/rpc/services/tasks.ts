@@ -44,7 +44,7 @@ export function taskRoutes(tasks: Tasks): Route[] {
 
 /** A receipt is only in answers of tasks that are stored, which the hand-written code is not for. */
 function encodeResult(result: TaskResult): Uint8Array {
-  if (result.receipt === undefined) return encodeRunResponse(result);
+  if (result.receipt === undefined && result.nondeterministic === undefined) return encodeRunResponse(result);
   return frameOf(toBinary(RunTaskResponseSchema, resultToProto(result)));
 }
 

@@ -57,6 +57,12 @@ function Facts({ task }: { readonly task: Task }): JSX.Element {
     if (usage.instructions > 0) rows.push(["Instructions", count(usage.instructions)]);
     if (usage.gpuMicros !== undefined) rows.push(["On the GPU", duration(usage.gpuMicros / 1000)]);
   }
+  if (task.nondeterministic !== undefined) {
+    rows.push([
+      "Depends on",
+      `${task.nondeterministic.join(", ")} beside its input: run again it may give something else`,
+    ]);
+  }
   rows.push([
     "Bounds",
     `${duration(limits.timeoutMs)}, ${bytes(limits.memoryBytes)} memory, ${bytes(limits.outputBytes)} output`,
