@@ -16,6 +16,7 @@ import { writeOutput } from "./output.ts";
 import { uploadModule } from "./plugins-commands.ts";
 import { openInput, readInput } from "./task-input.ts";
 import { printReceipt } from "./task-receipt.ts";
+import { addReceiptCheck } from "./task-receipt-check.ts";
 import { showTask, showTasks, showUsage, type TaskJson } from "./task-view.ts";
 import { showVerification, VERIFY, VERIFY_TARGETS, type VerifyFlags, verifyOf } from "./task-verify.ts";
 import { assertSucceeded, watchTask } from "./task-watch.ts";
@@ -162,6 +163,8 @@ export function addTaskCommands(program: Command, cli: CliContext): void {
     ["velas-sphere task receipt count-1", "who ran what, and for how much"],
     ["velas-sphere task receipt count-1 --json > count-1.receipt", "to keep it"],
   );
+
+  addReceiptCheck(task, cli);
 
   withExamples(
     withTarget(task.command("cancel").summary("stop a task").argument("<id>", "the task's id"))

@@ -8,7 +8,7 @@ const vectors = JSON.parse(readFileSync(new URL("../vectors/task-receipt.json", 
 
 test("a receipt of the vectors is signed, and one of which anything was changed is not", async (t) => {
   const { url } = await serve(t);
-  for (const name of ["free", "paid", "gpu"]) {
+  for (const name of ["free", "paid", "gpu", "nondeterministic"]) {
     const { receipt } = vectors[name];
     for (
       const [changed, signed] of [
