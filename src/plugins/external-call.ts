@@ -8,7 +8,7 @@ import {
   type PluginOutcome,
 } from "../core/mod.ts";
 import { ExternalInput } from "./external-input.ts";
-import { explainWire, type ExternalConnection } from "./external-protocol.ts";
+import { explainWire, type ExternalConnection, type GrpcStatus } from "./external-protocol.ts";
 import { ExternalSink, tooMuchOutput } from "./external-sink.ts";
 
 /** What a plugin may call its own failure; any other code that it names becomes `plugin_failed`. */
@@ -24,6 +24,20 @@ const PLUGIN_CODES: ReadonlySet<string> = new Set<ErrorCode>([
   "deadline_exceeded",
   "overloaded",
 ]);
+
+/**
+ * What a status means that comes without a code of ours. The others say nothing that a requester could act on, or would be taken for the
+ * node's own word (`not_found` for the task, `permission_denied` for the caller): they are `plugin_failed`.
+ */
+const STATUS_CODES: Readonly<Partial<Record<GrpcStatus, ErrorCode>>> = {
+  INVALID_ARGUMENT: "invalid_argument",
+  OUT_OF_RANGE: "invalid_argument",
+  DEADLINE_EXCEEDED: "deadline_exceeded",
+  RESOURCE_EXHAUSTED: "overloaded",
+  UNAVAILABLE: "plugin_unavailable",
+};
+/** How gRPC's servers word that an input is over their own limit on messages, also as RESOURCE_EXHAUSTED. */
+const OVER_MESSAGE_LIMIT = /message .*larger than|larger than .*max/i;
 
 const CANCEL_TIMEOUT_MS = 1000;
 
@@ -121,27 +135,48 @@ async function runOriginal(call: PluginCall, input: ExternalInput, options: Exte
 
 /** What a failed call means: the plugin's own error, or what became of the connection. */
 function explain(reason: unknown, call: PluginCall): NodeError {
-  const { kind, message, code, retryAfterMs } = explainWire(reason);
+  const { kind, message, code, status, retryAfterMs } = explainWire(reason);
+  const data = status === undefined ? {} : { data: { grpcStatus: status } };
   const retry = retryAfterMs === undefined ? {} : { retryAfterMs };
   switch (kind) {
     case "plugin":
-      if (code === "shutting_down") return new NodeError("plugin_unavailable", message, { cause: reason, ...retry });
-      if (code !== undefined && PLUGIN_CODES.has(code)) {
-        return new NodeError(code as ErrorCode, message, { cause: reason, ...retry });
+      if (code === "shutting_down") {
+        return new NodeError("plugin_unavailable", message, { cause: reason, ...data, ...retry });
       }
-      return new NodeError("plugin_failed", message || "The plugin failed without saying why", { cause: reason });
+      if (code !== undefined && PLUGIN_CODES.has(code)) {
+        return new NodeError(code as ErrorCode, message, { cause: reason, ...data, ...retry });
+      }
+      return new NodeError(
+        code === undefined ? codeOfStatus(status, message) : "plugin_failed",
+        message || `The plugin failed without saying why${status === undefined ? "" : ` (${status})`}`,
+        { cause: reason, ...data },
+      );
     case "connection":
       return new NodeError("plugin_unavailable", `The connection to the plugin was lost: ${message}`, {
         cause: reason,
       });
     case "deadline":
-      return timeIsOver(call.limits.timeoutMs);
+      // A plugin that says so itself may mean another time than the task's.
+      if (status === undefined || message === "") return timeIsOver(call.limits.timeoutMs);
+      return new NodeError(
+        "deadline_exceeded",
+        `The plugin says that the time is over: ${message} (the task's limit is ${call.limits.timeoutMs} ms, limits.timeoutMs)`,
+        { cause: reason, ...data },
+      );
     case "too_large":
       return tooMuchOutput(call.limits.outputBytes);
     case "unserved":
     case "protocol":
-      return new NodeError("plugin_failed", `The plugin broke its protocol: ${message}`, { cause: reason });
+      return new NodeError("plugin_failed", `The plugin broke its protocol: ${message}`, {
+        cause: reason,
+        ...data,
+      });
   }
+}
+
+function codeOfStatus(status: GrpcStatus | undefined, message: string): ErrorCode {
+  if (status === "RESOURCE_EXHAUSTED" && OVER_MESSAGE_LIMIT.test(message)) return "input_too_large";
+  return status === undefined ? "plugin_failed" : STATUS_CODES[status] ?? "plugin_failed";
 }
 
 function timeIsOver(timeoutMs: number): NodeError {

@@ -30,6 +30,27 @@ export interface ExternalExecution {
   readonly input: AsyncIterable<Uint8Array>;
 }
 
+/** The statuses of gRPC, by their numbers (grpc/doc/statuscodes.md), without OK. */
+const GRPC_STATUSES = [
+  "CANCELLED",
+  "UNKNOWN",
+  "INVALID_ARGUMENT",
+  "DEADLINE_EXCEEDED",
+  "NOT_FOUND",
+  "ALREADY_EXISTS",
+  "PERMISSION_DENIED",
+  "RESOURCE_EXHAUSTED",
+  "FAILED_PRECONDITION",
+  "ABORTED",
+  "OUT_OF_RANGE",
+  "UNIMPLEMENTED",
+  "INTERNAL",
+  "UNAVAILABLE",
+  "DATA_LOSS",
+  "UNAUTHENTICATED",
+] as const;
+export type GrpcStatus = typeof GRPC_STATUSES[number];
+
 /** Why a call failed, freed of the wire. */
 export interface WireFailure {
   /**
@@ -40,6 +61,8 @@ export interface WireFailure {
   readonly message: string;
   /** The code of the ErrorDetail that the plugin sent, if any. */
   readonly code: string | undefined;
+  /** The gRPC status that the plugin itself ended the call with, such as `NOT_FOUND`, if it did. */
+  readonly status: GrpcStatus | undefined;
   readonly retryAfterMs: number | undefined;
 }
 
@@ -170,13 +193,17 @@ export function explainWire(reason: unknown): WireFailure {
   const detail = error.findDetails(ErrorDetailSchema)[0];
   const message = error.rawMessage;
   const retryAfterMs = Number(detail?.retryAfterMs ?? 0n) || undefined;
-  return { kind: kindOf(error), message, code: detail?.code, retryAfterMs };
+  const status = isSentByPlugin(error) ? GRPC_STATUSES[error.code - 1] : undefined;
+  return { kind: kindOf(error), message, code: detail?.code, status, retryAfterMs };
+}
+
+/** Whether the error is the status of the peer. Connect marks what it read from there; the field is not in its types. */
+function isSentByPlugin(error: ConnectError): boolean {
+  return (error as { isWireError?: boolean }).isWireError === true;
 }
 
 function kindOf(error: ConnectError): WireFailure["kind"] {
-  // Connect marks what it read from the peer's status; the field is not in its types.
-  const sentByPlugin = (error as { isWireError?: boolean }).isWireError === true;
-  if (sentByPlugin) {
+  if (isSentByPlugin(error)) {
     if (error.code === Code.DeadlineExceeded) return "deadline";
     return error.code === Code.Unimplemented ? "unserved" : "plugin";
   }

@@ -266,19 +266,56 @@ test("a flood of log lines is cut, and the output still comes", async (t) => {
   assert(last?.type === "log" && /cut here/.test(last.message));
 });
 
-test("a plugin's own error is plugin_failed with its message, whatever its status code", async (t) => {
-  for (
-    const code of [Code.Unknown, Code.InvalidArgument, Code.NotFound, Code.Internal, Code.Unavailable, Code.Canceled]
-  ) {
-    const server = await servePlugin({
-      // deno-lint-ignore require-yield
-      async *execute() {
-        throw await Promise.resolve(new ConnectError("no such picture", code));
-      },
+test("each plain status of gRPC is one of our codes, with the plugin's own message and the status", async (t) => {
+  const cases: readonly (readonly [Code, string, string, RegExp?])[] = [
+    [Code.Canceled, "CANCELLED", "plugin_failed"],
+    [Code.Unknown, "UNKNOWN", "plugin_failed"],
+    [Code.InvalidArgument, "INVALID_ARGUMENT", "invalid_argument"],
+    [Code.DeadlineExceeded, "DEADLINE_EXCEEDED", "deadline_exceeded", /over: no such picture \(.*limit is \d+ ms/],
+    [Code.NotFound, "NOT_FOUND", "plugin_failed"],
+    [Code.AlreadyExists, "ALREADY_EXISTS", "plugin_failed"],
+    [Code.PermissionDenied, "PERMISSION_DENIED", "plugin_failed"],
+    [Code.ResourceExhausted, "RESOURCE_EXHAUSTED", "overloaded"],
+    [Code.FailedPrecondition, "FAILED_PRECONDITION", "plugin_failed"],
+    [Code.Aborted, "ABORTED", "plugin_failed"],
+    [Code.OutOfRange, "OUT_OF_RANGE", "invalid_argument"],
+    [Code.Unimplemented, "UNIMPLEMENTED", "plugin_failed", /broke its protocol: no such picture$/],
+    [Code.Internal, "INTERNAL", "plugin_failed"],
+    [Code.Unavailable, "UNAVAILABLE", "plugin_unavailable"],
+    [Code.DataLoss, "DATA_LOSS", "plugin_failed"],
+    [Code.Unauthenticated, "UNAUTHENTICATED", "plugin_failed"],
+  ];
+  let answer = { message: "", code: Code.Unknown };
+  const server = await servePlugin({
+    // deno-lint-ignore require-yield
+    async *execute() {
+      throw await Promise.resolve(new ConnectError(answer.message, answer.code));
+    },
+  });
+  const plugin = await connected(t, server);
+  assert.deepEqual(cases.map(([status]) => status), Array.from({ length: 16 }, (_, place) => place + 1));
+  for (const [status, name, code, message = /^no such picture$/] of cases) {
+    answer = { message: "no such picture", code: status };
+    await assert.rejects(plugin.execute(call(bytes("x")), "first"), (error: NodeError) => {
+      assert.deepEqual([error.code, error.data["grpcStatus"]], [code, name]);
+      assert.match(error.message, message);
+      return true;
     });
-    const plugin = await connected(t, server);
-    await assert.rejects(plugin.execute(call(bytes("x")), "first"), failing("plugin_failed", /^no such picture$/));
-    assert.equal(plugin.info().ready, true);
+    // After UNAVAILABLE its health is asked, and it is well.
+    await until(plugin, true);
+  }
+  answer = { message: "", code: Code.PermissionDenied };
+  const silent = failing("plugin_failed", /without saying why \(PERMISSION_DENIED\)/);
+  await assert.rejects(plugin.execute(call(bytes("x")), "first"), silent);
+  // What grpc-go and grpcio say of a message over their own limit.
+  for (
+    const message of [
+      "grpc: received message larger than max (5242880 vs. 4194304)",
+      "SERVER: Received message larger than max (5242880 vs. 4194304)",
+    ]
+  ) {
+    answer = { message, code: Code.ResourceExhausted };
+    await assert.rejects(plugin.execute(call(bytes("x")), "first"), failing("input_too_large", /larger than max/));
   }
 });
 
