@@ -112,6 +112,11 @@ export class CallSlots {
     return before === ASLEEP;
   }
 
+  /** Says that a side is awake and looks by itself: it is not rung for. */
+  rouse(side: keyof typeof BELL): void {
+    Atomics.store(this.#ints, BELL[side], AWAKE);
+  }
+
   /** Says that a side goes to sleep, or will look at every slot now: from here on it must be rung for again. */
   silence(side: keyof typeof BELL): void {
     Atomics.store(this.#ints, BELL[side], ASLEEP);

@@ -118,6 +118,12 @@ export class PoolWorker {
     return this.#exited;
   }
 
+  /** Whether the thread wakes the pool when calls have ended, or the pool looks by itself. */
+  set ringsPool(rings: boolean) {
+    if (rings) this.#slots.silence("pool");
+    else this.#slots.rouse("pool");
+  }
+
   /** Puts a job into a free slot. The caller has checked {@link hasRoom}. */
   assign(job: Job): void {
     const slot = this.#jobs.indexOf(undefined);

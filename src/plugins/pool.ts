@@ -3,6 +3,7 @@ import type { Log, Metrics } from "../core/mod.ts";
 import { timeIsOver } from "./call-failure.ts";
 import { CallTurns } from "./call-turns.ts";
 import { CpuBudget } from "./cpu-budget.ts";
+import { OutcomeWatch } from "./outcome-watch.ts";
 import { PoolWorker } from "./pool-worker.ts";
 import type { Job, PoolCall, PoolOutcome, RunningCall } from "./pool-worker.ts";
 import { RequesterNumbers } from "./requester-numbers.ts";
@@ -25,6 +26,8 @@ const SCAN_MS = 5;
 const STALL_MS = 5;
 /** How much work may lie in a worker's slots, so that it never waits for the next call, nor a call for long behind others. */
 const AHEAD_MS = 1;
+/** Calls that are expected to end so soon are watched for; see {@link OutcomeWatch}. */
+const QUICK_MS = 0.05;
 /** How long a canceled call may go on before its worker is given up for it. */
 const CANCEL_GRACE_MS = 50;
 /** On Deno the worker stops a call itself at its limit; the pool steps in this much later. */
@@ -44,6 +47,11 @@ export class WorkerPool {
   readonly #turns: CallTurns<Job>;
   readonly #requesters = new RequesterNumbers();
   readonly #cpu: CpuBudget;
+  readonly #watch = new OutcomeWatch({
+    workers: () => this.#workers,
+    onProgress: () => this.#dispatch(),
+    now: () => performance.now(),
+  });
   readonly #restarts;
   readonly #seconds;
   readonly #busy;
@@ -100,6 +108,7 @@ export class WorkerPool {
         this.#turns.push(job);
         this.#dispatch();
       }
+      if (this.#turns.expectedMs(job.turn) <= QUICK_MS) this.#watch.start();
       this.#timer ??= setInterval(() => this.#scan(), SCAN_MS);
       this.#idleScans = 0;
     });
