@@ -178,6 +178,8 @@ async function assemble({ live, log, closers, closeAll }: Assembly): Promise<Run
     maxAttempts: config.tasks.maxAttempts,
     inputIdleMs: config.tasks.inputIdleMs,
     retentionMs: config.tasks.retentionMs,
+    maxStoredBytes: config.tasks.maxStoredBytes,
+    maxStoredBytesPerRequester: config.tasks.maxStoredBytesPerRequester,
     maxStoredOutputBytes: config.tasks.maxStoredOutputBytes,
     receipts: createReceiptSigner(key),
   });

@@ -33,6 +33,12 @@ export type TaskChange =
   /** A task, as last stored, to be dropped with all that belongs to it. */
   | { readonly type: "remove"; readonly task: StoredTask };
 
+/** What stored tasks take, in bytes: records, inputs of those that have not ended, outputs of those that have. */
+export interface TaskRoom {
+  readonly bytes: number;
+  readonly ofRequester: number;
+}
+
 /** Which of a requester's tasks to list. */
 export interface TaskRange {
   readonly requester: RequesterId;

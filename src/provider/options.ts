@@ -19,6 +19,10 @@ export interface TaskSettings {
   readonly maxAttempts: number;
   /** How long records and outputs of ended tasks are kept, in milliseconds. */
   readonly retentionMs: number;
+  /** What stored tasks may take together, in bytes; what is accepted may go over it by its output. */
+  readonly maxStoredBytes: number;
+  /** What the stored tasks of one requester may take, in bytes. */
+  readonly maxStoredBytesPerRequester: number;
   /** The largest output that is stored, in bytes. A larger one goes to the callers that wait for it, and is not kept. */
   readonly maxStoredOutputBytes: number;
   /** How long a stream may wait for its next piece of input, in milliseconds. */
@@ -57,6 +61,8 @@ export const DEFAULT_SETTINGS: TaskSettings = {
   queueTimeoutMs: 3_600_000,
   maxAttempts: 2,
   retentionMs: 86_400_000,
+  maxStoredBytes: 8 * 2 ** 30,
+  maxStoredBytesPerRequester: 2 * 2 ** 30,
   maxStoredOutputBytes: 16 << 20,
   inputIdleMs: 30_000,
   streamBufferBytes: 1 << 20,

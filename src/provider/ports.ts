@@ -9,6 +9,7 @@ import type {
   TaskLimits,
   TaskRange,
   TaskRangePage,
+  TaskRoom,
   TaskTerms,
   Usage,
 } from "../core/mod.ts";
@@ -28,6 +29,8 @@ export interface TaskStore {
   body(task: StoredTask, part: "input" | "output"): Promise<Uint8Array | undefined>;
   /** Throws `invalid_argument` when `range.after` is no position. */
   list(range: TaskRange): Promise<TaskRangePage>;
+  /** What stored tasks take. */
+  room(requester: RequesterId): TaskRoom;
   /** Tasks that have not ended, the most urgent first, behind the given one. */
   unfinished(after: StoredTask | undefined, limit: number): Promise<StoredTask[]>;
   /** Ended tasks whose time to be dropped has come. */

@@ -59,6 +59,24 @@ export function takenError(id: string): NodeError {
   );
 }
 
+/** Why no further task is kept: what is kept already, of whom, and which setting bounds it. */
+export function fullError(
+  { takenBytes, maxBytes, whose, setting, retentionMs }: {
+    readonly takenBytes: number;
+    readonly maxBytes: number;
+    readonly whose: string;
+    readonly setting: string;
+    readonly retentionMs: number;
+  },
+): NodeError {
+  return new NodeError(
+    "storage_full",
+    `No room to keep another task: ${whose} take ${takenBytes} of ${maxBytes} bytes (${setting}), and give them back ${retentionMs} ms ` +
+      "after their ends (tasks.retentionMs). Run it without an id, which keeps nothing, or at another node",
+    { data: { takenBytes, maxBytes }, retryAfterMs: Math.min(retentionMs, 60_000) },
+  );
+}
+
 export function noOutputError(record: TaskRecord, why: string): NodeError {
   return new NodeError("failed_precondition", `The task ${JSON.stringify(record.id)} has no stored output: ${why}`, {
     data: { id: record.id, state: record.state },

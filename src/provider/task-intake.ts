@@ -12,7 +12,7 @@ import {
 } from "../core/mod.ts";
 import { type InputSource, LiveTask } from "./live-task.ts";
 import type { Reservation } from "./ports.ts";
-import { takenError } from "./task-failures.ts";
+import { fullError, takenError } from "./task-failures.ts";
 import type { TaskParts } from "./task-parts.ts";
 import { ANY_CONTENT } from "./task-rules.ts";
 import type { TaskRunner } from "./task-runner.ts";
@@ -107,6 +107,7 @@ export class TaskIntake {
   #add(task: StoredTask, input: Uint8Array, submitted: boolean): LiveTask {
     const { host, scheduler, store, tasks, clock } = this.#parts;
     this.#parts.checkOpen();
+    this.#checkStored(task.record.requester, input.length);
     const { plugin, sha256, function: fn } = host.resolve(task.record.plugin, task.record.function);
     const reservation = this.#reserve(task, input.length);
     const hasSlot = this.#takeSlotOrRoom(task.record.requester, { reservation, sizeBytes: input.length });
@@ -129,6 +130,25 @@ export class TaskIntake {
     if (hasSlot) live.start();
     else scheduler.enqueue(live);
     return live;
+  }
+
+  /** Throws `storage_full` when no more of a requester's tasks are to be kept. */
+  #checkStored(requester: RequesterId, inputBytes: number): void {
+    const { store, settings: { maxStoredBytes, maxStoredBytesPerRequester, retentionMs } } = this.#parts;
+    const { bytes, ofRequester } = store.room(requester);
+    const full = ofRequester + inputBytes > maxStoredBytesPerRequester
+      ? {
+        takenBytes: ofRequester,
+        maxBytes: maxStoredBytesPerRequester,
+        whose: "those of this requester",
+        setting: "tasks.maxStoredBytesPerRequester",
+      }
+      : bytes + inputBytes > maxStoredBytes
+      ? { takenBytes: bytes, maxBytes: maxStoredBytes, whose: "those that are kept", setting: "tasks.maxStoredBytes" }
+      : undefined;
+    if (full === undefined) return;
+    this.#parts.metrics.rejected();
+    throw fullError({ ...full, retentionMs });
   }
 
   /** Takes a slot, true, or makes sure that there is room to wait for one, false. Throws `overloaded`. */

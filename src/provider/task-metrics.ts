@@ -19,12 +19,17 @@ export class TaskMetrics {
   readonly #running;
   readonly #queued;
   readonly #queuedBytes;
+  readonly #storedBytes;
 
   constructor(metrics: Metrics) {
     this.#ended = metrics.counter("velas_tasks_total", "Tasks that ended, by their end state.", ["state"]);
-    this.#rejected = metrics.counter("velas_tasks_rejected_total", "Tasks refused since the queue was full.");
+    this.#rejected = metrics.counter(
+      "velas_tasks_rejected_total",
+      "Tasks refused since the queue, or the room for kept tasks, was full.",
+    );
     this.#seconds = metrics.histogram("velas_task_seconds", "Time in the plugin of tasks that succeeded.", SECONDS);
     this.#running = metrics.gauge("velas_tasks_running", "Tasks that plugins run now.");
+    this.#storedBytes = metrics.gauge("velas_tasks_stored_bytes", "What kept tasks take of the database, in bytes.");
     this.#queued = metrics.gauge("velas_tasks_queued", "Tasks that wait for their turn.");
     this.#queuedBytes = metrics.gauge("velas_tasks_queued_bytes", "Input of tasks that wait for their turn, in bytes.");
   }
@@ -38,8 +43,9 @@ export class TaskMetrics {
     this.#rejected.add();
   }
 
-  /** Shows the present state of the queue. */
-  show(scheduler: Scheduler): void {
+  /** Shows the present state of the queue and of the store. */
+  show(scheduler: Scheduler, storedBytes: number): void {
+    this.#storedBytes.set(storedBytes);
     this.#running.set(scheduler.running);
     this.#queued.set(scheduler.queued);
     this.#queuedBytes.set(scheduler.queuedBytes);

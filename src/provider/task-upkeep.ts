@@ -1,4 +1,4 @@
-import { type StoredTask, type TaskChange, toNodeError } from "../core/mod.ts";
+import { ANONYMOUS, type StoredTask, type TaskChange, toNodeError } from "../core/mod.ts";
 import { interruptedError } from "./task-failures.ts";
 import type { StreamRuns } from "./stream-runs.ts";
 import type { TaskIntake } from "./task-intake.ts";
@@ -90,7 +90,7 @@ export class TaskUpkeep {
     const now = parts.clock.now();
     parts.scheduler.expire(now - parts.settings.queueTimeoutMs);
     streams.stopIdle(now);
-    parts.metrics.show(parts.scheduler);
+    parts.metrics.show(parts.scheduler, parts.store.room(ANONYMOUS).bytes);
     await runner.saveUnsaved();
     for (let dropped = 0; dropped < MAX_DROPPED; dropped += DROP_STEP) {
       const expired = await parts.store.expired(now, DROP_STEP);

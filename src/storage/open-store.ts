@@ -73,7 +73,7 @@ export function openMemoryStore(): Store {
 }
 
 function makeTables(engine: Engine, sync: boolean) {
-  const commit = new GroupCommit(engine, { sync });
+  const commit = new GroupCommit(engine, { sync, forgetZeros: true });
   return {
     commit,
     tasks: new TaskTable(engine, commit),

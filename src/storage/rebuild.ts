@@ -5,7 +5,7 @@ import { decodeFileRecord } from "./file-codec.ts";
 import type { FileTable } from "./file-table.ts";
 import { Sublevel } from "./sublevel.ts";
 import type { RequestTable } from "./request-table.ts";
-import type { TaskTable } from "./task-table.ts";
+import { accountsOf, type TaskTable } from "./task-table.ts";
 
 const STEP = 500;
 /** What follows from the records. */
@@ -31,20 +31,19 @@ export async function rebuild(
   tables: { readonly tasks: TaskTable; readonly requests: RequestTable; readonly files: FileTable },
 ): Promise<number> {
   for (const name of INDEXES) await clear(engine, new Sublevel(engine, name));
-  const totals = { "task.count": 0, "task.inputBytes": 0, "task.outputBytes": 0, "file.count": 0 };
+  const totals = new Map<string, number>();
+  const count = (name: string, value: number) => void totals.set(name, (totals.get(name) ?? 0) + value);
   let dropped = 0;
 
   dropped += await forEachRecord(engine, "task", (text) => {
     const task = decodeTask(text);
-    totals["task.count"]++;
-    if (isEnd(task.record.state)) totals["task.outputBytes"] += task.storedOutputBytes ?? 0;
-    else totals["task.inputBytes"] += task.inputBytes;
+    for (const [name, value] of Object.entries(accountsOf(task))) count(name, value);
     return tables.tasks.indexEntries(task);
   });
   dropped += await forEachRecord(engine, "request", (text) => tables.requests.indexEntries(decodeRequest(text)));
   dropped += await forEachRecord(engine, "file", (text) => {
     const entries = tables.files.indexEntries(decodeFileRecord(text));
-    totals["file.count"]++;
+    count("file.count", 1);
     return entries;
   });
 
@@ -52,7 +51,7 @@ export async function rebuild(
   await dropOrphans(engine, "task-output", (task) => task.storedOutputBytes !== undefined);
 
   const account = new Sublevel(engine, "account");
-  await engine.write(Object.entries(totals).map(([name, value]) => account.put(name, String(value))), true);
+  await engine.write([...totals].map(([name, value]) => account.put(name, String(value))), true);
   return dropped;
 }
 

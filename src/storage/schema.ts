@@ -1,4 +1,5 @@
 import { NodeError } from "../core/mod.ts";
+import { countOwners } from "./count-owners.ts";
 import { indexRenewals } from "./index-renewals.ts";
 import type { Engine } from "./engine.ts";
 import { Sublevel } from "./sublevel.ts";
@@ -12,12 +13,14 @@ export interface Migration {
 }
 
 /** The schema that this program writes. */
-export const SCHEMA_VERSION = 2;
+export const SCHEMA_VERSION = 3;
 
 /** All steps, in order. The first version needs none. */
 export const MIGRATIONS: readonly Migration[] = [
   // The index of leases to renew.
   { to: 2, run: indexRenewals },
+  // What each requester's tasks take.
+  { to: 3, run: countOwners },
 ];
 
 const KEY = "schema";

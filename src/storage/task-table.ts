@@ -1,22 +1,26 @@
 import {
   isEnd,
   positionId,
+  type RequesterId,
   type StoredTask,
   type TaskChange,
   type TaskKey,
   taskPosition,
   type TaskRange,
   type TaskRangePage,
+  type TaskRoom,
   timeKey,
 } from "../core/mod.ts";
 import { bodyKey, decodeTask, encodeTask, pendingKey, recordKey, recordKeyOf, requesterKey } from "./codec.ts";
 import type { Engine, WriteOp } from "./engine.ts";
-import type { GroupCommit } from "./group-commit.ts";
+import type { AccountDeltas, GroupCommit } from "./group-commit.ts";
 import { Sublevel } from "./sublevel.ts";
 
 /** The most records that one page of a filtered list looks at. */
 const MAX_SCANNED = 5000;
 const SCAN_STEP = 500;
+/** What a task counts beside its input and output, in bytes: its record and its places in the indexes. */
+const RECORD_BYTES = 1024;
 
 /** How much of the store tasks take. */
 export interface TaskTotals {
@@ -100,13 +104,11 @@ export class TaskTable {
   /** Applies changes in one batch: all or none. `durable` as in {@link GroupCommit}. */
   write(changes: readonly TaskChange[], options: { readonly durable: boolean }): Promise<void> {
     const ops: WriteOp[] = [];
-    const totals = { tasks: 0, inputBytes: 0, outputBytes: 0 };
-    for (const change of changes) this.#apply(change, ops, totals);
-    const deltas = {
-      "task.count": totals.tasks,
-      "task.inputBytes": totals.inputBytes,
-      "task.outputBytes": totals.outputBytes,
+    const deltas: Record<string, number> = {};
+    const move = (accounts: AccountDeltas, sign: 1 | -1) => {
+      for (const [name, value] of Object.entries(accounts)) deltas[name] = (deltas[name] ?? 0) + sign * value;
     };
+    for (const change of changes) this.#apply(change, ops, move);
     return this.#commit.write(ops, { durable: options.durable, deltas });
   }
 
@@ -119,6 +121,15 @@ export class TaskTable {
     };
   }
 
+  /** What stored tasks take, of all requesters and of one, in bytes, as of the last write. */
+  room(requester: RequesterId): TaskRoom {
+    const { tasks, inputBytes, outputBytes } = this.totals();
+    return {
+      bytes: tasks * RECORD_BYTES + inputBytes + outputBytes,
+      ofRequester: this.#commit.total(ownerBytes(requester)),
+    };
+  }
+
   /**
    * Reads the tasks behind index keys. One whose record has gone since the index was read is left out.
    */
@@ -128,14 +139,13 @@ export class TaskTable {
     return texts.map((text) => text === undefined ? undefined : decodeTask(text));
   }
 
-  #apply(change: TaskChange, ops: WriteOp[], totals: Totals): void {
+  #apply(change: TaskChange, ops: WriteOp[], move: (accounts: AccountDeltas, sign: 1 | -1) => void): void {
     const { task } = change;
     switch (change.type) {
       case "add":
         ops.push(...this.indexEntries(task));
         if (task.inputBytes > 0) ops.push(this.#inputs.put(bodyKey(task), change.input));
-        totals.tasks++;
-        totals.inputBytes += task.inputBytes;
+        move(accountsOf(task), 1);
         break;
       case "update":
         break;
@@ -145,20 +155,16 @@ export class TaskTable {
         if (change.output !== undefined && change.output.length > 0) {
           ops.push(this.#outputs.put(bodyKey(task), change.output));
         }
-        totals.inputBytes -= task.inputBytes;
-        totals.outputBytes += task.storedOutputBytes ?? 0;
+        move(unfinishedAccounts(task), -1);
+        move(accountsOf(task), 1);
         break;
       case "remove":
         ops.push(this.#records.del(recordKey(task.record)));
         for (const entry of this.indexEntries(task)) ops.push({ type: "del", key: entry.key });
-        totals.tasks--;
+        move(accountsOf(task), -1);
         if (isEnd(task.record.state)) {
           if ((task.storedOutputBytes ?? 0) > 0) ops.push(this.#outputs.del(bodyKey(task)));
-          totals.outputBytes -= task.storedOutputBytes ?? 0;
-        } else {
-          if (task.inputBytes > 0) ops.push(this.#inputs.del(bodyKey(task)));
-          totals.inputBytes -= task.inputBytes;
-        }
+        } else if (task.inputBytes > 0) ops.push(this.#inputs.del(bodyKey(task)));
         return;
     }
     ops.push(this.#records.put(recordKey(task.record), encodeTask(task)));
@@ -174,10 +180,24 @@ export class TaskTable {
   }
 }
 
-interface Totals {
-  tasks: number;
-  inputBytes: number;
-  outputBytes: number;
+/** The accounts that a stored task in its present state moves: those of all tasks and that of its requester. */
+export function accountsOf(task: StoredTask): AccountDeltas {
+  if (!isEnd(task.record.state)) return unfinishedAccounts(task);
+  const outputBytes = task.storedOutputBytes ?? 0;
+  return {
+    "task.count": 1,
+    "task.outputBytes": outputBytes,
+    [ownerBytes(task.record.requester)]: RECORD_BYTES + outputBytes,
+  };
+}
+
+function unfinishedAccounts({ record: { requester }, inputBytes }: StoredTask): AccountDeltas {
+  return { "task.count": 1, "task.inputBytes": inputBytes, [ownerBytes(requester)]: RECORD_BYTES + inputBytes };
+}
+
+/** The account of what one requester's tasks take. */
+export function ownerBytes(requester: RequesterId): string {
+  return `task.owner/${requesterKey(requester)}`;
 }
 
 function matches(task: StoredTask, range: TaskRange): boolean {

@@ -321,6 +321,31 @@ export function taskServiceContract(name: string, connect: (local: TaskService) 
     );
   });
 
+  it("who has as much kept as one requester may is refused with the cure, and others are not", {
+    maxStoredBytesPerRequester: 2200,
+  }, async (service) => {
+    await service.run(spec({ id: "one", function: "big", input: "100" }), caller());
+    await service.run(spec({ id: "two", function: "big", input: "100" }), caller());
+    const refused = failure(
+      "storage_full",
+      /take 22\d\d of 2200 bytes \(tasks.maxStoredBytesPerRequester\).*without an id/,
+    );
+    await assert.rejects(service.run(spec({ id: "three", function: "echo" }), caller()), refused);
+    await assert.rejects(service.submit(spec({ id: "three", function: "echo" }), caller()), refused);
+    // What was kept still answers, what is not kept runs, and another requester has room of his own.
+    assert.equal((await service.run(spec({ id: "one", function: "big", input: "100" }), caller())).output.length, 100);
+    await service.run(spec({ id: "", function: "echo" }), caller());
+    await service.run(spec({ id: "three", function: "echo" }), caller(BOB));
+  });
+
+  it("a node that keeps as much as it may keeps no more tasks", { maxStoredBytes: 1100 }, async (service) => {
+    await service.run(spec({ id: "one", function: "big", input: "100" }), caller());
+    await assert.rejects(
+      service.run(spec({ id: "one", function: "echo" }), caller(BOB)),
+      failure("storage_full", /of 1100 bytes \(tasks.maxStoredBytes\)/),
+    );
+  });
+
   it("list() gives the caller's tasks, newest first, in pages", {}, async (service) => {
     for (let i = 0; i < 7; i++) {
       await service.submit(spec({ id: `t${i}`, function: i % 2 === 0 ? "echo" : "fail" }), caller());

@@ -129,6 +129,23 @@ export function taskStoreContract(name: string, open: () => Promise<TaskStoreSub
     assert.deepEqual(await tasks.body(task, "input"), bytes("input"));
   });
 
+  it("room() tells what all tasks and those of one requester take, records included", async (tasks) => {
+    const mine = storedTask({ id: "a", inputBytes: 5 });
+    const other = storedTask({ id: "a", requester: BOB, inputBytes: 7, seq: 2 });
+    assert.deepEqual(tasks.room(ALICE), { bytes: 0, ofRequester: 0 });
+    await tasks.write([
+      { type: "add", task: mine, input: new Uint8Array(5) },
+      { type: "add", task: other, input: new Uint8Array(7) },
+    ], soon);
+    assert.deepEqual(tasks.room(ALICE), { bytes: 2 * 1024 + 12, ofRequester: 1024 + 5 });
+    const end = moved(mine, "succeeded", { storedOutputBytes: 9, expiresAt: 1 });
+    await tasks.write([{ type: "end", task: end, output: new Uint8Array(9) }], soon);
+    assert.deepEqual(tasks.room(ALICE), { bytes: 2 * 1024 + 16, ofRequester: 1024 + 9 });
+    assert.deepEqual(tasks.room(BOB), { bytes: 2 * 1024 + 16, ofRequester: 1024 + 7 });
+    await tasks.write([{ type: "remove", task: end }, { type: "remove", task: other }], soon);
+    assert.deepEqual(tasks.room(BOB), { bytes: 0, ofRequester: 0 });
+  });
+
   it("totals follow every change", async (tasks) => {
     const one = storedTask({ id: "a", inputBytes: 5 });
     const two = storedTask({ id: "b", inputBytes: 7, seq: 2 });

@@ -248,6 +248,7 @@ test("a result that cannot be stored fails the task, which is stored as soon as 
     get: (key) => memory.tasks.get(key),
     body: (task: StoredTask, part) => memory.tasks.body(task, part),
     list: (range) => memory.tasks.list(range),
+    room: (requester) => memory.tasks.room(requester),
     unfinished: (after, limit) => memory.tasks.unfinished(after, limit),
     expired: (now, limit) => memory.tasks.expired(now, limit),
     write: (changes: readonly TaskChange[], options) =>

@@ -97,7 +97,7 @@ test("a store of a newer schema is refused", () =>
     const db = new Level(path);
     await db.put("!system!schema", JSON.stringify({ version: SCHEMA_VERSION + 1 }));
     await db.close();
-    await assert.rejects(openStore(path), failure("storage_failed", /has schema 3, and this program knows up to 2/));
+    await assert.rejects(openStore(path), failure("storage_failed", /has schema 4, and this program knows up to 3/));
     const damaged = new Level(path);
     await damaged.put("!system!schema", "{");
     await damaged.close();
@@ -135,12 +135,12 @@ test("migrations run in order, once, and go on after a crash in between", () =>
     await assert.rejects(openStore(path, { migrations }), failure("storage_failed", /./));
     crash = false;
     const migrated = await openStore(path, { migrations });
-    assert.equal(await migrated.meta.get("log"), "34");
+    assert.equal(await migrated.meta.get("log"), "45");
     await migrated.close();
     const again = await openStore(path, { migrations });
-    assert.equal(await again.meta.get("log"), "34");
+    assert.equal(await again.meta.get("log"), "45");
     await again.close();
-    await assert.rejects(openStore(path), failure("storage_failed", /has schema 4/));
+    await assert.rejects(openStore(path), failure("storage_failed", /has schema 5/));
   }));
 
 test("schema 2: files that were kept before are due for a look at their leases", () =>
@@ -176,6 +176,35 @@ test("schema 2: files that were kept before are due for a look at their leases",
     await db.close();
     const migrated = await openStore(path);
     assert.deepEqual((await migrated.files.renewals(0, 10)).map(({ name }) => name), ["a"]);
+    await migrated.close();
+  }));
+
+test("schema 3: what tasks take that were kept before is counted for their requesters", () =>
+  withFolder(async (folder) => {
+    const path = join(folder, "db");
+    const store = await openStore(path);
+    const waits = storedTask({ id: "waits", inputBytes: 3 });
+    const runs = storedTask({ id: "ends", seq: 2, state: "running" });
+    const ended = moved(runs, "succeeded", { storedOutputBytes: 4, expiresAt: 5000 });
+    await store.tasks.write([
+      { type: "add", task: waits, input: bytes("abc") },
+      { type: "add", task: runs, input: bytes("") },
+      { type: "end", task: ended, output: bytes("four") },
+    ], { durable: true });
+    const { requester } = waits.record;
+    const before = store.tasks.room(requester);
+    await store.close();
+    const db = new Level(path);
+    const counted = await db.keys({ gt: "!account!task.owner", lt: "!account!task.owner~" }).all();
+    assert.equal(counted.length, 1);
+    await db.batch([
+      { type: "del", key: counted[0]! },
+      { type: "put", key: "!system!schema", value: JSON.stringify({ version: 2 }) },
+    ]);
+    await db.close();
+    const migrated = await openStore(path);
+    assert.deepEqual(migrated.tasks.room(requester), before);
+    assert.equal(before.ofRequester, 2 * 1024 + 7);
     await migrated.close();
   }));
 

@@ -102,6 +102,19 @@ export const tasks = z.strictObject({
     max: 31_536_000_000,
     description: "How long a finished task and its output are kept, and so how long its id is idempotent",
   }),
+  maxStoredBytes: size({
+    default: "8GiB",
+    min: 1 << 20,
+    max: 2 ** 50,
+    description:
+      "What kept tasks may take together: records, inputs of those that wait, outputs. Beyond it no more are kept until some are dropped",
+  }),
+  maxStoredBytesPerRequester: size({
+    default: "2GiB",
+    min: 1 << 20,
+    max: 2 ** 50,
+    description: "What the kept tasks of one requester may take",
+  }),
   maxStoredOutputBytes: size({
     default: "16MiB",
     min: 0,
