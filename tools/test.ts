@@ -1,14 +1,19 @@
 /**
  * Runs the tests: `npm test [-- --runtime deno] [-- files or folders below test/]`. End-to-end tests run against the source unless
  * VELAS_SPHERE_EXE names an executable. Tests in `test/interop` need other tool chains or root, those in `test/ui` Debian's chromium: they run only when named, as CI
- * does. On Node files run side by side, one more than there are cores since tests wait a lot; those of `test/interop` and `test/ui` one by
- * one. Deno would run them as threads of one process, where tests that look at its memory or descriptors see each other's.
+ * does. Files run side by side, one more than there are cores since tests wait a lot; those of `test/interop` and `test/ui` one by one. Deno
+ * would run them as threads of one process, where tests that look at its memory or descriptors see each other's: it gets a process for a few
+ * files each.
  */
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { globSync } from "node:fs";
+import { Buffer } from "node:buffer";
 import { availableParallelism } from "node:os";
 import process from "node:process";
-import { parseArgs } from "node:util";
+import { parseArgs, stripVTControlCharacters } from "node:util";
+
+/** Enough that starting Deno counts little, and few enough that processes end at about the same time. */
+const FILES_A_PROCESS = 3;
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -29,8 +34,45 @@ if (files.length === 0) {
 }
 
 const atOnce = files.some(isLarge) ? 1 : availableParallelism() + 1;
-const command = values.runtime === "deno"
-  ? ["deno", "test", "--allow-all", "--no-check", "--quiet", ...files]
-  : [process.execPath, "--disable-warning=ExperimentalWarning", "--test", `--test-concurrency=${atOnce}`, ...files];
-const run = spawnSync(command[0]!, command.slice(1), { stdio: "inherit" });
+
+/** Runs files in one process of Deno, and gives back what it printed. */
+function onDeno(some: readonly string[]): Promise<{ readonly passed: boolean; readonly output: string }> {
+  return new Promise((resolve) => {
+    const child = spawn("deno", ["test", "--allow-all", "--no-check", "--quiet", ...some], {
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    const output: Buffer[] = [];
+    for (const stream of [child.stdout, child.stderr]) stream.on("data", (bytes: Buffer) => void output.push(bytes));
+    const end = (passed: boolean, why = "") =>
+      resolve({ passed, output: `${Buffer.concat(output).toString()}${why === "" ? "" : `${why}\n`}` });
+    child.on("error", (error) => end(false, `deno does not start: ${error.message}`));
+    child.on("close", (code, signal) => end(code === 0, signal === null ? "" : `Deno was ended by ${signal}`));
+  });
+}
+
+/** Runs all files on Deno, several processes at once. Returns the exit code. */
+async function allOnDeno(): Promise<number> {
+  const groups: string[][] = [];
+  for (let at = 0; at < files.length; at += FILES_A_PROCESS) groups.push(files.slice(at, at + FILES_A_PROCESS));
+  const failed: string[] = [];
+  let passedTests = 0;
+  let failedTests = 0;
+  await Promise.all(Array.from({ length: atOnce }, async () => {
+    for (let group = groups.shift(); group !== undefined; group = groups.shift()) {
+      const { passed, output } = await onDeno(group);
+      process.stdout.write(output);
+      const counts = /\| (\d+) passed.*?\| (\d+) failed/.exec(stripVTControlCharacters(output));
+      passedTests += Number(counts?.[1] ?? 0);
+      failedTests += Number(counts?.[2] ?? 0);
+      if (!passed) failed.push(...group);
+    }
+  }));
+  console.log(`On Deno ${passedTests} tests passed, ${failedTests} failed, in ${files.length} files.`);
+  if (failed.length > 0) console.log(`Not all passed in: ${failed.join(" ")}`);
+  return failed.length === 0 ? 0 : 1;
+}
+
+if (values.runtime === "deno") process.exit(await allOnDeno());
+const flags = ["--disable-warning=ExperimentalWarning", "--test", `--test-concurrency=${atOnce}`];
+const run = spawnSync(process.execPath, [...flags, ...files], { stdio: "inherit" });
 process.exit(run.status ?? 1);
