@@ -1,5 +1,13 @@
 import { z } from "@hono/zod-openapi";
-import { isEnd, NodeError, type PeerWish, type TaskRouter, type TaskStarter, wei } from "../core/mod.ts";
+import {
+  isEnd,
+  NodeError,
+  type PeerWish,
+  type TaskResult,
+  type TaskRouter,
+  type TaskStarter,
+  wei,
+} from "../core/mod.ts";
 import { json, withCall } from "./context.ts";
 import { EVENT_STREAM_HEADERS } from "./events.ts";
 import type { ServeEvents } from "./events.ts";
@@ -274,7 +282,7 @@ export function addTaskRoutes(app: RestApp, options: RestAppOptions, serveEvents
   }, async (c, { params: { id }, query: { target = "" } }) => {
     const { incoming, outgoing } = c.env;
     const read = () => withCall(c, options, (ctx) => tasks.at(target).output(id, ctx));
-    return await held.hold(read, async (result) => {
+    const use = async (result: TaskResult) => {
       const headers = {
         "Content-Type": result.contentType || "application/octet-stream",
         "Content-Length": String(result.output.length),
@@ -286,7 +294,8 @@ export function addTaskRoutes(app: RestApp, options: RestAppOptions, serveEvents
       outgoing.writeHead(200, headers);
       await writeWhole(outgoing, result.output, limits.idleTimeoutMs);
       return alreadySent();
-    });
+    };
+    return await held.hold(target, { read, use });
   });
 
   addRoute(app, {
