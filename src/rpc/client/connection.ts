@@ -52,6 +52,8 @@ const LINGER_MS = 1_000;
 /** A stream of one call, with the connection that it is on. */
 export interface PeerStream extends ClientHttp2Stream {
   connection: Connection;
+  /** What its request counts of the connection's {@link Connection.largeBytes}. */
+  largeBytes: number;
 }
 
 /**
@@ -61,6 +63,8 @@ export interface PeerStream extends ClientHttp2Stream {
 export class Connection {
   readonly session: ClientHttp2Session;
   openStreams = 0;
+  /** Bytes of the large requests of its open streams. */
+  largeBytes = 0;
   /** Set by whoever reads something of a stream; cleared by the keep-alive. */
   heard = false;
   readonly #address: TargetAddress;
@@ -144,9 +148,11 @@ export class Connection {
   }
 
   /** Opens a stream; throws what `node:http2` throws. */
-  request(headers: OutgoingHttpHeaders): PeerStream {
+  request(headers: OutgoingHttpHeaders, largeBytes: number): PeerStream {
     const stream = this.session.request(headers) as PeerStream;
     stream.connection = this;
+    stream.largeBytes = largeBytes;
+    this.largeBytes += largeBytes;
     this.openStreams++;
     if (++this.#issued >= STREAMS_PER_CONNECTION) this.retire();
     stream.once("close", onStreamClose);
@@ -178,7 +184,8 @@ export class Connection {
   }
 
   /** Called for each closed stream. */
-  streamClosed(): void {
+  streamClosed({ largeBytes }: PeerStream): void {
+    this.largeBytes -= largeBytes;
     this.openStreams--;
     if (this.openStreams > 0) return;
     this.#idleSince = this.#options.clock.now();
@@ -294,7 +301,8 @@ export class Connection {
 }
 
 function onStreamClose(this: ClientHttp2Stream): void {
-  (this as PeerStream).connection.streamClosed();
+  const stream = this as PeerStream;
+  stream.connection.streamClosed(stream);
 }
 
 function nextPing(previousMs: number): number {

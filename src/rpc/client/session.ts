@@ -2,10 +2,20 @@ import type { OutgoingHttpHeaders } from "node:http2";
 import { NodeError, type TargetAddress } from "../../core/mod.ts";
 import { Connection, type PeerStream, type SessionOptions } from "./connection.ts";
 
+/** A request of this size or more is a large one. */
+const LARGE_BYTES = 64 << 10; // 64 KiB
+/** Large requests under way on one connection, together, unless one alone is larger; a stream of unknown length counts as much. */
+export const MOST_LARGE_BYTES = 4 << 20; // 4 MiB
+/** Connections that large requests of one peer are spread over; beyond them they share. */
+const MOST_CONNECTIONS = 8;
+
 /**
  * The connection to one peer, whichever it is at the moment: opened by the first call, replaced when it is lost or the
  * peer sends GOAWAY, closed when idle. After a failed attempt further calls fail at once until a growing, jittered
  * wait is over, so that a peer that is down costs its callers no time.
+ *
+ * Large requests are spread over several connections. A session of `node:http2` reads nothing while a write of it waits, so two of them
+ * that both send more than their systems buffer would wait for each other for ever: requests one way, answers the other.
  */
 export class PeerSession {
   readonly address: TargetAddress;
@@ -46,13 +56,14 @@ export class PeerSession {
 
   /**
    * Opens a stream, on a new connection when there is none to use. Throws `target_unreachable` while the wait after a failed
-   * attempt lasts; later failures show as events of the stream.
+   * attempt lasts; later failures show as events of the stream. `requestBytes` is what the request will carry.
    */
-  request(headers: OutgoingHttpHeaders): PeerStream {
+  request(headers: OutgoingHttpHeaders, requestBytes = 0): PeerStream {
+    const largeBytes = requestBytes >= LARGE_BYTES ? requestBytes : 0;
     for (let attempt = 1;; attempt++) {
-      const connection = this.#current?.usable ? this.#current : this.#connect();
+      const connection = largeBytes > 0 ? this.#spacious(largeBytes) : this.#usable() ?? this.#connect();
       try {
-        return connection.request(headers);
+        return connection.request(headers, largeBytes);
       } catch (error) {
         // A connection may die between two steps; the stream then was never opened. Anything else is about the headers.
         const { code } = error as { code?: string };
@@ -75,6 +86,26 @@ export class PeerSession {
     return Promise.all(closing).then(() => {});
   }
 
+  #usable(): Connection | undefined {
+    if (this.#current?.usable) return this.#current;
+    for (const connection of this.#connections) if (connection.usable) return connection;
+    return undefined;
+  }
+
+  /** A connection that a large request does not fill; a new one where there is none, and else the one with the least. */
+  #spacious(largeBytes: number): Connection {
+    let least: Connection | undefined;
+    let count = 0;
+    for (const connection of this.#connections) {
+      if (!connection.usable) continue;
+      count++;
+      if (least === undefined || connection.largeBytes < least.largeBytes) least = connection;
+    }
+    const fits = least !== undefined && (least.largeBytes === 0 || least.largeBytes + largeBytes <= MOST_LARGE_BYTES);
+    if (least === undefined || (!fits && count < MOST_CONNECTIONS)) return this.#connect();
+    return least;
+  }
+
   #connect(): Connection {
     if (this.#closedWith !== undefined) throw this.#closedWith;
     const { clock, backoffMs, maxBackoffMs, random } = this.#options;
@@ -94,6 +125,8 @@ export class PeerSession {
       this.#connections.delete(connection);
       if (this.#current === connection) this.#current = undefined;
       if (connection.established) return;
+      // Attempts side by side that fail are one failure.
+      if (this.#connections.size > 0 && clock.now() < this.#retryAt) return;
       const jitter = 0.5 + random() / 2;
       this.#lastFailure = connection.failure();
       this.#retryAt = clock.now() +

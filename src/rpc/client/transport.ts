@@ -16,6 +16,7 @@ import { createGrpcTransport } from "@connectrpc/connect-node";
 import { NodeError, type TargetAddress } from "../../core/mod.ts";
 import { SIGNATURE_HEADER } from "../authenticator.ts";
 import { connectionFailure, failed, misbehaved } from "./failures.ts";
+import { MOST_LARGE_BYTES } from "./session.ts";
 import type { SessionPool } from "./session-pool.ts";
 import type { PeerStream } from "./connection.ts";
 import { callStreaming } from "./stream-call.ts";
@@ -113,25 +114,32 @@ export function createPeerTransport(address: TargetAddress, options: PeerTranspo
     return compression.decompress(answer.message, readMaxBytes);
   };
 
-  const streaming = createGrpcTransport({
-    baseUrl: origin,
-    sessionManager: {
-      authority: origin,
-      request: (method, path, headers) =>
-        new Promise((resolve) => {
-          const stream = pool.session(address).request({ ...headers, ":method": method, ":path": path });
-          reportLoss(stream);
-          resolve(stream);
-        }),
-      notifyResponseByteRead: (stream) => {
-        (stream as PeerStream).connection.heard = true;
+  const streamingOf = (requestBytes: number) =>
+    createGrpcTransport({
+      baseUrl: origin,
+      sessionManager: {
+        authority: origin,
+        request: (method, path, headers) =>
+          new Promise((resolve) => {
+            const stream = pool.session(address).request(
+              { ...headers, ":method": method, ":path": path },
+              requestBytes,
+            );
+            reportLoss(stream);
+            resolve(stream);
+          }),
+        notifyResponseByteRead: (stream) => {
+          (stream as PeerStream).connection.heard = true;
+        },
       },
-    },
-    readMaxBytes,
-    writeMaxBytes,
-    acceptCompression: [...acceptCompression],
-    ...(sendCompression === undefined ? {} : { sendCompression }),
-  });
+      readMaxBytes,
+      writeMaxBytes,
+      acceptCompression: [...acceptCompression],
+      ...(sendCompression === undefined ? {} : { sendCompression }),
+    });
+  const streaming = streamingOf(0);
+  // How much a stream will carry is not known.
+  const uploading = streamingOf(MOST_LARGE_BYTES);
 
   return {
     async unaryBytes(path, message, given) {
@@ -169,7 +177,8 @@ export function createPeerTransport(address: TargetAddress, options: PeerTranspo
       if (!headers.has("user-agent")) headers.set("user-agent", userAgent);
       const limit = timeoutMs !== undefined && timeoutMs > 0 ? timeoutMs : undefined;
       if (limit !== undefined) headers.set("grpc-timeout", formatTimeout(limit));
-      return callStreaming(streaming, { target: address.name, method, headers, input, signal, timeoutMs: limit });
+      const transport = method.methodKind === "server_streaming" ? streaming : uploading;
+      return callStreaming(transport, { target: address.name, method, headers, input, signal, timeoutMs: limit });
     },
   };
 }

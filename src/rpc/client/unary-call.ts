@@ -125,7 +125,7 @@ class UnaryCall implements Expiring, StreamEvents {
     this.#attempts++;
     let stream: CallStream;
     try {
-      stream = session.request(headers) as CallStream;
+      stream = session.request(headers, message.length) as CallStream;
     } catch (error) {
       return this.fail(this.#notOpened(error));
     }
