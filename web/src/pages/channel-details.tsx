@@ -3,7 +3,7 @@ import type { JSX } from "preact";
 import { sendJson } from "../api.ts";
 import type { Channel } from "../api-types.ts";
 import { count, fullTime } from "../format.ts";
-import { money } from "../money.ts";
+import { exactMoney, money } from "../money.ts";
 import { Copy } from "../parts/copy.tsx";
 import { Confirm, Dialog } from "../parts/dialog.tsx";
 import { Empty, Failure, Text } from "../parts/states.tsx";
@@ -39,7 +39,8 @@ export function ChannelDetails({ id, channel, onClose, onChange }: ChannelDetail
 }
 
 function Facts({ channel, onChange }: { readonly channel: Channel; readonly onChange: () => void }): JSX.Element {
-  const { channelId, role, peer, target, state, deposit, charged, paid, claimed, items, receipt, voucher } = channel;
+  const { channelId, role, peer, target, state, deposit, charged, paid, claimed, items, receipt, voucher, token } =
+    channel;
   return (
     <>
       <p class="lead">
@@ -61,17 +62,17 @@ function Facts({ channel, onChange }: { readonly channel: Channel; readonly onCh
         <dd>
           <Copy text={channelId} short />
         </dd>
-        <Amount name="Deposit" of={deposit} />
-        <Amount name="Charged" of={charged} note={`${count(items)} ${items === 1 ? "item" : "items"}`} />
-        <Amount name="Paid" of={paid} note="the sum of the newest voucher" />
-        <Amount name="Claimed" of={claimed} note="on the chain" />
+        <Amount name="Deposit" of={deposit} token={token} />
+        <Amount name="Charged" of={charged} token={token} note={`${count(items)} ${items === 1 ? "item" : "items"}`} />
+        <Amount name="Paid" of={paid} token={token} note="the sum of the newest voucher" />
+        <Amount name="Claimed" of={claimed} token={token} note="on the chain" />
       </dl>
       <Actions channel={channel} onChange={onChange} />
       <section class="paper" aria-label="Newest voucher">
         <h3>Newest voucher</h3>
         {voucher === undefined ? <p class="quiet">None was signed yet.</p> : (
           <dl class="facts">
-            <Amount name="Pays" of={paid} />
+            <Amount name="Pays" of={paid} token={token} />
             <dt>Signature</dt>
             <dd>
               <Copy text={voucher} short />
@@ -85,8 +86,8 @@ function Facts({ channel, onChange }: { readonly channel: Channel; readonly onCh
           <dl class="facts">
             <dt>Number</dt>
             <dd>{count(receipt.sequence)}</dd>
-            <Amount name="Charged" of={receipt.charged} note={`${count(receipt.items)} items`} />
-            <Amount name="Paid" of={receipt.paid} />
+            <Amount name="Charged" of={receipt.charged} token={token} note={`${count(receipt.items)} items`} />
+            <Amount name="Paid" of={receipt.paid} token={token} />
             <dt>Signed</dt>
             <dd>{fullTime(receipt.issuedAt)}</dd>
             <dt>Signature</dt>
@@ -100,12 +101,19 @@ function Facts({ channel, onChange }: { readonly channel: Channel; readonly onCh
   );
 }
 
-function Amount({ name, of, note }: { readonly name: string; readonly of: string; readonly note?: string }) {
+interface AmountProps {
+  readonly name: string;
+  readonly of: string;
+  readonly token: string;
+  readonly note?: string;
+}
+
+function Amount({ name, of, token, note }: AmountProps) {
   return (
     <>
       <dt>{name}</dt>
       <dd>
-        <b title={`${of} wei`}>{money(of)}</b>
+        <b title={exactMoney(of, token)}>{money(of, token)}</b>
         {note !== undefined && <span class="quiet small">{` · ${note}`}</span>}
       </dd>
     </>

@@ -1,7 +1,7 @@
 import type { JSX } from "preact";
 import type { Channel } from "../api-types.ts";
 import { count } from "../format.ts";
-import { money } from "../money.ts";
+import { exactMoney, money } from "../money.ts";
 import { short } from "../parts/day-bars.tsx";
 import { Text } from "../parts/states.tsx";
 import { href } from "../route.ts";
@@ -39,7 +39,7 @@ export function ChannelRows({ channels }: { readonly channels: readonly Channel[
 }
 
 function ChannelRow({ channel }: { readonly channel: Channel }): JSX.Element {
-  const { channelId, role, peer, target, state, items, charged, paid, deposit } = channel;
+  const { channelId, role, peer, target, state, items, charged, paid, deposit, token } = channel;
   const total = BigInt(deposit);
   const left = total > BigInt(paid) ? total - BigInt(paid) : 0n;
   return (
@@ -54,10 +54,10 @@ function ChannelRow({ channel }: { readonly channel: Channel }): JSX.Element {
         </a>
       </td>
       <td class="wide num">{count(items)}</td>
-      <td class="num" title={`${charged} wei`}>{money(charged)}</td>
-      <td class="wide num" title={`${paid} wei`}>{money(paid)}</td>
-      <td class="num" title={`${left} wei`}>
-        {money(left)}
+      <td class="num" title={exactMoney(charged, token)}>{money(charged, token)}</td>
+      <td class="wide num" title={exactMoney(paid, token)}>{money(paid, token)}</td>
+      <td class="num" title={exactMoney(left, token)}>
+        {money(left, token)}
         {state !== "closed" && total > 0n && (
           <progress class="left" value={Number(left * 1000n / total) / 1000} max={1} aria-label="Left of the deposit" />
         )}

@@ -2,7 +2,7 @@ import { useSignal } from "@preact/signals";
 import type { ComponentChildren, JSX } from "preact";
 import { sendJson } from "../api.ts";
 import type { Channel } from "../api-types.ts";
-import { money, parseMoney, UNITS } from "../money.ts";
+import { exactMoney, isCoin, money, parseMoney, UNITS } from "../money.ts";
 import type { Unit } from "../money.ts";
 import { Dialog } from "../parts/dialog.tsx";
 import { Failure, Text } from "../parts/states.tsx";
@@ -11,6 +11,8 @@ import { toast } from "../parts/toasts.tsx";
 interface MoneyDialogProps {
   readonly title: string;
   readonly action: string;
+  /** What amounts are in; the chain's coin when it is not set. */
+  readonly token?: string;
   readonly children?: ComponentChildren;
   readonly send: (amount: bigint) => Promise<string>;
   readonly onClose: () => void;
@@ -18,9 +20,9 @@ interface MoneyDialogProps {
 }
 
 /** Asks for an amount, says what it is in the smallest unit, and sends it only after that was read. */
-function MoneyDialog({ title, action, children, send, onClose, onDone }: MoneyDialogProps): JSX.Element {
+function MoneyDialog({ title, action, token, children, send, onClose, onDone }: MoneyDialogProps): JSX.Element {
   const text = useSignal("");
-  const unit = useSignal<Unit>("coins");
+  const unit = useSignal<Unit>(isCoin(token) ? "coins" : "wei");
   const busy = useSignal(false);
   const failure = useSignal<unknown>(undefined);
   const amount = parseMoney(text.value, unit.value);
@@ -57,19 +59,25 @@ function MoneyDialog({ title, action, children, send, onClose, onDone }: MoneyDi
           </label>
           <label>
             <span>Unit</span>
-            <select value={unit.value} onChange={(event) => unit.value = event.currentTarget.value as Unit}>
-              {Object.keys(UNITS).map((name) => <option key={name}>{name}</option>)}
-            </select>
+            {isCoin(token)
+              ? (
+                <select value={unit.value} onChange={(event) => unit.value = event.currentTarget.value as Unit}>
+                  {Object.keys(UNITS).map((name) => <option key={name}>{name}</option>)}
+                </select>
+              )
+              : <input value="smallest unit" readOnly />}
           </label>
         </div>
         <p class={wrong ? "field-error" : "quiet small"} role="status">
           {wrong
-            ? `Not an amount in ${unit.value}: a number above 0 with at most ${
-              UNITS[unit.value]
-            } digits behind the point.`
+            ? !isCoin(token)
+              ? "Not an amount in the token's smallest unit: a whole number above 0."
+              : `Not an amount in ${unit.value}: a number above 0 with at most ${
+                UNITS[unit.value]
+              } digits behind the point.`
             : amount === undefined
             ? "It goes from this node's account, which pays the gas too."
-            : `${money(amount)}: ${amount} wei, and the gas, go from this node's account.`}
+            : `${money(amount, token)}: ${exactMoney(amount, token)}, and the gas, go from this node's account.`}
         </p>
         {failure.value !== undefined && <Failure error={failure.value} />}
         <div class="buttons end">
@@ -94,16 +102,17 @@ export function TopUp({ channel, onClose, onDone }: TopUpProps): JSX.Element {
     <MoneyDialog
       title="Top up the channel"
       action="Top up"
+      token={channel.token}
       onClose={onClose}
       onDone={onDone}
       send={async (amount) => {
         await sendJson("POST", `v1/payments/channels/${channel.channelId}/topup`, { amount: String(amount) });
-        return `Added ${money(amount)}`;
+        return `Added ${money(amount, channel.token)}`;
       }}
     >
       <p>
         Adds to the deposit of the channel to <Text of={channel.target ?? channel.peer} />, now{" "}
-        {money(channel.deposit)}. What is not spent comes back when the channel ends.
+        {money(channel.deposit, channel.token)}. What is not spent comes back when the channel ends.
       </p>
     </MoneyDialog>
   );

@@ -4,7 +4,7 @@ import { getJson, messageOf, sendJson } from "../api.ts";
 import type { Channel, DayTotal, PaymentSummary, Setting } from "../api-types.ts";
 import { features } from "../features.ts";
 import { epoch } from "../live.ts";
-import { money } from "../money.ts";
+import { isCoin, money } from "../money.ts";
 import { Copy } from "../parts/copy.tsx";
 import { DayBars } from "../parts/day-bars.tsx";
 import { Confirm } from "../parts/dialog.tsx";
@@ -119,6 +119,10 @@ function Tile({ name, children, note, tone = "" }: TileProps): JSX.Element {
   );
 }
 
+function tokensToo(channels: number): string {
+  return channels === 0 ? "" : `; ${channels} in other tokens below`;
+}
+
 interface AccountProps {
   readonly summary: PaymentSummary;
   readonly channels: readonly Channel[];
@@ -128,7 +132,9 @@ interface AccountProps {
 function Account({ summary, channels, onDone }: AccountProps): JSX.Element {
   const { healthy, balance, credit, account, channels: contract, chainId, head } = summary;
   const asking = useSignal<"claim" | "withdraw" | undefined>(undefined);
-  const open = channels.filter(({ state }) => state !== "closed");
+  // Amounts of other tokens have units of their own and are no part of sums.
+  const open = channels.filter(({ state, token }) => state !== "closed" && isCoin(token));
+  const others = channels.filter(({ state, token }) => state !== "closed" && !isCoin(token)).length;
   const sum = (list: readonly Channel[], of: (one: Channel) => bigint) => list.reduce((all, one) => all + of(one), 0n);
   const locked = sum(open.filter(({ role }) => role === "payer"), (one) => BigInt(one.deposit) - BigInt(one.claimed));
   const owed = sum(open.filter(({ role }) => role === "payee"), (one) => BigInt(one.paid) - BigInt(one.claimed));
@@ -145,8 +151,8 @@ function Account({ summary, channels, onDone }: AccountProps): JSX.Element {
     <section aria-label="Account" class="account">
       <dl class="tiles">
         <Tile name="Account" note="coins for deposits and fees">{money(balance)}</Tile>
-        <Tile name="In channels" note="deposits less what was claimed">{money(locked)}</Tile>
-        <Tile name="To claim" note="vouchers of payers, not claimed">{money(owed)}</Tile>
+        <Tile name="In channels" note={`deposits less what was claimed${tokensToo(others)}`}>{money(locked)}</Tile>
+        <Tile name="To claim" note={`vouchers of payers, not claimed${tokensToo(others)}`}>{money(owed)}</Tile>
         <Tile name="To withdraw" note="held by the contract">{money(credit)}</Tile>
         <Tile name="Chain" note={`id ${chainId}, block ${head}`} tone={healthy ? "ok" : "bad"}>
           {healthy ? "Believed" : "Not believed"}
@@ -174,7 +180,12 @@ function Account({ summary, channels, onDone }: AccountProps): JSX.Element {
           </dd>
         </dl>
         <div class="buttons end">
-          <button type="button" class="button" disabled={owed === 0n} onClick={() => asking.value = "claim"}>
+          <button
+            type="button"
+            class="button"
+            disabled={owed === 0n && others === 0}
+            onClick={() => asking.value = "claim"}
+          >
             Claim all
           </button>
           <button
@@ -190,7 +201,7 @@ function Account({ summary, channels, onDone }: AccountProps): JSX.Element {
       {asking.value === "claim" && (
         <Confirm
           title="Claim what all channels owe?"
-          action={`Claim ${money(owed)}`}
+          action={others === 0 ? `Claim ${money(owed)}` : "Claim all"}
           keep="Not now"
           tone="primary"
           onClose={() => asking.value = undefined}

@@ -3,7 +3,7 @@ import type { JSX } from "preact";
 import { messageOf, sendJson } from "../api.ts";
 import type { Peer, PeerClaims } from "../api-types.ts";
 import { ago, duration, few, fullTime } from "../format.ts";
-import { money } from "../money.ts";
+import { exactMoney, money } from "../money.ts";
 import { Copy } from "../parts/copy.tsx";
 import { Confirm, Dialog } from "../parts/dialog.tsx";
 import { Empty, Text } from "../parts/states.tsx";
@@ -130,7 +130,9 @@ function Claims({ claims }: { readonly claims: PeerClaims }): JSX.Element {
           : rates.map(([rate, label]) => (
             <div key={rate}>
               <dt>{label}</dt>
-              <dd title={`${offer!.rates[rate]} wei`}>{money(offer!.rates[rate]!)}</dd>
+              <dd title={exactMoney(offer!.rates[rate]!, offer!.rates["token"])}>
+                {money(offer!.rates[rate]!, offer!.rates["token"])}
+              </dd>
             </div>
           ))}
       </dl>

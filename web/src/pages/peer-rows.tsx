@@ -15,10 +15,10 @@ export function PeerBadge({ peer: { blocked, reachability, problem } }: { readon
 /** A price to compare by: that of a second in a plugin, else that of a million instructions, else that of any task. */
 export function priceOf({ offer, offerProblem }: PeerClaims): string {
   if (offerProblem !== undefined) return "not believed";
-  const { cpuSecond = "0", megaInstructions = "0", minimum = "0" } = offer?.rates ?? {};
-  if (cpuSecond !== "0") return `${money(cpuSecond)} / s`;
-  if (megaInstructions !== "0") return `${money(megaInstructions)} / M`;
-  return minimum === "0" ? "free" : `${money(minimum)} each`;
+  const { cpuSecond = "0", megaInstructions = "0", minimum = "0", token } = offer?.rates ?? {};
+  if (cpuSecond !== "0") return `${money(cpuSecond, token)} / s`;
+  if (megaInstructions !== "0") return `${money(megaInstructions, token)} / M`;
+  return minimum === "0" ? "free" : `${money(minimum, token)} each`;
 }
 
 /** Peers as a table: how good they were, how near, and what they say they have. */
