@@ -98,11 +98,16 @@ export async function channelOf(node: NodeProcess, peer?: NodeProcess): Promise<
 export function equalBooks(requester: NodeProcess, providers: readonly NodeProcess[]): Promise<readonly Channel[]> {
   return until(async () => {
     const spent = await channelsOf(requester);
-    const earned = await Promise.all(providers.map((provider) => channelOf(provider)));
-    const isEqual = providers.every(({ nodeId }, place) =>
-      spent.find(({ peer }) => peer === nodeId)?.charged === earned[place]!.charged
-    );
     assert.ok(spent.every(({ state }) => state === "open"), JSON.stringify(spent));
-    return isEqual ? earned : undefined;
+    const earned: Channel[] = [];
+    for (const provider of providers) {
+      const channels = await channelsOf(provider);
+      // A provider learns of its channel by the first voucher or claim, which may come a little later.
+      if (channels.length === 0) return undefined;
+      assert.equal(channels.length, 1, JSON.stringify(channels));
+      if (spent.find(({ peer }) => peer === provider.nodeId)?.charged !== channels[0]!.charged) return undefined;
+      earned.push(channels[0]!);
+    }
+    return earned;
   });
 }
