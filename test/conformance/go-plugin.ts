@@ -48,7 +48,8 @@ test("a Go plugin of the original protocol is found by auto, answers, fails, die
   assert.equal(text((await plugin.execute(call(bytes("zoë")), "run")).output), "hello, zoë");
   await assert.rejects(plugin.execute(call(bytes("")), "run"), (error) => {
     assert(error instanceof NodeError);
-    assert.equal(error.code, "plugin_failed");
+    // Its status INVALID_ARGUMENT keeps its meaning.
+    assert.equal(error.code, "invalid_argument");
     assert.match(error.message, /nobody to greet/);
     return true;
   });
