@@ -86,7 +86,8 @@ class Plugin(plugin_pb2_grpc.PluginServiceServicer):
                 yield plugin_pb2.ExecuteResponse(progress={"fraction": fraction})
             output = json.dumps(answer.result(), separators=(",", ":")).encode()
         except Refused as error:
-            context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+            # A status without a meaning of its own is plugin_failed, as the same refusal of the plugin in Rust.
+            context.abort(grpc.StatusCode.UNKNOWN, str(error))
         finally:
             self._running.pop(start.execution_id, None)
         for begin in range(0, len(output), CHUNK_BYTES):
