@@ -1,6 +1,6 @@
 /**
  * What a provider's shards cost its requesters as they become many: put (fsynced), get, prove and list over signed RPC, against nodes with few
- * and many shards of 1 KiB, and the same reads in their stores alone. All nodes run at once and take turns, so that other load on the machine falls on each; medians.
+ * and many shards of 1 KiB. All nodes run at once and take turns, so that other load on the machine falls on each; medians.
  *
  *     node bench/shard-growth.ts [--shards 1000,100000,1000000] [--samples 300] [--folder DIR]
  */
@@ -48,7 +48,7 @@ async function put(store: LevelShardStore, number: number): Promise<void> {
   await upload.finish(Buffer.from(tree.finish().root).toString("hex"));
 }
 
-/** Puts shards into a data directory as a node would have, and waits until LevelDB has merged them. */
+/** Puts shards into a data directory as a node would have. */
 async function fill(dataDir: string, count: number): Promise<void> {
   const { shards, close } = await openShardStore(dataPaths(dataDir).shards, { minFreeBytes: 0, sync: false });
   let next = 0;

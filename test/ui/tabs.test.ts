@@ -56,7 +56,7 @@ test("who logs out in one tab is asked for the token in the other, and goes on i
   await logOut.waitFor();
 });
 
-test("with a slow node every page shows that it loads, and one click is one task", async (t) => {
+test("with a slow node files, peers, plugins and settings show that they load, and one click is one task", async (t) => {
   const node = await startNode(t, { dataDir: join(scratch(t), "data") });
   const { page, assertQuiet } = await openPage(t, node.rest);
   await page.getByText("connected").waitFor();

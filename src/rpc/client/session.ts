@@ -102,8 +102,9 @@ export class PeerSession {
       if (least === undefined || connection.largeBytes < least.largeBytes) least = connection;
     }
     const fits = least !== undefined && (least.largeBytes === 0 || least.largeBytes + largeBytes <= MOST_LARGE_BYTES);
-    if (least === undefined || (!fits && count < MOST_CONNECTIONS)) return this.#connect();
-    return least;
+    // While the wait after a failed attempt lasts, what is connected is shared.
+    const mayConnect = count < MOST_CONNECTIONS && this.#options.clock.now() >= this.#retryAt;
+    return least === undefined || (!fits && mayConnect) ? this.#connect() : least;
   }
 
   #connect(): Connection {
@@ -126,7 +127,7 @@ export class PeerSession {
       if (this.#current === connection) this.#current = undefined;
       if (connection.established) return;
       // Attempts side by side that fail are one failure.
-      if (this.#connections.size > 0 && clock.now() < this.#retryAt) return;
+      if (clock.now() < this.#retryAt) return;
       const jitter = 0.5 + random() / 2;
       this.#lastFailure = connection.failure();
       this.#retryAt = clock.now() +
