@@ -36,6 +36,8 @@ export class GroupCommit {
   #waiting: Waiting[] = [];
   #flushing: Promise<void> | undefined;
   #totals = new Map<string, number>();
+  /** What changes that were handed in and are not written yet move. */
+  readonly #pending = new Map<string, number>();
   #closed = false;
   /** Whether a write has failed, whose changes may be there or not. */
   #doubtful = false;
@@ -66,11 +68,17 @@ export class GroupCommit {
     return this.#totals.get(name) ?? 0;
   }
 
+  /** A total as it will be when all that was handed in is written. */
+  expected(name: string): number {
+    return this.total(name) + (this.#pending.get(name) ?? 0);
+  }
+
   /** Applies `ops` in one batch. The bytes in them must not change until it returns. */
   write(ops: readonly WriteOp[], options: CommitOptions): Promise<void> {
     if (this.#closed) {
       return Promise.reject(new NodeError("storage_failed", "The data directory is closed since the node is stopping"));
     }
+    this.#expect(options.deltas, 1);
     return new Promise((resolve, reject) => {
       this.#waiting.push({ ops, sizeBytes: sizeOf(ops), options, resolve, reject });
       this.#flushing ??= Promise.resolve().then(() => this.#flush());
@@ -87,13 +95,23 @@ export class GroupCommit {
     while (this.#waiting.length > 0) {
       const group = this.#takeGroup();
       try {
-        await this.#write(group);
+        await this.#write(group).finally(() => {
+          for (const { options } of group) this.#expect(options.deltas, -1);
+        });
         for (const one of group) one.resolve();
       } catch (error) {
         for (const one of group) one.reject(error);
       }
     }
     this.#flushing = undefined;
+  }
+
+  #expect(deltas: AccountDeltas = {}, sign: 1 | -1): void {
+    for (const [name, delta] of Object.entries(deltas)) {
+      const sum = (this.#pending.get(name) ?? 0) + sign * delta;
+      if (sum === 0) this.#pending.delete(name);
+      else this.#pending.set(name, sum);
+    }
   }
 
   async #write(group: readonly Waiting[]): Promise<void> {

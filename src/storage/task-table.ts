@@ -121,12 +121,14 @@ export class TaskTable {
     };
   }
 
-  /** What stored tasks take, of all requesters and of one, in bytes, as of the last write. */
+  /** What stored tasks take, of all requesters and of one, in bytes, with what is handed in to be written. */
   room(requester: RequesterId): TaskRoom {
-    const { tasks, inputBytes, outputBytes } = this.totals();
+    const [tasks = 0, input = 0, output = 0] = ["task.count", "task.inputBytes", "task.outputBytes"].map((name) =>
+      this.#commit.expected(name)
+    );
     return {
-      bytes: tasks * RECORD_BYTES + inputBytes + outputBytes,
-      ofRequester: this.#commit.total(ownerBytes(requester)),
+      bytes: tasks * RECORD_BYTES + input + output,
+      ofRequester: this.#commit.expected(ownerBytes(requester)),
     };
   }
 

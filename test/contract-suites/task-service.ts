@@ -338,6 +338,16 @@ export function taskServiceContract(name: string, connect: (local: TaskService) 
     await service.run(spec({ id: "three", function: "echo" }), caller(BOB));
   });
 
+  it("of submissions at once no more are kept than there is room for", {
+    maxStoredBytesPerRequester: 3000,
+  }, async (service) => {
+    const all = await Promise.allSettled(
+      Array.from({ length: 20 }, (_, i) => service.submit(spec({ id: `t${i}`, function: "echo" }), caller())),
+    );
+    const kept = all.filter(({ status }) => status === "fulfilled").length;
+    assert.ok(kept > 0 && kept <= 3, `${kept}`);
+  });
+
   it("a node that keeps as much as it may keeps no more tasks", { maxStoredBytes: 1100 }, async (service) => {
     await service.run(spec({ id: "one", function: "big", input: "100" }), caller());
     await assert.rejects(
