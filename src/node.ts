@@ -21,7 +21,7 @@ import { makeRpc } from "./node/rpc-part.ts";
 import { makeTracer, tracedPlugins } from "./node/trace-part.ts";
 import { makeRateLimits } from "./node/rate-limits.ts";
 import { LiveConfig, type ReadConfig } from "./node/live-config.ts";
-import { TlsFiles, type TlsGroup } from "./node/tls-files.ts";
+import { TlsFiles, type TlsGroup, trustedIssuers } from "./node/tls-files.ts";
 import { isPaid, openPaymentPart, pricesOf } from "./node/payment-part.ts";
 import { openShardPart } from "./node/shard-part.ts";
 import { pluginFiles } from "./plugins/mod.ts";
@@ -123,6 +123,7 @@ async function assemble({ live, log, closers, closeAll }: Assembly): Promise<Run
   const chainId = isPaid(config) ? config.payments.chainId : 0;
   const peers = createPeers({
     requester: key.nodeId,
+    ...trustedIssuers(config),
     rules: {
       outbound,
       applyTo: (target) => known.discovery?.isStrangers(target) === true,

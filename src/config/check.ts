@@ -42,6 +42,17 @@ function checkExposure({ node, rpc, rest, payments, prices }: Config): string[] 
         "listen on 127.0.0.1",
     );
   }
+  if (node.insecure) return faults;
+  const listeners = [["rpc", rpc, rpc.listen], ["rest", rest, [rest.listen]]] as const;
+  for (const [group, { tlsCertFile }, listens] of listeners) {
+    if (tlsCertFile !== undefined) continue;
+    const reached = listens.find((listen) => !isLoopback(parseAddress(listen)!.host));
+    if (reached === undefined) continue;
+    faults.push(
+      `${group}.listen has ${reached}, which other machines reach, in plaintext: set ${group}.tlsCertFile and ${group}.tlsKeyFile, listen on ` +
+        "127.0.0.1, or set node.insecure (--insecure) if a proxy ends TLS before it or the network is trusted",
+    );
+  }
   return faults;
 }
 

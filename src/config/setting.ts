@@ -1,4 +1,5 @@
 import * as z from "zod";
+import { parseTarget } from "../core/mod.ts";
 import { parseAddress } from "./address.ts";
 import { formatDuration, formatSize, parseDuration, parseSize } from "./units.ts";
 
@@ -136,6 +137,16 @@ export function addresses(
   });
 }
 
+/** Nodes to dial. */
+export function targets(
+  options: Common<readonly string[]> & { readonly max: number },
+): z.ZodType<string[]> {
+  return setting(z.array(targetSchema).max(options.max), options, {
+    kind: "addresses",
+    expectation: `a list of targets such as "node.example:8081" or, with TLS, "https://node.example:8081"`,
+  });
+}
+
 /** One listening address. */
 export function address(options: Common<string>): z.ZodType<string> {
   const expectation = `an address such as "127.0.0.1:3000" or "[::1]:3000"`;
@@ -159,6 +170,19 @@ export function externalPlugins<Schema extends z.ZodType>(schema: Schema, option
 export const addressSchema: z.ZodType<string> = z.string().refine((value) => parseAddress(value) !== undefined, {
   error: "not host:port",
 }).meta({ examples: ["127.0.0.1:8081", "[::1]:8081"] });
+
+const targetSchema: z.ZodType<string> = z.string().refine(isTarget, { error: "no target" }).meta({
+  examples: ["127.0.0.1:8081", "https://node.example:8081"],
+});
+
+function isTarget(value: string): boolean {
+  try {
+    parseTarget(value);
+    return true;
+  } catch {
+    return false;
+  }
+}
 
 function quantity(
   parse: (text: string) => number | undefined,

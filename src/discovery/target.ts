@@ -2,8 +2,8 @@ import { isIP } from "node:net";
 import { type OutboundRules, parseTarget } from "../core/mod.ts";
 
 /**
- * The target in a url of the registry: `host:port`, or a URL of plaintext RPC with a port and nothing behind it. Undefined for anything else, such
- * as `https:`, since peers are dialled in plaintext.
+ * The target in a url of the registry: `host:port` or `http://host:port` of plaintext RPC, or `https://host:port` of RPC with TLS, with nothing
+ * behind the port. Undefined for anything else.
  */
 export function targetOfUrl(url: string): string | undefined {
   const bare = url.replace(/^(?:http|grpc):\/\//, "").replace(/\/$/, "");

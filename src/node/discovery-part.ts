@@ -17,6 +17,7 @@ import { COST_TABLE_VERSION } from "../plugins/mod.ts";
 import { createPeers, type Peers } from "../rpc/client/mod.ts";
 import type { ReloadPart } from "./live-config.ts";
 import { isPaid } from "./payment-part.ts";
+import { trustedIssuers } from "./tls-files.ts";
 
 export interface DiscoveryPartOptions {
   readonly config: Config;
@@ -40,6 +41,7 @@ export async function openDiscoveryPart(options: DiscoveryPartOptions): Promise<
   const clients = createPeers({
     requester: key.nodeId,
     key,
+    ...trustedIssuers(config),
     rules: { outbound, applyTo: (target) => known.discovery?.isStrangers(target) ?? true },
     limits: {
       maxMessageBytes: MAX_ANSWER_BYTES,

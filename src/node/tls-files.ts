@@ -1,8 +1,11 @@
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
+import * as tls from "node:tls";
 import type { Config } from "../config/mod.ts";
 import { NodeError } from "../core/mod.ts";
 import type { ReloadPart } from "./live-config.ts";
+
+const CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
 
 /** Certificate chain and key in PEM. */
 export interface TlsKeys {
@@ -59,6 +62,25 @@ export class TlsFiles implements ReloadPart {
       },
     };
   }
+}
+
+/**
+ * Whom calls to other nodes trust: the issuers of `rpc.tlsCaFile` beside those of the runtime. Throws `config_invalid` for a file that
+ * cannot be read or has no certificate.
+ */
+export function trustedIssuers({ rpc: { tlsCaFile } }: Config): { tls?: tls.ConnectionOptions } {
+  if (tlsCaFile === undefined) return {};
+  const own = Buffer.from(pemOf(tlsCaFile)).toString("latin1").match(CERTIFICATE) ?? [];
+  try {
+    if (own.length === 0) throw new Error("it has no CERTIFICATE block");
+    for (const pem of own) new X509Certificate(pem);
+  } catch (cause) {
+    throw new NodeError("config_invalid", `${tlsCaFile} has no certificates in PEM: ${(cause as Error).message}`, {
+      cause,
+      data: { path: tlsCaFile },
+    });
+  }
+  return { tls: { ca: [...tls.rootCertificates, ...own] } };
 }
 
 function readKeys(config: Config, group: TlsGroup): TlsKeys | undefined {

@@ -2,7 +2,14 @@ import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { type Client, Code, ConnectError, createClient } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
-import { type LogLevel, parseTarget, type PluginEvent, type TaskLimits } from "../core/mod.ts";
+import {
+  type LogLevel,
+  NodeError,
+  parseTarget,
+  type PluginEvent,
+  type TargetAddress,
+  type TaskLimits,
+} from "../core/mod.ts";
 import { Health, HealthCheckResponse_ServingStatus as ServingStatus } from "../gen/grpc/health/v1/health_pb.ts";
 import { Plugin as OriginalPlugin } from "../gen/resources/plugin_pb.ts";
 import { ErrorDetailSchema } from "../gen/velas/sphere/v1/error_pb.ts";
@@ -86,6 +93,16 @@ interface Clients {
   readonly health: Client<typeof Health>;
 }
 
+/** Throws `invalid_argument` for an address that cannot be read, or that asks for TLS. */
+function plaintextTarget(address: string): TargetAddress {
+  const target = parseTarget(address);
+  if (!target.tls) return target;
+  throw new NodeError(
+    "invalid_argument",
+    `The plugin at ${address} would be dialled with TLS, which nodes do not do: give its address as host:port, over a network that is trusted`,
+  );
+}
+
 /**
  * The calls that a node makes to one external plugin, in both protocols, over one HTTP/2 connection that is opened anew when it
  * was lost. The only file of this folder that knows generated code.
@@ -100,7 +117,7 @@ export class ExternalConnection {
   /** Throws `invalid_argument` when the address cannot be read. Connects with the first call. */
   constructor(place: string | PluginSocket, connectTimeoutMs: number) {
     const isAddress = typeof place === "string";
-    this.#session = new ExternalSession(isAddress ? parseTarget(place) : place, connectTimeoutMs);
+    this.#session = new ExternalSession(isAddress ? plaintextTarget(place) : place, connectTimeoutMs);
     this.#headers = isAddress ? {} : { [SECRET_HEADER]: place.secret };
   }
 

@@ -9,7 +9,6 @@
  */
 export type { ProviderChooser } from "./any-tasks.ts";
 export type { Ledger, RequestStore, Reservation, TaskOrder } from "./ports.ts";
-export { parseTarget } from "./target.ts";
 export { createTaskRequester, type TaskRequester, type TaskRequesterOptions } from "./task-requester.ts";
 export type { FileStore, ProviderOffer, StorageLedger, StorageOrder, StorageReservation } from "./file-ports.ts";
 export {

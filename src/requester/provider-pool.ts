@@ -7,12 +7,12 @@ import {
   type PeerDirectory,
   type RequesterId,
   type ShardService,
+  targetName,
   toNodeError,
 } from "../core/mod.ts";
 import type { ProviderOffer, StorageLedger } from "./file-ports.ts";
 import { PaidShards } from "./paid-shards.ts";
 import type { ProviderScores } from "./provider-scores.ts";
-import { parseTarget } from "./target.ts";
 import { withTimeout } from "./with-timeout.ts";
 
 export interface ProviderPoolOptions {
@@ -88,7 +88,7 @@ export class ProviderPool {
     const { providers, scores, random } = this.#options;
     await scores.load();
     const offers = targets?.map((target): ProviderOffer => ({ target })) ?? await providers();
-    const asked = offers.map((offer) => ({ ...offer, target: parseTarget(offer.target) }));
+    const asked = offers.map((offer) => ({ ...offer, target: targetName(offer.target) }));
     const found: Candidate[] = [];
     const failed: string[] = [];
     const queue = asked.entries();

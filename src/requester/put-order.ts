@@ -1,6 +1,5 @@
-import { type FilePolicy, NodeError, type PutFileOptions } from "../core/mod.ts";
+import { type FilePolicy, NodeError, type PutFileOptions, targetName } from "../core/mod.ts";
 import { checkPolicy, MAX_FILE_BYTES, MAX_NAME_BYTES } from "../codec/mod.ts";
-import { parseTarget } from "./target.ts";
 
 /** What a put is asked to do, checked. */
 export interface PutOrder {
@@ -39,7 +38,7 @@ export function checkOrder(options: PutFileOptions, defaultPolicy: FilePolicy): 
     contentType,
     policy,
     sizeBytes,
-    targets: targets === undefined || targets.length === 0 ? undefined : targets.map(parseTarget),
+    targets: targets === undefined || targets.length === 0 ? undefined : targets.map(targetName),
     allowFewer,
     resume,
     onProgress,

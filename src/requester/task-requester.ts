@@ -9,6 +9,7 @@ import {
   type PeerWish,
   type RequesterId,
   type StoredRequest,
+  targetName,
   type TaskRouter,
   type TaskService,
   type TaskStarter,
@@ -23,7 +24,6 @@ import { ReceiptCheck } from "./receipt-check.ts";
 import { RemoteTasks } from "./remote-tasks.ts";
 import { RequestBook } from "./request-book.ts";
 import { isDoubtful } from "./request-failures.ts";
-import { parseTarget } from "./target.ts";
 import { VerifiedTasks } from "./verified-tasks.ts";
 
 const MAX_CACHED_TARGETS = 1000;
@@ -105,7 +105,7 @@ class Requester implements TaskRequester {
   }
 
   at(target: string): TaskService {
-    return target === "" ? this.#own : this.#remote(parseTarget(target));
+    return target === "" ? this.#own : this.#remote(targetName(target));
   }
 
   any(wish: PeerWish): TaskStarter {

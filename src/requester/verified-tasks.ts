@@ -8,6 +8,7 @@ import {
   NodeError,
   type NodeId,
   sha256Hex,
+  targetName,
   type TaskResult,
   type TaskService,
   type TaskSpec,
@@ -18,7 +19,6 @@ import {
   type VerifyWish,
 } from "../core/mod.ts";
 import { isUnbegun, type ProviderChooser } from "./any-tasks.ts";
-import { parseTarget } from "./target.ts";
 
 export interface VerifiedTasksOptions {
   readonly wish: VerifyWish;
@@ -253,7 +253,7 @@ function checkWish({ replicas, targets, wish }: VerifyWish): readonly string[] |
   }
   if (targets === undefined) return undefined;
   if (wish !== undefined) throw refuse("Give the targets that verify a task, or any, not both", "verify.targets");
-  const read = targets.map(parseTarget);
+  const read = targets.map(targetName);
   const twice = read.find((target, place) => read.indexOf(target) !== place);
   if (twice !== undefined) {
     throw refuse(`The target ${twice} is named twice: each provider's word counts once`, "verify.targets");

@@ -57,7 +57,7 @@ export const PeerClaims = z.strictObject({
 });
 
 export const Peer = z.strictObject({
-  target: Target.openapi({ description: "Where it is, `host:port`." }),
+  target: Target.openapi({ description: "Where it is, `host:port`, or `https://host:port` with TLS." }),
   sources: z.array(z.enum(["static", "added", "registry"])).openapi({
     description: "How the node came to know it: from its configuration, from you, from the registry.",
     examples: [["static"]],

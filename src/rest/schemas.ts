@@ -31,7 +31,8 @@ export const TaskId = z.string().min(1).max(128).regex(/^[A-Za-z0-9._~:-]+$/).op
 });
 
 export const Target = z.string().max(300).openapi({
-  description: "The node to ask, as `host:port` or `dns:///host:port`; this node when it is left out.",
+  description:
+    "The node to ask, as `host:port` or `dns:///host:port`, or with TLS as `https://host:port`; this node when it is left out.",
   examples: ["127.0.0.1:8081"],
 });
 

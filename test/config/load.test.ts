@@ -250,8 +250,12 @@ test("a listener that other machines reach needs its safeguard", (t) => {
   const rpc = (listen: string): Record<string, string> => ({ "rpc.listen": listen });
   for (const listen of ["0.0.0.0:1", "[::]:1", "192.168.1.1:1", "node.example:1", "127.0.0.1:1,0.0.0.0:2"]) {
     assert.match(faults({ flags: rpc(listen) }), /rpc\.listen has .* set node\.open \(--open\)/);
-    load({ flags: { ...rpc(listen), "node.open": true } });
-    load({ flags: { ...rpc(listen), "rpc.allow": "0x52908400098527886E0F7030069857D2E4169EE7" } });
+    const open = { ...rpc(listen), "node.open": true };
+    assert.match(faults({ flags: open }), /^rpc\.listen has .*, in plaintext: set rpc\.tlsCertFile .*--insecure/);
+    load({ flags: { ...open, "node.insecure": true } });
+    load({ flags: { ...open, "rpc.tlsCertFile": "cert.pem", "rpc.tlsKeyFile": "key.pem" } });
+    const allow = "0x52908400098527886E0F7030069857D2E4169EE7";
+    load({ flags: { ...rpc(listen), "node.insecure": true, "rpc.allow": allow } });
   }
   assert.match(faults({ flags: { "rpc.allow": "0x5290" } }), /rpc\.allow has "0x5290", which is no node id/);
   for (const listen of ["127.0.0.1:1", "127.9.9.9:1", "[::1]:1", "localhost:1", "[::ffff:127.0.0.1]:1"]) {
@@ -261,7 +265,13 @@ test("a listener that other machines reach needs its safeguard", (t) => {
     faults({ flags: { "rest.listen": "0.0.0.0:3000" } }),
     /rest\.listen is 0\.0\.0\.0:3000.*VELAS_SPHERE_REST_TOKEN/,
   );
-  load({ flags: { "rest.listen": "0.0.0.0:3000" }, env: { VELAS_SPHERE_REST_TOKEN: "0123456789abcdef" } });
+  const env = { VELAS_SPHERE_REST_TOKEN: "0123456789abcdef" };
+  assert.match(
+    faults({ flags: { "rest.listen": "0.0.0.0:3000" }, env }),
+    /^rest\.listen has .*, in plaintext: set rest\.tls/,
+  );
+  load({ flags: { "rest.listen": "0.0.0.0:3000", "node.insecure": true }, env });
+  load({ flags: { "rest.listen": "0.0.0.0:3000", "rest.tlsCertFile": "c", "rest.tlsKeyFile": "k" }, env });
 });
 
 test("values that contradict each other are refused", (t) => {

@@ -51,13 +51,16 @@ type AnyClient = Record<string, (request: unknown, options: CallOptions) => unkn
 
 async function call(request: ClientRequest, pool: SessionPool): Promise<Result> {
   const gzip = request.compression === GZIP;
-  const transport = createPeerTransport(parseTarget(`${request.host}:${request.port}`), {
-    pool,
-    readMaxBytes: request.messageReceiveLimit || MAX_MESSAGE_BYTES,
-    writeMaxBytes: MAX_MESSAGE_BYTES,
-    userAgent: "velas-sphere-conformance",
-    ...(gzip ? { sendCompression: compressionGzip, acceptCompression: [compressionGzip] } : {}),
-  });
+  const transport = createPeerTransport(
+    parseTarget(`${request.serverTlsCert.length === 0 ? "" : "https://"}${request.host}:${request.port}`),
+    {
+      pool,
+      readMaxBytes: request.messageReceiveLimit || MAX_MESSAGE_BYTES,
+      writeMaxBytes: MAX_MESSAGE_BYTES,
+      userAgent: "velas-sphere-conformance",
+      ...(gzip ? { sendCompression: compressionGzip, acceptCompression: [compressionGzip] } : {}),
+    },
+  );
   const service = serviceDesc(request.service);
   const method = service.methods.find(({ name }) => name === request.method) as DescMethod;
   const client = createClient(service, transport) as unknown as AnyClient;

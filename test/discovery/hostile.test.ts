@@ -120,15 +120,25 @@ test("addresses of this machine and of private networks are not taken from the r
     ...["127.0.0.1:80", "10.0.0.1:80", "192.168.1.1:80", "172.16.0.1:80", "169.254.169.254:80", "100.64.0.1:80"],
     ...["0.0.0.0:80", "[::1]:80", "[::ffff:127.0.0.1]:80", "[::ffff:7f00:1]:80", "[fd00::1]:80", "[fe80::1]:80"],
     ...["[2002:7f00:1::]:80", "[64:ff9b::7f00:1]:80", "2130706433:80", "0x7f000001:80", "127.1:80"],
-    ...["https://a.example:443", "http://a.example", "a.example", "http://u:p@a.example:80", "ftp://a.example:80"],
+    ...[
+      "https://127.0.0.1:443",
+      "https://[::1]:443",
+      "https://a.example",
+      "https://a.example:443/x",
+      "http://a.example",
+    ],
+    ...["a.example", "http://u:p@a.example:80", "ftp://a.example:80"],
     ...["http://a.example:80/path", "a.example:0", "a.example:65536", "a b.example:80", "\n", " ", "x".repeat(256)],
   ];
   world.pages.push(page(bad.map((url, n) => registered(n + 10, `${n % 2 === 0 ? "http://" : ""}${url}`)), 5));
-  world.pages.push(page([registered(1, "http://fine.example:80/"), registered(2, "[2606:4700::1]:80")], 6));
+  world.pages.push(page([registered(1, "http://fine.example:80/"), registered(2, "https://[2606:4700::1]:80/")], 6));
   const discovery = await world.open({ limits: LIMITS, metrics });
   discovery.start();
   await until(() => metrics.read("velas_registry_events_total") === bad.length + 2);
-  assert.deepEqual(discovery.admin.list().map(({ target }) => target), ["[2606:4700::1]:80", "fine.example:80"]);
+  assert.deepEqual(discovery.admin.list().map(({ target }) => target), [
+    "fine.example:80",
+    "https://[2606:4700::1]:80",
+  ]);
   assert.equal(discovery.isStrangers("fine.example:80"), true);
   assert.equal(discovery.isStrangers("unknown.example:80"), false);
   await discovery.admin.add("fine.example:80", signal);

@@ -267,7 +267,7 @@ test("wishes that make no sense are refused by name", async (t) => {
     [{ replicas: 2.5 }, /not 2.5/],
     [{ replicas: 2, targets: ["a:1"] }, /2 replicas take 2 targets/],
     [{ replicas: 2, targets: ["a:1", "A:1"] }, /a:1 is named twice/],
-    [{ replicas: 2, targets: ["a:1", "b"] }, /"b" is not a provider's address/],
+    [{ replicas: 2, targets: ["a:1", "b"] }, /Cannot read the target "b": it has no port/],
     [{ replicas: 2, targets: ["a:1", "b:1"], wish: {} }, /not both/],
   ];
   for (const [wish, message] of wishes) {

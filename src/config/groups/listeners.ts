@@ -10,9 +10,14 @@ export const rpc = z.strictObject({
       "Where other nodes reach this one. Every service answers on each address; the original had tasks on 8081 and storage on 8083",
   }),
   tlsCertFile: optionalPath({
-    description: "The certificate chain (PEM) for rpc.listen; plaintext without one. Needs rpc.tlsKeyFile",
+    description:
+      "The certificate chain (PEM) for rpc.listen, with rpc.tlsKeyFile. Without one it speaks plaintext, which addresses beyond loopback need node.insecure for",
   }),
   tlsKeyFile: optionalPath({ description: "The private key (PEM) of rpc.tlsCertFile" }),
+  tlsCaFile: optionalPath({
+    description:
+      "Certificates (PEM) of issuers to trust, beside those that every program trusts, where this node calls others by https://host:port. A certificate that is signed by itself is its own issuer",
+  }),
   allowedOrigins: texts({
     default: [],
     expectation: 'a list of origins such as "https://ui.example"',
@@ -99,7 +104,8 @@ export const rest = z.strictObject({
   }),
   tokenFile: optionalPath({ description: "A file that holds rest.token, such as a mounted secret" }),
   tlsCertFile: optionalPath({
-    description: "The certificate chain (PEM) for rest.listen; plaintext without one. Needs rest.tlsKeyFile",
+    description:
+      "The certificate chain (PEM) for rest.listen, with rest.tlsKeyFile. Without one it speaks plaintext, which an address beyond loopback needs node.insecure for",
   }),
   tlsKeyFile: optionalPath({ description: "The private key (PEM) of rest.tlsCertFile" }),
   allowedHosts: texts({

@@ -38,6 +38,12 @@ export const node = z.strictObject({
       "Serve strangers without pay on an address that other machines reach. Without it, rpc.listen must be loopback",
     shortFlag: "open",
   }),
+  insecure: toggle({
+    default: false,
+    description:
+      "Speak plaintext on addresses that other machines reach: behind a proxy that ends TLS, or in a network that is trusted. Without it rpc.listen and rest.listen need a certificate there",
+    shortFlag: "insecure",
+  }),
   allowNetworks: texts({
     default: [],
     expectation: 'a list such as "127.0.0.0/8" or "10.1.2.3"',

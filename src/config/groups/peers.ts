@@ -1,5 +1,5 @@
 import * as z from "zod";
-import { addresses, duration, integer, toggle } from "../setting.ts";
+import { duration, integer, targets, toggle } from "../setting.ts";
 
 /** Calls to other nodes. */
 export const requester = z.strictObject({
@@ -21,8 +21,7 @@ export const requester = z.strictObject({
     max: 100_000,
     description: "Other nodes that it stays connected to. Beyond it the one that was idle the longest is let go",
   }),
-  providers: addresses({
-    min: 0,
+  providers: targets({
     max: 1000,
     default: [],
     description: "Nodes to know, as in peers.static, which is the newer name; both count",
@@ -31,11 +30,11 @@ export const requester = z.strictObject({
 
 /** Knowing other nodes. */
 export const peers = z.strictObject({
-  static: addresses({
-    min: 0,
+  static: targets({
     max: 1000,
     default: [],
-    description: "Nodes that may run tasks and keep shards for this one, each as host:port",
+    description:
+      "Nodes that may run tasks and keep shards for this one, each as host:port, or https://host:port where it speaks TLS",
   }),
   max: integer({
     default: 1000,

@@ -7,6 +7,7 @@ import type { ConnectionOptions } from "node:tls";
 import { NodeError, type TargetAddress } from "../../core/mod.ts";
 import type { Clock } from "../../core/mod.ts";
 import { asUnreachable, type PeerRules } from "./public-address.ts";
+import { explainTls } from "./tls-failure.ts";
 
 /** How connections to peers behave. Times are in milliseconds. */
 export interface SessionOptions {
@@ -25,7 +26,7 @@ export interface SessionOptions {
   readonly backoffMs: number;
   /** The longest such wait. */
   readonly maxBackoffMs: number;
-  /** Present for TLS; ALPN is set here. */
+  /** For targets that are dialled with TLS: whom to trust beside those that the runtime trusts. ALPN is set here. */
   readonly tls?: ConnectionOptions;
   /** Where connections may lead; anywhere by default. */
   readonly rules?: PeerRules;
@@ -88,8 +89,7 @@ export class Connection {
     this.#options = options;
     this.#pingAfterMs = options.pingIntervalMs;
     this.#idleSince = options.clock.now();
-    const scheme = options.tls === undefined ? "http" : "https";
-    this.session = connectHttp2(`${scheme}://${address.name}`, {
+    this.session = connectHttp2(`${address.tls ? "https" : "http"}://${address.authority}`, {
       settings: { initialWindowSize: STREAM_WINDOW_BYTES, enablePush: false },
       maxSessionMemory: SESSION_MEMORY_MB,
       createConnection: () => {
@@ -178,7 +178,7 @@ export class Connection {
     }
     return this.#failure ?? new NodeError(
       "target_unreachable",
-      `The connection to ${this.#address.name} was lost before the answer came; the peer may have stopped`,
+      `The connection to ${this.#address.name} was lost before the answer came; ${this.#whyLost()}`,
       { data: { target: this.#address.name } },
     );
   }
@@ -279,9 +279,11 @@ export class Connection {
     const code = error.code ?? error.message;
     const options = { data: { target: name }, cause: error };
     if (!this.#connected) {
+      const refusal = this.#address.tls ? explainTls(error, name) : undefined;
+      if (refusal !== undefined) return refusal;
       return new NodeError(
         "target_unreachable",
-        `No connection to ${name} (${code}); check that a node listens there`,
+        `No connection to ${name} (${code}); check that a node listens there${this.#address.tls ? ", with TLS" : ""}`,
         options,
       );
     }
@@ -294,9 +296,16 @@ export class Connection {
     }
     return new NodeError(
       "target_unreachable",
-      `The connection to ${name} was lost (${code}); the peer may have stopped`,
+      `The connection to ${name} was lost (${code}); ${this.#whyLost()}`,
       options,
     );
+  }
+
+  #whyLost(): string {
+    const { name, tls } = this.#address;
+    return this.#established || tls
+      ? "the peer may have stopped"
+      : `the peer may have stopped, or speak TLS: https://${name}`;
   }
 }
 
@@ -313,7 +322,7 @@ function dial(address: TargetAddress, { tls, rules }: SessionOptions) {
   const { host, port, name: target } = address;
   const checked = rules?.applyTo(target) === true ? { lookup: rules.outbound.lookup } : {};
   const socket = { host, port, noDelay: true, keepAlive: true, keepAliveInitialDelay: TCP_KEEP_ALIVE_MS, ...checked };
-  if (tls === undefined) return connectTcp(socket);
+  if (!address.tls) return connectTcp(socket);
   // A certificate is checked against the host either way; the name in the handshake may be no address (RFC 6066 §3).
   const name = isIP(host) === 0 ? { servername: host } : {};
   return connectTls({ ...name, ...tls, ...socket, ALPNProtocols: ["h2"] });

@@ -2,6 +2,7 @@ import { constants } from "node:http2";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { type ErrorCode, NodeError } from "../../core/mod.ts";
 import { CONNECT_CODES, fromConnectError } from "../errors.ts";
+import { explainTls } from "./tls-failure.ts";
 
 /*
  * What goes wrong between a call and its answer, in both languages: a ConnectError with the code that gRPC gives to the
@@ -49,10 +50,11 @@ export function resetFailure(target: string, rstCode: number): ConnectError {
 
 /** The connection ended with the call on it. Whether the request had left decides whether repeating it is safe. */
 export function connectionFailure(failure: NodeError, requestSent: boolean): ConnectError {
-  const { code, message, data, retryAfterMs } = failure;
+  const { code, message, data, retryable, retryAfterMs } = failure;
   const error = new NodeError(code, message, {
     data: { ...data, requestSent },
     cause: failure,
+    retryable,
     ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
   });
   return failed(error, code === "target_misbehaved" ? Code.Internal : CONNECT_CODES[code]);
@@ -78,15 +80,17 @@ export function abortFailure(signal: AbortSignal): ConnectError {
 export function explain(reason: unknown, target: string): NodeError {
   if (reason instanceof NodeError) return reason;
   if (!(reason instanceof ConnectError)) return fromConnectError(reason);
-  let code: string | undefined;
+  let ofNetwork: (Error & { code: unknown }) | undefined;
   let cause: unknown = reason.cause;
   for (let depth = 0; cause instanceof Error && depth < MAX_CAUSES; depth++) {
     if (cause instanceof NodeError) return cause;
-    if ("code" in cause) code = String(cause.code);
+    if ("code" in cause) ofNetwork = cause as Error & { code: unknown };
     cause = cause.cause;
   }
-  if (code === undefined) return fromConnectError(reason);
-  return new NodeError("target_unreachable", `The connection to ${target} was lost (${code})`, {
+  if (ofNetwork === undefined) return fromConnectError(reason);
+  const code = String(ofNetwork.code);
+  const refusal = target.startsWith("https://") ? explainTls(ofNetwork, target) : undefined;
+  return refusal ?? new NodeError("target_unreachable", `The connection to ${target} was lost (${code})`, {
     data: { target },
     cause: reason,
   });

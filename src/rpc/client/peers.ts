@@ -76,7 +76,7 @@ export interface PeersOptions {
   /** By default `recoverSigner` of core. */
   readonly recover?: RecoverSigner;
   readonly limits?: Partial<PeerLimits>;
-  /** Dials with TLS. */
+  /** For targets of the form `https://host:port`: whom to trust beside those that the runtime trusts. */
   readonly tls?: ConnectionOptions;
   /** Where connections may lead; anywhere by default. */
   readonly rules?: PeerRules;
@@ -88,8 +88,8 @@ export interface PeersOptions {
 /** The other nodes, as this one calls them. */
 export interface Peers extends PeerDirectory {
   /**
-   * The task service at `host:port`, `[v6]:port` or `dns:///host:port`. Connects with the first call. Throws `invalid_argument`
-   * for a target that cannot be read.
+   * The task service at `host:port`, `[v6]:port` or `dns:///host:port`, or with TLS at `https://host:port`. Connects with the first call.
+   * Throws `invalid_argument` for a target that cannot be read.
    */
   dial(target: string): TaskService;
   /** The shard service there. Throws like {@link dial}. */

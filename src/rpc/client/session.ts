@@ -113,10 +113,11 @@ export class PeerSession {
     const waitMs = this.#retryAt - clock.now();
     if (waitMs > 0) {
       const { name } = this.address;
+      const last = this.#lastFailure;
       throw new NodeError(
         "target_unreachable",
-        `${this.#lastFailure?.message ?? `No connection to ${name}`}; the next attempt is in ${waitMs} ms`,
-        { data: { target: name }, cause: this.#lastFailure, retryAfterMs: waitMs },
+        `${last?.message ?? `No connection to ${name}`}; the next attempt is in ${waitMs} ms`,
+        { data: { target: name }, cause: last, retryable: last?.retryable ?? true, retryAfterMs: waitMs },
       );
     }
     const connection = new Connection(this.address, this.#options, () => {

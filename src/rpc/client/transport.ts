@@ -61,7 +61,7 @@ export interface PeerTransport extends Transport {
  */
 export function createPeerTransport(address: TargetAddress, options: PeerTransportOptions): PeerTransport {
   const { pool, readMaxBytes, writeMaxBytes, userAgent, sendCompression, acceptCompression = [] } = options;
-  const origin = new URL(`http://${address.name}`).origin;
+  const origin = new URL(`${address.tls ? "https" : "http"}://${address.authority}`).origin;
   const base: OutgoingHttpHeaders = {
     ":method": "POST",
     "content-type": "application/grpc+proto",
