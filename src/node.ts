@@ -7,6 +7,7 @@ import {
   type NodeId,
   OutboundRules,
   systemClock,
+  type TaskKey,
   toNodeError,
   VERSION,
 } from "./core/mod.ts";
@@ -28,7 +29,7 @@ import { pluginFiles } from "./plugins/mod.ts";
 import type { Discovery } from "./discovery/mod.ts";
 import type { PluginFiles } from "./plugins/mod.ts";
 import { openPlugins, taskLimits, workersOf } from "./node/task-parts.ts";
-import { freeLedger } from "./payments/mod.ts";
+import { chargeDueWithoutChain, freeLedger } from "./payments/mod.ts";
 import { createTaskProvider } from "./provider/mod.ts";
 import { createTaskRequester } from "./requester/mod.ts";
 import { createMetrics, createRestApp, createRestServer, createTaskFastPath, type RestAppOptions } from "./rest/mod.ts";
@@ -234,7 +235,9 @@ async function assemble({ live, log, closers, closeAll }: Assembly): Promise<Run
     }),
     sign: (message) => key.sign(message),
   };
-  await payments?.earnings.chargeDue(async (task) => (await store.tasks.get(task))?.record.state === "succeeded");
+  const hasEnded = async (task: TaskKey) => (await store.tasks.get(task))?.record.state === "succeeded";
+  if (payments === undefined) await chargeDueWithoutChain(store.payments, { clock, hasEnded });
+  else await payments.earnings.chargeDue(hasEnded);
   const recovered = await provider.recover();
   await requester.recover();
   if (recovered.queued + recovered.interrupted > 0) log.info("Took up tasks from before", { ...recovered });

@@ -46,7 +46,8 @@ import {
 import { randomBytes } from "node:crypto";
 import { Books, fromText, toText } from "./books.ts";
 import type { Curve } from "./curve.ts";
-import { type ChannelOnChain, dueKey, EarningAccount, type EarningState, taskOfDue } from "./earning-account.ts";
+import { chargeDue } from "./due-charges.ts";
+import { type ChannelOnChain, dueKey, EarningAccount, type EarningState } from "./earning-account.ts";
 import { Totals } from "./totals.ts";
 
 /** Reads channels from the chain, as deep in it as the node wants. */
@@ -174,18 +175,8 @@ export class Earnings implements PaymentDesk {
    * are run again, and charged then. Must run before any task does.
    */
   async chargeDue(hasEnded: (task: TaskKey) => Promise<boolean>): Promise<void> {
-    for (const account of this.#accounts.values()) {
-      const { due = {}, channelId, chain } = account.state;
-      for (const [task, charge] of Object.entries(due)) {
-        if (!await hasEnded(taskOfDue(task))) {
-          account.forget(task);
-          continue;
-        }
-        const amount = account.settleDue(task, charge, this.#options.clock.now());
-        this.#totals.add("earned", { peer: chain.payer, amount, items: 1 });
-      }
-      if (Object.keys(due).length > 0) await this.#books.touch("earning", channelId, () => toText(account.record));
-    }
+    const parts = { books: this.#books, totals: this.#totals, clock: this.#options.clock, hasEnded };
+    for (const account of this.#accounts.values()) await chargeDue(account, parts);
   }
 
   /** For the provider of tasks. */

@@ -11,6 +11,7 @@
 export { Books } from "./books.ts";
 export { Budget, type Caps } from "./budget.ts";
 export { loadCurve } from "./curve.ts";
+export { chargeDueWithoutChain } from "./due-charges.ts";
 export { Earnings, isFree, storagePrice } from "./earnings.ts";
 export { type FreeLedger, freeLedger, type FreeReservation } from "./free-ledger.ts";
 export { openPayments, type Payments, type PaymentsOptions } from "./open-payments.ts";

@@ -1,8 +1,17 @@
 /** What is done on credit: vouchers that do not arrive, debts, and requesters that never pay. */
 import assert from "node:assert/strict";
-import { type Clock, NodeError, type PaymentDesk, systemClock, type Usage, wei } from "../../src/core/mod.ts";
+import {
+  type Clock,
+  NodeError,
+  type PaymentDesk,
+  systemClock,
+  type TaskKey,
+  type Usage,
+  wei,
+} from "../../src/core/mod.ts";
 import { test } from "../testing.ts";
 import { until } from "../e2e/harness.ts";
+import { chargeDueWithoutChain } from "../../src/payments/mod.ts";
 import { chainFor, ETHER, keyOf, paidNode, RATES } from "./paid-nodes.ts";
 
 const signal = new AbortController().signal;
@@ -174,9 +183,13 @@ test("a task that had ended but was not charged when its provider died is charge
   await begin("ended 1");
   await begin("not ended");
   // The process dies here: what it had written is all that is left.
-  const left = openMemoryStore().payments;
   const entries = await store.entries("earning");
-  await left.write(entries.map(([key, text]) => ({ kind: "earning", key, text })), { durable: true });
+  const copy = async () => {
+    const left = openMemoryStore().payments;
+    await left.write(entries.map(([key, text]) => ({ kind: "earning", key, text })), { durable: true });
+    return left;
+  };
+  const left = await copy();
   const again = await paidNode(t, chain, { ...options, store: left });
   const asked: string[] = [];
   const chargeDue = () =>
@@ -193,4 +206,15 @@ test("a task that had ended but was not charged when its provider died is charge
   assert.equal(asked.length, 2, "nothing is due any more");
   const third = await paidNode(t, chain, { ...options, store: left });
   assert.equal(third.admin.channels()[0]!.charged, 20n, "the charge is in the books");
+
+  // Started without its chain first, and with it again only when the records of the tasks are gone.
+  const unchained = await copy();
+  const hasEnded = ({ id }: TaskKey) => Promise.resolve(id === "ended 1");
+  for (let start = 0; start < 2; start++) await chargeDueWithoutChain(unchained, { clock: systemClock, hasEnded });
+  const later = await paidNode(t, chain, { ...options, store: unchained });
+  await later.earnings.chargeDue(() => Promise.resolve(false));
+  const [channel] = later.admin.channels();
+  assert.deepEqual([channel!.charged, channel!.items], [20n, 2]);
+  const earned = later.admin.totals().filter(({ direction }) => direction === "earned");
+  assert.deepEqual(earned.map(({ amount, items }) => [amount, items]), [[10n, 1]], "counted on this day");
 });
