@@ -68,7 +68,9 @@ export class Chain implements ChannelReader {
       options.rpcUrls.map((url) => ofChain(http(url, { timeout, retryCount: 1, retryDelay: 200 }), options.chainId)),
       { retryCount: 1 },
     );
-    const chain = new Chain(createPublicClient({ transport, pollingInterval: 500, cacheTime: 0 }), options);
+    // Without ERC-3668: a token of a stranger must not have this node fetch URLs.
+    const client = createPublicClient({ transport, pollingInterval: 500, cacheTime: 0, ccipRead: false });
+    const chain = new Chain(client, options);
     try {
       await chain.poll();
       if (chain.#problem !== undefined) options.log.warn("The chain cannot be used now", { problem: chain.#problem });
