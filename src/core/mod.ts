@@ -44,6 +44,7 @@ export * from "./task-position.ts";
 export * from "./task-receipt.ts";
 export * from "./task-router.ts";
 export * from "./task.ts";
+export * from "./token.ts";
 export * from "./trace.ts";
 export * from "./typed-data.ts";
 export * from "./upload.ts";

@@ -2,6 +2,7 @@ import type { Offer, Quote, Receipt, Settlement, Voucher } from "./deal.ts";
 import { NodeError } from "./errors.ts";
 import type { NodeId } from "./ids.ts";
 import type { CallContext } from "./task.ts";
+import type { TokenInfo } from "./token.ts";
 import type { Hex32 } from "./typed-data.ts";
 import type { Wei } from "./wei.ts";
 
@@ -75,12 +76,13 @@ export interface ChannelView {
   readonly owedSince?: number;
 }
 
-/** What was spent to, or earned from, one peer on one day. */
+/** What was spent to, or earned from, one peer on one day in one token. */
 export interface DayTotal {
   /** YYYY-MM-DD, in UTC. */
   readonly day: string;
   readonly direction: "spent" | "earned";
   readonly peer: NodeId;
+  readonly token: NodeId;
   readonly amount: Wei;
   readonly items: number;
 }
@@ -93,14 +95,28 @@ export interface MinedTransaction {
 
 /** What the owner of a node does with its money. Every method throws a NodeError. */
 export interface PaymentAdmin {
+  readonly settlement: Settlement;
   channels(): readonly ChannelView[];
   /** The node's signed prices; undefined when it takes no money. */
   offer(): Promise<SignedOffer | undefined>;
   totals(): readonly DayTotal[];
   /** The chain, the contracts and the balances of this node. */
   summary(): Promise<PaymentSummary>;
-  /** Opens a channel to the provider at `host:port`; returns when the provider knows it. */
-  open(target: string, amount: Wei, signal: AbortSignal): Promise<ChannelView>;
+  /** The tokens that this node deals in, beside the chain's coin. */
+  tokens(): Promise<readonly TokenInfo[]>;
+  /** What one token tells of itself; only the address while the chain does not answer. */
+  token(address: NodeId): Promise<TokenInfo>;
+  /** What the provider at `host:port` wants, by its signed offer; undefined when it works free of charge. */
+  offerOf(target: string, signal: AbortSignal): Promise<Offer | undefined>;
+  /**
+   * Opens a channel to the provider at `host:port`; returns when the provider knows it. With a `token`, throws `failed_precondition` when the
+   * provider wants another one.
+   */
+  open(
+    target: string,
+    amount: Wei,
+    options: { readonly signal: AbortSignal; readonly token?: NodeId },
+  ): Promise<ChannelView>;
   topUp(channelId: Hex32, amount: Wei): Promise<MinedTransaction>;
   /** Claims what is owed, on one channel or on all that pay this node. */
   claim(channelId?: Hex32): Promise<MinedTransaction | undefined>;
@@ -130,8 +146,10 @@ export interface PaymentSummary {
   readonly account: NodeId;
   /** The account's own coins. */
   readonly balance: Wei;
-  /** What the contract holds for it. */
+  /** What the contract holds for it in the token of its prices. */
   readonly credit: Wei;
+  /** What the contract holds for it in the chain's coin, and in each token that it deals in. */
+  readonly credits: readonly { readonly token: NodeId; readonly amount: Wei }[];
   readonly head: bigint;
   readonly healthy: boolean;
 }

@@ -25,7 +25,7 @@ export async function chargeDue(account: EarningAccount, { books, totals, clock,
       continue;
     }
     const amount = account.settleDue(task, charge, clock.now());
-    totals.add("earned", { peer: chain.payer, amount, items: 1 });
+    totals.add("earned", { peer: chain.payer, token: chain.token, amount, items: 1 });
   }
   await books.touch("earning", channelId, () => toText(account.record));
 }

@@ -329,7 +329,7 @@ export class Earnings implements PaymentDesk {
     const quote = account.state.quote!;
     if (this.#isOverdue(account)) throw overdue(account);
     account.reserve(max, this.#creditOf(account));
-    const { channelId, chain: { payer } } = account.state;
+    const { channelId, chain: { payer, token } } = account.state;
     const save = () => this.#books.touch("earning", channelId, () => toText(account.record));
     let noted: string | undefined;
     return {
@@ -341,7 +341,7 @@ export class Earnings implements PaymentDesk {
       },
       settle: (usage) => {
         const amount = account.settle(max, price(usage), { nowMs: clock.now(), task: noted });
-        this.#totals.add("earned", { peer: payer, amount, items: 1 });
+        this.#totals.add("earned", { peer: payer, token, amount, items: 1 });
         // The answer leaves only when the charge is with the system: it survives the end of the process.
         return save();
       },

@@ -9,6 +9,7 @@ import {
   NodeError,
   type NodeId,
   type NodeKey,
+  parseNodeId,
   parseTarget,
   type PaymentAdmin,
   type PaymentDesk,
@@ -26,6 +27,7 @@ import { ChannelCalls } from "./channel-calls.ts";
 import { loadCurve } from "./curve.ts";
 import { type CreditRule, Earnings, type EarningsOptions } from "./earnings.ts";
 import { Spendings } from "./spendings.ts";
+import { Tokens } from "./tokens.ts";
 import { Totals } from "./totals.ts";
 import { type Purpose, Transactions } from "./transactions.ts";
 
@@ -178,6 +180,12 @@ function makeAdmin(parts: AdminParts): PaymentAdmin {
   const { options, earnings, spendings, calls, chain, totals, claim, oneAfterTheOther } = parts;
   const { key, channels, chainId, clock } = options;
   const views = () => [...spendings.views(), ...earnings.views()];
+  const tokens = new Tokens({ chain, clock });
+  const dealtIn = () => {
+    const all = [options.rates, ...views(), ...totals.list()].map(({ token }) => parseNodeId(token));
+    return [...new Set([NATIVE_TOKEN, ...all])];
+  };
+  const creditOf = async (token: NodeId) => ({ token, amount: wei(await calls.credit(token)) });
   const find = (channelId: Hex32, role?: ChannelView["role"]): ChannelView => {
     const found = views().find((view) => view.channelId === channelId && (role === undefined || view.role === role));
     if (found !== undefined) return found;
@@ -187,19 +195,31 @@ function makeAdmin(parts: AdminParts): PaymentAdmin {
     );
   };
   return {
+    settlement: { chainId, channels },
     channels: views,
     totals: () => totals.list(),
     offer: () => earnings.isFree ? Promise.resolve(undefined) : earnings.offer(),
-    summary: async (): Promise<PaymentSummary> => ({
-      chainId,
-      channels,
-      account: key.nodeId,
-      balance: wei(await chain.read(() => chain.client.getBalance({ address: key.nodeId }))),
-      credit: wei(await calls.credit(options.rates.token)),
-      head: chain.head,
-      healthy: chain.healthy(),
-    }),
-    open: (target, amount, signal) => spendings.open(target, amount, signal),
+    summary: async (): Promise<PaymentSummary> => {
+      const [balance, ...credits] = await Promise.all([
+        chain.read(() => chain.client.getBalance({ address: key.nodeId })),
+        ...dealtIn().map(creditOf),
+      ]);
+      const own = parseNodeId(options.rates.token);
+      return {
+        chainId,
+        channels,
+        account: key.nodeId,
+        balance: wei(balance),
+        credit: credits.find(({ token }) => token === own)!.amount,
+        credits,
+        head: chain.head,
+        healthy: chain.healthy(),
+      };
+    },
+    tokens: () => Promise.all(dealtIn().filter((token) => token !== NATIVE_TOKEN).map((token) => tokens.of(token))),
+    token: (address) => tokens.of(parseNodeId(address)),
+    offerOf: (target, signal) => spendings.offerOf(target, signal),
+    open: (target, amount, how) => spendings.open(target, amount, how),
     topUp: async (channelId, amount) => {
       const { token } = find(channelId);
       return shown(await calls.topUp(channelId, { token, amount }));

@@ -8,6 +8,7 @@ import {
   type Hex32,
   type Log,
   maxTaskPrice,
+  NATIVE_TOKEN,
   newUlid,
   NodeError,
   type NodeId,
@@ -165,11 +166,31 @@ export class Spendings {
       }),
   };
 
-  /** Opens a channel to the provider at a target, with a deposit, and makes it the one that is used. */
-  async open(target: string, amount: Wei, signal: AbortSignal): Promise<ChannelView> {
+  /** What a provider wants, by its signed offer; undefined when it takes no money. */
+  offerOf(target: string, signal: AbortSignal): Promise<Offer | undefined> {
+    return this.#offers.of(target, signal);
+  }
+
+  /**
+   * Opens a channel to the provider at a target, with a deposit, and makes it the one that is used. With a `token`, throws `failed_precondition`
+   * when the provider wants another one: then the amount was meant otherwise.
+   */
+  async open(
+    target: string,
+    amount: Wei,
+    { signal, token }: { readonly signal: AbortSignal; readonly token?: NodeId },
+  ): Promise<ChannelView> {
     const offer = await this.#offers.of(target, signal);
     if (offer === undefined) {
       throw new NodeError("failed_precondition", `${target} works free of charge: no channel is needed`);
+    }
+    const wanted = offer.rates.token;
+    if (token !== undefined && token.toLowerCase() !== wanted.toLowerCase()) {
+      throw new NodeError(
+        "failed_precondition",
+        `${target} wants to be paid in ${nameOf(wanted)}, not in ${nameOf(token)}: ask for its offer again`,
+        { data: { target, token: wanted } },
+      );
     }
     await this.#options.openChannel({ target, payee: offer.provider, token: offer.rates.token, amount });
     return viewOf(this.#accounts.get(target)!.state);
@@ -285,14 +306,14 @@ export class Spendings {
     account: SpendingAccount,
     { quote, max, price }: { quote: Quote; max: Wei; price(offer: Offer, usage: Used): Wei },
   ): SpendingReservation<Used> {
-    const { provider, channelId } = account.state;
+    const { provider, channelId, token } = account.state;
     this.#budget.reserve(provider, max);
     account.reserve(max);
     return {
       commit: (usage) => {
         this.#budget.release(provider, max);
         const amount = account.commit(max, price(quote, usage));
-        this.#totals.add("spent", { peer: provider, amount: account.hasEnded ? 0n : amount, items: 1 });
+        this.#totals.add("spent", { peer: provider, token, amount: account.hasEnded ? 0n : amount, items: 1 });
         // What a crash loses of it the provider's next receipt tells; nothing beyond what was signed can be lost.
         this.#books.note("spending", channelId, () => toText(account.state));
       },
@@ -350,7 +371,7 @@ export class Spendings {
           { data: { target }, retryable: false },
         );
       }
-      await this.open(target, deposit, signal);
+      await this.open(target, deposit, { signal });
       account = this.#accounts.get(target)!;
     }
     if (account.isDoubted) {
@@ -384,9 +405,9 @@ export class Spendings {
 
   /** Notes a change. Of a channel that ends what was signed counts as spent: what was paid ahead is the provider's, and more it never gets. */
   #change(account: SpendingAccount, changes: Pick<Partial<SpendingState>, "deposit" | "state">): void {
-    const { state, signed, spent, provider } = account.state;
+    const { state, signed, spent, provider, token } = account.state;
     if (state === "open" && changes.state !== undefined && changes.state !== "open") {
-      this.#totals.add("spent", { peer: provider, amount: signed - spent, items: 0 });
+      this.#totals.add("spent", { peer: provider, token, amount: signed - spent, items: 0 });
     }
     account.change(changes);
   }
@@ -474,7 +495,7 @@ export class Spendings {
 
   #reconcile(account: SpendingAccount, said: SignedAccount, sinceVersion: number): void {
     const { settlement, curve, log } = this.#options;
-    const { provider, target, channelId } = account.state;
+    const { provider, target, channelId, token } = account.state;
     if (
       said.receipt.channelId !== channelId ||
       !isSigner(curve, receiptDigest(settlement, said.receipt), said.signature, provider)
@@ -491,7 +512,7 @@ export class Spendings {
     const moved = account.reconcile(said, { afterRestart, sinceVersion });
     if (moved !== undefined) this.#loaded.delete(account);
     if (moved !== undefined && moved !== 0n && !account.hasEnded) {
-      this.#totals.add("spent", { peer: provider, amount: moved, items: 0 });
+      this.#totals.add("spent", { peer: provider, token, amount: moved, items: 0 });
     }
     if (account.state.state === "disputed") {
       log.warn("A provider charges more than it was asked to do; it is not paid any more", {
@@ -545,6 +566,10 @@ export class Spendings {
     const requestId = currentRequestId() ?? newUlid(clock.now());
     return { requester: key.nodeId, signal: AbortSignal.timeout(30_000), requestId };
   }
+}
+
+function nameOf(token: NodeId): string {
+  return token === NATIVE_TOKEN ? "the chain's coin" : token;
 }
 
 function limitsOf(

@@ -1,4 +1,4 @@
-import { NodeError, type PaymentAdmin, RATE_NAMES, type SignedOffer, toHex } from "../core/mod.ts";
+import { NodeError, type Offer, type PaymentAdmin, RATE_NAMES, type SignedOffer, toHex } from "../core/mod.ts";
 import { json } from "./context.ts";
 import { failures, jsonContent } from "./openapi.ts";
 import { SignedOfferJson } from "./payment-schemas.ts";
@@ -22,7 +22,7 @@ export function addOfferRoute(app: RestApp, payments: Pick<PaymentAdmin, "offer"
     responses: { 200: jsonContent(SignedOfferJson, "The signed offer."), ...failures("not_found") },
   }, async () => {
     const signed = await payments?.offer();
-    if (signed !== undefined) return json(offerJson(signed), 200, { "Cache-Control": "no-cache" });
+    if (signed !== undefined) return json(signedOfferJson(signed), 200, { "Cache-Control": "no-cache" });
     throw new NodeError(
       "not_found",
       "This node takes no money and has no offer; its operator sets payments.rpcUrls and prices when it is to",
@@ -30,23 +30,23 @@ export function addOfferRoute(app: RestApp, payments: Pick<PaymentAdmin, "offer"
   });
 }
 
-function offerJson({ settlement: { chainId, channels }, offer, signature }: SignedOffer) {
+function signedOfferJson({ settlement: { chainId, channels }, offer, signature }: SignedOffer) {
+  return { chainId, channels, offer: offerJson(offer), signature: toHex(signature) };
+}
+
+/** An offer as JSON shows it: amounts as text. */
+export function offerJson(offer: Offer) {
   const { provider, rates, defaultTimeoutMs, defaultOutputBytes, maxInputBytes, costTable, issuedAt, expiresAt } =
     offer;
   const amounts = Object.fromEntries(RATE_NAMES.map((name) => [name, String(rates[name])]));
   return {
-    chainId,
-    channels,
-    offer: {
-      provider,
-      rates: { token: rates.token, ...amounts },
-      defaultTimeoutMs,
-      defaultOutputBytes,
-      maxInputBytes,
-      ...(costTable !== undefined && { costTable }),
-      issuedAt,
-      expiresAt,
-    },
-    signature: toHex(signature),
+    provider,
+    rates: { token: rates.token, ...amounts },
+    defaultTimeoutMs,
+    defaultOutputBytes,
+    maxInputBytes,
+    ...(costTable !== undefined && { costTable }),
+    issuedAt,
+    expiresAt,
   };
 }

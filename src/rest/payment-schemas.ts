@@ -14,6 +14,27 @@ export const ChannelId = z.string().regex(/^0x[0-9a-f]{64}$/).openapi({
   examples: ["0x70997970c51812dc3a010c7d01b50e0d17dc79c8000000000000000000000007"],
 });
 
+export const TokenAddress = Address.openapi({ description: "The ERC-20, or the zero address for the chain's coin." });
+
+export const TokenInfo = z.strictObject({
+  address: Address.openapi({ description: "The ERC-20's contract." }),
+  symbol: z.string().optional().openapi({
+    description:
+      "What the contract calls itself, 1 to 16 Latin letters, digits and a few signs; absent where it tells nothing like that. Anybody may " +
+      "deploy a token of any name: show the address beside it.",
+    examples: ["USDC"],
+  }),
+  decimals: z.int().min(0).max(36).optional().openapi({
+    description: "How many digits of an amount are behind the point; absent where the contract does not tell.",
+    examples: [6],
+  }),
+}).openapi("TokenInfo", { description: "What an ERC-20 tells of itself; none of it is to be believed." });
+
+export const TokenList = z.strictObject({
+  chainId: z.int().openapi({ description: "The chain that they are on.", examples: [31337] }),
+  tokens: z.array(TokenInfo),
+}).openapi("TokenList");
+
 export const Receipt = z.strictObject({
   channelId: ChannelId,
   sequence: z.int().openapi({ examples: [3] }),
@@ -29,7 +50,7 @@ export const Channel = z.strictObject({
   role: z.enum(["payer", "payee"]).openapi({ description: "Whether this node pays on it, or is paid." }),
   peer: Address.openapi({ description: "The node at the other end." }),
   target: Target.optional(),
-  token: Address.openapi({ description: "The ERC-20, or the zero address for the chain's coin." }),
+  token: TokenAddress,
   deposit: Amount,
   charged: Amount.openapi({ description: "What was charged so far." }),
   paid: Amount.openapi({ description: "The sum of the newest voucher." }),
@@ -50,9 +71,10 @@ export const DayTotal = z.strictObject({
   day: z.string().openapi({ examples: ["2027-01-15"] }),
   direction: z.enum(["spent", "earned"]),
   peer: Address,
+  token: TokenAddress,
   amount: Amount,
   items: z.int().openapi({ examples: [42] }),
-}).openapi("DayTotal", { description: "What was spent at, or earned from, one peer on one day (UTC)." });
+}).openapi("DayTotal", { description: "What was spent at, or earned from, one peer on one day (UTC) in one token." });
 
 export const DayTotalList = z.strictObject({ totals: z.array(DayTotal) }).openapi("DayTotalList");
 
@@ -61,7 +83,13 @@ export const PaymentSummary = z.strictObject({
   channels: Address.openapi({ description: "The Channels contract." }),
   account: Address.openapi({ description: "This node's account." }),
   balance: Amount.openapi({ description: "The coins of the account." }),
-  credit: Amount.openapi({ description: "What the contract holds for it, to be withdrawn." }),
+  credit: Amount.openapi({
+    description: "What the contract holds for it in the token of its prices, to be withdrawn.",
+  }),
+  credits: z.array(z.strictObject({ token: TokenAddress, amount: Amount })).openapi({
+    description:
+      "What the contract holds for it in the chain's coin, which comes first, and in each token that it deals in.",
+  }),
   head: z.string().openapi({ description: "The newest block that was seen.", examples: ["1234"] }),
   healthy: z.boolean().openapi({ description: "Whether the chain is believed now; without it no credit is given." }),
 }).openapi("PaymentSummary");
@@ -105,7 +133,24 @@ export const Mined = z.strictObject({
   gasUsed: z.string().optional().openapi({ examples: ["43105"] }),
 }).openapi("MinedTransaction", { description: "A transaction that was mined." });
 
-export const OpenChannel = z.strictObject({ target: Target, amount: Amount }).openapi("OpenChannel");
+export const AskOffer = z.strictObject({ target: Target }).openapi("AskOffer");
+
+export const ProviderOffer = z.strictObject({
+  target: Target,
+  offer: Offer.optional().openapi({ description: "Its prices; absent when it works free of charge." }),
+  token: TokenInfo.optional().openapi({
+    description: "What the token that it wants tells of itself; absent for the chain's coin.",
+  }),
+}).openapi("ProviderOffer", { description: "What a provider wants, by its signed offer." });
+
+export const OpenChannel = z.strictObject({
+  target: Target,
+  amount: Amount,
+  token: Address.optional().openapi({
+    description:
+      "What the amount is in: the channel is refused when the provider wants another token. Without it, it is in whatever the provider wants.",
+  }),
+}).openapi("OpenChannel");
 export const TopUp = z.strictObject({ amount: Amount }).openapi("TopUp");
 export const Withdraw = z.strictObject({ token: Address.optional(), amount: Amount.optional(), to: Address.optional() })
   .openapi("Withdraw");

@@ -9,6 +9,7 @@ import {
   wei,
 } from "../core/mod.ts";
 import { json, withCall } from "./context.ts";
+import { offerJson } from "./offer.ts";
 import { failures, jsonContent } from "./openapi.ts";
 import type { RestAppOptions } from "./options.ts";
 import * as schemas from "./payment-schemas.ts";
@@ -17,6 +18,7 @@ import type { RestApp } from "./routes.ts";
 
 const TAGS = ["Payments"];
 const Params = z.object({ id: schemas.ChannelId });
+const TokenParams = z.strictObject({ address: schemas.Address.openapi({ description: "The ERC-20's contract." }) });
 const PROBLEMS = ["invalid_argument", "not_found", "failed_precondition", "chain_failed"] as const;
 
 /** Money: channels, vouchers, receipts and totals, and what the owner does with them. */
@@ -39,6 +41,7 @@ export function addPaymentRoutes(
       ...summary,
       balance: String(summary.balance),
       credit: String(summary.credit),
+      credits: summary.credits.map(({ token, amount }) => ({ token, amount: String(amount) })),
       head: String(summary.head),
     });
   });
@@ -59,9 +62,56 @@ export function addPaymentRoutes(
     tags: TAGS,
     operationId: "listTotals",
     summary: "List what was spent and earned",
-    description: "By day and peer, the newest day first.",
+    description: "By day, peer and token, the newest day first.",
     responses: { 200: jsonContent(schemas.DayTotalList, "The totals."), ...failures() },
   }, () => json({ totals: payments.totals().map((total) => ({ ...total, amount: String(total.amount) })) }));
+
+  addRoute(app, {
+    method: "get",
+    path: "/v1/payments/tokens",
+    tags: TAGS,
+    operationId: "listTokens",
+    summary: "List tokens",
+    description:
+      "ERC-20 tokens that this node deals in, by its prices and its channels, and what their contracts tell of themselves.",
+    responses: { 200: jsonContent(schemas.TokenList, "The tokens."), ...failures() },
+  }, async () => json({ chainId: payments.settlement.chainId, tokens: [...await payments.tokens()] }));
+
+  addRoute(app, {
+    method: "get",
+    path: "/v1/payments/tokens/{address}",
+    tags: TAGS,
+    operationId: "getToken",
+    summary: "See a token",
+    description:
+      "What one ERC-20 tells of itself; its address alone when it tells nothing, or the chain does not answer.",
+    request: { params: TokenParams },
+    responses: { 200: jsonContent(schemas.TokenInfo, "The token."), ...failures("invalid_argument") },
+  }, async (_, { params: { address } }) => json(await payments.token(parseNodeId(address))));
+
+  addRoute(app, {
+    method: "post",
+    path: "/v1/payments/offers",
+    tags: TAGS,
+    operationId: "askOffer",
+    summary: "Ask what a provider wants",
+    description: "Asks a provider for its signed offer, once until that expires: what a channel to it would be in.",
+    request: { body: { required: true, content: { "application/json": { schema: schemas.AskOffer } } } },
+    responses: {
+      200: jsonContent(schemas.ProviderOffer, "Its offer."),
+      ...failures(...PROBLEMS, "target_unreachable", "target_misbehaved"),
+    },
+  }, async (c) => {
+    const { target } = await readJson(c, schemas.AskOffer, limits);
+    const offer = await withCall(c, options, ({ signal }) => payments.offerOf(target, signal));
+    if (offer === undefined) return json({ target });
+    const { token } = offer.rates;
+    return json({
+      target,
+      offer: offerJson(offer),
+      ...(token !== NATIVE_TOKEN && { token: await payments.token(token) }),
+    });
+  });
 
   addRoute(app, {
     method: "post",
@@ -74,8 +124,13 @@ export function addPaymentRoutes(
     request: { body: { required: true, content: { "application/json": { schema: schemas.OpenChannel } } } },
     responses: { 201: jsonContent(schemas.Channel, "The channel."), ...failures(...PROBLEMS, "target_unreachable") },
   }, async (c) => {
-    const { target, amount } = await readJson(c, schemas.OpenChannel, limits);
-    const view = await withCall(c, options, ({ signal }) => payments.open(target, wei(BigInt(amount)), signal));
+    const { target, amount, token } = await readJson(c, schemas.OpenChannel, limits);
+    const named = token === undefined ? {} : { token: parseNodeId(token) };
+    const view = await withCall(
+      c,
+      options,
+      ({ signal }) => payments.open(target, wei(BigInt(amount)), { signal, ...named }),
+    );
     return json(channelJson(view), 201);
   });
 

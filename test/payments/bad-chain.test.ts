@@ -63,7 +63,7 @@ test("a transaction that the chain dropped is sent again", async (t) => {
     desks: new Map([["p:1", () => provider.earnings]]),
   });
   await chain.rpc("evm_setAutomine", [false]);
-  const opening = requester.admin.open("p:1", wei(1000n), signal);
+  const opening = requester.admin.open("p:1", wei(1000n), { signal });
   const { hash } = await someWaiting(chain);
   await chain.rpc("anvil_dropTransaction", [hash]);
   await someWaiting(chain, hash);
@@ -81,7 +81,7 @@ test("a transaction that is not mined is replaced by itself at higher fees, and 
     desks: new Map([["p:1", () => provider.earnings]]),
   });
   await chain.rpc("evm_setAutomine", [false]);
-  const opening = requester.admin.open("p:1", wei(1000n), signal);
+  const opening = requester.admin.open("p:1", wei(1000n), { signal });
   const first = await someWaiting(chain);
   const second = await someWaiting(chain, first.hash);
   assert.equal(second.nonce, first.nonce);
@@ -99,7 +99,7 @@ test("a transaction whose place another program of the same key took is given up
     desks: new Map([["p:1", () => provider.earnings]]),
   });
   await chain.rpc("evm_setAutomine", [false]);
-  const opening = requester.admin.open("p:1", wei(1000n), signal);
+  const opening = requester.admin.open("p:1", wei(1000n), { signal });
   opening.catch(() => {});
   const { nonce } = await someWaiting(chain);
   await chain.rpc("anvil_impersonateAccount", [payer.nodeId]);
@@ -115,7 +115,7 @@ test("a transaction whose place another program of the same key took is given up
   await chain.rpc("anvil_mine", ["0x1"]);
   await assert.rejects(opening, { code: "chain_failed", message: /does another program use its key/ });
   await chain.rpc("evm_setAutomine", [true]);
-  assert.equal((await requester.admin.open("p:1", wei(7n), signal)).deposit, 7n, "the next one works");
+  assert.equal((await requester.admin.open("p:1", wei(7n), { signal })).deposit, 7n, "the next one works");
 });
 
 test("a channel that a short reorganisation took out is opened again by the same transaction", async (t) => {
@@ -128,7 +128,7 @@ test("a channel that a short reorganisation took out is opened again by the same
     desks: new Map([["p:1", () => provider.earnings]]),
   });
   const before = await chain.rpc<string>("evm_snapshot");
-  const opening = requester.admin.open("p:1", wei(1000n), signal);
+  const opening = requester.admin.open("p:1", wei(1000n), { signal });
   await until(async () => await deposited(chain) === 1000n ? true : undefined);
   assert.deepEqual(requester.admin.channels(), [], "it is not believed before it is deep enough");
   assert.equal(await chain.rpc("evm_revert", [before]), true);
@@ -145,7 +145,7 @@ test("a provider gives no credit on a channel that a reorganisation took away, a
   const provider = await paidNode(t, chain, { key: payee, rates: RATES });
   const requester = await paidNode(t, chain, { key: payer, desks: new Map([["p:1", () => provider.earnings]]) });
   const before = await chain.rpc<string>("evm_snapshot");
-  const { channelId } = await requester.admin.open("p:1", wei(1000n), signal);
+  const { channelId } = await requester.admin.open("p:1", wei(1000n), { signal });
   const raw = await chain.rpc<{ transactions: Hex32[] }>("eth_getBlockByNumber", ["latest", false]);
   const transaction = await chain.rpc<string>("eth_getRawTransactionByHash", [raw.transactions[0]]);
   const spending = await requester.spendings.tasks.reserve(ORDER);
@@ -174,7 +174,7 @@ test("a transaction is taken up after a restart in its middle, and done once", a
   const desks = new Map([["p:1", () => provider.earnings]]);
   const requester = await paidNode(t, chain, { key: payer, ...FAST, store, desks });
   await chain.rpc("evm_setAutomine", [false]);
-  const opening = requester.admin.open("p:1", wei(1000n), signal);
+  const opening = requester.admin.open("p:1", wei(1000n), { signal });
   opening.catch(() => {});
   await someWaiting(chain);
   await requester.close();
@@ -204,7 +204,7 @@ test("an endpoint that is slow, or limits its rate, is passed over for the next"
     return undefined;
   };
   const requester = await paidNode(t, chain, { key: payer, desks: new Map([["p:1", () => provider.earnings]]) });
-  const { channelId } = await requester.admin.open("p:1", wei(1000n), signal);
+  const { channelId } = await requester.admin.open("p:1", wei(1000n), { signal });
   await provider.earnings.quote(channelId, { requester: payer.nodeId, signal, requestId: "test" });
   assert.ok(proxy.calls.length > 0);
 });
@@ -241,7 +241,7 @@ test("an endpoint whose head is old, or falls far back, gets no credit given; wh
     window: wei(100n),
     desks: new Map([["p:1", () => provider.earnings]]),
   });
-  const { channelId } = await requester.admin.open("p:1", wei(ETHER), signal);
+  const { channelId } = await requester.admin.open("p:1", wei(ETHER), { signal });
   const ctx = { requester: payer.nodeId, signal, requestId: "test" };
   await provider.earnings.quote(channelId, ctx);
   const creditNow = async () => (await provider.earnings.account(channelId, ctx)).credit;

@@ -74,7 +74,7 @@ test("a quote that was altered, is another's, of another channel or requester, o
     },
   });
   const requester = await paidNode(t, chain, { key: payer, desks: new Map([["p:1", () => desk]]) });
-  await requester.admin.open("p:1", wei(ETHER), signal);
+  await requester.admin.open("p:1", wei(ETHER), { signal });
   for (const [what, altered] of cases) {
     change = altered;
     await assert.rejects(async () => await requester.spendings.tasks.reserve(ORDER), {
@@ -93,7 +93,7 @@ test("nodes that count instructions by different cost tables refuse each other, 
   const desks = new Map([["p:1", () => provider.earnings]]);
   const older = await paidNode(t, chain, { key: payer, desks });
   const what = { code: "failed_precondition", data: { providerCostTable: 2, requesterCostTable: 1 } };
-  await assert.rejects(older.admin.open("p:1", wei(ETHER), signal), {
+  await assert.rejects(older.admin.open("p:1", wei(ETHER), { signal }), {
     ...what,
     message: /p:1 counts instructions by version 2 of the cost table, and the requester by version 1: update the req/,
   });
@@ -122,7 +122,7 @@ test("a node that comes to count by another cost table takes no task by its old 
   let provider = await paidNode(t, chain, { key: payee, rates: METERED, store: stores[0] });
   const desks = new Map([["p:1", () => provider.earnings]]);
   const requester = await paidNode(t, chain, { key: payer, store: stores[1], desks });
-  const { channelId } = await requester.admin.open("p:1", wei(ETHER), signal);
+  const { channelId } = await requester.admin.open("p:1", wei(ETHER), { signal });
   await oneTask(requester, provider);
   assert.equal((await provider.earnings.quote(channelId, CTX)).quote.quote.costTable, 1);
   await Promise.all([requester.close(), provider.close()]);
@@ -153,10 +153,10 @@ test("an offer and a quote of a node that names no cost table are good to one th
   });
   const desks = new Map([["p:1", () => desk]]);
   const requester = await paidNode(t, chain, { key: payer, desks });
-  await requester.admin.open("p:1", wei(ETHER), signal);
+  await requester.admin.open("p:1", wei(ETHER), { signal });
   await oneTask(requester, provider);
   const newer = await paidNode(t, chain, { key: thief, desks, costTable: 2 });
-  await assert.rejects(newer.admin.open("p:1", wei(ETHER), signal), {
+  await assert.rejects(newer.admin.open("p:1", wei(ETHER), { signal }), {
     code: "failed_precondition",
     message: /by version 1 of the cost table, and the requester by version 2: update the provider/,
   });
@@ -168,7 +168,7 @@ test("after a quote is over nothing is worked for by it, and another one is aske
   const provider = await paidNode(t, chain, { key: payee, rates: RATES, clock, offerMs: 60_000, pollMs: 50 });
   const desks = new Map([["p:1", () => provider.earnings]]);
   const requester = await paidNode(t, chain, { key: payer, clock, pollMs: 50, window: wei(100n), desks });
-  await requester.admin.open("p:1", wei(ETHER), signal);
+  await requester.admin.open("p:1", wei(ETHER), { signal });
   await oneTask(requester, provider);
   const [spending, late] = [await requester.spendings.tasks.reserve(ORDER), provider.earnings.tasks.reserve(TERMS)];
   clock.move(60_000);
@@ -196,7 +196,7 @@ test("a provider that charges past the quote is paid no more, also after a resta
   });
   const desks = new Map([["p:1", () => desk]]);
   const requester = await paidNode(t, chain, { key: payer, store, desks });
-  const { channelId } = await requester.admin.open("p:1", wei(ETHER), signal);
+  const { channelId } = await requester.admin.open("p:1", wei(ETHER), { signal });
   await oneTask(requester, provider);
   const { paid } = requester.admin.channels()[0]!;
 
@@ -243,7 +243,7 @@ test("a provider that offers credit without end cannot charge it after its reque
   });
   const desks = new Map([["p:1", () => desk]]);
   const requester = await paidNode(t, chain, { key: payer, store, desks });
-  await requester.admin.open("p:1", wei(ETHER), signal);
+  await requester.admin.open("p:1", wei(ETHER), { signal });
   const spending = await requester.spendings.tasks.reserve(ORDER);
   await spending.commit(USAGE);
   await requester.close();
@@ -257,7 +257,7 @@ test("a charge that a lost answer explains is taken over, within what was set as
   const chain = await chainFor(t);
   const provider = await paidNode(t, chain, { key: payee, rates: RATES });
   const requester = await paidNode(t, chain, { key: payer, desks: new Map([["p:1", () => provider.earnings]]) });
-  await requester.admin.open("p:1", wei(ETHER), signal);
+  await requester.admin.open("p:1", wei(ETHER), { signal });
   const spending = await requester.spendings.tasks.reserve(ORDER);
   await provider.earnings.tasks.reserve(TERMS).settle(USAGE);
   spending.release(new NodeError("target_unreachable", "The answer was lost"));
@@ -272,7 +272,7 @@ test("work that was given up and that the provider ends and charges later is no 
   const chain = await chainFor(t);
   const provider = await paidNode(t, chain, { key: payee, rates: RATES });
   const requester = await paidNode(t, chain, { key: payer, desks: new Map([["p:1", () => provider.earnings]]) });
-  await requester.admin.open("p:1", wei(ETHER), signal);
+  await requester.admin.open("p:1", wei(ETHER), { signal });
   const spending = await requester.spendings.tasks.reserve(ORDER);
   const slow = provider.earnings.tasks.reserve(TERMS);
   spending.release(new NodeError("canceled", "The reader needs it no more"));
@@ -290,7 +290,7 @@ test("a payer that ends its channel gets back what no voucher paid; the provider
   const provider = await paidNode(t, chain, { key: payee, rates: RATES });
   const desks = new Map([["p:1", () => provider.earnings]]);
   const requester = await paidNode(t, chain, { key: payer, clock, desks });
-  const { channelId } = await requester.admin.open("p:1", wei(1000n), signal);
+  const { channelId } = await requester.admin.open("p:1", wei(1000n), { signal });
   await oneTask(requester, provider);
   const { paid } = provider.admin.channels()[0]!;
   await requester.admin.exit(channelId);
@@ -323,13 +323,13 @@ test("a channel whose exit is announced, or whose delay is too short to claim in
   const provider = await paidNode(t, chain, { key: payee, rates: RATES, exitDelay: 7200 });
   const desks = new Map([["p:1", () => provider.earnings]]);
   const requester = await paidNode(t, chain, { key: payer, exitDelay: 7199, desks });
-  const short = await requester.admin.open("p:1", wei(1000n), signal);
+  const short = await requester.admin.open("p:1", wei(1000n), { signal });
   await assert.rejects(provider.earnings.quote(short.channelId, CTX), {
     code: "failed_precondition",
     message: /7199 s, and 7200 s is the least/,
   });
   const patient = await paidNode(t, chain, { key: thief, exitDelay: 7200, desks });
-  const leaving = await patient.admin.open("p:1", wei(1000n), signal);
+  const leaving = await patient.admin.open("p:1", wei(1000n), { signal });
   await patient.admin.exit(leaving.channelId);
   await assert.rejects(provider.earnings.quote(leaving.channelId, CTX), {
     code: "failed_precondition",

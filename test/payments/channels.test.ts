@@ -25,7 +25,7 @@ test("a stranger pays before it is worked for; provider and requester keep equal
     message: /payments open/,
   });
 
-  const view = await requester.admin.open("p:1", wei(ETHER), signal);
+  const view = await requester.admin.open("p:1", wei(ETHER), { signal });
   assert.equal(view.deposit, ETHER);
   for (let i = 0; i < 20; i++) {
     const spending = await requester.spendings.tasks.reserve(order);
@@ -56,7 +56,7 @@ test("vouchers that are forged, replayed, lower, for another channel or chain, o
   const [payer, payee, thief] = [keyOf(1), keyOf(2), keyOf(3)];
   const provider = await paidNode(t, chain, { key: payee, rates: RATES });
   const requester = await paidNode(t, chain, { key: payer, desks: new Map([["p:1", () => provider.earnings]]) });
-  const { channelId } = await requester.admin.open("p:1", wei(1000n), signal);
+  const { channelId } = await requester.admin.open("p:1", wei(1000n), { signal });
   const ctx = call(payer.nodeId);
   await provider.earnings.quote(channelId, ctx);
   const at = { chainId: chain.chainId, channels: chain.channels };
@@ -93,7 +93,7 @@ test("a payer that announces its exit is not worked for any more, and what it ow
   const [payer, payee] = [keyOf(1), keyOf(2)];
   const provider = await paidNode(t, chain, { key: payee, rates: RATES });
   const requester = await paidNode(t, chain, { key: payer, desks: new Map([["p:1", () => provider.earnings]]) });
-  const { channelId } = await requester.admin.open("p:1", wei(1000n), signal);
+  const { channelId } = await requester.admin.open("p:1", wei(1000n), { signal });
   const order = { target: "p:1", limits: LIMITS, inputBytes: 5 };
   const terms = { requester: payer.nodeId, limits: LIMITS, inputBytes: 5 };
   const spending = await requester.spendings.tasks.reserve(order);
@@ -132,7 +132,7 @@ test("an endpoint that is down is passed over for the next; with none, nothing n
     rpcUrls: ["http://127.0.0.1:1", chain.url],
   });
   const requester = await paidNode(t, chain, { key: payer, desks: new Map([["p:1", () => provider.earnings]]) });
-  await requester.admin.open("p:1", wei(1000n), signal);
+  await requester.admin.open("p:1", wei(1000n), { signal });
   const terms = { requester: payer.nodeId, limits: LIMITS, inputBytes: 5 };
   const spending = await requester.spendings.tasks.reserve({ target: "p:1", limits: LIMITS, inputBytes: 5 });
   await spending.commit(USAGE);

@@ -52,7 +52,7 @@ test("a requester that takes results and never pays gets what the credit is wort
     credit: { base: wei(35n), max: wei(0n), debtAfterMs: DEBT_AFTER_MS },
   });
   const requester = await paidNode(t, chain, { key: payer, desks: new Map([["p:1", () => provider.earnings]]) });
-  const { channelId } = await requester.admin.open("p:1", wei(ETHER), signal);
+  const { channelId } = await requester.admin.open("p:1", wei(ETHER), { signal });
   await provider.earnings.quote(channelId, { requester: payer.nodeId, signal, requestId: "test" });
   const terms = { requester: payer.nodeId, limits: LIMITS, inputBytes: 5 };
   let done = 0;
@@ -82,7 +82,7 @@ test("a voucher that does not arrive is sent again; meanwhile the work becomes a
   });
   const desk = deafTo(provider.earnings);
   const requester = await paidNode(t, chain, { key: payer, retryMs: 20, desks: new Map([["p:1", () => desk]]) });
-  await requester.admin.open("p:1", wei(ETHER), signal);
+  await requester.admin.open("p:1", wei(ETHER), { signal });
   const terms = { requester: payer.nodeId, limits: LIMITS, inputBytes: 5 };
 
   const spending = await requester.spendings.tasks.reserve(ORDER);
@@ -119,7 +119,7 @@ test("work on credit is paid soon although its requester has not asked for the r
     retryMs: 20,
     desks: new Map([["p:1", () => provider.earnings]]),
   });
-  await requester.admin.open("p:1", wei(ETHER), signal);
+  await requester.admin.open("p:1", wei(ETHER), { signal });
   const terms = { requester: payer.nodeId, limits: LIMITS, inputBytes: 5 };
   // Two asynchronous tasks: one has ended at the provider, the other still runs there.
   const [first, second] = [
@@ -152,7 +152,7 @@ test("a debt and its age survive a restart of the provider", async (t) => {
   };
   const provider = await paidNode(t, chain, options);
   const requester = await paidNode(t, chain, { key: payer, desks: new Map([["p:1", () => provider.earnings]]) });
-  const { channelId } = await requester.admin.open("p:1", wei(ETHER), signal);
+  const { channelId } = await requester.admin.open("p:1", wei(ETHER), { signal });
   await provider.earnings.quote(channelId, { requester: payer.nodeId, signal, requestId: "test" });
   const terms = { requester: payer.nodeId, limits: LIMITS, inputBytes: 5 };
   await provider.earnings.tasks.reserve(terms).settle(USAGE);
@@ -170,7 +170,7 @@ test("a task that had ended but was not charged when its provider died is charge
   const options = { key: payee, rates: RATES, store, credit: { base: wei(1000n), max: wei(0n), debtAfterMs: 60_000 } };
   const provider = await paidNode(t, chain, options);
   const requester = await paidNode(t, chain, { key: payer, desks: new Map([["p:1", () => provider.earnings]]) });
-  const { channelId } = await requester.admin.open("p:1", wei(ETHER), signal);
+  const { channelId } = await requester.admin.open("p:1", wei(ETHER), { signal });
   await provider.earnings.quote(channelId, { requester: payer.nodeId, signal, requestId: "test" });
   const terms = { requester: payer.nodeId, limits: LIMITS, inputBytes: 5 };
   const begin = async (id: string) => {

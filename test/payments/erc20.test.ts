@@ -22,8 +22,8 @@ for (const name of ["Token", "NoAnswerToken"] as const) {
     // Some tokens refuse to change an allowance that is not zero.
     await token.approve(payer.nodeId, chain.channels, 3n);
 
-    await assert.rejects(requester.admin.open("p:1", wei(1001n), signal), { code: "chain_failed" });
-    const { channelId, token: paidIn } = await requester.admin.open("p:1", wei(60n), signal);
+    await assert.rejects(requester.admin.open("p:1", wei(1001n), { signal }), { code: "chain_failed" });
+    const { channelId, token: paidIn } = await requester.admin.open("p:1", wei(60n), { signal });
     assert.equal(paidIn, token.address);
     assert.equal(await token.balanceOf(chain.channels), 60n);
     const terms = { requester: payer.nodeId, limits: LIMITS, inputBytes: 5 };
@@ -63,7 +63,7 @@ test("a token that keeps a part of each transfer is refused, and nothing is lost
   const provider = await paidNode(t, chain, { key: payee, rates: { ...RATES, token: token.address } });
   const requester = await paidNode(t, chain, { key: payer, desks: new Map([["p:1", () => provider.earnings]]) });
   await token.mint(payer.nodeId, 1000n);
-  await assert.rejects(requester.admin.open("p:1", wei(1000n), signal), { code: "chain_failed" });
+  await assert.rejects(requester.admin.open("p:1", wei(1000n), { signal }), { code: "chain_failed" });
   assert.equal(await token.balanceOf(payer.nodeId), 1000n);
   assert.deepEqual(requester.admin.channels(), []);
 });
@@ -75,7 +75,7 @@ test("a provider takes no channel in another token than its prices are in", asyn
   const provider = await paidNode(t, chain, { key: payee, rates: { ...RATES, token: token.address } });
   const coins = await paidNode(t, chain, { key: keyOf(3), rates: RATES });
   const requester = await paidNode(t, chain, { key: payer, desks: new Map([["p:1", () => coins.earnings]]) });
-  const { channelId } = await requester.admin.open("p:1", wei(ETHER), signal);
+  const { channelId } = await requester.admin.open("p:1", wei(ETHER), { signal });
   const ctx = { requester: payer.nodeId, signal, requestId: "test" };
   await assert.rejects(provider.earnings.quote(channelId, ctx), {
     code: "failed_precondition",

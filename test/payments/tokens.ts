@@ -38,14 +38,18 @@ function tokens(): Output["contracts"][string] {
 
 export interface TestToken {
   readonly address: NodeId;
+  /** Calls one of its functions, in a transaction. */
+  readonly send: (functionName: string, args: readonly unknown[]) => Promise<void>;
   readonly mint: (account: NodeId, amount: bigint) => Promise<void>;
   readonly balanceOf: (account: NodeId) => Promise<bigint>;
   /** Has an account let another one take its tokens. */
   readonly approve: (account: NodeId, spender: NodeId, amount: bigint) => Promise<void>;
 }
 
+type TokenName = "Token" | "NoAnswerToken" | "FeeToken" | "NamedToken" | "AnsweringToken";
+
 /** Deploys one of the tokens. */
-export async function deployToken(chain: LocalChain, name: "Token" | "NoAnswerToken" | "FeeToken"): Promise<TestToken> {
+export async function deployToken(chain: LocalChain, name: TokenName): Promise<TestToken> {
   const { abi, evm } = tokens()[name]!;
   const [deployer] = await chain.rpc<NodeId[]>("eth_accounts");
   const send = async (from: NodeId, transaction: Record<string, string>) => {
@@ -60,6 +64,9 @@ export async function deployToken(chain: LocalChain, name: "Token" | "NoAnswerTo
   const call = (functionName: string, args: readonly unknown[]) => encodeFunctionData({ abi, functionName, args });
   return {
     address,
+    send: async (functionName, args) => {
+      await send(deployer!, { to: address, data: call(functionName, args) });
+    },
     mint: async (account, amount) => {
       await send(deployer!, { to: address, data: call("mint", [account, amount]) });
     },

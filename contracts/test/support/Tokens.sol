@@ -86,3 +86,40 @@ contract CallbackToken is Token {
         (succeeded,) = target.call(data);
     }
 }
+
+/// @dev Calls itself what it is told to.
+contract NamedToken is Token {
+    string private _name;
+    uint8 private _digits;
+
+    function tell(string calldata symbol_, uint8 decimals_) external {
+        (_name, _digits) = (symbol_, decimals_);
+    }
+
+    function symbol() public view override returns (string memory) {
+        return _name;
+    }
+
+    function decimals() public view override returns (uint8) {
+        return _digits;
+    }
+}
+
+/// @dev Answers each function with the bytes that it is told to, or reverts with them.
+contract AnsweringToken {
+    mapping(bytes4 => bytes) private _answers;
+    mapping(bytes4 => bool) private _reverts;
+
+    function answer(bytes4 selector, bytes calldata data, bool reverting) external {
+        (_answers[selector], _reverts[selector]) = (data, reverting);
+    }
+
+    fallback() external {
+        bytes memory data = _answers[msg.sig];
+        bool reverting = _reverts[msg.sig];
+        assembly ("memory-safe") {
+            if reverting { revert(add(data, 32), mload(data)) }
+            return(add(data, 32), mload(data))
+        }
+    }
+}
