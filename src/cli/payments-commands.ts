@@ -3,8 +3,12 @@ import { NodeError } from "../core/mod.ts";
 import { type ClientFlags, clientOf, withClientOptions, withExamples } from "./command.ts";
 import type { CliContext } from "./context.ts";
 import { formatTable, printable } from "./terminal.ts";
+import { isCoin, type TokenJson, tokenName } from "./token-names.ts";
 
 type Row = Readonly<Record<string, unknown>>;
+
+/** What an amount is in: columns of their own for programs, one for people. */
+const TOKEN = ["token", "symbol", "decimals"] as const;
 
 interface ListFlags extends ClientFlags {
   readonly csv?: boolean;
@@ -14,7 +18,7 @@ interface ListFlags extends ClientFlags {
 export function addPaymentsCommands(program: Command, cli: CliContext): void {
   const payments = program.command("payments").summary("see and manage the node's money").description(
     "See what the node pays and is paid, and open, fill, claim and end its payment channels. Amounts are in the token's " +
-      "smallest unit (wei).",
+      'smallest unit (wei); "payments tokens" tells how many digits of that are behind the point.',
   );
 
   withExamples(
@@ -23,7 +27,7 @@ export function addPaymentsCommands(program: Command, cli: CliContext): void {
       .action(async (flags: ClientFlags) => {
         const summary = await clientOf(cli, flags).json<Row>("GET", "/v1/payments");
         if (flags.json === true) cli.out.line(JSON.stringify(summary));
-        else show(cli, Object.entries(summary).map(([name, value]) => [name, textOf(value)]));
+        else await showSummary(cli, flags, summary);
       }),
     ["velas-sphere payments show", "balance, credit, head"],
   );
@@ -33,28 +37,37 @@ export function addPaymentsCommands(program: Command, cli: CliContext): void {
       [
         "channels",
         "list payment channels",
-        ["channelId", "role", "state", "peer", "deposit", "charged", "paid", "claimed", "items"],
+        ["channelId", "role", "state", "peer", "deposit", "charged", "paid", "claimed", "items", ...TOKEN],
         async (flags: ClientFlags) => await channels(cli, flags),
       ],
       [
         "vouchers",
         "list the newest voucher of each channel",
-        ["channelId", "role", "peer", "paid", "voucher"],
+        ["channelId", "role", "peer", "paid", "voucher", ...TOKEN],
         async (flags: ClientFlags) => (await channels(cli, flags)).filter((row) => row["voucher"] !== undefined),
       ],
       [
         "receipts",
         "list the newest receipt that each provider signed",
-        ["channelId", "sequence", "charged", "paid", "items", "issuedAt", "signature"],
+        ["channelId", "sequence", "charged", "paid", "items", "issuedAt", "signature", ...TOKEN],
         async (flags: ClientFlags) =>
-          (await channels(cli, flags)).flatMap(({ receipt }) => receipt === undefined ? [] : [receipt as Row]),
+          (await channels(cli, flags)).flatMap(({ receipt, token }) =>
+            receipt === undefined ? [] : [{ ...receipt as Row, token }]
+          ),
       ],
       [
         "totals",
-        "list what was spent and earned by day and peer",
-        ["day", "direction", "peer", "amount", "items"],
+        "list what was spent and earned by day, peer and token",
+        ["day", "direction", "peer", "amount", "items", ...TOKEN],
         async (flags: ClientFlags) =>
           (await clientOf(cli, flags).json<{ totals: Row[] }>("GET", "/v1/payments/totals")).totals,
+      ],
+      [
+        "tokens",
+        "list the ERC-20 tokens that the node deals in, as they call themselves",
+        ["token", "symbol", "decimals"],
+        async (flags: ClientFlags) =>
+          (await tokens(cli, flags)).map(({ address, symbol, decimals }) => ({ token: address, symbol, decimals })),
       ],
     ] as const
   ) {
@@ -73,11 +86,18 @@ export function addPaymentsCommands(program: Command, cli: CliContext): void {
       payments.command("open").summary("open a channel to a provider")
         .argument("<target>", "the provider, host:port").argument("<amount>", "the deposit, in wei"),
     )
-      .description("Open a channel with a deposit. What is not spent comes back when it ends.")
-      .action(async (target: string, amount: string, flags: ClientFlags) => {
-        const json = { target, amount: amountOf(amount) };
+      .description(
+        "Open a channel with a deposit, in the coin or token that the provider wants. What is not spent comes back when it ends.",
+      )
+      .option("--token <address>", "refuse when the provider wants another one than this ERC-20")
+      .action(async (target: string, amount: string, flags: ClientFlags & { token?: string }) => {
+        const { token } = flags;
+        const json = { target, amount: amountOf(amount), ...(token !== undefined && { token }) };
         const channel = await clientOf(cli, flags).json<Row>("POST", "/v1/payments/channels", { json });
-        cli.out.line(flags.json === true ? JSON.stringify(channel) : `Opened ${textOf(channel["channelId"])}`);
+        if (flags.json === true) return cli.out.line(JSON.stringify(channel));
+        const paidIn = channel["token"] as string | undefined;
+        const named = isCoin(paidIn) ? "" : ` with ${amount} of ${await nameOf(cli, flags, paidIn)}`;
+        cli.out.line(`Opened ${textOf(channel["channelId"])}${named}`);
       }),
     ["velas-sphere payments open provider.example:8081 1000000000000000", "a thousandth of a coin"],
   );
@@ -176,20 +196,52 @@ async function channels(cli: CliContext, flags: ClientFlags): Promise<Row[]> {
   return (await clientOf(cli, flags).json<{ channels: Row[] }>("GET", "/v1/payments/channels")).channels;
 }
 
-function list(
+async function tokens(cli: CliContext, flags: ClientFlags): Promise<readonly TokenJson[]> {
+  return (await clientOf(cli, flags).json<{ tokens: TokenJson[] }>("GET", "/v1/payments/tokens")).tokens;
+}
+
+async function nameOf(cli: CliContext, flags: ClientFlags, token: string | undefined): Promise<string> {
+  return tokenName(token, (await tokens(cli, flags)).find(({ address }) => address === token));
+}
+
+async function list(
   cli: CliContext,
   flags: ListFlags,
   { columns, rows }: { readonly columns: readonly string[]; readonly rows: readonly Row[] },
-): void {
-  if (flags.json === true) cli.out.line(JSON.stringify(rows));
-  else if (flags.csv === true) {
+): Promise<void> {
+  if (flags.json === true) return cli.out.line(JSON.stringify(rows));
+  // One that calls its columns so has them from the node already.
+  const isOfTokens = columns[0] === "token";
+  const known = isOfTokens || rows.every(({ token }) => isCoin(token)) ? [] : await tokens(cli, flags);
+  const infoOf = (row: Row) => known.find(({ address }) => address === row["token"]);
+  if (flags.csv === true) {
     cli.out.line(columns.join(","));
-    for (const row of rows) cli.out.line(columns.map((column) => csvOf(textOf(row[column]))).join(","));
+    for (const row of rows) {
+      const { symbol, decimals } = infoOf(row) ?? {};
+      const whole: Row = { symbol, decimals, ...row };
+      cli.out.line(columns.map((column) => csvOf(textOf(whole[column]))).join(","));
+    }
   } else if (rows.length === 0) cli.err.line("None.");
   else {
     const { bold } = cli.out.colors;
-    show(cli, [columns.map(bold), ...rows.map((row) => columns.map((column) => textOf(row[column])))]);
+    // For people the symbol and a short address are one column.
+    const shown = isOfTokens ? columns : columns.filter((column) => column !== "symbol" && column !== "decimals");
+    const cell = (row: Row, column: string) =>
+      column === "token" && !isOfTokens ? tokenName(row[column] as string, infoOf(row)) : textOf(row[column]);
+    show(cli, [shown.map(bold), ...rows.map((row) => shown.map((column) => cell(row, column)))]);
   }
+}
+
+/** The chain and the balances, with a line for each token that the contract holds for the node. */
+async function showSummary(cli: CliContext, flags: ClientFlags, summary: Row): Promise<void> {
+  const { credits, credit, ...rest } = summary;
+  const held = (Array.isArray(credits) ? credits : [{ amount: credit }]) as { token?: string; amount: string }[];
+  const known = held.every(({ token }) => isCoin(token)) ? [] : await tokens(cli, flags);
+  const lines = held.map(({ token, amount }) => {
+    const info = known.find(({ address }) => address === token);
+    return ["credit", `${textOf(amount)}${isCoin(token) ? "" : ` of ${tokenName(token, info)}`}`];
+  });
+  show(cli, [...Object.entries(rest).map(([name, value]) => [name, textOf(value)]), ...lines]);
 }
 
 function show(cli: CliContext, rows: string[][]): void {

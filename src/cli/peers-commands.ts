@@ -2,6 +2,7 @@ import type { Command } from "commander";
 import { type ClientFlags, clientOf, integerOption, withClientOptions, withExamples } from "./command.ts";
 import type { CliContext } from "./context.ts";
 import { formatTable, printable } from "./terminal.ts";
+import { isCoin, tokenName } from "./token-names.ts";
 
 interface PeerJson {
   readonly target: string;
@@ -139,9 +140,11 @@ function rowOf({ target, blocked, reachability, problem, score, latencyMs, claim
 function priceOf({ offer, offerProblem }: ClaimsJson): string {
   if (offerProblem !== undefined) return "not believed";
   const { cpuSecond = "0", megaInstructions = "0", minimum = "0" } = offer?.rates ?? {};
-  if (cpuSecond !== "0") return `${printable(cpuSecond)}/s`;
-  if (megaInstructions !== "0") return `${printable(megaInstructions)}/M`;
-  return minimum === "0" ? "free" : `${printable(minimum)} each`;
+  const token = offer?.rates["token"];
+  const unit = isCoin(token) ? "" : ` of ${tokenName(token)}`;
+  if (cpuSecond !== "0") return `${printable(cpuSecond)}/s${unit}`;
+  if (megaInstructions !== "0") return `${printable(megaInstructions)}/M${unit}`;
+  return minimum === "0" ? "free" : `${printable(minimum)} each${unit}`;
 }
 
 function show(cli: CliContext, flags: ClientFlags, peer: PeerJson): void {
