@@ -21,9 +21,14 @@ export interface Channel {
   readonly owedSince?: string;
 }
 
+type Prices = Readonly<Record<string, string>>;
+
 export interface PaidSwarmOptions {
+  /** One that the test has put something on already; else the swarm has one of its own. */
+  readonly chain?: LocalChain;
   readonly providers?: number;
-  readonly prices: Readonly<Record<string, string>>;
+  /** Those of every provider, or of each. */
+  readonly prices: Prices | readonly Prices[];
   /** Groups of the requester's configuration, beside what every node of the swarm has. */
   readonly requester?: Readonly<Record<string, Record<string, unknown>>>;
   /** Groups of the providers' configuration. */
@@ -42,8 +47,8 @@ export interface PaidSwarm {
 /** Starts providers with prices, and a requester with money that opens its channels by itself. */
 export async function startPaidSwarm(t: TestScope, options: PaidSwarmOptions): Promise<PaidSwarm> {
   const { providers: count = 1, prices, requester: { payments: spending, ...groups } = {}, provider } = options;
-  const chain = await startLocalChain();
-  t.after(() => chain.close());
+  const chain = options.chain ?? await startLocalChain();
+  if (options.chain === undefined) t.after(() => chain.close());
   const folder = scratch(t);
   const common = {
     rpcUrls: [chain.url],
@@ -57,7 +62,11 @@ export async function startPaidSwarm(t: TestScope, options: PaidSwarmOptions): P
   const providerAt = (place: number, args: readonly string[] = []) =>
     startNode(t, {
       dataDir: join(folder, `provider-${place}`),
-      config: { ...provider, payments: { ...common, ...provider?.["payments"] }, prices },
+      config: {
+        ...provider,
+        payments: { ...common, ...provider?.["payments"] },
+        prices: Array.isArray(prices) ? prices[place] : prices,
+      },
       args,
     });
   const providers = await Promise.all(Array.from({ length: count }, (_, place) => providerAt(place)));

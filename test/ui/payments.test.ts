@@ -1,8 +1,11 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
+import { parseNodeId } from "../../src/core/mod.ts";
+import { startLocalChain } from "../../src/payments/local-chain.ts";
 import type { Page } from "playwright-core";
 import { post, scratch, startNode } from "../e2e/harness.ts";
 import { ETHER, startPaidSwarm } from "../e2e/paid-swarm.ts";
+import { deployToken } from "../payments/tokens.ts";
 import { test } from "../testing.ts";
 import type { TestScope } from "../testing.ts";
 import { openBrowser, openPage, picture } from "./harness.ts";
@@ -102,7 +105,13 @@ test("what the chain refuses is said in the dialog, and nothing typed is lost", 
   await picture(page, "payments-none");
   await page.getByRole("button", { name: "Open a channel" }).click();
   const form = page.getByRole("dialog").last();
+  await form.getByLabel("Provider").fill("127.0.0.1:9");
+  await form.getByRole("button", { name: "Ask what it wants" }).click();
+  await form.getByRole("alert").waitFor();
+  assert.equal(await form.getByLabel("Amount").count(), 0, "no amount before its unit is known");
   await form.getByLabel("Provider").fill(provider.rpc);
+  await form.getByRole("button", { name: "Ask what it wants" }).click();
+  await form.getByText("the chain's coin").waitFor();
   await form.getByLabel("Amount").fill("1000000");
   await form.getByRole("button", { name: "Open", exact: true }).click();
   await form.getByRole("alert").waitFor();
@@ -111,4 +120,79 @@ test("what the chain refuses is said in the dialog, and nothing typed is lost", 
   await form.getByLabel("Amount").fill("1");
   await form.getByRole("button", { name: "Open", exact: true }).click();
   await page.getByRole("link", { name: `to ${provider.rpc}` }).waitFor();
+});
+
+test("a channel in a token is opened in its own unit, and no amount of it is taken for coins or summed with them", async (t) => {
+  const chain = await startLocalChain();
+  t.after(() => chain.close());
+  // One that would pass for the coin but for its address.
+  const token = await deployToken(chain, "NamedToken");
+  await token.send("tell", ["ETH", 6]);
+  const short = `${token.address.slice(0, 6)}…${token.address.slice(-4)}`;
+  const { providers, requester } = await startPaidSwarm(t, {
+    chain,
+    providers: 2,
+    prices: [
+      { token: token.address, cpuSecond: "1", minimum: "10000" },
+      { cpuSecond: "1000000", minimum: String(ETHER / 1000n) },
+    ],
+  });
+  const [inToken, inCoins] = [providers[0]!, providers[1]!];
+  await token.mint(parseNodeId(requester.nodeId), 10_000_000n);
+
+  const { page, assertQuiet } = await openPage(t, `${requester.rest}/#/payments`);
+  await page.getByRole("button", { name: "Open a channel" }).click();
+  const form = page.getByRole("dialog").last();
+  await form.getByLabel("Provider").fill(inToken.rpc);
+  await form.getByRole("button", { name: "Ask what it wants" }).click();
+  const wants = form.getByLabel("What it wants");
+  await wants.getByText(token.address).waitFor();
+  await wants.getByText("6 digits behind the point").waitFor();
+  await form.getByLabel(`Amount of ETH (${short})`).fill("2.5000001");
+  await form.getByText("Not an amount in ETH").waitFor();
+  await form.getByLabel("Amount").fill("2.5");
+  await form.getByText(`2.5 ETH (${short}): 2500000 of the smallest unit`).waitFor();
+  await assertFits(page);
+  await picture(page, "payments-open-token");
+  await form.getByRole("button", { name: "Open", exact: true }).click();
+  await page.getByText(`Opened with 2.5 ETH (${short})`).first().waitFor();
+
+  for (const target of [inToken.rpc, inCoins.rpc]) {
+    const answer = await post(`${requester.rest}/task`, { target, id: `t${target}`, input: "hello" });
+    assert.equal(answer.status, 200, answer.text);
+  }
+  await page.getByRole("button", { name: "Look again" }).click();
+  await page.getByRole("link", { name: `to ${inCoins.rpc}` }).waitFor();
+  const row = page.getByRole("row").filter({ hasText: inToken.rpc });
+  await row.getByText(short).first().waitFor();
+  const locked = page.locator(".tile").filter({ hasText: "In channels" });
+  await locked.getByText("1 coin", { exact: true }).waitFor();
+  await locked.getByText("2.5 ETH", { exact: true }).waitFor();
+  await locked.getByText(short).waitFor();
+  await page.getByText("counts the smallest units of every token alike").waitFor();
+  const days = page.getByRole("region", { name: "By day and peer" });
+  await days.getByText(/0\.001 coins/).first().waitFor();
+  await days.getByLabel("Token").selectOption({ label: `ETH (${short})` });
+  await days.getByText(`0.01 ETH (${short})`).first().waitFor();
+  assert.equal(await days.locator("figure").getByText(/coin/).count(), 0);
+  await picture(page, "payments-tokens");
+
+  await page.getByRole("link", { name: `to ${inToken.rpc}` }).click();
+  const side = page.getByRole("dialog").first();
+  await side.getByText(token.address).waitFor();
+  await side.getByRole("button", { name: "Top up" }).click();
+  const more = page.getByRole("dialog").last();
+  await more.getByLabel("Amount").fill("1");
+  await more.getByText(`1 ETH (${short}): 1000000 of the smallest unit`).waitFor();
+  await more.getByRole("button", { name: "Top up", exact: true }).click();
+  await side.getByText("3.5 ETH").waitFor();
+  assertQuiet();
+
+  const phone = await openPage(t, `${requester.rest}/#/payments`, {
+    viewport: { width: 390, height: 844 },
+    hasTouch: true,
+  });
+  await phone.page.locator(".bar i").first().waitFor();
+  await assertFits(phone.page);
+  await picture(phone.page, "payments-tokens-phone");
 });

@@ -1,5 +1,7 @@
 // What the API answers with, as far as the page uses it; the OpenAPI document has all of it.
 
+import type { Token } from "./money.ts";
+
 export interface NodeInfo {
   readonly nodeId: string;
   readonly name: string;
@@ -156,7 +158,7 @@ export interface PaymentSummary {
   readonly channels: string;
   readonly account: string;
   readonly balance: string;
-  readonly credit: string;
+  readonly credits: readonly { readonly token: string; readonly amount: string }[];
   readonly head: string;
   readonly healthy: boolean;
 }
@@ -190,8 +192,16 @@ export interface DayTotal {
   readonly day: string;
   readonly direction: "spent" | "earned";
   readonly peer: string;
+  readonly token: string;
   readonly amount: string;
   readonly items: number;
+}
+
+/** What a provider wants; without an offer it works free of charge. */
+export interface ProviderOffer {
+  readonly target: string;
+  readonly offer?: { readonly provider: string; readonly rates: Readonly<Record<string, string>> };
+  readonly token?: Token;
 }
 
 export interface PeerClaims {

@@ -13,7 +13,7 @@ const wish = { price: signal(""), unit: signal<Unit>("gwei"), region: signal("")
 
 /** What is asked of any provider; undefined while the price that was typed is none. */
 export function anyWish(): AnyWish | undefined {
-  const price = wish.price.value.trim() === "" ? undefined : parseMoney(wish.price.value, wish.unit.value);
+  const price = wish.price.value.trim() === "" ? undefined : parseMoney(wish.price.value, UNITS[wish.unit.value]);
   if (wish.price.value.trim() !== "" && price === undefined) return undefined;
   const region = wish.region.value.trim();
   return { ...(price !== undefined && { maxPrice: String(price) }), ...(region !== "" && { region }) };

@@ -3,7 +3,8 @@ import type { JSX } from "preact";
 import { sendJson } from "../api.ts";
 import type { Channel } from "../api-types.ts";
 import { count, fullTime } from "../format.ts";
-import { exactMoney, money } from "../money.ts";
+import { isCoin } from "../money.ts";
+import { Amount } from "../parts/amount.tsx";
 import { Copy } from "../parts/copy.tsx";
 import { Confirm, Dialog } from "../parts/dialog.tsx";
 import { Empty, Failure, Text } from "../parts/states.tsx";
@@ -62,17 +63,25 @@ function Facts({ channel, onChange }: { readonly channel: Channel; readonly onCh
         <dd>
           <Copy text={channelId} short />
         </dd>
-        <Amount name="Deposit" of={deposit} token={token} />
-        <Amount name="Charged" of={charged} token={token} note={`${count(items)} ${items === 1 ? "item" : "items"}`} />
-        <Amount name="Paid" of={paid} token={token} note="the sum of the newest voucher" />
-        <Amount name="Claimed" of={claimed} token={token} note="on the chain" />
+        {!isCoin(token) && (
+          <>
+            <dt>Token</dt>
+            <dd>
+              <Copy text={token} />
+            </dd>
+          </>
+        )}
+        <Fact name="Deposit" of={deposit} token={token} />
+        <Fact name="Charged" of={charged} token={token} note={`${count(items)} ${items === 1 ? "item" : "items"}`} />
+        <Fact name="Paid" of={paid} token={token} note="the sum of the newest voucher" />
+        <Fact name="Claimed" of={claimed} token={token} note="on the chain" />
       </dl>
       <Actions channel={channel} onChange={onChange} />
       <section class="paper" aria-label="Newest voucher">
         <h3>Newest voucher</h3>
         {voucher === undefined ? <p class="quiet">None was signed yet.</p> : (
           <dl class="facts">
-            <Amount name="Pays" of={paid} token={token} />
+            <Fact name="Pays" of={paid} token={token} />
             <dt>Signature</dt>
             <dd>
               <Copy text={voucher} short />
@@ -86,8 +95,8 @@ function Facts({ channel, onChange }: { readonly channel: Channel; readonly onCh
           <dl class="facts">
             <dt>Number</dt>
             <dd>{count(receipt.sequence)}</dd>
-            <Amount name="Charged" of={receipt.charged} token={token} note={`${count(receipt.items)} items`} />
-            <Amount name="Paid" of={receipt.paid} token={token} />
+            <Fact name="Charged" of={receipt.charged} token={token} note={`${count(receipt.items)} items`} />
+            <Fact name="Paid" of={receipt.paid} token={token} />
             <dt>Signed</dt>
             <dd>{fullTime(receipt.issuedAt)}</dd>
             <dt>Signature</dt>
@@ -101,19 +110,21 @@ function Facts({ channel, onChange }: { readonly channel: Channel; readonly onCh
   );
 }
 
-interface AmountProps {
+interface FactProps {
   readonly name: string;
   readonly of: string;
   readonly token: string;
   readonly note?: string;
 }
 
-function Amount({ name, of, token, note }: AmountProps) {
+function Fact({ name, of, token, note }: FactProps) {
   return (
     <>
       <dt>{name}</dt>
       <dd>
-        <b title={exactMoney(of, token)}>{money(of, token)}</b>
+        <b>
+          <Amount of={of} token={token} />
+        </b>
         {note !== undefined && <span class="quiet small">{` · ${note}`}</span>}
       </dd>
     </>

@@ -1,8 +1,8 @@
 import type { JSX } from "preact";
 import type { Channel } from "../api-types.ts";
 import { count } from "../format.ts";
-import { exactMoney, money } from "../money.ts";
-import { short } from "../parts/day-bars.tsx";
+import { shortAddress } from "../money.ts";
+import { Amount } from "../parts/amount.tsx";
 import { Text } from "../parts/states.tsx";
 import { href } from "../route.ts";
 
@@ -50,14 +50,18 @@ function ChannelRow({ channel }: { readonly channel: Channel }): JSX.Element {
       <td class="name">
         <a href={href("payments", "", { channel: channelId })} title={peer}>
           {role === "payer" ? "to " : "from "}
-          <Text of={target ?? short(peer)} />
+          <Text of={target ?? shortAddress(peer)} />
         </a>
       </td>
       <td class="wide num">{count(items)}</td>
-      <td class="num" title={exactMoney(charged, token)}>{money(charged, token)}</td>
-      <td class="wide num" title={exactMoney(paid, token)}>{money(paid, token)}</td>
-      <td class="num" title={exactMoney(left, token)}>
-        {money(left, token)}
+      <td class="num">
+        <Amount of={charged} token={token} />
+      </td>
+      <td class="wide num">
+        <Amount of={paid} token={token} />
+      </td>
+      <td class="num">
+        <Amount of={left} token={token} />
         {state !== "closed" && total > 0n && (
           <progress class="left" value={Number(left * 1000n / total) / 1000} max={1} aria-label="Left of the deposit" />
         )}

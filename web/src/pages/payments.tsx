@@ -4,7 +4,9 @@ import { getJson, messageOf, sendJson } from "../api.ts";
 import type { Channel, DayTotal, PaymentSummary, Setting } from "../api-types.ts";
 import { features } from "../features.ts";
 import { epoch } from "../live.ts";
-import { isCoin, money } from "../money.ts";
+import { COIN, isCoin, money, nameOf, sumsOf } from "../money.ts";
+import type { Sum } from "../money.ts";
+import { Sums } from "../parts/amount.tsx";
 import { Copy } from "../parts/copy.tsx";
 import { DayBars } from "../parts/day-bars.tsx";
 import { Confirm } from "../parts/dialog.tsx";
@@ -14,6 +16,7 @@ import { toast } from "../parts/toasts.tsx";
 import { useResource } from "../resource.ts";
 import type { Resource } from "../resource.ts";
 import { go, href, route } from "../route.ts";
+import { lookAtTokens, tokenOf } from "../tokens.ts";
 import { ChannelDetails } from "./channel-details.tsx";
 import { ChannelRows } from "./channel-rows.tsx";
 import { OpenChannel } from "./money-form.tsx";
@@ -55,6 +58,7 @@ function Books(): JSX.Element {
     summary.reload();
     channels.reload();
     totals.reload();
+    void lookAtTokens();
   };
   const id = route.value.query.get("channel") ?? "";
   const shown = channels.value?.channels.find(({ channelId }) => channelId === id);
@@ -119,10 +123,6 @@ function Tile({ name, children, note, tone = "" }: TileProps): JSX.Element {
   );
 }
 
-function tokensToo(channels: number): string {
-  return channels === 0 ? "" : `; ${channels} in other tokens below`;
-}
-
 interface AccountProps {
   readonly summary: PaymentSummary;
   readonly channels: readonly Channel[];
@@ -130,20 +130,34 @@ interface AccountProps {
 }
 
 function Account({ summary, channels, onDone }: AccountProps): JSX.Element {
-  const { healthy, balance, credit, account, channels: contract, chainId, head } = summary;
+  const { healthy, balance, credits, account, channels: contract, chainId, head } = summary;
   const asking = useSignal<"claim" | "withdraw" | undefined>(undefined);
-  // Amounts of other tokens have units of their own and are no part of sums.
-  const open = channels.filter(({ state, token }) => state !== "closed" && isCoin(token));
-  const others = channels.filter(({ state, token }) => state !== "closed" && !isCoin(token)).length;
-  const sum = (list: readonly Channel[], of: (one: Channel) => bigint) => list.reduce((all, one) => all + of(one), 0n);
-  const locked = sum(open.filter(({ role }) => role === "payer"), (one) => BigInt(one.deposit) - BigInt(one.claimed));
-  const owed = sum(open.filter(({ role }) => role === "payee"), (one) => BigInt(one.paid) - BigInt(one.claimed));
-  const act = async (what: string, path: string) => {
+  const open = channels.filter(({ state }) => state !== "closed");
+  const sums = (role: Channel["role"], of: (one: Channel) => string) =>
+    sumsOf(
+      open.filter((one) => one.role === role).map((one) => ({
+        token: one.token,
+        amount: BigInt(of(one)) - BigInt(one.claimed),
+      })),
+    );
+  const locked = sums("payer", ({ deposit }) => deposit);
+  const owed = sums("payee", ({ paid }) => paid);
+  const held = sumsOf(credits);
+  const send = async (what: string, path: string, json?: unknown) => {
     try {
-      const { hash } = await sendJson<{ hash?: string }>("POST", path);
+      const { hash } = await sendJson<{ hash?: string }>("POST", path, json);
       toast("good", hash === undefined ? "There was nothing to do" : `${what}; transaction ${hash.slice(0, 12)}…`);
     } catch (error) {
       toast("bad", messageOf(error));
+    }
+  };
+  const claim = async () => {
+    await send("Claimed", "v1/payments/claim");
+    onDone();
+  };
+  const withdraw = async () => {
+    for (const { token, amount } of held) {
+      await send(`Withdrawn ${textOf({ token, amount })}`, "v1/payments/withdraw", { token });
     }
     onDone();
   };
@@ -151,9 +165,15 @@ function Account({ summary, channels, onDone }: AccountProps): JSX.Element {
     <section aria-label="Account" class="account">
       <dl class="tiles">
         <Tile name="Account" note="coins for deposits and fees">{money(balance)}</Tile>
-        <Tile name="In channels" note={`deposits less what was claimed${tokensToo(others)}`}>{money(locked)}</Tile>
-        <Tile name="To claim" note={`vouchers of payers, not claimed${tokensToo(others)}`}>{money(owed)}</Tile>
-        <Tile name="To withdraw" note="held by the contract">{money(credit)}</Tile>
+        <Tile name="In channels" note="deposits less what was claimed">
+          <Sums of={locked} />
+        </Tile>
+        <Tile name="To claim" note="vouchers of payers, not claimed">
+          <Sums of={owed} />
+        </Tile>
+        <Tile name="To withdraw" note="held by the contract">
+          <Sums of={held} />
+        </Tile>
         <Tile name="Chain" note={`id ${chainId}, block ${head}`} tone={healthy ? "ok" : "bad"}>
           {healthy ? "Believed" : "Not believed"}
         </Tile>
@@ -183,7 +203,7 @@ function Account({ summary, channels, onDone }: AccountProps): JSX.Element {
           <button
             type="button"
             class="button"
-            disabled={owed === 0n && others === 0}
+            disabled={owed.length === 0}
             onClick={() => asking.value = "claim"}
           >
             Claim all
@@ -191,7 +211,7 @@ function Account({ summary, channels, onDone }: AccountProps): JSX.Element {
           <button
             type="button"
             class="button"
-            disabled={BigInt(credit) === 0n}
+            disabled={held.length === 0}
             onClick={() => asking.value = "withdraw"}
           >
             Withdraw
@@ -201,29 +221,41 @@ function Account({ summary, channels, onDone }: AccountProps): JSX.Element {
       {asking.value === "claim" && (
         <Confirm
           title="Claim what all channels owe?"
-          action={others === 0 ? `Claim ${money(owed)}` : "Claim all"}
+          action={owed.length === 1 ? `Claim ${textOf(owed[0]!)}` : "Claim all"}
           keep="Not now"
           tone="primary"
           onClose={() => asking.value = undefined}
-          onConfirm={() => void act("Claimed", "v1/payments/claim")}
+          onConfirm={() => void claim()}
         >
           <p>One transaction takes the newest voucher of each channel to the contract; this account pays its gas.</p>
         </Confirm>
       )}
       {asking.value === "withdraw" && (
         <Confirm
-          title={`Withdraw ${money(credit)}?`}
+          title={held.length === 1 ? `Withdraw ${textOf(held[0]!)}?` : "Withdraw all of these?"}
           action="Withdraw"
           keep="Not now"
           tone="primary"
           onClose={() => asking.value = undefined}
-          onConfirm={() => void act("Withdrawn", "v1/payments/withdraw")}
+          onConfirm={() => void withdraw()}
         >
-          <p>The contract sends all that it holds for this node to its account, which pays the gas.</p>
+          {held.length > 1 && (
+            <p class="sums">
+              <Sums of={held} />
+            </p>
+          )}
+          <p>
+            The contract sends all that it holds for this node to its account, which pays the gas
+            {held.length > 1 && ` of ${held.length} transactions, one for each token`}.
+          </p>
         </Confirm>
       )}
     </section>
   );
+}
+
+function textOf({ token, amount }: Sum): string {
+  return money(amount, tokenOf(token));
 }
 
 const CAPS: readonly (readonly [string, string])[] = [
@@ -238,13 +270,19 @@ function Caps({ totals }: { readonly totals: readonly DayTotal[] }): JSX.Element
   if (settings.error !== undefined) return <Failure error={settings.error} retry={settings.reload} />;
   const today = new Date().toISOString().slice(0, 10);
   const spent = totals.filter(({ day, direction }) => day === today && direction === "spent");
-  const all = spent.reduce((sum, { amount }) => sum + BigInt(amount), 0n);
-  const most = spent.reduce((top, { amount }) => BigInt(amount) > top ? BigInt(amount) : top, 0n);
+  // The node counts so: a smallest unit of one token as one of any other.
+  const unitsOf = (list: readonly DayTotal[]) => list.reduce((sum, { amount }) => sum + BigInt(amount), 0n);
+  const mostAtOne = [...new Set(spent.map(({ peer }) => peer))]
+    .map((peer) => spent.filter((one) => one.peer === peer))
+    .reduce((most, list) => unitsOf(list) > unitsOf(most) ? list : most, []);
   const capOf = (key: string) => {
     const value = settings.value?.settings.find((one) => one.key === key)?.value ?? "0";
     return /^\d+$/.test(value) ? BigInt(value) : 0n;
   };
-  const used: Readonly<Record<string, bigint>> = { "payments.capPeer": most, "payments.capDay": all };
+  const used: Readonly<Record<string, readonly DayTotal[]>> = {
+    "payments.capPeer": mostAtOne,
+    "payments.capDay": spent,
+  };
   return (
     <section aria-labelledby="caps">
       <header class="section-head">
@@ -262,15 +300,26 @@ function Caps({ totals }: { readonly totals: readonly DayTotal[] }): JSX.Element
               </dt>
               <dd>
                 <b>{cap === 0n ? "no cap" : money(cap)}</b>
-                {of !== undefined && <span class="small quiet">{money(of)} spent today</span>}
+                {of !== undefined && (
+                  <span class="small quiet">{sumsOf(of).map(textOf).join(", ") || "0"} spent today</span>
+                )}
                 {of !== undefined && cap > 0n && (
-                  <progress value={Math.min(1, Number(of * 1000n / cap) / 1000)} max={1} aria-label={`Used ${words}`} />
+                  <progress
+                    value={Math.min(1, Number(unitsOf(of) * 1000n / cap) / 1000)}
+                    max={1}
+                    aria-label={`Used ${words}`}
+                  />
                 )}
               </dd>
             </div>
           );
         })}
       </dl>
+      {spent.some(({ token }) => !isCoin(token)) && (
+        <p class="small quiet note">
+          A cap counts the smallest units of every token alike: one wei of the coin as one unit of a token.
+        </p>
+      )}
     </section>
   );
 }
@@ -279,14 +328,31 @@ const DIRECTIONS = [["spent", "Spent"], ["earned", "Earned"]] as const;
 
 function Days({ totals }: { readonly totals: Resource<{ totals: readonly DayTotal[] }> }): JSX.Element {
   const chosen = useSignal<"spent" | "earned" | undefined>(undefined);
+  const chosenToken = useSignal<string | undefined>(undefined);
   const list = totals.value?.totals ?? [];
   const direction = chosen.value ??
     (list.some((one) => one.direction === "spent") ? "spent" : list[0]?.direction ?? "spent");
-  const shown = list.filter((one) => one.direction === direction);
+  const ofDirection = list.filter((one) => one.direction === direction);
+  const tokens = [...new Set(ofDirection.map(({ token }) => token))]
+    .sort((a, b) => Number(isCoin(b)) - Number(isCoin(a)));
+  const token = tokens.find((one) => one === chosenToken.value) ?? tokens[0] ?? COIN;
+  const shown = ofDirection.filter((one) => one.token === token);
   return (
     <section aria-labelledby="days">
       <header class="section-head">
         <h2 id="days">By day and peer</h2>
+        {tokens.length > 1 && (
+          <label class="of-token">
+            <span class="small quiet">in</span>
+            <select
+              aria-label="Token"
+              value={token}
+              onChange={(event) => chosenToken.value = event.currentTarget.value}
+            >
+              {tokens.map((one) => <option key={one} value={one}>{nameOf(tokenOf(one))}</option>)}
+            </select>
+          </label>
+        )}
         <div class="segments" role="group" aria-label="Direction">
           {DIRECTIONS.map(([value, label]) => (
             <button
@@ -303,7 +369,14 @@ function Days({ totals }: { readonly totals: Resource<{ totals: readonly DayTota
       <Loaded of={totals} rows={4}>
         {() =>
           shown.length > 0
-            ? <DayBars title={direction === "spent" ? "Spent" : "Earned"} totals={shown} now={Date.now()} />
+            ? (
+              <DayBars
+                title={direction === "spent" ? "Spent" : "Earned"}
+                totals={shown}
+                token={tokenOf(token)}
+                now={Date.now()}
+              />
+            )
             : (
               <Empty icon="overview" title={direction === "spent" ? "Nothing spent yet" : "Nothing earned yet"}>
                 <p>Sums appear here with the first paid task.</p>

@@ -1,13 +1,16 @@
 import { useSignal } from "@preact/signals";
 import type { JSX } from "preact";
+import { useEffect } from "preact/hooks";
 import { messageOf, sendJson } from "../api.ts";
 import type { Peer, PeerClaims } from "../api-types.ts";
 import { ago, duration, few, fullTime } from "../format.ts";
-import { exactMoney, money } from "../money.ts";
+import { isCoin } from "../money.ts";
+import { Amount } from "../parts/amount.tsx";
 import { Copy } from "../parts/copy.tsx";
 import { Confirm, Dialog } from "../parts/dialog.tsx";
 import { Empty, Text } from "../parts/states.tsx";
 import { toast } from "../parts/toasts.tsx";
+import { chainId, lookUp, tokenOfOffer } from "../tokens.ts";
 import { PeerBadge } from "./peer-rows.tsx";
 
 export interface PeerDetailsProps {
@@ -93,6 +96,12 @@ function Facts({ peer, onChange, onClose }: Omit<PeerDetailsProps, "target" | "p
 /** What the peer says, which is believed of nobody. */
 function Claims({ claims }: { readonly claims: PeerClaims }): JSX.Element {
   const { name, version, region, plugins, offer, offerProblem, keepsShards } = claims;
+  const token = offer?.rates["token"];
+  // Symbols are read on the node's chain only.
+  const isHere = offer !== undefined && offer.chainId === chainId.value;
+  useEffect(() => {
+    if (isHere && token !== undefined) void lookUp(token);
+  }, [isHere, token]);
   const rates = Object.entries(RATES).filter(([rate]) => (offer?.rates[rate] ?? "0") !== "0");
   return (
     <section class="paper" aria-label="What it says of itself">
@@ -130,11 +139,19 @@ function Claims({ claims }: { readonly claims: PeerClaims }): JSX.Element {
           : rates.map(([rate, label]) => (
             <div key={rate}>
               <dt>{label}</dt>
-              <dd title={exactMoney(offer!.rates[rate]!, offer!.rates["token"])}>
-                {money(offer!.rates[rate]!, offer!.rates["token"])}
+              <dd>
+                <Amount of={offer!.rates[rate]!} token={tokenOfOffer(offer)} />
               </dd>
             </div>
           ))}
+        {rates.length > 0 && token !== undefined && !isCoin(token) && (
+          <>
+            <dt>Token</dt>
+            <dd>
+              <Copy text={token} />
+            </dd>
+          </>
+        )}
       </dl>
     </section>
   );

@@ -4,6 +4,7 @@ import { duration } from "../format.ts";
 import { money } from "../money.ts";
 import { Text } from "../parts/states.tsx";
 import { href } from "../route.ts";
+import { tokenOfOffer } from "../tokens.ts";
 
 export function PeerBadge({ peer: { blocked, reachability, problem } }: { readonly peer: Peer }): JSX.Element {
   if (blocked) return <span class="badge bad">blocked</span>;
@@ -15,7 +16,8 @@ export function PeerBadge({ peer: { blocked, reachability, problem } }: { readon
 /** A price to compare by: that of a second in a plugin, else that of a million instructions, else that of any task. */
 export function priceOf({ offer, offerProblem }: PeerClaims): string {
   if (offerProblem !== undefined) return "not believed";
-  const { cpuSecond = "0", megaInstructions = "0", minimum = "0", token } = offer?.rates ?? {};
+  const { cpuSecond = "0", megaInstructions = "0", minimum = "0" } = offer?.rates ?? {};
+  const token = tokenOfOffer(offer);
   if (cpuSecond !== "0") return `${money(cpuSecond, token)} / s`;
   if (megaInstructions !== "0") return `${money(megaInstructions, token)} / M`;
   return minimum === "0" ? "free" : `${money(minimum, token)} each`;

@@ -1,10 +1,11 @@
 import { useSignal } from "@preact/signals";
 import type { JSX } from "preact";
 import { useEffect } from "preact/hooks";
-import { sendJson } from "../api.ts";
-import type { Task, TaskReceipt } from "../api-types.ts";
+import { getJson, sendJson } from "../api.ts";
+import type { Channel, Task, TaskReceipt } from "../api-types.ts";
+import { features } from "../features.ts";
 import { bytes, count, duration, fullTime } from "../format.ts";
-import { money } from "../money.ts";
+import { Amount } from "../parts/amount.tsx";
 import { Copy } from "../parts/copy.tsx";
 import { Icon } from "../parts/icons.tsx";
 import { Loaded, Text } from "../parts/states.tsx";
@@ -53,7 +54,7 @@ export function ReceiptView({ task, receipt }: { readonly task: Task; readonly r
         <dd>
           {terms === undefined ? "nothing" : (
             <>
-              <b title={`${terms.charge} of the smallest unit`}>{money(terms.charge)}</b>{" "}
+              <Cost {...terms} />{" "}
               <span class="quiet small">
                 on channel <Copy text={terms.channelId} short />
               </span>
@@ -72,6 +73,20 @@ export function ReceiptView({ task, receipt }: { readonly task: Task; readonly r
         <Save json={json} name={`${task.id}.receipt.json`} />
       </div>
     </section>
+  );
+}
+
+/** What a task cost. Its channel tells in which token; of one that this node's books do not have, nothing does. */
+function Cost({ channelId, charge }: NonNullable<TaskReceipt["terms"]>): JSX.Element {
+  const paid = features.value.has("payments");
+  const channels = useResource<readonly Channel[]>(
+    async (abort) =>
+      paid ? (await getJson<{ channels: readonly Channel[] }>("v1/payments/channels", abort)).channels : [],
+    [paid],
+  );
+  const channel = channels.value?.find((one) => one.channelId === channelId);
+  return (
+    <b>{channel === undefined ? `${charge} of the smallest unit` : <Amount of={charge} token={channel.token} />}</b>
   );
 }
 

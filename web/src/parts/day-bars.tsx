@@ -1,6 +1,7 @@
 import type { JSX } from "preact";
 import type { DayTotal } from "../api-types.ts";
-import { money } from "../money.ts";
+import { exactMoney, money, shortAddress } from "../money.ts";
+import type { Token } from "../money.ts";
 import { Text } from "./states.tsx";
 
 const DAYS = 30;
@@ -13,7 +14,10 @@ const dayName = new Intl.DateTimeFormat(undefined, { month: "short", day: "numer
 
 export interface DayBarsProps {
   readonly title: string;
+  /** All in one token. */
   readonly totals: readonly DayTotal[];
+  /** That token; the chain's coin without it. */
+  readonly token?: Token | undefined;
   /** The last day shown, in milliseconds since the epoch. */
   readonly now: number;
 }
@@ -25,7 +29,7 @@ interface Part {
 }
 
 /** Amounts by day (UTC) over a month, a color for each peer; the same as a table for those who do not see it. */
-export function DayBars({ title, totals, now }: DayBarsProps): JSX.Element {
+export function DayBars({ title, totals, token, now }: DayBarsProps): JSX.Element {
   const days = Array.from(
     { length: DAYS },
     (_, i) => new Date(now - (DAYS - 1 - i) * DAY_MS).toISOString().slice(0, 10),
@@ -47,7 +51,7 @@ export function DayBars({ title, totals, now }: DayBarsProps): JSX.Element {
         {peers.slice(0, COLORS.length).map(({ peer, amount }) => (
           <span key={peer} class="key">
             <i style={{ background: `var(${colorOf(peer)})` }} />
-            <span title={peer}>{short(peer)}</span> <b>{money(amount)}</b>
+            <span title={peer}>{shortAddress(peer)}</span> <b>{money(amount, token)}</b>
           </span>
         ))}
         {peers.length > COLORS.length && (
@@ -57,18 +61,23 @@ export function DayBars({ title, totals, now }: DayBarsProps): JSX.Element {
           </span>
         )}
         <span class="key">
-          in {DAYS} days <b>{money(all)}</b>
+          in {DAYS} days <b>{money(all, token)}</b>
         </span>
       </figcaption>
       <div class="bars" aria-hidden="true">
-        <span class="bars-top small quiet">{money(highest)}</span>
+        <span class="bars-top small quiet">{money(highest, token)}</span>
         {days.map((day, i) => (
-          <div key={day} class="bar" title={`${dayName.format(new Date(day))}: ${money(sums[i]!)}`}>
-            {partsOf(shown.filter((total) => total.day === day), colorOf).map(({ peer, color, amount }) => (
+          <div key={day} class="bar" title={`${dayName.format(new Date(day))}: ${money(sums[i]!, token)}`}>
+            {partsOf(
+              shown.filter((total) =>
+                total.day === day
+              ),
+              colorOf,
+            ).map(({ peer, color, amount }) => (
               <i
                 key={peer}
                 style={{ height: `${share(amount)}%`, background: `var(${color})` }}
-                title={`${short(peer)}: ${money(amount)}`}
+                title={`${shortAddress(peer)}: ${money(amount, token)}`}
               />
             ))}
           </div>
@@ -99,7 +108,7 @@ export function DayBars({ title, totals, now }: DayBarsProps): JSX.Element {
                     <Text of={peer} />
                   </td>
                   <td class="num">{items}</td>
-                  <td class="num" title={`${amount} wei`}>{money(amount)}</td>
+                  <td class="num" title={exactMoney(amount, token)}>{money(amount, token)}</td>
                 </tr>
               ))}
             </tbody>
@@ -108,11 +117,6 @@ export function DayBars({ title, totals, now }: DayBarsProps): JSX.Element {
       </details>
     </figure>
   );
-}
-
-/** `0x7099…79c8` */
-export function short(id: string): string {
-  return id.length > 14 ? `${id.slice(0, 6)}…${id.slice(-4)}` : id;
 }
 
 function byPeer(totals: readonly DayTotal[]): { readonly peer: string; readonly amount: bigint }[] {
