@@ -186,6 +186,14 @@ test("a channel in a token is opened in its own unit, and no amount of it is tak
   await more.getByText(`1 ETH (${short}): 1000000 of the smallest unit`).waitFor();
   await more.getByRole("button", { name: "Top up", exact: true }).click();
   await side.getByText("3.5 ETH").waitFor();
+
+  await page.goto(`${requester.rest}/#/tasks`);
+  await page.getByLabel("Provider").fill(inToken.rpc);
+  await page.getByRole("button", { name: "Run", exact: true }).click();
+  await page.getByRole("link", { name: "details" }).click();
+  const receipt = page.getByRole("dialog").getByRole("region", { name: "Receipt" });
+  await receipt.getByText("0.01 ETH").waitFor();
+  await receipt.getByText(short).waitFor();
   assertQuiet();
 
   const phone = await openPage(t, `${requester.rest}/#/payments`, {
