@@ -1,4 +1,11 @@
-import { type Config, type ConfigChanges, dataPaths, effectiveSettings, type ValueSource } from "./config/mod.ts";
+import {
+  type Config,
+  type ConfigChanges,
+  dataPaths,
+  effectiveSettings,
+  type TlsGroup,
+  type ValueSource,
+} from "./config/mod.ts";
 import {
   createReceiptSigner,
   type Log,
@@ -22,7 +29,7 @@ import { makeRpc } from "./node/rpc-part.ts";
 import { makeTracer, tracedPlugins } from "./node/trace-part.ts";
 import { makeRateLimits } from "./node/rate-limits.ts";
 import { LiveConfig, type ReadConfig } from "./node/live-config.ts";
-import { TlsFiles, type TlsGroup, trustedIssuers } from "./node/tls-files.ts";
+import { TlsFiles, trustedIssuers } from "./node/tls-files.ts";
 import { isPaid, openPaymentPart, pricesOf } from "./node/payment-part.ts";
 import { openShardPart } from "./node/shard-part.ts";
 import { pluginFiles } from "./plugins/mod.ts";
@@ -252,7 +259,7 @@ async function assemble({ live, log, closers, closeAll }: Assembly): Promise<Run
     outbound.allow(changed.node.allowNetworks);
     payments?.earnings.reprice(pricesOf(changed));
   });
-  const tlsFiles = new TlsFiles(config);
+  const tlsFiles = new TlsFiles(config, key.nodeId);
   const tlsOf = (group: TlsGroup) => {
     const tls = tlsFiles.of(group);
     return tls === undefined ? {} : { tls };

@@ -1,5 +1,6 @@
 import process from "node:process";
 import type { Command } from "commander";
+import { dataPaths, servesOwnCertificate, speaksTls, TLS_GROUPS } from "../config/mod.ts";
 import { VERSION } from "../core/mod.ts";
 import { withExamples } from "./command.ts";
 import type { CliContext } from "./context.ts";
@@ -57,8 +58,11 @@ async function runNode(cli: CliContext, flags: SettingFlags): Promise<void> {
   collectStartupGarbage(cli.interrupted);
   log.info("Serving", {
     nodeId: node.nodeId,
-    rest: restUrl(node.restAddress, { tls: config.rest.tlsCertFile !== undefined }),
-    rpc: node.rpcAddresses,
+    rest: restUrl(node.restAddress, { tls: speaksTls(config, "rest") }),
+    rpc: speaksTls(config, "rpc") ? node.rpcAddresses.map((address) => `https://${address}`) : node.rpcAddresses,
+    ...(TLS_GROUPS.some((group) => servesOwnCertificate(config, group)) && {
+      certificate: dataPaths(config.node.dataDir).ownCertificate,
+    }),
     version: VERSION,
     runtime: runtimeName(),
     pid: process.pid,

@@ -1,5 +1,6 @@
 import { isGrant, isNodeId, parseNetwork } from "../core/mod.ts";
 import { isLoopback, parseAddress } from "./address.ts";
+import { exposedAddress, speaksTls, TLS_GROUPS } from "./exposure.ts";
 import type { Config } from "./schema.ts";
 import { SETTING_BY_KEY } from "./settings.ts";
 import { showValue } from "./text-form.ts";
@@ -26,7 +27,8 @@ export function checkTogether(config: Config): string[] {
 }
 
 /** Nobody serves strangers, or hands out the node, by mistake. */
-function checkExposure({ node, rpc, rest, payments, prices }: Config): string[] {
+function checkExposure(config: Config): string[] {
+  const { node, rpc, rest, payments, prices } = config;
   const faults: string[] = [];
   const isPaid = payments.rpcUrls.length > 0 && hasPrice(prices);
   for (const listen of rpc.listen) {
@@ -43,14 +45,13 @@ function checkExposure({ node, rpc, rest, payments, prices }: Config): string[] 
     );
   }
   if (node.insecure) return faults;
-  const listeners = [["rpc", rpc, rpc.listen], ["rest", rest, [rest.listen]]] as const;
-  for (const [group, { tlsCertFile }, listens] of listeners) {
-    if (tlsCertFile !== undefined) continue;
-    const reached = listens.find((listen) => !isLoopback(parseAddress(listen)!.host));
-    if (reached === undefined) continue;
+  for (const group of TLS_GROUPS) {
+    const reached = exposedAddress(config, group);
+    if (reached === undefined || speaksTls(config, group)) continue;
     faults.push(
-      `${group}.listen has ${reached}, which other machines reach, in plaintext: set ${group}.tlsCertFile and ${group}.tlsKeyFile, listen on ` +
-        "127.0.0.1, or set node.insecure (--insecure) if a proxy ends TLS before it or the network is trusted",
+      `${group}.listen has ${reached}, which other machines reach, in plaintext: set ${group}.tlsCertFile and ${group}.tlsKeyFile, or ` +
+        "node.ownCertificate (--own-certificate) to have the node make one, listen on 127.0.0.1, or set node.insecure (--insecure) if a proxy " +
+        "ends TLS before it or the network is trusted",
     );
   }
   return faults;

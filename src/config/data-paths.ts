@@ -10,6 +10,9 @@ export interface DataPaths {
   readonly plugins: string;
   /** The folder of uploads that are not complete yet. */
   readonly incoming: string;
+  /** The certificate that the node makes itself, and its key. */
+  readonly ownCertificate: string;
+  readonly ownCertificateKey: string;
 }
 
 /** The places in a data directory. */
@@ -19,5 +22,7 @@ export function dataPaths(dataDir: string): DataPaths {
     shards: join(dataDir, "shards"),
     plugins: join(dataDir, "plugins"),
     incoming: join(dataDir, "incoming"),
+    ownCertificate: join(dataDir, "tls", "own.crt"),
+    ownCertificateKey: join(dataDir, "tls", "own.key"),
   };
 }

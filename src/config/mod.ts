@@ -7,6 +7,7 @@
 export { type Address, isLoopback, parseAddress } from "./address.ts";
 export { type ConfigChanges, configChanges, withLiveSettings } from "./changes.ts";
 export { valueOf } from "./check.ts";
+export { servesOwnCertificate, speaksTls, TLS_GROUPS, type TlsGroup } from "./exposure.ts";
 export { type DataPaths, dataPaths } from "./data-paths.ts";
 export { effectiveSettings, type EffectiveValue } from "./effective.ts";
 export { configJsonSchema } from "./json-schema.ts";

@@ -52,7 +52,7 @@ const networks = SPECIAL.map(([text, kind]) => ({ network: parseNetwork(text)!, 
 /** Reads `10.0.0.0/8`, `fd00::/8`, or a single address; undefined for anything else. */
 export function parseNetwork(text: string): Network | undefined {
   const [address = "", length, ...more] = text.split("/");
-  const numbered = numberOf(address);
+  const numbered = addressNumber(address);
   if (numbered === undefined || more.length > 0) return undefined;
   const width = numbered.family === 4 ? 32 : 128;
   if (length === undefined) return { ...numbered, prefix: width };
@@ -62,7 +62,7 @@ export function parseNetwork(text: string): Network | undefined {
 
 /** What an address is that no stranger's URL may lead to, in a word or two; undefined for a public one. */
 export function specialKindOf(address: string): string | undefined {
-  const numbered = numberOf(address);
+  const numbered = addressNumber(address);
   if (numbered === undefined) return "no IP address";
   return networks.find(({ network }) => contains(network, numbered))?.kind;
 }
@@ -85,7 +85,7 @@ export class OutboundRules {
   check(address: string, host: string = address): void {
     const kind = specialKindOf(address);
     if (kind === undefined) return;
-    const numbered = numberOf(address);
+    const numbered = addressNumber(address);
     if (numbered !== undefined && this.#allowed.some((network) => contains(network, numbered))) return;
     const shown = host.slice(0, 200);
     throw new NodeError(
@@ -130,8 +130,8 @@ function contains(network: Network, { family, bits }: Numbered): boolean {
   return bits >> shift === network.bits >> shift;
 }
 
-/** IPv4 in IPv6's clothes (::ffff:10.0.0.1) is the IPv4 address that it leads to. */
-function numberOf(text: string): Numbered | undefined {
+/** An IP address as its bits; IPv4 in IPv6's clothes (::ffff:10.0.0.1) is the IPv4 address that it leads to. Undefined for anything else. */
+export function addressNumber(text: string): Numbered | undefined {
   const family = isIP(text);
   if (family === 4) return { family: 4, bits: numberOfIpv4(text) };
   if (family !== 6) return undefined;

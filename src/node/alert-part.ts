@@ -9,11 +9,11 @@ import {
   type WatchedCertificate,
   Webhook,
 } from "../alerts/mod.ts";
-import type { Config } from "../config/mod.ts";
+import { type Config, TLS_GROUPS, type TlsGroup } from "../config/mod.ts";
 import { type Log, type NodeId, type OutboundRules, systemClock } from "../core/mod.ts";
 import type { Payments } from "../payments/mod.ts";
 import type { MetricsRegistry } from "../rest/mod.ts";
-import { TLS_GROUPS, type TlsGroup, type TlsKeys } from "./tls-files.ts";
+import type { TlsKeys } from "./tls-files.ts";
 
 export interface AlertPartOptions {
   /** The configuration as it is now; thresholds may change while the node runs. */

@@ -1,8 +1,9 @@
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import * as tls from "node:tls";
-import type { Config } from "../config/mod.ts";
-import { NodeError } from "../core/mod.ts";
+import { type Config, servesOwnCertificate, TLS_GROUPS, type TlsGroup } from "../config/mod.ts";
+import { NodeError, type NodeId } from "../core/mod.ts";
+import { ownCertificate, ownNames } from "./own-certificate.ts";
 import type { ReloadPart } from "./live-config.ts";
 
 const CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
@@ -13,10 +14,6 @@ export interface TlsKeys {
   readonly key: Uint8Array;
 }
 
-/** The groups of settings of listeners that may speak TLS. */
-export const TLS_GROUPS = ["rpc", "rest"] as const;
-export type TlsGroup = typeof TLS_GROUPS[number];
-
 /** What serves a certificate. */
 interface TlsServer {
   setTls(keys: TlsKeys): void;
@@ -26,11 +23,16 @@ interface TlsServer {
 export class TlsFiles implements ReloadPart {
   readonly #keys = new Map<TlsGroup, TlsKeys>();
   readonly #servers = new Map<TlsGroup, TlsServer>();
+  readonly #nodeId: NodeId;
 
-  /** Reads the files of a configuration. Throws `config_invalid` when one cannot be read, or key and certificate do not belong together. */
-  constructor(config: Config) {
+  /**
+   * Reads the files of a configuration, and makes the node's own certificate where it wants that. Throws `config_invalid` when one cannot be
+   * read or written, or key and certificate do not belong together.
+   */
+  constructor(config: Config, nodeId: NodeId) {
+    this.#nodeId = nodeId;
     for (const group of TLS_GROUPS) {
-      const keys = readKeys(config, group);
+      const keys = this.#read(config, group);
       if (keys !== undefined) this.#keys.set(group, keys);
     }
   }
@@ -48,7 +50,7 @@ export class TlsFiles implements ReloadPart {
   /** Reads the files again, also when their names are the same: a certificate is renewed in its place. */
   prepare(next: Config): { readonly applied: readonly string[]; apply(): void } {
     const renewed = [...this.#keys].flatMap(([group, old]) => {
-      const keys = readKeys(next, group);
+      const keys = this.#read(next, group);
       const isNew = keys !== undefined && !(equal(keys.cert, old.cert) && equal(keys.key, old.key));
       return isNew ? [{ group, keys }] : [];
     });
@@ -61,6 +63,11 @@ export class TlsFiles implements ReloadPart {
         }
       },
     };
+  }
+
+  #read(config: Config, group: TlsGroup): TlsKeys | undefined {
+    if (!servesOwnCertificate(config, group)) return readKeys(config, group);
+    return ownCertificate({ dataDir: config.node.dataDir, nodeId: this.#nodeId, names: ownNames(config) });
   }
 }
 

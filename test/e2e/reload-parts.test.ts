@@ -35,7 +35,7 @@ const SECOND = [RENEWED_CERT, RENEWED_KEY] as const;
 
 /** Whom the certificate of an address names. */
 function servedBy(address: string): Promise<string> {
-  const [host, port] = address.split(":") as [string, string];
+  const { hostname: host, port } = new URL(address);
   return new Promise((resolve, reject) => {
     const socket = tls.connect({ host, port: Number(port), rejectUnauthorized: false }, () => {
       const { CN } = socket.getPeerCertificate().subject;
@@ -58,7 +58,7 @@ test("renewed certificates are served after a reload, to new connections; files 
   const config = { rpc: files };
   const node = await startNode(t, { dataDir: join(folder, "data"), config });
   assert.equal(await servedBy(node.rpc), "localhost");
-  const kept = tls.connect({ port: Number(node.rpc.split(":")[1]), host: "127.0.0.1", rejectUnauthorized: false });
+  const kept = tls.connect({ port: Number(new URL(node.rpc).port), host: "127.0.0.1", rejectUnauthorized: false });
   t.after(() => kept.destroy());
   await new Promise((resolve, reject) => {
     kept.once("secureConnect", resolve);
@@ -91,7 +91,7 @@ test("renewed certificates are served after a reload, to new connections; files 
 test("REST serves a renewed certificate after SIGHUP", async (t) => {
   const folder = scratch(t);
   const node = await startNode(t, { dataDir: join(folder, "data"), config: { rest: write(folder, "now", FIRST) } });
-  const address = new URL(node.rest).host;
+  const address = node.rest;
   assert.equal(await servedBy(address), "localhost");
   write(folder, "now", SECOND);
   process.kill(node.child.pid!, "SIGHUP");

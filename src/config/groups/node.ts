@@ -44,6 +44,18 @@ export const node = z.strictObject({
       "Speak plaintext on addresses that other machines reach: behind a proxy that ends TLS, or in a network that is trusted. Without it rpc.listen and rest.listen need a certificate there",
     shortFlag: "insecure",
   }),
+  ownCertificate: toggle({
+    default: false,
+    description:
+      "Speak TLS where other machines reach a listener that has no certificate file, with a certificate that the node makes itself: tls/own.crt in the data directory. Others trust it by their rpc.tlsCaFile",
+    shortFlag: "own-certificate",
+  }),
+  hostNames: texts({
+    default: [],
+    expectation: "a list of DNS names and IP addresses",
+    description:
+      "The names by which others reach the node, for its own certificate, beside the addresses it listens on",
+  }),
   allowNetworks: texts({
     default: [],
     expectation: 'a list such as "127.0.0.0/8" or "10.1.2.3"',
