@@ -21,10 +21,7 @@ export function addNodeCommand(program: Command, cli: CliContext): void {
       .action((flags: SettingFlags) => runNode(cli, flags)),
     ["velas-sphere node", "on loopback, data in ~/.velas-sphere"],
     ["velas-sphere node --data-dir ./data --log-level debug", "data here, more log"],
-    [
-      "velas-sphere node --rpc-listen 0.0.0.0:8081 --open --rpc-tls-cert-file tls.crt --rpc-tls-key-file tls.key",
-      "serve others",
-    ],
+    ["velas-sphere node --rpc-listen 0.0.0.0:8081 --open --own-certificate", "serve other machines, with TLS"],
     ["velas-sphere node --plugins-external ocr=127.0.0.1:8082", "with a plugin in another process"],
   );
 }

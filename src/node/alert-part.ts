@@ -13,7 +13,7 @@ import { type Config, TLS_GROUPS, type TlsGroup } from "../config/mod.ts";
 import { type Log, type NodeId, type OutboundRules, systemClock } from "../core/mod.ts";
 import type { Payments } from "../payments/mod.ts";
 import type { MetricsRegistry } from "../rest/mod.ts";
-import type { TlsKeys } from "./tls-files.ts";
+import type { TlsKeys } from "./tls-keys.ts";
 
 export interface AlertPartOptions {
   /** The configuration as it is now; thresholds may change while the node runs. */

@@ -7,7 +7,7 @@ import { domainToASCII } from "node:url";
 import { type Config, dataPaths, isLoopback, parseAddress } from "../config/mod.ts";
 import { NodeError, type NodeId } from "../core/mod.ts";
 import { selfSigned } from "./self-signed.ts";
-import type { TlsKeys } from "./tls-files.ts";
+import type { TlsKeys } from "./tls-keys.ts";
 
 /** Long, since callers are told of it by hand. */
 const LIFETIME_MS = 10 * 365 * 86_400_000;

@@ -5,14 +5,9 @@ import { type Config, servesOwnCertificate, TLS_GROUPS, type TlsGroup } from "..
 import { NodeError, type NodeId } from "../core/mod.ts";
 import { ownCertificate, ownNames } from "./own-certificate.ts";
 import type { ReloadPart } from "./live-config.ts";
+import type { TlsKeys } from "./tls-keys.ts";
 
 const CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
-
-/** Certificate chain and key in PEM. */
-export interface TlsKeys {
-  readonly cert: Uint8Array;
-  readonly key: Uint8Array;
-}
 
 /** What serves a certificate. */
 interface TlsServer {
