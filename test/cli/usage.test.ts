@@ -2,14 +2,13 @@ import { test } from "node:test";
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
-import { Command } from "commander";
-import { cliReference, createProgram, EXIT, EXIT_CODES, manPage } from "../../src/cli/mod.ts";
+import { cliReference, EXIT, EXIT_CODES, manPage } from "../../src/cli/mod.ts";
 import { EXIT_MEANINGS } from "../../src/cli/exit-codes.ts";
 import { allExamples } from "../../src/cli/reference.ts";
 import { VERSION } from "../../src/core/mod.ts";
 import { startFake } from "./fake-node.ts";
 import { runHere, runProcess, start } from "./harness.ts";
-import { silentContext } from "./silent-context.ts";
+import { parseOnly } from "./parse-only.ts";
 
 /** The words of every command that does something. */
 const COMMANDS = [...new Set(allExamples().map(({ command }) => command))].map((path) => path.split(" ").slice(1));
@@ -23,6 +22,17 @@ test("every command has help with a description and an example", async () => {
     const name = words.join(" ");
     assert.match(stdout, new RegExp(`^Usage: velas-sphere ${name}`), name);
     assert.match(stdout, new RegExp(`\\nExamples:\\n  .*velas-sphere ${name}`), name);
+  }
+});
+
+/** What only writes text of its own, or is no question with an answer. */
+const WITHOUT_JSON = ["node", "plugin", "plugins new", "plugins pack", "config schema", "completions"];
+
+test("every command that answers has --json", async () => {
+  for (const words of COMMANDS) {
+    const name = words.join(" ");
+    if (WITHOUT_JSON.some((each) => name === each || name.startsWith(`${each} `))) continue;
+    assert.match((await runHere([...words, "--help"])).stdout, /^ +--json /m, name);
   }
 });
 
@@ -54,18 +64,7 @@ test("every command of docs/plugin-guide.md parses, and each language of it has 
   assert.deepEqual(begun, ["rust", "go", "python"]);
 });
 
-/** Parses without running the action. */
-async function parseOnly(words: readonly string[], line: string): Promise<void> {
-  const program = createProgram(silentContext());
-  const disarm = (command: Command): void => {
-    if (command.parent !== null) command.action(() => {});
-    command.commands.forEach(disarm);
-  };
-  disarm(program);
-  await program.parseAsync([...words], { from: "user" }).catch((error) => assert.fail(`${line}: ${error.message}`));
-}
-
-test("the man page is what the commands generate, and man reads it without a complaint", () => {
+test("the man page is what the commands generate, with macros that every man knows", () => {
   const path = new URL("../../docs/man/velas-sphere.1", import.meta.url);
   const page = readFileSync(path, "utf8");
   assert.equal(page, manPage());
