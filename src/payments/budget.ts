@@ -11,7 +11,17 @@ export interface Caps {
   readonly day: Wei;
 }
 
-/** Spending within caps: what is reserved counts as spent until it is released. */
+/** What may come to be spent beside what is reserved: answers that were lost, and vouchers ahead of need. */
+export interface Held {
+  /** Of it to the peer that is to be paid. */
+  readonly peer: bigint;
+  /** To all peers. */
+  readonly all: bigint;
+}
+
+const NOTHING: Held = { peer: 0n, all: 0n };
+
+/** Spending within caps: what is reserved or held counts as spent until it is released. */
 export class Budget {
   readonly #caps: Caps;
   readonly #totals: Totals;
@@ -23,18 +33,23 @@ export class Budget {
     this.#totals = totals;
   }
 
+  /** Whether a day has a cap, so that what is held matters. */
+  get hasDayCap(): boolean {
+    return this.#caps.peer > 0n || this.#caps.day > 0n;
+  }
+
   /** Throws `cap_reached` when a cap would be passed. */
-  reserve(peer: NodeId, max: Wei): void {
+  reserve(peer: NodeId, max: Wei, held: Held = NOTHING): void {
     const { task, peer: perPeer, day } = this.#caps;
     if (task > 0n && max > task) throw reached(max, { cap: task, key: "payments.capTask", what: "one task" });
-    const held = this.#reserved.get(peer) ?? 0n;
-    if (perPeer > 0n && this.#totals.of("spent", peer) + held + max > perPeer) {
+    const reserved = this.#reserved.get(peer) ?? 0n;
+    if (perPeer > 0n && this.#totals.of("spent", peer) + reserved + held.peer + max > perPeer) {
       throw reached(max, { cap: perPeer, key: "payments.capPeer", what: `the day for ${peer}` });
     }
-    if (day > 0n && this.#totals.sum("spent") + this.#all + max > day) {
+    if (day > 0n && this.#totals.sum("spent") + this.#all + held.all + max > day) {
       throw reached(max, { cap: day, key: "payments.capDay", what: "the day" });
     }
-    this.#reserved.set(peer, held + max);
+    this.#reserved.set(peer, reserved + max);
     this.#all += max;
   }
 
@@ -43,12 +58,14 @@ export class Budget {
     this.#all -= max;
   }
 
-  /** What may be signed away ahead of need, after all that is reserved. */
-  room(peer: NodeId): bigint {
+  /** What may be signed away ahead of need, after all that is reserved or held. */
+  room(peer: NodeId, held: Held = NOTHING): bigint {
     const { peer: perPeer, day } = this.#caps;
     let room = 1n << 128n;
-    if (perPeer > 0n) room = perPeer - this.#totals.of("spent", peer) - (this.#reserved.get(peer) ?? 0n);
-    const today = day > 0n ? day - this.#totals.sum("spent") - this.#all : room;
+    if (perPeer > 0n) {
+      room = perPeer - this.#totals.of("spent", peer) - (this.#reserved.get(peer) ?? 0n) - held.peer;
+    }
+    const today = day > 0n ? day - this.#totals.sum("spent") - this.#all - held.all : room;
     const least = room < today ? room : today;
     return least > 0n ? least : 0n;
   }

@@ -73,6 +73,21 @@ export class SpendingAccount {
     return state === "exiting" || state === "closed";
   }
 
+  /**
+   * What the provider may come to charge or to claim beside what is spent and reserved, once `more` is reserved too: work whose answer was
+   * lost, and what is signed ahead of need.
+   */
+  held(more: bigint): bigint {
+    if (this.hasEnded) return 0n;
+    const ahead = this.#state.signed - this.#dispatched - more;
+    return this.#doubtful + (ahead > 0n ? ahead : 0n);
+  }
+
+  /** What failed calls may have cost all the same. */
+  get doubtful(): bigint {
+    return this.#doubtful;
+  }
+
   get version(): number {
     return this.#version;
   }

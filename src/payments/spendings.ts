@@ -31,7 +31,7 @@ import {
   ZERO_WEI,
 } from "../core/mod.ts";
 import { type Books, fromText, toText } from "./books.ts";
-import type { Budget } from "./budget.ts";
+import type { Budget, Held } from "./budget.ts";
 import type { Curve } from "./curve.ts";
 import { type ChannelReader, storagePrice } from "./earnings.ts";
 import { isSigner, OfferBook } from "./offer-book.ts";
@@ -285,7 +285,7 @@ export class Spendings {
       const max = work.max(quote);
       const { provider } = account.state;
       // Within the caps before anything is signed.
-      this.#budget.reserve(provider, max);
+      this.#budget.reserve(provider, max, this.#held(account, account.held(max)));
       try {
         if (!account.covers(max)) await this.#pay(account, max);
         if (!account.covers(max)) throw notCredited(account);
@@ -307,7 +307,7 @@ export class Spendings {
     { quote, max, price }: { quote: Quote; max: Wei; price(offer: Offer, usage: Used): Wei },
   ): SpendingReservation<Used> {
     const { provider, channelId, token } = account.state;
-    this.#budget.reserve(provider, max);
+    this.#budget.reserve(provider, max, this.#held(account, account.held(max)));
     account.reserve(max);
     return {
       commit: (usage) => {
@@ -324,6 +324,21 @@ export class Spendings {
         if (code === "payment_required") account.isStale = account.isDoubted = true;
       },
     };
+  }
+
+  /** What is held for all channels: `own` for this one. */
+  #held(account: SpendingAccount, own: bigint): Held | undefined {
+    if (!this.#budget.hasDayCap) return undefined;
+    let [peer, all] = [own, own];
+    for (const accounts of [this.#accounts, this.#old]) {
+      for (const other of accounts.values()) {
+        if (other === account) continue;
+        const held = other.held(0n);
+        all += held;
+        if (other.state.provider === account.state.provider) peer += held;
+      }
+    }
+    return { peer, all };
   }
 
   /** Like {@link #ready}; when the provider does not take the channel any more because it has ended, with another one. */
@@ -405,8 +420,8 @@ export class Spendings {
 
   /** Notes a change. Of a channel that ends what was signed counts as spent: what was paid ahead is the provider's, and more it never gets. */
   #change(account: SpendingAccount, changes: Pick<Partial<SpendingState>, "deposit" | "state">): void {
-    const { state, signed, spent, provider, token } = account.state;
-    if (state === "open" && changes.state !== undefined && changes.state !== "open") {
+    const { signed, spent, provider, token } = account.state;
+    if (!account.hasEnded && (changes.state === "exiting" || changes.state === "closed")) {
       this.#totals.add("spent", { peer: provider, token, amount: signed - spent, items: 0 });
     }
     account.change(changes);
@@ -457,7 +472,7 @@ export class Spendings {
   async #pay(account: SpendingAccount, more: Wei): Promise<void> {
     const { window: least } = this.#options;
     const wanted = least > more / 10n ? least : more / 10n;
-    const room = this.#budget.room(account.state.provider);
+    const room = this.#budget.room(account.state.provider, this.#held(account, account.doubtful));
     await this.#send(account, account.nextVoucher(more, wanted < room ? wanted : room));
   }
 

@@ -42,6 +42,9 @@ test("caps count the smallest units of all tokens alike, so that no token is a w
   ) {
     const budget = new Budget(caps, totals);
     assert.equal(budget.room(PEER), 10n);
+    const held = { peer: 4n, all: 4n };
+    assert.equal(budget.room(PEER, held), 6n);
+    assert.throws(() => budget.reserve(PEER, wei(7n), held), { code: "cap_reached" });
     assert.throws(() => budget.reserve(PEER, wei(11n)), { code: "cap_reached" });
     budget.reserve(PEER, wei(10n));
   }
