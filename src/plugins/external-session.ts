@@ -1,8 +1,10 @@
 import { connect as connectHttp2 } from "node:http2";
 import type { ClientHttp2Session, ClientHttp2Stream, OutgoingHttpHeaders } from "node:http2";
 import { connect as connectSocket } from "node:net";
+import type { Socket } from "node:net";
 import { Code, ConnectError } from "@connectrpc/connect";
-import type { TargetAddress } from "../core/mod.ts";
+import { isDeno, type TargetAddress } from "../core/mod.ts";
+import { WriteAhead } from "./write-ahead.ts";
 
 // At 20 ms round trip the protocol's default of 64 KiB would allow 3 MiB/s.
 const STREAM_WINDOW_BYTES = 4 << 20;
@@ -37,6 +39,7 @@ export class ExternalSession {
     const session = await this.#open();
     const stream = session.request({ ...headers, ":method": method, ":path": path });
     let answered = false;
+    if (!isDeno) readEarly(stream);
     // Connect listens a little later; a stream that is destroyed before that would end the process.
     stream.on("error", () => {});
     stream.once("trailers", () => answered = true);
@@ -75,14 +78,7 @@ export class ExternalSession {
     const session = connectHttp2(this.authority, {
       settings: { initialWindowSize: STREAM_WINDOW_BYTES, enablePush: false },
       maxSessionMemory: SESSION_MEMORY_MB,
-      createConnection: () =>
-        "path" in place ? connectSocket({ path: place.path }) : connectSocket({
-          host: place.host,
-          port: place.port,
-          noDelay: true,
-          keepAlive: true,
-          keepAliveInitialDelay: TCP_KEEP_ALIVE_MS,
-        }),
+      createConnection: () => isDeno ? dial(place) : new WriteAhead(dial(place)),
     });
     this.#session = session;
     const established = new Promise<void>((resolve, reject) => {
@@ -118,4 +114,34 @@ export class ExternalSession {
     this.#established = established;
     return session;
   }
+}
+
+function dial(place: ExternalPlace): Socket {
+  return "path" in place ? connectSocket({ path: place.path }) : connectSocket({
+    host: place.host,
+    port: place.port,
+    noDelay: true,
+    keepAlive: true,
+    keepAliveInitialDelay: TCP_KEEP_ALIVE_MS,
+  });
+}
+
+/**
+ * Begins to iterate over the answer before it comes. Over {@link WriteAhead} a short answer comes whole, its end included, before Connect
+ * begins, and an iteration that begins after the end fails with "Premature close".
+ */
+function readEarly(stream: ClientHttp2Stream): void {
+  const pieces = stream[Symbol.asyncIterator]();
+  let first: Promise<IteratorResult<unknown>> | undefined = pieces.next();
+  first.catch(() => {}); // whoever reads it sees the failure
+  const iterator = {
+    next() {
+      const next = first ?? pieces.next();
+      first = undefined;
+      return next;
+    },
+    return: () => pieces.return!(),
+    [Symbol.asyncIterator]: () => iterator,
+  };
+  stream[Symbol.asyncIterator] = () => iterator as ReturnType<typeof stream[typeof Symbol.asyncIterator]>;
 }

@@ -32,6 +32,9 @@ const server = createPluginServer({
     },
     stall: { run: () => process.kill(process.pid, "SIGSTOP") && Promise.resolve("") },
     socket: { run: () => Promise.resolve(supervised!.path) },
+    stream: { run: (input) => input },
+    fail: { run: () => Promise.reject(new Error("on purpose")) },
+    whole: { run: (input) => input.bytes() },
   },
 });
 if (fault === "silent") setInterval(() => {}, 1000);
