@@ -27,6 +27,7 @@ import { namedPeersPart, openDiscoveryPart } from "./node/discovery-part.ts";
 import { makeFilePart, openSpool } from "./node/file-part.ts";
 import { makeRpc } from "./node/rpc-part.ts";
 import { makeTracer, tracedPlugins } from "./node/trace-part.ts";
+import { Readiness } from "./node/readiness.ts";
 import { makeRateLimits } from "./node/rate-limits.ts";
 import { LiveConfig, type ReadConfig } from "./node/live-config.ts";
 import { TlsFiles, trustedIssuers } from "./node/tls-files.ts";
@@ -250,6 +251,8 @@ async function assemble({ live, log, closers, closeAll }: Assembly): Promise<Run
   if (recovered.queued + recovered.interrupted > 0) log.info("Took up tasks from before", { ...recovered });
 
   const health = new HealthState(true);
+  const readiness = new Readiness({ health, store, dataDir, clock, log });
+  closers.push(() => Promise.resolve(readiness.stop()));
   const stopping = new AbortController();
   const { maxFileBytes } = config.files;
   const { token } = config.rest;
@@ -317,7 +320,7 @@ async function assemble({ live, log, closers, closeAll }: Assembly): Promise<Run
     requester: key.nodeId,
     health: {
       live: () => true,
-      ready: () => ({ ready: health.ready, reasons: health.ready ? [] : ["The node is shutting down"] }),
+      ready: () => readiness.answer(),
     },
     alerts: () => alerts.board.list(),
     settings: () => effectiveSettings(live.config, live.sources),
@@ -346,9 +349,10 @@ async function assemble({ live, log, closers, closeAll }: Assembly): Promise<Run
   files.start();
   discovery.start();
   alerts.board.start();
+  readiness.start();
 
   const drain = async (graceMs: number) => {
-    health.set(false);
+    readiness.drain();
     stopping.abort();
     await Promise.all([rpc.close({ graceMs }), rest.close({ drainMs: graceMs }), provider.drain({ graceMs })]);
     await closeAll();

@@ -51,7 +51,8 @@ export function addOperationRoutes(app: RestApp, options: RestAppOptions): void 
     tags: ["Operations"],
     operationId: "checkReadiness",
     summary: "Does it take requests?",
-    description: "For a load balancer. A node that starts or drains does not, and says why.",
+    description:
+      "For a load balancer. A node that drains, or whose disk is full or cannot be written, does not, and says why.",
     responses: {
       ...failures(),
       200: jsonContent(schemas.Readiness, "It does."),

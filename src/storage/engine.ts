@@ -1,3 +1,5 @@
+import type { NodeError } from "../core/mod.ts";
+
 /** One change of one key. Keys are full ones, with the prefix of their sublevel. */
 export type WriteOp =
   | { readonly type: "put"; readonly key: string; readonly value: string | Uint8Array }
@@ -28,6 +30,8 @@ export interface Engine {
    * the changes of the failed write are there or not.
    */
   reopen(): Promise<void>;
+  /** Why nothing can be written since a write failed. */
+  readonly failure: NodeError | undefined;
   /** Gives the disk space of deleted keys between the two back. May take long; reads and writes go on meanwhile. */
   compact(range: { readonly gt: string; readonly lt: string }): Promise<void>;
   close(): Promise<void>;

@@ -77,6 +77,10 @@ export class LevelEngine implements Engine {
     this.#tuning = tuning;
   }
 
+  get failure(): NodeError | undefined {
+    return this.#failure;
+  }
+
   get(key: string): Promise<string | undefined> {
     // In place, 2 µs, rather than through the thread pool, 30 µs: what is read so is small, and mostly in memory or known to
     // be absent from LevelDB's filters.

@@ -2,6 +2,7 @@ import type { Engine, KeyRange, WriteOp } from "./engine.ts";
 
 /** An engine that keeps everything in memory and forgets it: for tests, and for nodes that are to leave no trace. */
 export class MemoryEngine implements Engine {
+  readonly failure = undefined;
   readonly #values = new Map<string, string | Uint8Array>();
   /** Keys in order as of the last range read; some may have gone since. */
   #ordered: string[] = [];

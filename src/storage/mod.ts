@@ -10,6 +10,7 @@
  * A schema version is kept from the first day; `openStore` migrates older stores and refuses newer ones.
  */
 export * from "./open-store.ts";
+export { freeBytes } from "./level-engine.ts";
 export type { FileTable } from "./file-table.ts";
 export type { MetaTable } from "./meta-table.ts";
 export type { RequestRange, RequestTable } from "./request-table.ts";

@@ -1,4 +1,4 @@
-import { type Log, type PaymentKind, type PeerKind, silentLog } from "../core/mod.ts";
+import { type Log, type NodeError, type PaymentKind, type PeerKind, silentLog } from "../core/mod.ts";
 import type { Engine } from "./engine.ts";
 import { FileTable } from "./file-table.ts";
 import { GroupCommit } from "./group-commit.ts";
@@ -35,6 +35,10 @@ export interface Store {
   readonly payments: TextTable<PaymentKind>;
   /** The peer book. */
   readonly peers: TextTable<PeerKind>;
+  /** Why nothing can be written since a write failed; undefined while writing works, as far as the last write knows. */
+  failure(): NodeError | undefined;
+  /** Tries to make the store fit to write again after a failed write. Throws `storage_full` or `storage_failed` while it cannot. */
+  recover(): Promise<void>;
   /** Waits for writes that have been handed in, and closes the files. Using the tables afterwards throws. */
   close(): Promise<void>;
 }
@@ -58,7 +62,7 @@ export async function openStore(path: string, options: OpenStoreOptions = {}): P
       log.warn("The database was damaged and has been repaired; what could not be read is gone", { path, dropped });
     }
     await tables.commit.load();
-    return asStore(tables, () => engine.close().finally(release));
+    return asStore(tables, engine, () => engine.close().finally(release));
   } catch (error) {
     await engine.close().catch(() => {});
     await release();
@@ -69,7 +73,7 @@ export async function openStore(path: string, options: OpenStoreOptions = {}): P
 /** A store that lives in memory and is lost with the process. */
 export function openMemoryStore(): Store {
   const engine = new MemoryEngine();
-  return asStore(makeTables(engine, false), () => engine.close());
+  return asStore(makeTables(engine, false), engine, () => engine.close());
 }
 
 function makeTables(engine: Engine, sync: boolean) {
@@ -96,6 +100,7 @@ function makeTables(engine: Engine, sync: boolean) {
 
 function asStore(
   { commit, tasks, requests, files, meta, payments, peers }: ReturnType<typeof makeTables>,
+  engine: Engine,
   close: () => Promise<void>,
 ): Store {
   let closing: Promise<void> | undefined;
@@ -106,6 +111,9 @@ function asStore(
     meta,
     payments,
     peers,
+    failure: () => engine.failure,
+    // A write of nothing: before it the commit reopens the engine and reads the totals anew.
+    recover: () => commit.write([], { durable: true }),
     close: () => closing ??= commit.close().then(close),
   };
 }

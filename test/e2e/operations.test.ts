@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
-import { createServer } from "node:net";
+import { connect, createServer } from "node:net";
 import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test, type TestScope } from "../testing.ts";
-import { get, post, run, scratch, startNode } from "./harness.ts";
+import { get, post, run, scratch, startNode, until } from "./harness.ts";
 
 interface PluginJson {
   readonly name: string;
@@ -126,6 +126,24 @@ test("dev runs a task through two nodes and keeps a file on six", async () => {
   const { task, file, stores } = JSON.parse(ended.stdout);
   assert.equal(task.output, "world");
   assert.deepEqual([file.shards, stores.length], [6, 5]);
+});
+
+test("a node that drains takes no new connection, and tells one that it still serves that it is not ready and why", async (t) => {
+  const node = await startNode(t, { dataDir: join(scratch(t), "data") });
+  const { port } = new URL(node.rest);
+  const socket = connect(Number(port), "127.0.0.1");
+  t.after(() => socket.destroy());
+  let text = "";
+  socket.on("data", (piece) => text += piece);
+  // A request that is under way holds the drain up.
+  socket.write("POST /v1/run/demo/greet HTTP/1.1\r\nHost: 127.0.0.1:" + port + "\r\nContent-Length: 5\r\n\r\nhel");
+  assert.equal((await fetch(`${node.rest}/readyz`)).status, 200);
+  const stopped = node.stop("SIGTERM");
+  await until(() => fetch(`${node.rest}/readyz`).then(() => undefined, () => true as const));
+  socket.write(`loGET /readyz HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\n\r\n`);
+  await new Promise((resolve) => socket.once("close", resolve));
+  assert.match(text, /HTTP\/1\.1 503 [\s\S]*\{"ready":false,"reasons":\["The node is shutting down"\]\}$/);
+  assert.deepEqual(await stopped, { code: 0, signal: null });
 });
 
 test("health, readiness, metrics, information and documentation are served", async (t) => {

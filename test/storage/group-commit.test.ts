@@ -7,7 +7,7 @@ import { MemoryEngine } from "../../src/storage/memory-engine.ts";
 /** An engine that notes its batches, and can be made to fail or to wait. */
 class WatchedEngine extends MemoryEngine {
   readonly batches: { readonly keys: string[]; readonly sync: boolean }[] = [];
-  failure: Error | undefined;
+  toThrow: Error | undefined;
   /** A failing write may have happened all the same. */
   writesBeforeFailing = false;
   gate: Promise<void> | undefined;
@@ -16,13 +16,13 @@ class WatchedEngine extends MemoryEngine {
   override async write(ops: readonly WriteOp[], sync = false): Promise<void> {
     this.batches.push({ keys: ops.map((op) => op.key), sync });
     await this.gate;
-    if (this.failure === undefined || this.writesBeforeFailing) await super.write(ops);
-    if (this.failure !== undefined) throw this.failure;
+    if (this.toThrow === undefined || this.writesBeforeFailing) await super.write(ops);
+    if (this.toThrow !== undefined) throw this.toThrow;
   }
 
   override reopen(): Promise<void> {
     this.reopened++;
-    return this.failure === undefined ? Promise.resolve() : Promise.reject(this.failure);
+    return this.toThrow === undefined ? Promise.resolve() : Promise.reject(this.toThrow);
   }
 }
 
@@ -89,7 +89,7 @@ test("a failed batch fails all its writes, and totals are read again, whether or
     const engine = new WatchedEngine();
     const commit = new GroupCommit(engine, { sync: false });
     await commit.write([put("0")], { durable: false, deltas: { bytes: 1 } });
-    engine.failure = new Error("disk");
+    engine.toThrow = new Error("disk");
     engine.writesBeforeFailing = happened;
     const failing = [
       commit.write([put("1")], { durable: false, deltas: { bytes: 10 } }),
@@ -98,7 +98,7 @@ test("a failed batch fails all its writes, and totals are read again, whether or
     for (const write of failing) await assert.rejects(write, /disk/);
     await assert.rejects(commit.write([put("3")], soon), /disk/);
     assert.equal(engine.batches.length, 2, "nothing is written before the engine is fit again");
-    engine.failure = undefined;
+    engine.toThrow = undefined;
     await commit.write([put("4")], { durable: false, deltas: { bytes: 100 } });
     assert.equal(engine.reopened, 2);
     assert.equal(commit.total("bytes"), happened ? 131 : 101);
