@@ -10,6 +10,8 @@ export interface Span {
 
 export interface SpanOptions {
   readonly kind: "server" | "internal";
+  /** The span that it is part of, when that is of this node. */
+  readonly parent?: Span | undefined;
   /** What came with the call, from anybody; what is none begins a trace. */
   readonly traceparent?: string | undefined;
   /** Never a secret or a user's content. */

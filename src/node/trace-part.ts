@@ -6,6 +6,8 @@ import {
   type Metrics,
   NodeError,
   type NodeId,
+  type PluginCall,
+  type Span,
   type Tracer,
   VERSION,
 } from "../core/mod.ts";
@@ -31,23 +33,26 @@ export function makeTracer(
 /** The plugins, with a span for each run of a call that is traced. */
 export function tracedPlugins(plugins: Plugins, tracer: Tracer | undefined): Pick<Plugins, "resolve" | "execute"> {
   if (tracer === undefined) return plugins;
+  const execute = async (call: PluginCall, parent: Span) => {
+    const span = tracer.begin("plugin.execute", {
+      kind: "internal",
+      parent,
+      attributes: { "velas.plugin": call.plugin, "velas.function": call.function },
+    });
+    try {
+      const outcome = await inSpan(span, () => plugins.execute(call));
+      span?.end("ok");
+      return outcome;
+    } catch (error) {
+      span?.end(error instanceof NodeError ? error.code : "internal");
+      throw error;
+    }
+  };
   return {
     resolve: (plugin, fn) => plugins.resolve(plugin, fn),
-    async execute(call) {
+    execute(call) {
       const parent = currentSpan();
-      const span = parent && tracer.begin("plugin.execute", {
-        kind: "internal",
-        traceparent: parent.traceparent,
-        attributes: { "velas.plugin": call.plugin, "velas.function": call.function },
-      });
-      try {
-        const outcome = await inSpan(span, () => plugins.execute(call));
-        span?.end("ok");
-        return outcome;
-      } catch (error) {
-        span?.end(error instanceof NodeError ? error.code : "internal");
-        throw error;
-      }
+      return parent === undefined ? plugins.execute(call) : execute(call, parent);
     },
   };
 }

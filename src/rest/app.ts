@@ -69,7 +69,7 @@ export function createRestApp(options: RestAppOptions): RestApp {
     const traceparent = incoming.headers[TRACEPARENT];
     const span = options.tracer?.begin(`HTTP ${c.req.method}`, {
       kind: "server",
-      ...(typeof traceparent === "string" ? { traceparent } : {}),
+      traceparent: typeof traceparent === "string" ? traceparent : undefined,
       attributes: { "http.request.method": c.req.method, "velas.request_id": requestId },
     });
     const preflight = cors(incoming, outgoing);

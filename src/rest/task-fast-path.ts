@@ -22,6 +22,7 @@ export type RestFastPath = (incoming: IncomingMessage, outgoing: ServerResponse)
 
 const METHOD = "POST";
 const PATH = "/task";
+const SPAN = `HTTP ${METHOD}`;
 /** A larger body takes long enough for the layers between not to matter. */
 const MAX_BODY_BYTES = 64 << 10; // 64 KiB
 
@@ -39,9 +40,9 @@ export function createTaskFastPath(options: RestAppOptions): RestFastPath {
     const started = performance.now();
     const requestId = requestIdOf(incoming.headers["x-request-id"], clock.now());
     const traceparent = incoming.headers[TRACEPARENT];
-    const span = tracer?.begin(`HTTP ${METHOD}`, {
+    const span = tracer?.begin(SPAN, {
       kind: "server",
-      ...(typeof traceparent === "string" ? { traceparent } : {}),
+      traceparent: typeof traceparent === "string" ? traceparent : undefined,
       attributes: { "http.request.method": METHOD, "http.route": PATH, "velas.request_id": requestId },
     });
     try {

@@ -86,6 +86,49 @@ test("spans wait while the collector is away, within a bound, and are let go whe
   await gone.flush();
 });
 
+test("a span is part of another of this node, or of one that only has a traceparent, and of its trace", async (t) => {
+  const { url, spans } = await startReceiver(t);
+  const { made } = tracer(t, url, { samplePercent: 0 });
+  const call = made.begin("call", { kind: "server", traceparent: PARENT })!;
+  const part = made.begin("part", { kind: "internal", parent: call })!;
+  made.begin("part of part", { kind: "internal", parent: part, traceparent: "of another" })!.end("ok");
+  made.begin("part of a foreign one", { kind: "internal", parent: { traceparent: PARENT, end() {} } })!.end("ok");
+  const notSampled = { traceparent: `${PARENT.slice(0, -1)}0`, end() {} };
+  assert.equal(made.begin("x", { kind: "internal", parent: notSampled }), undefined);
+  part.end("ok");
+  call.end("ok");
+  await made.flush();
+  const of = (name: string) => spans.find((span) => span.name === name)!;
+  assert.equal(of("call").parentSpanId, "b".repeat(16));
+  assert.equal(of("part").parentSpanId, of("call").spanId);
+  assert.equal(of("part of part").parentSpanId, of("part").spanId);
+  assert.equal(of("part of a foreign one").parentSpanId, "b".repeat(16));
+  assert.deepEqual(new Set(spans.map(({ traceId }) => traceId)), new Set(["a".repeat(32)]));
+  assert.equal(call.traceparent, `00-${"a".repeat(32)}-${of("call").spanId}-01`);
+});
+
+test("spans that end while others are sent wait for a full batch, a flush or the end", async (t) => {
+  const { url, spans, bodies, until } = await startReceiver(t);
+  const { made } = tracer(t, url);
+  const end = (count: number) => {
+    for (let i = 0; i < count; i++) made.begin("x", { kind: "internal" })!.end("ok");
+  };
+  end(512);
+  end(10);
+  await until(() => spans.length >= 512);
+  end(10);
+  await sleep(50);
+  assert.deepEqual([spans.length, bodies.length], [512, 1]);
+  end(512 - 20);
+  await until(() => spans.length >= 1024);
+  end(1);
+  await made.flush();
+  assert.deepEqual([spans.length, bodies.length], [1025, 3]);
+  end(1);
+  await made.close();
+  assert.deepEqual([spans.length, bodies.length], [1026, 4]);
+});
+
 test("no more calls a second are traced than may be, and parts of a traced one always are", async (t) => {
   const { url } = await startReceiver(t);
   const { made } = tracer(t, url, { callsPerSecond: 3 });
