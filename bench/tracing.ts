@@ -2,9 +2,11 @@
  * What tracing costs a task: `POST /task` at 16 keep-alive connections on a node without tracing, one that traces every call, and one
  * that traces up to 100 calls a second, the default, in turns whose order changes. The collector only takes the bytes; it and h2load share
  * the machine with the nodes, so the node's own CPU time for each task, which includes that of sending its spans, says more than the
- * rate. The shares are medians of the rounds, each node against the one without tracing in the same round.
+ * rate. The shares are medians of the rounds, each node against the one without tracing in the same round; the
+ * nodes are started several times, in another order each time, since the same code takes up to a fifth more or less from one start to
+ * another.
  *
- *     node bench/tracing.ts [--requests 20000] [--rounds 5]
+ *     node bench/tracing.ts [--requests 10000] [--rounds 3] [--starts 6]
  *
  * Fails when one request fails.
  */
@@ -21,7 +23,11 @@ import { fileURLToPath } from "node:url";
 import { parseArgs, promisify } from "node:util";
 
 const { values: args } = parseArgs({
-  options: { requests: { type: "string", default: "20000" }, rounds: { type: "string", default: "5" } },
+  options: {
+    requests: { type: "string", default: "10000" },
+    rounds: { type: "string", default: "3" },
+    starts: { type: "string", default: "6" },
+  },
 });
 const requests = Number(args.requests);
 /** Within it the full batches that are left go out. */
@@ -32,10 +38,8 @@ const body = join(folder, "body.json");
 writeFileSync(body, '{"id":"1","input":"hello"}');
 
 interface Node {
-  readonly name: string;
   readonly rest: string;
   readonly child: ReturnType<typeof spawn>;
-  readonly rounds: Round[];
 }
 
 interface Round {
@@ -53,7 +57,7 @@ async function startNode(name: string, more: readonly string[]): Promise<Node> {
     const rest = line.startsWith("{") ? JSON.parse(line).rest as string | undefined : undefined;
     if (rest !== undefined) {
       child.stderr!.resume();
-      return { name, rest, child, rounds: [] };
+      return { rest, child };
     }
   }
   throw new Error(`The node "${name}" did not start`);
@@ -84,27 +88,42 @@ const collector = createServer((request, response) => {
 });
 await new Promise<void>((resolve) => collector.listen(0, "127.0.0.1", resolve));
 const url = `http://127.0.0.1:${(collector.address() as AddressInfo).port}`;
-const nodes: Node[] = [];
+const kinds = [
+  { name: "not traced", flags: [] },
+  { name: "every call", flags: ["--tracing-otlp-url", url, "--tracing-calls-per-second", "1000000"] },
+  { name: "as by default", flags: ["--tracing-otlp-url", url] },
+].map((kind) => ({ ...kind, rounds: [] as Round[], exported: 0, dropped: 0 }));
+let nodes: Node[] = [];
 try {
-  nodes.push(await startNode("not traced", []));
-  nodes.push(await startNode("every call", ["--tracing-otlp-url", url, "--tracing-calls-per-second", "1000000"]));
-  nodes.push(await startNode("as by default", ["--tracing-otlp-url", url]));
-  for (const node of nodes) await load(node); // warm-up
-  for (let round = 0; round < Number(args.rounds); round++) {
-    const first = round % nodes.length;
-    for (const node of [...nodes.slice(first), ...nodes.slice(0, first)]) node.rounds.push(await load(node));
+  for (let start = 0; start < Number(args.starts); start++) {
+    // Which one was started and warmed up first matters more than tracing does.
+    const order = kinds.map((_, i) => kinds[(start + i) % kinds.length]!);
+    nodes = [];
+    for (const { name, flags } of order) nodes.push(await startNode(`${name} ${start}`, flags));
+    for (const node of [...nodes, ...nodes]) await load(node); // warm-up
+    for (let round = 0; round < Number(args.rounds); round++) {
+      for (let i = 0; i < order.length; i++) {
+        const turn = (round + i) % order.length;
+        order[turn]!.rounds.push(await load(nodes[turn]!));
+      }
+    }
+    for (const [i, node] of nodes.entries()) {
+      for (const result of ["exported", "dropped"] as const) {
+        order[i]![result] += await readMetric(node, `velas_trace_spans_total{result="${result}"}`);
+      }
+      node.child.kill("SIGTERM");
+    }
   }
-  console.log(`POST /task, ${requests} requests at 16 connections, median of ${args.rounds} rounds`);
-  for (const node of nodes) {
+  console.log(
+    `POST /task, ${requests} requests at 16 connections, median of ${args.rounds} rounds of each of ${args.starts} starts`,
+  );
+  for (const { name, rounds, exported, dropped } of kinds) {
     const figure = (of: keyof Round, digits: number, unit: string) => {
-      const share = median(node.rounds.map((round, i) => round[of] / nodes[0]!.rounds[i]![of])) - 1;
-      return `${median(node.rounds.map((round) => round[of])).toFixed(digits)} ${unit} (${(share * 100).toFixed(1)} %)`;
+      const share = median(rounds.map((round, i) => round[of] / kinds[0]!.rounds[i]![of])) - 1;
+      return `${median(rounds.map((round) => round[of])).toFixed(digits)} ${unit} (${(share * 100).toFixed(1)} %)`;
     };
-    const [exported, dropped] = await Promise.all(
-      ["exported", "dropped"].map((result) => readMetric(node, `velas_trace_spans_total{result="${result}"}`)),
-    );
     console.log(
-      `${node.name.padEnd(14)} ${figure("perSecond", 0, "a second")}, ${figure("cpuMicros", 1, "µs CPU each")}, ` +
+      `${name.padEnd(14)} ${figure("perSecond", 0, "a second")}, ${figure("cpuMicros", 1, "µs CPU each")}, ` +
         `${exported} spans exported, ${dropped} dropped`,
     );
   }
