@@ -12,8 +12,9 @@ type Attributes = NonNullable<SpanOptions["attributes"]>;
 const KINDS = { internal: 1, server: 2 } as const;
 const NO_ATTRIBUTES: Attributes = {};
 /** Names and keys are few, for they are constants of the code; should they not be, those beyond are quoted each time. */
-const MAX_QUOTED = 1024;
-const quotedNames = new Map<string, string>();
+const MAX_REMEMBERED = 1024;
+const nameMember = remembering((name) => ['"name":', JSON.stringify(name)].join(""));
+const keyMember = remembering((key) => ['"key":', JSON.stringify(key)].join(""));
 
 /** What an ended span is in the JSON of OTLP (https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding). */
 export function spanJson(span: SpanBeginning, end: SpanEnd): string {
@@ -21,7 +22,7 @@ export function spanJson(span: SpanBeginning, end: SpanEnd): string {
   const { code } = end;
   const parent = parentSpanId === "" ? "" : `","parentSpanId":"${parentSpanId}`;
   const status = code === "ok" ? `{"code":1}` : `{"code":2,"message":${JSON.stringify(code)}}`;
-  return `{"traceId":"${span.traceId}","spanId":"${span.spanId}${parent}","name":${quoted(span.name)},"kind":${
+  return `{"traceId":"${span.traceId}","spanId":"${span.spanId}${parent}",${nameMember(span.name)},"kind":${
     KINDS[options.kind]
   },"startTimeUnixNano":"${unixNanos(begunAt)}","endTimeUnixNano":"${unixNanos(end.endedAt)}","attributes":[${
     attributesJson(options.attributes, end.attributes)
@@ -40,39 +41,43 @@ export function batchFrame(resource: Attributes): { readonly head: string; reado
 
 function attributesJson(first: Attributes = NO_ATTRIBUTES, last: Attributes = NO_ATTRIBUTES): string {
   let json = "";
-  for (const key in first) {
-    json += separator(json) + attributeJson(key, Object.hasOwn(last, key) ? last[key]! : first[key]!);
-  }
-  for (const key in last) if (!Object.hasOwn(first, key)) json += separator(json) + attributeJson(key, last[key]!);
+  for (const key in first) json += attributeJson(json, key, Object.hasOwn(last, key) ? last[key]! : first[key]!);
+  for (const key in last) if (!Object.hasOwn(first, key)) json += attributeJson(json, key, last[key]!);
   return json;
 }
 
-function separator(json: string): string {
-  return json === "" ? "" : ",";
-}
-
-function attributeJson(key: string, value: string | number): string {
+function attributeJson(before: string, key: string, value: string | number): string {
+  const start = before === "" ? "{" : ",{";
   return typeof value === "number"
-    ? `{"key":${quoted(key)},"value":{"intValue":"${Math.round(value)}"}}`
-    : `{"key":${quoted(key)},"value":{"stringValue":${JSON.stringify(value)}}}`;
+    ? `${start}${keyMember(key)},"value":{"intValue":"${Math.round(value)}"}}`
+    : `${start}${keyMember(key)},"value":{"stringValue":${JSON.stringify(value)}}}`;
 }
 
-function quoted(name: string): string {
-  let json = quotedNames.get(name);
-  if (json === undefined) {
-    json = JSON.stringify(name);
-    if (quotedNames.size < MAX_QUOTED) quotedNames.set(name, json);
-  }
-  return json;
+/** The function, with what it gave for the first texts remembered. */
+function remembering(make: (text: string) => string): (text: string) => string {
+  const made = new Map<string, string>();
+  return (text) => {
+    let json = made.get(text);
+    if (json === undefined) {
+      json = make(text);
+      if (made.size < MAX_REMEMBERED) made.set(text, json);
+    }
+    return json;
+  };
 }
 
 const ORIGIN_MS = performance.timeOrigin;
 let second = { at: 0, text: "0" };
 
-/** A time of `performance.now()` in nanoseconds since 1970, to the microsecond. Small integers become text much faster than large ones. */
+/** `000` to `999`: looking digits up is faster than making them. */
+const THREE_DIGITS = Array.from({ length: 1000 }, (_, i) => String(i).padStart(3, "0"));
+
+/** A time of `performance.now()` in nanoseconds since 1970, to the microsecond. */
 function unixNanos(atMs: number): string {
   const micros = Math.round((ORIGIN_MS + atMs) * 1000);
   const at = Math.floor(micros / 1_000_000);
   if (at !== second.at) second = { at, text: String(at) };
-  return `${second.text}${String(1_000_000 + micros - at * 1_000_000).slice(1)}000`;
+  const within = micros - at * 1_000_000;
+  const millis = Math.floor(within / 1000);
+  return `${second.text}${THREE_DIGITS[millis]}${THREE_DIGITS[within - millis * 1000]}000`;
 }

@@ -22,7 +22,7 @@ export interface OtlpTracerOptions {
 
 const EVERY_MS = 5000;
 const MAX_KEPT = 8192;
-const BATCH = 512;
+const BATCH = 1024;
 /** W3C Trace Context §3.2.2; version 00 and what later versions must begin with. */
 const TRACEPARENT = /^(?!ff)[0-9a-f]{2}-((?!0{32})[0-9a-f]{32})-((?!0{16})[0-9a-f]{16})-([0-9a-f]{2})(?:-|$)/;
 

@@ -17,7 +17,7 @@ export interface SpanBacklogOptions {
   readonly maxSpans: number;
 }
 
-const PAGE_BYTES = 320 << 10; // 320 KiB: 512 spans of usual size
+const PAGE_BYTES = 600 << 10; // 600 KiB: 1024 spans of usual size, and less than the 1 MB that some proxies take
 const COMMA = 0x2c;
 const BYTES_PER_UNIT = 3; // the most that UTF-8 makes of one unit of UTF-16
 

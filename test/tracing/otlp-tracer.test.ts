@@ -113,20 +113,20 @@ test("spans that end while others are sent wait for a full batch, a flush or the
   const end = (count: number) => {
     for (let i = 0; i < count; i++) made.begin("x", { kind: "internal" })!.end("ok");
   };
-  end(512);
+  end(1024);
   end(10);
-  await until(() => spans.length >= 512);
+  await until(() => spans.length >= 1024);
   end(10);
   await sleep(50);
-  assert.deepEqual([spans.length, bodies.length], [512, 1]);
-  end(512 - 20);
-  await until(() => spans.length >= 1024);
+  assert.deepEqual([spans.length, bodies.length], [1024, 1]);
+  end(1024 - 20);
+  await until(() => spans.length >= 2048);
   end(1);
   await made.flush();
-  assert.deepEqual([spans.length, bodies.length], [1025, 3]);
+  assert.deepEqual([spans.length, bodies.length], [2049, 3]);
   end(1);
   await made.close();
-  assert.deepEqual([spans.length, bodies.length], [1026, 4]);
+  assert.deepEqual([spans.length, bodies.length], [2050, 4]);
 });
 
 test("no more calls a second are traced than may be, and parts of a traced one always are", async (t) => {

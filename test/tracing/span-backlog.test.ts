@@ -73,7 +73,7 @@ test("bytes are used again only when they may be", () => {
 test("a batch is closed before its bytes run out, and a span that is larger than all of them goes alone", () => {
   const waiting = backlog({ batchSpans: 1000 });
   // One unit of UTF-16 gives up to three bytes.
-  const sizes = [10, 100_000, 100_000, 100_000, 350_000, 10, 10];
+  const sizes = [10, 200_000, 200_000, 200_000, 700_000, 10, 10];
   const sent = sizes.map((size, i) => `${"東".repeat(size)}${i}`);
   for (const text of sent) waiting.add(JSON.stringify(text));
   const batches = drain(waiting);
