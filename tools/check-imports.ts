@@ -51,11 +51,12 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 /** Single files that may import `gen`, which the rest of their folder may not. */
 const GEN_DOORS: ReadonlySet<string> = new Set(["plugins/external-protocol.ts", "payments/contracts.ts"]);
 
-/** `cli/plugin-command.ts`, `cli/plugin-author.ts` and `cli/doctor.ts` run without a node and so build what they need themselves. */
+/** `cli/plugin-command.ts`, `cli/plugin-author.ts` and `cli/doctor*.ts` run without a node and so build what they need themselves. */
 const EXCEPTIONS: Readonly<Record<string, readonly string[]>> = {
   "cli/plugin-command.ts": ["rpc"],
   "cli/plugin-author.ts": ["plugins"],
   "cli/doctor.ts": ["storage", "rpc"],
+  "cli/doctor-files.ts": ["storage", "requester"],
 };
 
 function modules(folder: string): string[] {

@@ -18,6 +18,12 @@ export interface Finding {
   readonly cure?: string;
 }
 
+/** A check that threw. The errors of what it looks at say their cure themselves; others are faults of the program. */
+export function failure(name: string, error: unknown): Finding {
+  if (!(error instanceof NodeError)) throw error;
+  return { name, verdict: "fail", detail: error.message };
+}
+
 const LOW_SPACE_BYTES = 2 ** 30; // 1 GiB
 const NO_SPACE_BYTES = 64 * 2 ** 20; // 64 MiB
 const OTHERS = 0o077;

@@ -11,9 +11,11 @@ import {
   checkPort,
   checkRuntime,
   checkSpace,
+  failure,
   type Finding,
   type Verdict,
 } from "./doctor-checks.ts";
+import { checkOwnFiles, type CheckOwnFilesOptions } from "./doctor-files.ts";
 import { EXIT } from "./exit-codes.ts";
 import { loadFor, type SettingFlags, withSettingOptions } from "./settings-options.ts";
 import { formatTable } from "./terminal.ts";
@@ -33,8 +35,9 @@ export function addDoctorCommand(program: Command, cli: CliContext): void {
     })
       .description(
         "Check the runtime, configuration, data directory, key, database, ports, disk and plugins, and say what to do about what is wrong. " +
-          "Opens the database as a start would, unless a node has it, and proves the books of the shards that are kept for others: every byte " +
-          "belongs to a shard, an upload or the dead, and the accounts are their sums. Takes every option of velas-sphere node.",
+          "Opens the database as a start would, unless a node has it, and proves that each of the node's own files has a manifest that its key " +
+          "opens and that agrees with its record. Proves the books of the shards that are kept for others: every byte belongs to a shard, an " +
+          "upload or the dead, and the accounts are their sums. Takes every option of velas-sphere node.",
       )
       .option("--read-shards", "read every stored block and compare its checksum")
       .option("--repair", "mend what can be mended without losing anything: indexes, accounts, orphans, quarantine")
@@ -74,8 +77,8 @@ async function examine(
   const paths = dataPaths(dataDir);
   findings.push(await checkConfig(loaded), await checkDataDir(dataDir), await checkSpace(dataDir));
   findings.push(await checkKey(dataDir, config.node.keyPassphrase));
-  const database = await checkDatabase(paths.database);
-  findings.push(database.finding);
+  const database = await checkDatabase(paths.database, { dataDir, passphrase: config.node.keyPassphrase, repair });
+  findings.push(...database.findings);
   if (!database.locked) findings.push(...await checkShards(paths.shards, { readBodies: readShards, repair }));
   if (database.locked) {
     findings.push({ name: "ports", verdict: "ok", detail: "not tried, since the node that runs here has them" });
@@ -118,25 +121,37 @@ async function checkKey(dataDir: string, passphrase: string | undefined): Promis
   }
 }
 
-async function checkDatabase(path: string): Promise<{ finding: Finding; locked: boolean }> {
+/** Whether the database opens, and whether what it says of this node's own files belongs together. */
+async function checkDatabase(
+  path: string,
+  options: CheckOwnFilesOptions,
+): Promise<{ findings: readonly Finding[]; locked: boolean }> {
   const name = "database";
   if (await stat(path).catch(() => undefined) === undefined) {
-    return { finding: { name, verdict: "ok", detail: "will be made at the first start" }, locked: false };
+    return { findings: [{ name, verdict: "ok", detail: "will be made at the first start" }], locked: false };
   }
   const { openStore } = await import("../storage/mod.ts");
   const warnings: string[] = [];
   const log: Log = { ...silentLog, warn: (message) => void warnings.push(message) };
   try {
-    await (await openStore(path, { log })).close();
-    const finding: Finding = warnings.length === 0
-      ? { name, verdict: "ok", detail: "opens" }
-      : { name, verdict: "warn", detail: warnings.join("; ") };
-    return { finding, locked: false };
+    const store = await openStore(path, { log });
+    try {
+      const files = await checkOwnFiles(store, options);
+      const finding: Finding = warnings.length === 0
+        ? { name, verdict: "ok", detail: "opens" }
+        : { name, verdict: "warn", detail: warnings.join("; ") };
+      return { findings: [finding, ...files], locked: false };
+    } finally {
+      await store.close();
+    }
   } catch (error) {
     if (error instanceof NodeError && error.code === "storage_locked") {
-      return { finding: { name, verdict: "ok", detail: "in use: a node runs on this data directory" }, locked: true };
+      return {
+        findings: [{ name, verdict: "ok", detail: "in use: a node runs on this data directory" }],
+        locked: true,
+      };
     }
-    return { finding: failure(name, error), locked: false };
+    return { findings: [failure(name, error)], locked: false };
   }
 }
 
@@ -173,12 +188,6 @@ async function checkShards(path: string, options: CheckOptions): Promise<Finding
   } catch (error) {
     return [failure(name, error)];
   }
-}
-
-/** The errors of these parts say their cure themselves. */
-function failure(name: string, error: unknown): Finding {
-  if (!(error instanceof NodeError)) throw error;
-  return { name, verdict: "fail", detail: error.message };
 }
 
 function show(findings: readonly Finding[], { out }: CliContext): void {

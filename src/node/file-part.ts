@@ -1,9 +1,7 @@
-import { hkdfSync } from "node:crypto";
-import { x25519 } from "@noble/curves/ed25519.js";
 import { type Config, dataPaths } from "../config/mod.ts";
 import { type Log, type Metrics, type NodeKey, SteadyClock, systemClock } from "../core/mod.ts";
 import type { Discovery } from "../discovery/mod.ts";
-import { createFileRequester, DEFAULT_FILE_SETTINGS, type FileKeyring, type FileRequester } from "../requester/mod.ts";
+import { createFileRequester, DEFAULT_FILE_SETTINGS, fileKeyringOf, type FileRequester } from "../requester/mod.ts";
 import type { StorageLedger } from "../requester/mod.ts";
 import type { Peers } from "../rpc/client/mod.ts";
 import { loadOrCreateMasterKey } from "../storage/master-key-file.ts";
@@ -45,7 +43,7 @@ export async function makeFilePart(
     peers,
     providers: () => discovery.shardPeers({ namedOnly: !config.peers.placeShards }),
     onOutcome: (place, outcome) => discovery.shardOutcome(place, outcome),
-    keys: keyringOf(masterKey),
+    keys: fileKeyringOf(masterKey),
     bandwidth: bandwidths,
     settings: {
       ...DEFAULT_FILE_SETTINGS,
@@ -61,12 +59,6 @@ export async function makeFilePart(
     steady: new SteadyClock({ clock: systemClock, startMs: Math.max(keptMs, systemClock.now()) }),
     keepTime: (nowMs) => store.meta.put(STEADY_TIME, String(nowMs)),
   });
-}
-
-/** All keys come from the master key, so that its backup is enough. */
-function keyringOf(masterKey: Uint8Array): FileKeyring {
-  const shareSecret = new Uint8Array(hkdfSync("sha256", masterKey, new Uint8Array(0), "velas-sphere/1 share key", 32));
-  return { masterKey, shareSecret, sharePublic: x25519.getPublicKey(shareSecret) };
 }
 
 /** Opens the folder of uploads that can go on. */

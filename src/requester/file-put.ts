@@ -29,7 +29,7 @@ import { manifestOf } from "./manifest-of.ts";
 import { placeShards, warningsOf } from "./place-shards.ts";
 import type { Candidate } from "./provider-pool.ts";
 import { checkOrder, type PutOrder } from "./put-order.ts";
-import { canceled, checkSize, sizeChecked, tooFewDurable, withId } from "./put-failures.ts";
+import { canceled, checkSize, removedMeanwhile, sizeChecked, tooFewDurable, withId } from "./put-failures.ts";
 import { roomFor } from "./room-for.ts";
 import { shardIdOf } from "./shard-ids.ts";
 import { ShardLane } from "./shard-lane.ts";
@@ -355,15 +355,19 @@ export class FilePut {
     const { book, settings, steady, rebuild, busy } = this.#options;
     const { id, policy } = upload.file;
     const wanted = Math.min(policy.dataShards + settings.ackMargin, lanes.length);
-    const asOf = (file: StoredFile): StoredFile => ({
-      ...file,
-      sizeBytes: done.sizeBytes,
-      sha256: done.sha256,
-      touchedAt: steady.now(),
-      warnings: warningsOf(lanes.map(({ provider }) => provider)),
-      shards: settled.map((shard, index) => shard ?? pendingAt(lanes[index]!.provider)),
-    });
+    const asOf = (file: StoredFile): StoredFile => {
+      if (file.phase !== "uploading") throw removedMeanwhile(id);
+      return {
+        ...file,
+        sizeBytes: done.sizeBytes,
+        sha256: done.sha256,
+        touchedAt: steady.now(),
+        warnings: warningsOf(lanes.map(({ provider }) => provider)),
+        shards: settled.map((shard, index) => shard ?? pendingAt(lanes[index]!.provider)),
+      };
+    };
     const kept = (file: StoredFile): StoredFile => {
+      if (file.phase !== "uploading") throw removedMeanwhile(id);
       const { upload: _upload, ...rest } = file;
       const renewAt = steady.now() + Math.floor(settings.leaseMs * (1 - settings.renewBelow));
       return { ...rest, phase: "kept", dueAt: steady.now() + settings.auditIntervalMs, renewAt };
@@ -388,15 +392,18 @@ export class FilePut {
       (before) => kept(asOf(before)),
       (after) => ({ ...manifest(after), also: [dropPieces] }),
     );
-    void this.#complete(id, lanes, settled);
+    void this.#complete(id, { lanes, settled, manifest });
     return await book.record(file!);
   }
 
   /** After the answer: notes how the other lanes end, and has what failed rebuilt. */
   async #complete(
     id: string,
-    lanes: readonly ShardLane[],
-    settled: readonly (StoredShard | undefined)[],
+    { lanes, settled, manifest }: {
+      lanes: readonly ShardLane[];
+      settled: readonly (StoredShard | undefined)[];
+      manifest: (file: StoredFile) => { readonly manifest: Uint8Array };
+    },
   ): Promise<void> {
     const { book, rebuild, busy, closing, log } = this.#options;
     try {
@@ -410,6 +417,8 @@ export class FilePut {
             ...file,
             shards: file.shards.map((shard, index) => shard.state === "pending" ? settled[index] ?? shard : shard),
           },
+        // A lane may have gone on to another provider since the answer.
+        manifest,
       );
       if (failed && !closing.aborted) await rebuild(id, closing);
     } catch (error) {
@@ -425,11 +434,8 @@ export class FilePut {
   }
 
   async #giveUp(id: string): Promise<void> {
-    const { book, steady, store } = this.#options;
-    const count = (await store.pieces(id, 0, 1_000_000)).length;
-    await book.update(id, (file) => ({ ...file, phase: "removed", dueAt: steady.now() }), {
-      also: [{ type: "dropPieces", fileId: id, count }],
-    });
+    const { book, steady } = this.#options;
+    await book.update(id, (file) => ({ ...file, phase: "removed", dueAt: steady.now() }));
   }
 
   #storedAt(provider: Candidate, { record }: ShardReceipt): StoredShard {

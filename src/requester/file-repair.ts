@@ -34,6 +34,8 @@ export class FileRepair {
   readonly #budget: ByteBudget;
   readonly #pace: ReadPace;
   readonly #queue = new KeyedQueue();
+  /** What ends the repairs that are under way, by their files. */
+  readonly #stops = new Map<string, AbortController>();
 
   constructor(kit: FileKit, budget: ByteBudget) {
     this.#kit = kit;
@@ -45,8 +47,8 @@ export class FileRepair {
    * Rebuilds all shards that are lost or were never stored, and returns the file afterwards, whose shards tell how far it got. Throws `shards_missing`
    * when fewer than k can be read.
    */
-  rebuild(id: string, signal: AbortSignal): Promise<StoredFile | undefined> {
-    return this.#queue.run(id, async () => {
+  rebuild(id: string, cancel: AbortSignal): Promise<StoredFile | undefined> {
+    return this.#work(id, cancel, async (signal) => {
       const { book, log } = this.#kit;
       const failed = new Set<NodeId>();
       for (let round = 0; round < ROUNDS; round++) {
@@ -76,8 +78,8 @@ export class FileRepair {
    * at the old one. Does nothing for a file that lacks shards, which comes first, nor for one without parity, which has nothing to rebuild from.
    * Throws `shards_missing` when fewer than k others can be read.
    */
-  spread(id: string, signal: AbortSignal): Promise<StoredFile | undefined> {
-    return this.#queue.run(id, async () => {
+  spread(id: string, cancel: AbortSignal): Promise<StoredFile | undefined> {
+    return this.#work(id, cancel, async (signal) => {
       const { book, pool, scores } = this.#kit;
       const failed = new Set<NodeId>();
       for (;;) {
@@ -106,6 +108,24 @@ export class FileRepair {
    */
   apart<T>(id: string, work: () => Promise<T>): Promise<T> {
     return this.#queue.run(id, work);
+  }
+
+  /** The same for a file that is removed: a repair of it that is under way is ended. */
+  apartFromNow<T>(id: string, work: () => Promise<T>): Promise<T> {
+    this.#stops.get(id)?.abort(new NodeError("canceled", `File ${id} was removed`));
+    return this.#queue.run(id, work);
+  }
+
+  #work<T>(id: string, cancel: AbortSignal, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    return this.#queue.run(id, async () => {
+      const stop = new AbortController();
+      this.#stops.set(id, stop);
+      try {
+        return await work(AbortSignal.any([cancel, stop.signal]));
+      } finally {
+        this.#stops.delete(id);
+      }
+    });
   }
 
   /**
@@ -147,7 +167,7 @@ export class FileRepair {
     const { pool, clock, steady, settings, metrics, log } = this.#kit;
     const { file, header, layout, roots } = opened;
     await this.#budget.take(layout.shardBytes * (file.policy.dataShards + moves.length), signal);
-    await this.#announce(file.id, moves);
+    if (!await this.#announce(file.id, moves)) return;
     const lanes = moves.map(({ index, provider }) =>
       new ShardLane({
         index,
@@ -220,19 +240,20 @@ export class FileRepair {
 
   /**
    * Notes where shards are about to be put, as places to be freed: whatever ends the repair before a shard is settled there, this process
-   * included, what the provider has of it by then is not forgotten.
+   * included, what the provider has of it by then is not forgotten. Returns whether the file is still wanted.
    */
   async #announce(
     id: string,
     moves: readonly { readonly index: number; readonly provider: Candidate }[],
-  ): Promise<void> {
+  ): Promise<boolean> {
     const places = moves.map(({ index, provider: { target, nodeId } }) => ({ index, target, providerId: nodeId }));
-    await this.#kit.book.update(id, (file) => {
+    const noted = await this.#kit.book.update(id, (file) => {
       // Where the shard is meant to be anyway, it is not forgotten.
       const others = places.filter((place) => !isAt(place, file.shards[place.index]!));
       const isOther = (one: LeftoverShard) => !others.some((place) => place.index === one.index && isAt(place, one));
       return { ...file, leftovers: [...file.leftovers.filter(isOther), ...others] };
     }, { durable: false });
+    return noted !== undefined && noted.phase !== "removed";
   }
 
   /** Notes where a shard is now, in record and manifest at once. What an earlier provider may still have of it is to be freed. */

@@ -30,6 +30,7 @@ import { ByteBudget } from "./byte-budget.ts";
 import { FileAudit } from "./file-audit.ts";
 import { FileBook } from "./file-book.ts";
 import { FileEvents } from "./file-events.ts";
+import type { FileKeyring } from "./file-keyring.ts";
 import type { FileKit } from "./file-kit.ts";
 import { listFiles } from "./file-list.ts";
 import { importedFile } from "./file-import.ts";
@@ -77,13 +78,6 @@ export interface FileRequesterOptions {
   readonly metrics: Metrics;
   /** 0 to below 1; by default the system's. */
   readonly random?: () => number;
-}
-
-/** What opens a requester's files. 32 bytes each. */
-export interface FileKeyring {
-  readonly masterKey: Uint8Array;
-  readonly shareSecret: Uint8Array;
-  readonly sharePublic: Uint8Array;
 }
 
 /** A file service that looks after its files by itself. */
@@ -343,9 +337,8 @@ class Requester implements FileRequester {
     const { book } = this.#kit;
     const { imported, manifest } = await this.#imported(bytes);
     return await book.withName(imported.name, async () => {
-      if (await book.get(imported.id) !== undefined) {
-        throw new NodeError("already_exists", `File ${imported.id} is here already`, { data: { id: imported.id } });
-      }
+      const known = await book.get(imported.id);
+      if (known !== undefined) return await this.#restoreManifest(known, manifest);
       const versions = (await book.versions(imported.name)).map(({ version }) => version);
       // The number of a version is its place under its name here, where another may have it by now.
       const version = versions.includes(imported.version) ? Math.max(...versions) + 1 : imported.version;
@@ -353,6 +346,26 @@ class Requester implements FileRequester {
       await book.add(file, { manifest });
       return await book.record(file);
     });
+  }
+
+  /** Gives a file that has lost its manifest one again, with the places that its record knows. Throws `already_exists` when it has not. */
+  async #restoreManifest(known: StoredFile, copy: Uint8Array): Promise<FileRecord> {
+    const { book, master, share } = this.#kit;
+    const isWhole = await openShards(this.#kit, known).then(() => true, () => false);
+    if (isWhole || known.phase !== "kept") {
+      throw new NodeError("already_exists", `File ${known.id} is here already`, { data: { id: known.id } });
+    }
+    const { manifest: { header: headerBytes, shards }, header } = openManifest(
+      copy,
+      known.sharedBy === undefined ? master : share,
+    );
+    const roots = shards.map(({ root }) => root);
+    const file = await book.update(
+      known.id,
+      (now) => ({ ...now, dueAt: this.#kit.steady.now() }),
+      (now) => ({ manifest: manifestOf(now, { header: headerBytes, roots, keys: header.keys }) }),
+    );
+    return await book.record(file ?? known);
   }
 
   /** What a manifest of this node, or a share of another, describes. */

@@ -1,5 +1,6 @@
 import { inRequest, newUlid, NodeError, type StoredFile, type StoredShard } from "../core/mod.ts";
 import { type OpenedHeader, openHeader } from "../codec/mod.ts";
+import { dropPieces } from "./check-files.ts";
 import { DuePool } from "./due-pool.ts";
 import type { FileAudit } from "./file-audit.ts";
 import type { FileKit } from "./file-kit.ts";
@@ -79,7 +80,7 @@ export class FileUpkeep {
 
   async #lookAfter(file: StoredFile): Promise<void> {
     const { book, steady, settings, busy } = this.#options;
-    if (file.phase === "removed") return await this.#free(file);
+    if (file.phase === "removed") return await this.#free(file.id);
     if (file.phase === "uploading") {
       await book.update(file.id, (now) => {
         // A put may have begun to go on with it meanwhile.
@@ -115,9 +116,16 @@ export class FileUpkeep {
     await this.#later(file.id, whole ? settings.auditIntervalMs : this.#retryMs);
   }
 
-  /** Frees the shards of a removed file, and forgets it when all are. */
-  async #free(file: StoredFile): Promise<void> {
-    const { book } = this.#options;
+  /** Frees the shards of a removed file, and forgets it with what its upload noted when all are. */
+  #free(id: string): Promise<void> {
+    return this.#options.repair.apartFromNow(id, async () => {
+      const file = await this.#options.book.get(id);
+      if (file !== undefined) await this.#freeNow(file);
+    });
+  }
+
+  async #freeNow(file: StoredFile): Promise<void> {
+    const { book, store } = this.#options;
     const header = file.sharedBy === undefined ? await this.#headerOf(file) : undefined;
     const places = header === undefined ? [] : [
       ...file.shards.flatMap(({ target, providerId }, index) => target === "" ? [] : [{ index, target, providerId }]),
@@ -125,7 +133,7 @@ export class FileUpkeep {
     ];
     const left = (await Promise.all(places.map((place) => this.#remove(header!, place)))).some((freed) => !freed);
     if (left) await this.#later(file.id, this.#retryMs);
-    else await book.drop(file.id);
+    else await book.drop(file.id, [await dropPieces(store, file.id)]);
   }
 
   async #freeLeftovers(file: StoredFile): Promise<void> {

@@ -11,11 +11,8 @@ export type { ProviderChooser } from "./any-tasks.ts";
 export type { Ledger, RequestStore, Reservation, TaskOrder } from "./ports.ts";
 export { createTaskRequester, type TaskRequester, type TaskRequesterOptions } from "./task-requester.ts";
 export type { FileStore, ProviderOffer, StorageLedger, StorageOrder, StorageReservation } from "./file-ports.ts";
-export {
-  createFileRequester,
-  type FileKeyring,
-  type FileRequester,
-  type FileRequesterOptions,
-} from "./file-requester.ts";
+export { checkFiles, type FileCheck } from "./check-files.ts";
+export { type FileKeyring, fileKeyringOf } from "./file-keyring.ts";
+export { createFileRequester, type FileRequester, type FileRequesterOptions } from "./file-requester.ts";
 export { DEFAULT_FILE_SETTINGS, type FileSettings } from "./file-settings.ts";
 export { type BackupEntry, type BackupOptions, createBackup, readBackup } from "./backup.ts";

@@ -57,3 +57,10 @@ export function tooFewDurable(
     { data: { durable, needed: wanted, missing: wanted - durable } },
   );
 }
+
+/** Somebody removed the file while it was put: what was asked for last holds. */
+export function removedMeanwhile(id: string): NodeError {
+  return new NodeError("failed_precondition", `File ${id} was removed while it was put; put it anew if it is wanted`, {
+    data: { id },
+  });
+}

@@ -37,6 +37,7 @@ export class UploadJournal {
   #known: string[] = [];
   #count = 0;
   #sizeBytes = 0;
+  #ended = false;
 
   constructor(options: JournalOptions) {
     this.#options = options;
@@ -61,17 +62,21 @@ export class UploadJournal {
    * does so before any of the piece where that shows is let on. The next piece is read and written down while one is being sealed.
    */
   async *pass(pieces: AsyncIterator<Piece>): AsyncGenerator<Uint8Array> {
-    let next = this.#next(pieces);
-    for (;;) {
-      const piece = await next;
-      if (piece === undefined) break;
-      if (!piece.last) {
-        next = this.#next(pieces);
-        // A failure is met when this piece has gone.
-        next.catch(() => {});
+    try {
+      let next = this.#next(pieces);
+      for (;;) {
+        const piece = await next;
+        if (piece === undefined) break;
+        if (!piece.last) {
+          next = this.#next(pieces);
+          // A failure is met when this piece has gone.
+          next.catch(() => {});
+        }
+        yield* piece.chunks;
+        if (piece.last) break;
       }
-      yield* piece.chunks;
-      if (piece.last) break;
+    } finally {
+      this.#ended = true;
     }
   }
 
@@ -85,12 +90,15 @@ export class UploadJournal {
 
   async #note(piece: Piece): Promise<void> {
     const { fileId, store } = this.#options;
+    // The source gave it after the put had failed: by now the upload may be forgotten, and nothing would forget this digest.
+    if (this.#ended) return;
     for (const chunk of piece.chunks) this.#whole.update(chunk);
     // Of all bytes up to here, which costs no second pass over them.
     const digest = this.#whole.copy().digest("hex") + (piece.last ? END : "");
     const index = this.#count++;
     this.#sizeBytes += piece.sizeBytes;
     const before = await this.#knownDigest(index);
+    if (this.#ended) return;
     if (before === undefined) {
       await store.write([{ type: "piece", fileId, index, digest }], { durable: true });
     } else if (before !== digest) {

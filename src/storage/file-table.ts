@@ -94,6 +94,23 @@ export class FileTable {
     return entries.map(([, text]) => decodeFileRecord(text));
   }
 
+  /** The ids of records, of manifests, or of files whose uploads have digests, each in order and behind the given one. */
+  async ids(part: "records" | "manifests" | "journals", afterId: string, limit: number): Promise<string[]> {
+    if (part !== "journals") {
+      return await (part === "records" ? this.#records : this.#manifests).keys({ gt: afterId, limit });
+    }
+    const ids: string[] = [];
+    let gt = afterId;
+    while (ids.length < limit) {
+      // From one file's digests to the next file's, over all between.
+      const [key] = await this.#pieces.keys({ gt: gt === "" ? "" : `${gt}/${HIGHEST}`, limit: 1 });
+      if (key === undefined) break;
+      gt = key.slice(0, key.indexOf("/"));
+      ids.push(gt);
+    }
+    return ids;
+  }
+
   /** The digests of an upload's pieces from `first` on. */
   async pieces(fileId: string, first: number, limit: number): Promise<string[]> {
     const entries = await this.#pieces.entries({

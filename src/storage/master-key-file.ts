@@ -42,21 +42,30 @@ const CONTEXT = "velas-sphere master key v1";
  */
 export async function loadOrCreateMasterKey(options: MasterKeyOptions): Promise<Uint8Array> {
   const file = { path: join(options.dataDir, MASTER_KEY_FILE), what: "master key" };
-  const key = await load(file, options);
+  const key = await load(file, { ...options, encrypts: true });
   if (key !== undefined) return key;
   const made = new Uint8Array(randomBytes(KEY_BYTES));
   if (await createPrivateFile(file, await textOf(made, options))) return made;
-  return (await load(file, options))!;
+  return (await load(file, { ...options, encrypts: true }))!;
 }
 
-async function load(file: PrivateFile, options: MasterKeyOptions): Promise<Uint8Array | undefined> {
+/** The master key of a data directory; nothing where there is none. Writes nothing. Throws as {@link loadOrCreateMasterKey} does. */
+export function loadMasterKey(options: MasterKeyOptions): Promise<Uint8Array | undefined> {
+  const file = { path: join(options.dataDir, MASTER_KEY_FILE), what: "master key" };
+  return load(file, { ...options, encrypts: false });
+}
+
+async function load(
+  file: PrivateFile,
+  options: MasterKeyOptions & { readonly encrypts: boolean },
+): Promise<Uint8Array | undefined> {
   const text = (await readPrivateFile(file))?.trim();
   if (text === undefined) return undefined;
   if (text.startsWith("{")) return await open(text, file, options);
   const digits = text.toLowerCase();
   if (!isHex(digits, KEY_BYTES)) throw damaged(file, `it has not ${2 * KEY_BYTES} hex digits`);
   const key = fromHex(digits);
-  if (options.passphrase !== undefined) {
+  if (options.encrypts && options.passphrase !== undefined) {
     await replacePrivateFile(file, await textOf(key, options));
     options.log.info("The master key is encrypted from now on", { path: file.path });
   }

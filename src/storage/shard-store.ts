@@ -103,14 +103,19 @@ export class LevelShardStore implements UploadHost {
     );
   }
 
-  /** Reads what the store holds; must run before anything else. */
+  /** Reads what the store holds, and forgets uploads that were cut off before their first block; must run before anything else. */
   async load(): Promise<void> {
     await this.#commit.load();
     this.#nextSeq = await this.tables.freeSeq();
     let after: string | undefined;
     for (;;) {
       const rows = await this.tables.uploads.entries({ ...(after !== undefined && { gt: after }), limit: 1000 });
-      for (const [key, text] of rows) this.#setAside(key, await this.#storedBytes(decodeUploadRow(text).seq));
+      for (const [key, text] of rows) {
+        const { owner, id, seq } = decodeUploadRow(text);
+        const stored = await this.#storedBytes(seq);
+        this.#setAside(key, stored);
+        if (stored === 0) await this.#dropUpload({ owner, id });
+      }
       if (rows.length < 1000) break;
       after = rows.at(-1)![0];
     }
@@ -356,6 +361,11 @@ export class LevelShardStore implements UploadHost {
     const stored = await this.#storedBytes(upload.seq).catch(() => upload.sizeBytes);
     if (!this.#open.has(key)) return;
     this.#ended(key, stored);
+    if (stored === 0) {
+      // Nothing is there to go on with, and who began it may never ask for it to be freed.
+      await this.#dropUpload(upload.shard).catch(() => {});
+      return;
+    }
     // It waits to go on from now, and not from when it began. Where that cannot be written, it waits less.
     await this.#locks.run(key, async () => {
       const row = await this.tables.upload(upload.shard);

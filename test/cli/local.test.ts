@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
@@ -8,6 +9,7 @@ import { BODY_TUNING, openLevel } from "../../src/storage/level-engine.ts";
 import { openShardStore, openStore } from "../../src/storage/mod.ts";
 import { loadOrCreateNodeKey } from "../../src/storage/node-key.ts";
 import { putShard, shardBytes, shardId } from "../contract-suites/shard-store.ts";
+import { once, settled, swarm } from "../requester/file-swarm.ts";
 import { runHere } from "./harness.ts";
 import { test } from "../testing.ts";
 
@@ -136,6 +138,57 @@ test("doctor proves the books of the shards, says what is wrong, and mends it", 
   const mended = await doctor(dataDir, "--repair");
   assert.deepEqual([mended.code, mended.check("shards").verdict], [0, "warn"]);
   assert.equal((await doctor(dataDir)).check("shards").verdict, "ok");
+});
+
+test("doctor checks the manifests of the node's own files, and tells a deleted one and a flipped one", async (t) => {
+  const dataDir = scratch(t);
+  const fixture = await swarm(t, { count: 3 });
+  const policy = { dataShards: 2, parityShards: 1 };
+  const ids: string[] = [];
+  const copy = async (name: string, change: (manifest: Uint8Array) => Uint8Array | undefined) => {
+    const { id } = await fixture.files.put(once(randomBytes(3000)), { name, contentType: "", policy }, fixture.ctx());
+    await settled(fixture, id);
+    const [file] = await fixture.store.getMany([id]);
+    const manifest = change((await fixture.store.manifest(id))!);
+    const store = await openStore(join(dataDir, "db"));
+    await store.files.write([{ type: "save", file: file!, ...(manifest && { manifest }) }], { durable: true });
+    await store.close();
+    ids.push(id);
+  };
+  await copy("right", (manifest) => manifest);
+  const keyless = await doctor(dataDir);
+  assert.match(keyless.check("files").detail, /records of 1 files, and the master key that opens them is gone/);
+  writeFileSync(join(dataDir, "master-key"), fixture.masterKey.toString("hex"), { mode: 0o600 });
+  const right = await doctor(dataDir);
+  assert.deepEqual([right.code, right.check("files").detail], [0, "1, each with its manifest"]);
+
+  await copy("deleted", () => undefined);
+  await copy("flipped", (manifest) => {
+    const flipped = manifest.slice();
+    flipped[100]! ^= 1;
+    return flipped;
+  });
+  const wrong = await doctor(dataDir);
+  assert.equal(wrong.code, 12);
+  const found = wrong.report.checks.filter(({ name }) => name === "files");
+  assert.deepEqual(found.map(({ verdict }) => verdict), ["fail", "fail"]);
+  const faultOf = (id: string) => found.find(({ detail }) => detail.includes(id));
+  assert.equal(faultOf(ids[0]!), undefined);
+  assert.match(faultOf(ids[1]!)!.detail, /\("deleted"\) has no manifest/);
+  assert.match(faultOf(ids[2]!)!.detail, /\("flipped"\) has a manifest that cannot be used: The manifest's checksum/);
+  assert.match(faultOf(ids[2]!)!.cure!, /file import/);
+});
+
+test("doctor drops digests of uploads that are no more, when told to mend", async (t) => {
+  const dataDir = scratch(t);
+  const store = await openStore(join(dataDir, "db"));
+  await store.files.write([{ type: "piece", fileId: "ab".repeat(16), index: 0, digest: "d" }], { durable: true });
+  await store.close();
+  const wrong = await doctor(dataDir);
+  assert.deepEqual([wrong.code, wrong.check("files").cure], [12, "velas-sphere doctor --repair"]);
+  const mended = await doctor(dataDir, "--repair");
+  assert.deepEqual([mended.code, mended.check("files").verdict], [0, "warn"]);
+  assert.equal((await doctor(dataDir)).check("files").verdict, "ok");
 });
 
 test("doctor knows a running node by its lock, and then leaves the ports alone", async (t) => {

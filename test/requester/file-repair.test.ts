@@ -80,6 +80,45 @@ test("what a repair left at a provider whose answer it did not get is freed with
   assert.equal(await held(), 0);
 });
 
+test("a repair that is under way when its file is removed leaves nothing at its provider", async (t) => {
+  const fixture = await swarm(t, { count: 7 });
+  const { files, ctx, providers, store } = fixture;
+  const { id } = await files.put(once(randomBytes(300_000)), { name: "a", contentType: "" }, ctx());
+  const { shards } = await settled(fixture, id);
+  const spare = providers.find(({ target }) => shards.every(({ provider }) => provider !== target))!;
+  const honest = spare.shards;
+  let began!: () => void;
+  const beginning = new Promise<void>((resolve) => began = resolve);
+  let go!: () => void;
+  const held = new Promise<void>((resolve) => go = resolve);
+  let answered: Promise<unknown> = Promise.resolve();
+  // The put is on its way, and has not come yet.
+  spare.shards = new Proxy(honest, {
+    get: (target, method: keyof ShardService) =>
+      method !== "put"
+        ? (target[method] as (...all: unknown[]) => unknown).bind(target)
+        : (...all: Parameters<ShardService["put"]>) => {
+          began();
+          const put = held.then(() => honest.put(...all));
+          answered = put.catch(() => {});
+          return put;
+        },
+  });
+  providers.find(({ target }) => target === shards[0]!.provider)!.down = true;
+  const repairing = files.repair({ id }, ctx()).catch(() => {});
+  await beginning;
+  providers.forEach((provider) => provider.down = false);
+  await files.remove({ id }, ctx());
+  await files.look();
+  go();
+  await Promise.all([repairing, answered]);
+  await files.look();
+  assert.deepEqual(await store.all("", 10), [], "the file is forgotten");
+  for (const { shards, target } of providers) {
+    assert.equal((await shards.usage(ctx())).shards, 0, `${target} keeps nothing`);
+  }
+});
+
 test("shards of a put that named its providers are rebuilt at those and no others", async (t) => {
   const fixture = await swarm(t, { count: 8 });
   const { files, ctx, providers } = fixture;

@@ -17,10 +17,14 @@ import { ShardUpkeep } from "../../src/provider/shard-upkeep.ts";
 import {
   createFileRequester,
   DEFAULT_FILE_SETTINGS,
+  fileKeyringOf,
   type FileRequester,
   type FileSettings,
 } from "../../src/requester/mod.ts";
-import { openMemoryShardStore, openMemoryStore } from "../../src/storage/mod.ts";
+import { FileTable } from "../../src/storage/file-table.ts";
+import { GroupCommit } from "../../src/storage/group-commit.ts";
+import { MemoryEngine } from "../../src/storage/memory-engine.ts";
+import { openMemoryShardStore } from "../../src/storage/mod.ts";
 import type { TestScope } from "../testing.ts";
 
 const LIMITS = { maxShardBytes: 2 ** 40, maxLeaseMs: 366 * 86_400_000, graceMs: 3_600_000, uploadTtlMs: 3_600_000 };
@@ -102,16 +106,18 @@ export async function swarm(t: TestScope, { count = 8, settings = {}, time }: Sw
   const clocks = time?.clocks() ?? systemClocks();
   const key = nodeKeyOf(newSecretKey());
   const self = key.nodeId;
-  const store = openMemoryStore();
+  const engine = new MemoryEngine();
+  const store = new FileTable(engine, new GroupCommit(engine, { sync: false, forgetZeros: true }));
+  const masterKey = randomBytes(32);
   const files: FileRequester = createFileRequester({
-    store: store.files,
+    store,
     dial,
     peers: { info: (target) => Promise.resolve().then(() => ({ nodeId: at(target).nodeId }) as never) },
     providers: () => providers.map(({ target }) => ({ target })),
     ledger: freeLedger,
     self,
     key,
-    keys: { masterKey: randomBytes(32), shareSecret: randomBytes(32), sharePublic: randomBytes(32) },
+    keys: fileKeyringOf(masterKey),
     settings: { ...DEFAULT_FILE_SETTINGS, stallMs: 5000, ...(time && { auditBytesPerSecond: 2 ** 40 }), ...settings },
     ...clocks,
     log: silentLog,
@@ -120,7 +126,7 @@ export async function swarm(t: TestScope, { count = 8, settings = {}, time }: Sw
   t.after(() => files.close());
   const never = new AbortController().signal;
   const ctx = (signal = never) => ({ requester: self, signal, requestId: "r1" });
-  return { files, ctx, providers, store: store.files, clocks };
+  return { files, ctx, providers, store, engine, masterKey, clocks };
 }
 
 /** A requester over providers that are all in this process. */

@@ -64,6 +64,36 @@ test("a shard store finds all again after a restart, and counts what an upload l
     await second.close();
   }));
 
+test("nothing is kept of an upload that was cut off before its first block", () =>
+  withFolder(async (folder) => {
+    const order = { owner: ALICE, maxBytes: 40 * BLOCK, expiresAt: 10_000, graceMs: 0 };
+    const first = await open(folder);
+    const rows = ({ shards }: typeof first) => shards.tables.uploads.keys({ limit: 10 });
+    const suspended = await first.shards.begin({ ...order, id: shardId(1) });
+    await suspended.write(shardBytes(BLOCK - 1));
+    await suspended.suspend();
+    assert.deepEqual(await rows(first), []);
+    // As a kill leaves it: begun, and neither suspended nor ended.
+    await first.shards.begin({ ...order, id: shardId(2) });
+    const some = await first.shards.begin({ ...order, id: shardId(3) });
+    await some.write(shardBytes(BLOCK));
+    await some.suspend();
+    assert.equal((await rows(first)).length, 2);
+    await first.close();
+
+    const second = await open(folder);
+    assert.equal((await rows(second)).length, 1);
+    assert.equal(await second.shards.suspended({ owner: ALICE, id: shardId(3) }), BLOCK);
+    assert.equal(second.shards.stats().uploadBytes, BLOCK);
+    assert.deepEqual((await second.check({ repair: false, readBodies: true })).problems, []);
+    const anew = await second.shards.begin({ ...order, id: shardId(2) });
+    assert.equal(anew.offset, 0);
+    await anew.abort();
+    await second.shards.settle();
+    assert.deepEqual(await second.shards.tables.dead.keys({ limit: 10 }), []);
+    await second.close();
+  }));
+
 test("a removed shard is gone from the disk when the store has settled", () =>
   withFolder(async (folder) => {
     const store = await open(folder);
@@ -214,8 +244,7 @@ test("the rows of a store are those of the vector", () =>
     await whole.write(new Uint8Array(2048).fill(7));
     whole.keepNode(6, 0, new Uint8Array(32).fill(1));
     await whole.finish("ab".repeat(32));
-    const begun = await store.shards.begin({ owner, id: shardId(2), maxBytes: 4096, expiresAt, graceMs: 0 });
-    await begun.suspend();
+    await store.shards.begin({ owner, id: shardId(2), maxBytes: 4096, expiresAt, graceMs: 0 });
     await store.close();
 
     const db = await openLevel(folder, BODY_TUNING);
