@@ -1,9 +1,14 @@
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
 import { connect, createServer } from "node:net";
 import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
+import type { Settings } from "node:http2";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
+import process from "node:process";
+import { RawClient } from "../rpc/harness.ts";
 import { test, type TestScope } from "../testing.ts";
-import { get, post, run, scratch, startNode, until } from "./harness.ts";
+import { commandLine, get, post, run, scratch, startNode, taskThat, until } from "./harness.ts";
 
 interface PluginJson {
   readonly name: string;
@@ -16,6 +21,63 @@ interface PluginJson {
 test("SIGTERM drains the node and it exits with 0", async (t) => {
   const node = await startNode(t, { dataDir: join(scratch(t), "data") });
   assert.deepEqual(await node.stop("SIGTERM"), { code: 0, signal: null });
+});
+
+test("SIGTERM lets what runs end, and what waits is run after the next start", async (t) => {
+  const dataDir = join(scratch(t), "data");
+  const config = { tasks: { maxRunning: 1 } };
+  const node = await startNode(t, { dataDir, config });
+  const ids = Array.from({ length: 40 }, (_, at) => `task-${at}`);
+  await Promise.all(ids.map(async (id) => {
+    const spec = { id, plugin: "demo", function: "primes", input: "10000000" };
+    const { status, text } = await post(`${node.rest}/v1/tasks`, spec);
+    assert.equal(status, 202, text);
+  }));
+  assert.deepEqual(await node.stop("SIGTERM"), { code: 0, signal: null });
+
+  const again = await startNode(t, { dataDir, config });
+  const line = again.log.find((line) => line.includes("Took up tasks from before"))!;
+  const { queued, interrupted } = JSON.parse(line) as { queued: number; interrupted: number };
+  assert.ok(queued > 0 && queued < ids.length, line);
+  assert.equal(interrupted, 0, "what ran has ended");
+  for (const id of ids) {
+    const task = await taskThat(({ finishedAt }) => finishedAt !== undefined, { rest: again.rest, id });
+    assert.equal(task.state, "succeeded", id);
+  }
+});
+
+test("limits of the RPC listener are those of the configuration", async (t) => {
+  const node = await startNode(t, {
+    dataDir: join(scratch(t), "data"),
+    config: { rpc: { maxConcurrentStreams: 3, maxHeaderBytes: 2048, maxConnections: 2, idleTimeoutMs: 1000 } },
+  });
+  const port = Number(node.rpc.split(":")[1]);
+  const first = new RawClient(port);
+  const settings = await new Promise<Settings>((resolve) => first.session.once("remoteSettings", resolve));
+  assert.equal(settings.maxConcurrentStreams, 3);
+  assert.equal(settings.maxHeaderListSize, 2048);
+  const second = new RawClient(port);
+  await new Promise((resolve) => second.session.once("remoteSettings", resolve));
+  const third = new RawClient(port);
+  const isClosed = (client: RawClient) => new Promise((resolve) => client.session.once("close", resolve));
+  await isClosed(third);
+  await Promise.all([isClosed(first), isClosed(second)]); // without a call for a second
+});
+
+test("dev serves until Ctrl-C, and what it prints to try next works", async (t) => {
+  const [command, args] = commandLine(["dev"]);
+  const child = spawn(command, args, { cwd: tmpdir(), stdio: ["ignore", "pipe", "pipe"] });
+  const ended = new Promise<number | null>((resolve) => child.on("close", resolve));
+  t.after(() => child.exitCode === null && child.signalCode === null && process.kill(child.pid!, "SIGKILL"));
+  let shown = "";
+  child.stdout.on("data", (chunk: Uint8Array) => shown += chunk);
+  await until(() => Promise.resolve(/Ctrl-C stops all nodes/.test(shown) || undefined));
+  assert.match(shown, /Try next\n/);
+  const curl = /curl -d '(\{[^']*\})' (http:\S+\/task)/.exec(shown)!;
+  assert.equal(await (await fetch(curl[2]!, { method: "POST", body: curl[1]! })).text(), '{"id":"1","output":"world"}');
+  process.kill(child.pid!, "SIGINT");
+  assert.equal(await ended, 0);
+  await assert.rejects(fetch(curl[2]!));
 });
 
 test("a second node on the same data directory is refused with a clear error", async (t) => {
@@ -190,7 +252,6 @@ test("a plugin file dropped into the folder is listed without a restart, and a d
 });
 
 async function startPlugin(t: TestScope): Promise<string> {
-  const { spawn } = await import("node:child_process");
   const { createInterface } = await import("node:readline");
   const { commandLine } = await import("./harness.ts");
   const [command, args] = commandLine(["plugin", "--listen", "127.0.0.1:0"]);
