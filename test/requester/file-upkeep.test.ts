@@ -246,3 +246,40 @@ test("a provider that breaks off in the middle of an audit is suspect, and one t
   failWith("data_corrupt");
   assert.equal((await files.audit({ id }, ctx())).shards[0]!.state, "lost");
 });
+
+test("audits never download: for months no shard is read, and what providers send are leaves and their paths", async (t) => {
+  const all = await kept(t, { settings: { auditLeaves: 4 } });
+  const { fixture, id } = all;
+  let proven = 0;
+  let provenBytes = 0;
+  const reads: string[] = [];
+  for (const provider of fixture.providers) {
+    const honest = provider.shards;
+    provider.shards = new Proxy(honest, {
+      get: (target, method: keyof ShardService) => {
+        if (method === "get") {
+          return (shard: string) => {
+            reads.push(shard);
+            return Promise.reject(new NodeError("internal", "A shard was read"));
+          };
+        }
+        if (method !== "prove") return (target[method] as (...all: unknown[]) => unknown).bind(target);
+        return async (...args: Parameters<ShardService["prove"]>) => {
+          const proofs = await target.prove(...args);
+          proven++;
+          provenBytes += proofs.reduce((sum, { bytes, proof }) => sum + bytes.length + proof.length, 0);
+          return proofs;
+        };
+      },
+    });
+  }
+  const { record } = await fixture.files.audit({ id }, fixture.ctx());
+  assert.equal(record.state, "proven");
+  assert.equal(proven, 6);
+  // Renewals of leases have shards proven too.
+  await live(all, { ms: 60 * DAY, stepMs: 6 * HOUR });
+  assert.ok(proven > 6 * 200, `${proven} proofs`);
+  assert.ok(provenBytes / proven <= 4 * (1024 + 5 * 32), `${provenBytes / proven} bytes a proof`);
+  assert.deepEqual(reads, []);
+  assert.equal((await fixture.files.health({ id }, fixture.ctx())).record.state, "proven");
+});
