@@ -21,6 +21,14 @@ export const files = z.strictObject({
     max: 366 * 86_400_000,
     description: "How long such an upload waits for its next byte before it is forgotten",
   }),
+  ackMargin: integer({
+    default: 1,
+    min: 0,
+    max: 32,
+    description:
+      "How many shards beyond those that a file needs must be durable before a put returns: with 0 the loss of one provider before the others are " +
+      "done loses the file. A policy with less parity waits for all of its shards",
+  }),
   leaseMs: duration({
     default: "30d",
     min: 10_000,
