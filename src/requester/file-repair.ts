@@ -166,7 +166,6 @@ export class FileRepair {
   ): Promise<void> {
     const { pool, clock, steady, settings, metrics, log } = this.#kit;
     const { file, header, layout, roots } = opened;
-    await this.#budget.take(layout.shardBytes * (file.policy.dataShards + moves.length), signal);
     if (!await this.#announce(file.id, moves)) return;
     const lanes = moves.map(({ index, provider }) =>
       new ShardLane({
@@ -184,10 +183,17 @@ export class FileRepair {
     );
     const stop = () => lanes.forEach((lane) => lane.fail(new NodeError("canceled", "The repair was canceled")));
     signal.addEventListener("abort", stop);
-    // Writers that fail are passed over: one bad provider must not end the repair of the other shards.
+    // Each byte that is written takes its part of those that were read for it.
+    const weight = 1 + file.policy.dataShards / moves.length;
     const writers = lanes.map((lane) => ({
       shard: lane.index,
-      writer: { write: (bytes: Uint8Array) => lane.write(bytes).catch(() => {}) },
+      writer: {
+        write: async (bytes: Uint8Array) => {
+          await this.#budget.take(bytes.length * weight, signal);
+          // Writers that fail are passed over: one bad provider must not end the repair of the other shards.
+          await lane.write(bytes).catch(() => {});
+        },
+      },
     }));
     try {
       await rebuildShards({

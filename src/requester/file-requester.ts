@@ -26,7 +26,7 @@ import {
   type Unshared,
 } from "../core/mod.ts";
 import { addRecipient, type Identity, openManifest, systemRandom } from "../codec/mod.ts";
-import { ByteBudget } from "./byte-budget.ts";
+import { type BudgetTime, ByteBudget } from "./byte-budget.ts";
 import { FileAudit } from "./file-audit.ts";
 import { FileBook } from "./file-book.ts";
 import { FileEvents } from "./file-events.ts";
@@ -74,6 +74,8 @@ export interface FileRequesterOptions {
   readonly steady?: Clock;
   /** Keeps the steady clock's time for the next start. */
   readonly keepTime?: (nowMs: number) => Promise<void>;
+  /** By which the bandwidth of audits and repairs is measured; by default the machine's. */
+  readonly budgetTime?: BudgetTime;
   readonly log: Log;
   readonly metrics: Metrics;
   /** 0 to below 1; by default the system's. */
@@ -119,7 +121,7 @@ class Requester implements FileRequester {
 
   constructor(options: FileRequesterOptions) {
     const { store, clock, log, settings, keys, self, dial, peers, providers, ledger, random = Math.random } = options;
-    const { steady = new SteadyClock({ clock }), keepTime, onOutcome } = options;
+    const { steady = new SteadyClock({ clock }), keepTime, onOutcome, budgetTime } = options;
     const scores = new ProviderScores({
       store,
       clock,
@@ -156,8 +158,8 @@ class Requester implements FileRequester {
     this.#sharePublic = keys.sharePublic;
     this.#key = options.key;
     this.#bandwidth = options.bandwidth;
-    this.#repair = new FileRepair(kit, new ByteBudget(settings.repairBytesPerSecond));
-    this.#audit = new FileAudit(kit, new ByteBudget(settings.auditBytesPerSecond));
+    this.#repair = new FileRepair(kit, new ByteBudget(settings.repairBytesPerSecond, budgetTime));
+    this.#audit = new FileAudit(kit, new ByteBudget(settings.auditBytesPerSecond, budgetTime));
     this.#put = new FilePut({ ...kit, rebuild: (id, signal) => this.#repair.rebuild(id, signal) });
     this.#read = new FileRead(kit);
     this.#upkeep = new FileUpkeep({
@@ -168,7 +170,7 @@ class Requester implements FileRequester {
     });
     this.#renewal = new LeaseRenewal({
       ...kit,
-      audit: new FileAudit(kit, new ByteBudget(settings.auditBytesPerSecond)),
+      audit: new FileAudit(kit, new ByteBudget(settings.auditBytesPerSecond, budgetTime)),
     });
   }
 

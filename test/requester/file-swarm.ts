@@ -25,6 +25,7 @@ import { FileTable } from "../../src/storage/file-table.ts";
 import { GroupCommit } from "../../src/storage/group-commit.ts";
 import { MemoryEngine } from "../../src/storage/memory-engine.ts";
 import { openMemoryShardStore } from "../../src/storage/mod.ts";
+import type { BudgetTime } from "../../src/requester/byte-budget.ts";
 import type { TestScope } from "../testing.ts";
 
 const LIMITS = { maxShardBytes: 2 ** 40, maxLeaseMs: 366 * 86_400_000, graceMs: 3_600_000, uploadTtlMs: 3_600_000 };
@@ -69,9 +70,10 @@ export interface SwarmOptions {
   readonly time?: FakeTime;
   readonly count?: number;
   readonly settings?: Partial<FileSettings>;
+  readonly budgetTime?: BudgetTime;
 }
 
-export async function swarm(t: TestScope, { count = 8, settings = {}, time }: SwarmOptions = {}) {
+export async function swarm(t: TestScope, { count = 8, settings = {}, time, budgetTime }: SwarmOptions = {}) {
   const providers: Provider[] = [];
   for (let i = 0; i < count; i++) {
     const key = nodeKeyOf(newSecretKey());
@@ -120,6 +122,7 @@ export async function swarm(t: TestScope, { count = 8, settings = {}, time }: Sw
     keys: fileKeyringOf(masterKey),
     settings: { ...DEFAULT_FILE_SETTINGS, stallMs: 5000, ...(time && { auditBytesPerSecond: 2 ** 40 }), ...settings },
     ...clocks,
+    ...(budgetTime && { budgetTime }),
     log: silentLog,
     metrics: noMetrics,
   });
