@@ -7,51 +7,11 @@
 import { readFileSync } from "node:fs";
 import process from "node:process";
 import { isDeno } from "../src/core/mod.ts";
-import { WorkerSink } from "../src/plugins/call-sink.ts";
-import { InstanceMeter } from "../src/plugins/instance-meter.ts";
-import { Kernel } from "../src/plugins/kernel.ts";
-import { METER_EXPORTS } from "../src/plugins/prepare-module.ts";
-import { outlineModule } from "../src/plugins/wasm-module.ts";
-import { Wasi } from "../src/plugins/wasi.ts";
-import { WASI_MODULE } from "../src/plugins/wasi-names.ts";
-import { meter, start } from "../test/plugins/wasm-meter/run-module.ts";
+import { type BarePlugin, instantiate } from "../test/plugins/wasm-meter/bare-plugin.ts";
+import { meter } from "../test/plugins/wasm-meter/run-module.ts";
 
 const ROUNDS = 12;
 const ROUND_MS = 60;
-const BUDGET = 1e15;
-
-interface Subject {
-  readonly call: (fn: string, input: Uint8Array) => Uint8Array;
-  readonly meter: InstanceMeter | undefined;
-}
-
-/** An instance with the node's host functions; metered when the module has counters. */
-function instantiate(bytes: Uint8Array<ArrayBuffer>): Subject {
-  const own = new InstanceMeter();
-  const isMetered = outlineModule(bytes).exports.some(({ name }) => name === METER_EXPORTS.fuel);
-  const free = { charge() {} } as unknown as InstanceMeter;
-  const kernel = new Kernel(new WorkerSink(), isMetered ? own : free);
-  const wasi = new Wasi(() => {}, isMetered ? own : free);
-  const imports = { ...kernel.functions(), [WASI_MODULE]: wasi.functions() } as unknown as WebAssembly.Imports;
-  const { exports } = new WebAssembly.Instance(new WebAssembly.Module(bytes), imports);
-  wasi.attach(exports["memory"] as WebAssembly.Memory);
-  if (isMetered) {
-    own.attach(exports);
-    own.begin(BUDGET);
-  }
-  start(exports);
-  (exports["_initialize"] as (() => void) | undefined)?.();
-  return {
-    meter: isMetered ? own : undefined,
-    call(fn, input) {
-      if (isMetered) own.begin(BUDGET);
-      kernel.begin(input, { limitBytes: 1 << 26, wantsLogs: false });
-      wasi.begin(input);
-      (exports[fn] as () => void)();
-      return kernel.output();
-    },
-  };
-}
 
 /** Microseconds that this process has used so far: other load on the machine counts for less than with a clock on the wall. */
 function cpuMicros(): number {
@@ -59,7 +19,7 @@ function cpuMicros(): number {
 }
 
 /** Microseconds of one call, over a round. */
-function time({ call }: Subject, fn: string, input: Uint8Array): number {
+function time({ call }: BarePlugin, fn: string, input: Uint8Array): number {
   const startedAt = cpuMicros();
   let calls = 0;
   do {

@@ -68,6 +68,24 @@ test("plugins test runs a plugin's cases and tells what each spent", async (t) =
   assert.equal((await run([])).code, 2);
 });
 
+test("the cases that the plugins of each language bring along pass", async () => {
+  for (const name of ["demo", "demo-go", "demo-as"]) {
+    const folder = new URL(`../../wasm-plugins/${name}/`, import.meta.url).pathname;
+    const wasm = `${folder}${name}.wasm`;
+    const { code, stdout, stderr } = await runHere([
+      "plugins",
+      "test",
+      wasm,
+      "--cases",
+      `${folder}cases.json`,
+      "--json",
+    ]);
+    assert.equal(code, 0, stderr + stdout);
+    const { cases } = JSON.parse(stdout) as { cases: { passed: boolean }[] };
+    assert.equal(cases.length, (JSON.parse(readFileSync(`${folder}cases.json`, "utf8")) as unknown[]).length, name);
+  }
+});
+
 test("plugins test runs the cases of a program, and says why one does not serve", async (t) => {
   const folder = scratch(t);
   writeFileSync(

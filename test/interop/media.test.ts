@@ -26,11 +26,11 @@ async function startPlugin(t: TestScope, args: readonly string[] = []): Promise<
   });
 }
 
-/** Eight seconds of test picture and tone; with its index at the end, as cameras write it, or where `args` want it. */
-function clip(folder: string, name: string, args: readonly string[] = []): string {
+/** Seconds, eight by default, of test picture and tone; with its index at the end, as cameras write it, or where `args` want it. */
+function clip(folder: string, name: string, args: readonly string[] = [], seconds = 8): string {
   const path = join(folder, name);
-  const source = ["-f", "lavfi", "-i", "testsrc2=size=640x360:rate=25:duration=8"];
-  const tone = ["-f", "lavfi", "-i", "sine=frequency=440:duration=8"];
+  const source = ["-f", "lavfi", "-i", `testsrc2=size=640x360:rate=25:duration=${seconds}`];
+  const tone = ["-f", "lavfi", "-i", `sine=frequency=440:duration=${seconds}`];
   const codecs = ["-c:v", "libx264", "-preset", "ultrafast", "-g", "25", "-pix_fmt", "yuv420p", "-c:a", "aac"];
   execFileSync("ffmpeg", ["-nostdin", "-loglevel", "error", ...source, ...tone, ...codecs, ...args, path]);
   return path;
@@ -88,6 +88,53 @@ test("a task's video is described, cut and converted, whether or not its index c
     await media(node, "extract-audio", { file: path, type: "video/mp4", out });
     assert.deepEqual(describe(out).streams.map(({ codec_name }) => codec_name), ["aac"]);
   }
+});
+
+test("a long conversion tells how far it is", async (t) => {
+  const folder = scratch(t);
+  const plugin = await startPlugin(t);
+  const node = await startNode(t, {
+    dataDir: join(folder, "data"),
+    config: { plugins: { external: [{ name: "media", address: plugin }] } },
+  });
+  const input = clip(folder, "film.mp4", ["-movflags", "faststart"], 30);
+  const flags = [
+    "--url",
+    node.rest,
+    "--input-file",
+    input,
+    "--content-type",
+    "video/mp4; height=480",
+    "--timeout",
+    "2m",
+  ];
+  const submitted = await run(["task", "submit", "media", "transcode", ...flags, "--max-output", "64MiB"]);
+  assert.equal(submitted.code, 0, submitted.stderr);
+  const watched = await run(["task", "watch", submitted.stdout.trim(), "--url", node.rest, "--json"]);
+  assert.equal(watched.code, 0, watched.stderr);
+  const events = watched.stdout.trim().split("\n").map((line) => JSON.parse(line) as { fraction?: number });
+  const fractions = events.flatMap(({ fraction }) => fraction === undefined ? [] : [fraction]);
+  assert.ok(fractions.some((fraction) => fraction > 0 && fraction < 1), watched.stdout);
+  assert.deepEqual(fractions, [...fractions].sort((a, b) => a - b), "it never goes back");
+});
+
+test("the README's pipe of a source that is made as it goes runs through the plugin", async (t) => {
+  const folder = scratch(t);
+  const plugin = await startPlugin(t);
+  const node = await startNode(t, {
+    dataDir: join(folder, "data"),
+    config: { plugins: { external: [{ name: "media", address: plugin }] } },
+  });
+  const readme = readFileSync(new URL("../../grpc-plugins/media/README.md", import.meta.url), "utf8");
+  const [, source, flags] =
+    /(ffmpeg -f lavfi [^\n]*) -f matroska - \|\n {2}velas-sphere (task run media .*) > test\.mp4/.exec(readme)!;
+  const [command, before] = commandLine([]);
+  const quoted = [command, ...before].map((word) => `'${word}'`).join(" ");
+  const line = `${source} -nostdin -loglevel error -f matroska - | ${quoted} ${flags} --url ${node.rest} > test.mp4`;
+  execFileSync("bash", ["-o", "pipefail", "-c", line], { cwd: folder, stdio: ["ignore", "pipe", "pipe"] });
+  const { format, streams } = describe(join(folder, "test.mp4"));
+  assert.ok(Math.abs(Number(format.duration) - 10) < 0.5, format.duration);
+  assert.deepEqual(streams.map(({ codec_name }) => codec_name), ["h264"]);
 });
 
 test("noise, playlists that name other files, empty and wrong input fail with words, and the plugin goes on", async (t) => {

@@ -12,7 +12,7 @@ import { test } from "../testing.ts";
 import type { TestScope } from "../testing.ts";
 
 const SELF = "0x52908400098527886E0F7030069857D2E4169EE7" as RequesterId;
-const ALL = ["services:kv", "*:clock", "services:files.read", "services:files.write"];
+const ALL = ["services:kv", "*:clock", "services:files.read", "services:files.write", "other:kv"];
 
 /** A host with the plugin `services`, which needs what it is said to. */
 async function open(
@@ -106,6 +106,11 @@ test("values stay from call to call and over a restart, for their plugin only, w
   assert.equal(text(await run(second, "swap", "x".repeat(3072))), "two");
   await assert.rejects(run(second, "swap", "x".repeat(3073)), hasCode("storage_full", /4096/));
   assert.equal((await run(second, "swap", "")).length, 3072);
+  const other = JSON.stringify({ name: "other", version: "1.0.0", functions: [{ name: "swap" }], needs: ["kv"] });
+  await second.installBytes(packPlugin(wasm("testing/services"), new TextEncoder().encode(other)));
+  assert.equal(text(await run(second, "swap", "mine", { plugin: "other" })), "", "a value of services is not there");
+  assert.equal(text(await run(second, "swap", "of services")), "");
+  assert.equal(text(await run(second, "swap", "", { plugin: "other" })), "mine");
   await run(second, "forget");
   assert.equal(text(await run(second, "swap", "again")), "");
 });

@@ -67,6 +67,13 @@ const OPERATIONS: readonly (readonly [operands: readonly ValueType[], result: Va
   [["v128"], "v128", [0xfd, 0x62]], // i8x16.popcnt
   [["v128"], "i32", [0xfd, 0xa3, 0x01]], // i32x4.all_true
   [["v128", "v128", "v128"], "v128", [0xfd, 0x52]], // bitselect
+  // Relaxed SIMD, whose results each engine chooses, and then keeps to.
+  [["v128", "v128"], "v128", [0xfd, 0x80, 0x02]], // i8x16.relaxed_swizzle
+  [["v128"], "v128", [0xfd, 0x81, 0x02]], // i32x4.relaxed_trunc_f32x4_s
+  [["v128", "v128", "v128"], "v128", [0xfd, 0x89, 0x02]], // i8x16.relaxed_laneselect
+  [["v128", "v128"], "v128", [0xfd, 0x91, 0x02]], // i16x8.relaxed_q15mulr_s
+  [["v128", "v128"], "v128", [0xfd, 0x92, 0x02]], // i16x8.relaxed_dot_i8x16_i7x16_s
+  [["v128", "v128", "v128"], "v128", [0xfd, 0x93, 0x02]], // i32x4.relaxed_dot_i8x16_i7x16_add_s
   [["funcref"], "i32", [0xd1]],
 ];
 const COSTS: ReadonlyMap<number, number> = new Map([
