@@ -18,6 +18,7 @@ import {
   toNodeError,
   VERSION,
 } from "./core/mod.ts";
+import { AccessPart, loginKeyOf } from "./node/access-part.ts";
 import { addressOf, hostCheck, isRpcLocal, showAddress } from "./node/addresses.ts";
 import { makeDataDir } from "./node/data-dir.ts";
 import { makeAlerts } from "./node/alert-part.ts";
@@ -255,7 +256,8 @@ async function assemble({ live, log, closers, closeAll }: Assembly): Promise<Run
   closers.push(() => Promise.resolve(readiness.stop()));
   const stopping = new AbortController();
   const { maxFileBytes } = config.files;
-  const { token } = config.rest;
+  const access = new AccessPart(config);
+  const { tokens } = access;
   const rates = makeRateLimits(config, metrics);
   live.onChange((changed) => {
     rates.configure(changed);
@@ -268,6 +270,7 @@ async function assemble({ live, log, closers, closeAll }: Assembly): Promise<Run
     return tls === undefined ? {} : { tls };
   };
   live.addPart(tlsFiles);
+  live.addPart(access);
   live.addPart(namedPeersPart(discovery));
   const alerts = makeAlerts({
     config: () => live.config,
@@ -295,7 +298,7 @@ async function assemble({ live, log, closers, closeAll }: Assembly): Promise<Run
     files: {
       files,
       maxFileBytes,
-      access: { self: key.nodeId, loopbackOnly: isRpcLocal(config), ...(token === undefined ? {} : { token }) },
+      access: { self: key.nodeId, clock, loopbackOnly: isRpcLocal(config), tokens },
     },
     ...(shards === undefined ? {} : { storage: shards.provider }),
   });
@@ -332,7 +335,8 @@ async function assemble({ live, log, closers, closeAll }: Assembly): Promise<Run
     stopping: stopping.signal,
     ...hostCheck(config, restListen),
     allowedOrigins: config.rest.allowedOrigins,
-    ...(token === undefined ? {} : { token }),
+    tokens,
+    loginKey: loginKeyOf(key),
   };
   const rest = createRestServer({
     app: createRestApp(restOptions),

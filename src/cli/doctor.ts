@@ -1,6 +1,6 @@
 import { stat } from "node:fs/promises";
 import type { Command } from "commander";
-import { dataPaths, formatSize, type LoadedConfig } from "../config/mod.ts";
+import { dataPaths, formatSize, type LoadedConfig, readTokenEntries } from "../config/mod.ts";
 import { type Log, NodeError, silentLog } from "../core/mod.ts";
 import { withExamples, withOutputOptions } from "./command.ts";
 import type { CliContext } from "./context.ts";
@@ -86,6 +86,7 @@ async function examine(
     for (const address of config.rpc.listen) findings.push(await checkPort("rpc port", address));
     findings.push(await checkPort("rest port", config.rest.listen));
   }
+  if (config.rest.scopedTokensFile !== undefined) findings.push(checkTokens(config.rest.scopedTokensFile));
   findings.push(await checkPluginFolder(paths.plugins));
   findings.push(...await Promise.all(config.plugins.external.map(checkExternalPlugin)));
   return findings;
@@ -107,6 +108,20 @@ async function checkConfig({ file, sources, notices }: LoadedConfig): Promise<Fi
   return notices.length === 0
     ? { name, verdict: "ok", detail: file }
     : { name, verdict: "warn", detail: notices.join("; "), cure: "docs/configuration.md has the keys of this version" };
+}
+
+/** The tokens of REST can be read, and which of them are over. */
+function checkTokens(path: string): Finding {
+  const name = "rest tokens";
+  try {
+    const entries = readTokenEntries(path);
+    const over = entries.filter(({ expiresAt }) => expiresAt !== undefined && Date.parse(expiresAt) <= Date.now());
+    if (over.length === 0) return { name, verdict: "ok", detail: `${entries.length} in ${path}` };
+    const names = over.map((entry) => entry.name).join(", ");
+    return { name, verdict: "warn", detail: `expired: ${names}`, cure: `Remove their entries from ${path}` };
+  } catch (error) {
+    return failure(name, error);
+  }
 }
 
 async function checkKey(dataDir: string, passphrase: string | undefined): Promise<Finding> {

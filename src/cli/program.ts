@@ -17,6 +17,7 @@ import { addPluginsCommands } from "./plugins-commands.ts";
 import { reportError } from "./report-error.ts";
 import { addShardsCommands } from "./shards-commands.ts";
 import { addTaskCommands } from "./task-commands.ts";
+import { addTokenCommand } from "./token-command.ts";
 
 /** The tree of all commands. */
 export function createProgram(cli: CliContext): Command {
@@ -61,6 +62,7 @@ export function createProgram(cli: CliContext): Command {
   addBackupCommands(program, cli);
   addDoctorCommand(program, cli);
   addConfigCommands(program, cli);
+  addTokenCommand(program, cli);
   addCompletionsCommand(program, cli);
   addVersionCommand(program, cli);
   program.helpCommand("help [command]", "show help for a command");

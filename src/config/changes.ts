@@ -31,8 +31,12 @@ export const LIVE_SETTINGS: ReadonlySet<string> = new Set([
 /** Certificates are renewed while a node runs; whether a listener speaks TLS at all is not changed. */
 const TLS_FILE = /^(?:rpc|rest)\.tls(?:Cert|Key)File$/;
 
+/** A node may come to want tokens while it runs, but never stops to want them. */
+const TOKENS_FILE = "rest.scopedTokensFile";
+
 function isLive(key: string, running: Config, next: Config): boolean {
   return LIVE_SETTINGS.has(key) ||
+    (key === TOKENS_FILE && valueOf(next, key) !== undefined) ||
     (TLS_FILE.test(key) && valueOf(running, key) !== undefined && valueOf(next, key) !== undefined);
 }
 

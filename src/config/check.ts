@@ -38,10 +38,10 @@ function checkExposure(config: Config): string[] {
         "allow it, name the nodes that it serves in rpc.allow, set prices and payments, or listen on 127.0.0.1",
     );
   }
-  if (rest.token === undefined && !isLoopback(parseAddress(rest.listen)!.host)) {
+  if (rest.token === undefined && rest.scopedTokensFile === undefined && !isLoopback(parseAddress(rest.listen)!.host)) {
     faults.push(
-      `rest.listen is ${rest.listen}, which other machines reach, without a token: set VELAS_SPHERE_REST_TOKEN or rest.tokenFile, or ` +
-        "listen on 127.0.0.1",
+      `rest.listen is ${rest.listen}, which other machines reach, without a token: set VELAS_SPHERE_REST_TOKEN, rest.tokenFile or ` +
+        "rest.scopedTokensFile, or listen on 127.0.0.1",
     );
   }
   if (node.insecure) return faults;

@@ -27,4 +27,5 @@ export { type Config, GROUP_TITLES } from "./schema.ts";
 export { ENV_PREFIX, type Setting, SETTING_BY_KEY, SETTINGS } from "./settings.ts";
 export { closest } from "./suggest.ts";
 export { showValue } from "./text-form.ts";
+export { readTokenEntries, type TokenEntry, tokensOf } from "./tokens-file.ts";
 export { formatDuration, formatSize, parseDuration, parseSize } from "./units.ts";

@@ -3,6 +3,7 @@
  * metrics) through which the outside is passed in. Nothing here imports anything local; the only I/O is in `runtime.ts`, which
  * finds the program's own files, `networks.ts`, which looks up names, and `close-server.ts`, which ends servers.
  */
+export * from "./access-tokens.ts";
 export * from "./alert.ts";
 export * from "./bandwidth.ts";
 export * from "./capability.ts";

@@ -1,14 +1,14 @@
-import { createHash, timingSafeEqual } from "node:crypto";
 import type { IncomingMessage } from "node:http";
-import type { Clock } from "../core/mod.ts";
-import { NodeError } from "../core/mod.ts";
+import type { AccessTokens, Caller, Clock } from "../core/mod.ts";
+import { NOBODY, NodeError, OWNER } from "../core/mod.ts";
 import type { SessionCookies } from "./session-cookie.ts";
 
 export interface AccessOptions {
-  readonly token?: string | undefined;
+  /** Without them, or while they are not required, everybody who reaches the node is its owner. */
+  readonly tokens?: AccessTokens | undefined;
   readonly allowedHosts?: readonly string[] | undefined;
   readonly allowedOrigins?: readonly string[] | undefined;
-  /** Logins of the web page, which count as the token. */
+  /** Logins of the web page, which count as their token. */
   readonly cookies?: SessionCookies | undefined;
   readonly clock: Pick<Clock, "now">;
 }
@@ -17,8 +17,8 @@ export interface AccessOptions {
 const OPEN_PATH = /^\/(?:healthz|\.well-known\/velas-sphere\/offer|ui\/[a-z.]+)(?:\?|$)/;
 const PAGE_PATH = /^\/(?:\?|$)/;
 
-/** The error that refuses a request; undefined when it may pass. */
-export type AccessCheck = (incoming: IncomingMessage) => NodeError | undefined;
+/** Who sends a request, or the error that refuses it. What the caller may do its route decides, by its scopes. */
+export type AccessCheck = (incoming: IncomingMessage) => Caller | NodeError;
 
 /**
  * Decides who may call at all. In this order:
@@ -27,14 +27,13 @@ export type AccessCheck = (incoming: IncomingMessage) => NodeError | undefined;
  *    rebinding) still sends its own name.
  * 2. Origin: a browser names the page's site on every request of another site that could change something. Only the node's
  *    own pages and `allowedOrigins` pass; programs such as curl send none.
- * 3. Token, when one is set, compared in constant time by its digest, so that its length does not show either; or a login
- *    of the web page, which for anything but reading must come with an Origin, as browsers send it.
+ * 3. Token, when the node wants one; or a login of the web page, which for anything but reading must come with an Origin, as
+ *    browsers send it.
  */
 export function createAccessCheck(options: AccessOptions): AccessCheck {
-  const { token, allowedHosts, allowedOrigins = [], cookies, clock } = options;
+  const { tokens, allowedHosts, allowedOrigins = [], cookies, clock } = options;
   const hosts = allowedHosts && new Set(allowedHosts.map((host) => host.toLowerCase()));
   const origins = new Set(allowedOrigins.map((origin) => origin.toLowerCase()));
-  const expected = token === undefined ? undefined : digest(token);
 
   const isKnown = (host: string) => hosts === undefined || hosts.has(host) || hosts.has(host.replace(/:[0-9]+$/, ""));
   // Nearly every request names the same host.
@@ -61,23 +60,15 @@ export function createAccessCheck(options: AccessOptions): AccessCheck {
     ) {
       return foreignOrigin("a cross-site request");
     }
-    if (expected === undefined || OPEN_PATH.test(url)) return undefined;
-    if (PAGE_PATH.test(url) && method === "GET" && headers.accept?.includes("text/html")) return undefined;
+    if (tokens === undefined || !tokens.required) return OWNER;
+    if (OPEN_PATH.test(url)) return NOBODY;
+    if (PAGE_PATH.test(url) && method === "GET" && headers.accept?.includes("text/html")) return NOBODY;
     const reads = method === "GET" || method === "HEAD";
-    if (
-      headers.authorization === undefined && headers.cookie !== undefined && (reads || origin !== undefined) &&
-      cookies?.accepts(incoming, clock.now())
-    ) {
-      return undefined;
+    if (headers.authorization === undefined && headers.cookie !== undefined && (reads || origin !== undefined)) {
+      const caller = cookies?.caller(incoming, clock.now());
+      if (caller !== undefined) return caller;
     }
-    const given = /^Bearer +([^ ]+) *$/i.exec(headers.authorization ?? "")?.[1];
-    if (given !== undefined && timingSafeEqual(digest(given), expected)) return undefined;
-    return new NodeError(
-      "unauthenticated",
-      given === undefined
-        ? "This node wants a token; send it as Authorization: Bearer <token>"
-        : "The token is not this node's; use the one of its configuration",
-    );
+    return tokens.bearer(headers.authorization, clock.now());
   };
 }
 
@@ -107,8 +98,4 @@ function foreignOrigin(origin: string): NodeError {
 /** What is foreign is shown, but not at any length. */
 function shorten(text: string): string {
   return text.length > 100 ? `${text.slice(0, 100)}…` : text;
-}
-
-function digest(text: string): Uint8Array {
-  return createHash("sha256").update(text).digest();
 }

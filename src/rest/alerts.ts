@@ -34,6 +34,7 @@ export function addAlertRoutes(app: RestApp, { alerts = () => [] }: RestAppOptio
     path: "/v1/alerts",
     tags: ["Operations"],
     operationId: "listAlerts",
+    scope: ["read", "admin"],
     summary: "What needs the operator",
     description: "Alerts that are raised now. Metrics have them as `velas_alert`, `/v1/events` in each sample.",
     responses: { 200: jsonContent(AlertList, "The alerts; none when all is well."), ...failures() },

@@ -1,6 +1,6 @@
 import { OpenAPIHono } from "@hono/zod-openapi";
 import { routePath } from "hono/route";
-import { inSpan, NodeError, TRACEPARENT } from "../core/mod.ts";
+import { AccessTokens, hasScope, inSpan, NOBODY, NodeError, TRACEPARENT } from "../core/mod.ts";
 import { createAccessCheck } from "./access.ts";
 import { addAlertRoutes } from "./alerts.ts";
 import { addBackupRoute } from "./backup.ts";
@@ -46,10 +46,9 @@ const NO_ROUTE = "none";
 export function createRestApp(options: RestAppOptions): RestApp {
   const { log, clock, metrics } = options;
   const app: RestApp = new OpenAPIHono<RestEnv>({ router: new StaticFirstRouter() });
-  const cookies = options.token === undefined
-    ? undefined
-    : createSessionCookies({ token: options.token, nodeId: options.node.describe().nodeId });
-  const refuse = createAccessCheck({ ...options, cookies });
+  const { tokens = new AccessTokens() } = options;
+  const cookies = createSessionCookies({ tokens, key: options.loginKey, nodeId: options.node.describe().nodeId });
+  const admit = createAccessCheck({ ...options, tokens, cookies });
   const checkRate = createRateCheck(options);
   const cors = createCors(options.allowedOrigins);
   const observe = createRequestMetrics(metrics, log);
@@ -73,8 +72,16 @@ export function createRestApp(options: RestAppOptions): RestApp {
       attributes: { "http.request.method": c.req.method, "velas.request_id": requestId },
     });
     const preflight = cors(incoming, outgoing);
-    const forbidden = preflight ? undefined : refuse(incoming);
-    const refusal = checkRate(incoming, { known: !preflight && forbidden === undefined }) ?? forbidden;
+    const admitted = preflight ? NOBODY : admit(incoming);
+    const caller = admitted instanceof NodeError ? undefined : admitted;
+    const refusal = checkRate(incoming, caller) ?? (admitted instanceof NodeError ? admitted : undefined);
+    if (caller !== undefined) {
+      c.set("caller", caller);
+      c.set("mayStay", () => {
+        const now = tokens.renewed(caller, clock.now());
+        return now !== undefined && hasScope(now, c.get("scopes"));
+      });
+    }
     if (preflight && refusal === undefined) {
       c.res = new Response(null, { status: 204 });
     } else if (refusal === undefined) {
@@ -93,7 +100,7 @@ export function createRestApp(options: RestAppOptions): RestApp {
     const method = METHODS.includes(c.req.method as typeof METHODS[number]) ? c.req.method : "other";
     const status = outgoing.headersSent ? outgoing.statusCode : c.res.status;
     span?.end(status < 500 ? "ok" : String(status), { "http.route": route, "http.response.status_code": status });
-    observe({ method, route, status, started, requestId });
+    observe({ method, route, status, started, requestId, token: caller?.name });
   });
   app.onError(fail);
 

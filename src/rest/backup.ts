@@ -24,6 +24,7 @@ export function addBackupRoute(app: RestApp, { limits, backup }: BackupRouteOpti
     path: "/v1/backup",
     tags: ["Operations"],
     operationId: "createBackup",
+    scope: "admin",
     summary: "A backup",
     description:
       "Node key, master key, files with their manifests: all that it takes to read every file from another " +

@@ -1,5 +1,5 @@
 import type { Context } from "hono";
-import type { CallContext } from "../core/mod.ts";
+import type { AccessScope, CallContext, Caller } from "../core/mod.ts";
 import { NodeError } from "../core/mod.ts";
 import { clientGone } from "./body.ts";
 import type { NodeExchange } from "./body.ts";
@@ -8,7 +8,14 @@ import type { RestAppOptions } from "./options.ts";
 /** What Hono carries through a request here. */
 export interface RestEnv {
   Bindings: NodeExchange;
-  Variables: { requestId: string };
+  Variables: {
+    requestId: string;
+    caller: Caller;
+    /** Those of which the caller needed one for its route. */
+    scopes: readonly AccessScope[];
+    /** Whether the caller could still make the call: its token may be over since, or changed. */
+    mayStay: () => boolean;
+  };
 }
 
 export type RestContext = Context<RestEnv>;

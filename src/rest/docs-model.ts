@@ -51,6 +51,8 @@ export interface Operation {
   readonly requestBody?: RequestBody;
   readonly responses: Readonly<Record<string, Answer>>;
   readonly security?: readonly unknown[];
+  /** A token with any one of them may call it; with none of them any token may, and without the member none is needed. */
+  readonly "x-scopes"?: readonly string[];
 }
 
 export interface ApiDocument {

@@ -84,13 +84,14 @@ function renderNavigation(groups: readonly Group[]): Html {
 const SHORT_VERBS: Readonly<Record<string, string>> = { delete: "del" };
 
 function renderEndpoint(endpoint: Endpoint, document: ApiDocument, origin: string): Html {
-  const { method, path, operation: { operationId, summary, description, parameters = [], requestBody, responses } } =
-    endpoint;
+  const { method, path, operation } = endpoint;
+  const { operationId, summary, description, parameters = [], requestBody, responses } = operation;
   return markup`<article class="op" id="${operationId}">
 <div>
   <h3><a href="#${operationId}">${summary}</a></h3>
   <div class="endpoint"><span class="badge verb-${method}">${method}</span><code>${path}</code></div>
   ${description !== undefined && prose(description)}
+  ${renderScopes(operation)}
   ${renderParameters("In the path", document, parameters.filter((parameter) => parameter.in === "path"))}
   ${renderParameters("In the query", document, parameters.filter((parameter) => parameter.in === "query"))}
   ${requestBody && renderBody(requestBody, document)}
@@ -98,6 +99,13 @@ function renderEndpoint(endpoint: Endpoint, document: ApiDocument, origin: strin
 </div>
 ${renderSamples(endpoint, document, origin)}
 </article>`;
+}
+
+function renderScopes({ "x-scopes": scopes }: Operation): Html {
+  if (scopes === undefined) return markup`<p class="note">Needs no token.</p>`;
+  if (scopes.length === 0) return markup`<p class="note">Any token.</p>`;
+  const names = scopes.map((scope, place) => markup`${place > 0 && " or "}<code>${scope}</code>`);
+  return markup`<p class="note">Scope ${names}</p>`;
 }
 
 function renderParameters(title: string, document: ApiDocument, parameters: readonly Parameter[]): Html | undefined {

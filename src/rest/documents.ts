@@ -41,16 +41,21 @@ function linksOf(app: RestApp): Record<string, string> {
 /** What leads into the API: the web page, the OpenAPI document, and a page made from it. */
 export function addDocumentRoutes(app: RestApp, options: RestAppOptions): void {
   const { node } = options;
-  // Made when first asked for: by then every route is registered.
-  let document: ReturnType<typeof openApiDocument> | undefined;
-  const theDocument = () => document ??= openApiDocument(app, { token: options.token !== undefined });
-  let docs: { readonly origin: string; readonly page: string } | undefined;
+  // Made when first asked for: by then every route is registered. A node may come to want tokens while it runs.
+  const documents = new Map<boolean, ReturnType<typeof openApiDocument>>();
+  const theDocument = (token = options.tokens?.required ?? false) => {
+    const made = documents.get(token) ?? openApiDocument(app, { token });
+    documents.set(token, made);
+    return made;
+  };
+  let docs: { readonly origin: string; readonly document: object; readonly page: string } | undefined;
 
   addRoute(app, {
     method: "get",
     path: "/",
     tags: TAGS,
     operationId: "getLanding",
+    scope: "any",
     summary: "Where to go from here",
     description: "The web page for browsers, JSON for everybody else.",
     responses: {
@@ -76,6 +81,7 @@ export function addDocumentRoutes(app: RestApp, options: RestAppOptions): void {
     path: "/v1/openapi.json",
     tags: TAGS,
     operationId: "getOpenApi",
+    scope: "any",
     summary: "This API as OpenAPI 3.1",
     responses: {
       200: jsonContent(
@@ -94,6 +100,7 @@ export function addDocumentRoutes(app: RestApp, options: RestAppOptions): void {
     path: "/v1/docs",
     tags: TAGS,
     operationId: "getDocs",
+    scope: "any",
     summary: "This page",
     responses: {
       200: {
@@ -107,7 +114,10 @@ export function addDocumentRoutes(app: RestApp, options: RestAppOptions): void {
     },
   }, (c) => {
     const origin = originOf(c);
-    if (docs?.origin !== origin) docs = { origin, page: renderDocs(theDocument(), { origin }) };
+    const document = theDocument();
+    if (docs?.origin !== origin || docs.document !== document) {
+      docs = { origin, document, page: renderDocs(document, { origin }) };
+    }
     const tag = `"${createHash("sha256").update(docs.page).digest("base64url").slice(0, 22)}"`;
     if (c.env.incoming.headers["if-none-match"] === tag) {
       return new Response(null, { status: 304, headers: { ETag: tag } });

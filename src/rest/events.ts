@@ -41,7 +41,7 @@ export type ServeEvents = <E extends { readonly type: string }>(
 /**
  * Serves events as server-sent events (WHATWG HTML §9.2), at most `maxEventStreams` at once. Events are numbered within
  * a client's streams, the last one has the id `end`. An EventSource connects again after every end; it is
- * stopped with 204, which is what that status means there.
+ * stopped with 204, which is what that status means there. A stream whose token is over ends at the next comment.
  */
 export function createEventStreams(options: RestAppOptions): ServeEvents {
   const { limits, log } = options;
@@ -57,7 +57,9 @@ export function createEventStreams(options: RestAppOptions): ServeEvents {
     }
     openStreams++;
     try {
-      return await withCall(c, { ...options, until: options.stopping }, (ctx) => serve(c, source, ctx));
+      const over = new AbortController();
+      const until = options.stopping === undefined ? over.signal : AbortSignal.any([options.stopping, over.signal]);
+      return await withCall(c, { ...options, until }, (ctx) => serve(c, { source, over, ctx }));
     } finally {
       openStreams--;
     }
@@ -65,8 +67,7 @@ export function createEventStreams(options: RestAppOptions): ServeEvents {
 
   async function serve<E extends { readonly type: string }>(
     c: RestContext,
-    source: EventSource<E>,
-    ctx: CallContext,
+    { source, over, ctx }: { source: EventSource<E>; over: AbortController; ctx: CallContext },
   ): Promise<Response> {
     const { incoming, outgoing } = c.env;
     const lastSeen = incoming.headers["last-event-id"];
@@ -76,7 +77,7 @@ export function createEventStreams(options: RestAppOptions): ServeEvents {
     async function begin(): Promise<void> {
       outgoing.writeHead(200, EVENT_STREAM_HEADERS);
       await writePiece(outgoing, `retry: ${RETRY_MS}\n\n`, limits.idleTimeoutMs);
-      heartbeat = startHeartbeat(outgoing, options.eventHeartbeatMs ?? DEFAULT_HEARTBEAT_MS);
+      heartbeat = startHeartbeat(options.eventHeartbeatMs ?? DEFAULT_HEARTBEAT_MS, { outgoing, c, over });
     }
 
     try {
@@ -108,9 +109,13 @@ export function createEventStreams(options: RestAppOptions): ServeEvents {
   }
 }
 
-/** Comments keep proxies from closing a silent stream, and find out that a client is gone. */
-function startHeartbeat(outgoing: ServerResponse, intervalMs: number): NodeJS.Timeout {
+/** Comments keep proxies from closing a silent stream, and find out that a client is gone. A stream ends with its token. */
+function startHeartbeat(
+  intervalMs: number,
+  { outgoing, c, over }: { outgoing: ServerResponse; c: RestContext; over: AbortController },
+): NodeJS.Timeout {
   return setInterval(() => {
+    if (!c.get("mayStay")()) return over.abort();
     if (!outgoing.writableNeedDrain && !outgoing.destroyed) outgoing.write(": still here\n\n");
   }, intervalMs);
 }

@@ -124,6 +124,7 @@ export function addFileRoutes(app: RestApp, options: FileRoutesOptions): void {
     path: "/v1/files",
     tags: FILE_TAGS,
     operationId: "listFiles",
+    scope: ["read", "files"],
     summary: "List files",
     request: { query: schemas.ListQuery },
     responses: { 200: jsonContent(schemas.FilePage, "A page of files."), ...failures("invalid_argument") },
@@ -143,6 +144,7 @@ export function addFileRoutes(app: RestApp, options: FileRoutesOptions): void {
     path: "/v1/files",
     tags: FILE_TAGS,
     operationId: "postFile",
+    scope: "files",
     summary: "Put a file",
     description:
       "The body is the content, of any type and length; it is sealed and spread as it comes. A name that is taken gets a new version. " +
@@ -159,6 +161,7 @@ export function addFileRoutes(app: RestApp, options: FileRoutesOptions): void {
     path: "/v1/files/{ref}",
     tags: FILE_TAGS,
     operationId: "putFile",
+    scope: "files",
     summary: "Put a file under its name",
     description: "Like `POST /v1/files`, with the name in the path: `curl -T cat.jpg …/v1/files/photos/cat.jpg`.",
     request: {
@@ -183,6 +186,7 @@ export function addFileRoutes(app: RestApp, options: FileRoutesOptions): void {
       path: "/v1/files/{id}/content",
       tags: FILE_TAGS,
       operationId: "getFileContent",
+      scope: "files",
       summary: "Read a version",
       description:
         "Whole or in ranges (`Range`, several too), so that media can be sought and downloads resumed (`If-Range`). Every block is verified before " +
@@ -201,6 +205,8 @@ export function addFileRoutes(app: RestApp, options: FileRoutesOptions): void {
     path: "/v1/files/{ref}",
     tags: FILE_TAGS,
     operationId: "getFile",
+    // A name gives the content.
+    scope: "files",
     summary: "See a version, or read a file by its name",
     description:
       "With an id, the record in JSON. With a name, the content of its newest version, as `GET /v1/file/content` gives it.",
@@ -228,6 +234,7 @@ export function addFileRoutes(app: RestApp, options: FileRoutesOptions): void {
       path: "/v1/files/{ref}",
       tags: FILE_TAGS,
       operationId: "changeFile",
+      scope: "files",
       summary: "Rename a file",
       description: "Gives all versions of a name another one, which must be free.",
       request: {
@@ -250,6 +257,7 @@ export function addFileRoutes(app: RestApp, options: FileRoutesOptions): void {
       path: "/v1/files/{ref}",
       tags: FILE_TAGS,
       operationId: "removeFile",
+      scope: "files",
       summary: "Remove a file",
       description:
         "With an id, that version; with a name, all of its versions. Their shards are freed at the providers, later where one cannot be reached.",
@@ -266,6 +274,7 @@ export function addFileRoutes(app: RestApp, options: FileRoutesOptions): void {
     path: "/v1/file",
     tags: FILE_TAGS,
     operationId: "getFileByName",
+    scope: ["read", "files"],
     summary: "See a file by its name",
     request: { query: schemas.NameQuery },
     responses: { 200: jsonContent(schemas.File, "Its record."), ...failures("invalid_argument", "not_found") },
@@ -276,6 +285,7 @@ export function addFileRoutes(app: RestApp, options: FileRoutesOptions): void {
     path: "/v1/file/content",
     tags: FILE_TAGS,
     operationId: "getFileContentByName",
+    scope: "files",
     summary: "Read a file by its name",
     request: { query: schemas.NameQuery.extend({ download: schemas.Download }) },
     responses: { ...READ_FAILURES, ...CONTENT },
@@ -286,6 +296,7 @@ export function addFileRoutes(app: RestApp, options: FileRoutesOptions): void {
     path: "/v1/file",
     tags: FILE_TAGS,
     operationId: "changeFileByName",
+    scope: "files",
     summary: "Rename a file by its name",
     request: {
       query: z.strictObject({ name: schemas.FileName }),
@@ -302,6 +313,7 @@ export function addFileRoutes(app: RestApp, options: FileRoutesOptions): void {
     path: "/v1/file",
     tags: FILE_TAGS,
     operationId: "removeFileByName",
+    scope: "files",
     summary: "Remove a file by its name",
     description: "All of its versions, or with `version` that one.",
     request: { query: schemas.NameQuery },

@@ -34,6 +34,7 @@ export function addLegacyFileRoutes(app: RestApp, options: LegacyFileOptions): v
     path: "/file",
     tags: ["Compatibility"],
     operationId: "legacyPutFile",
+    scope: "files",
     summary: "Put a file as Velas Sphere Node did",
     description:
       "All shards go to the one target; without a target they are spread as `PUT /v1/files/{ref}` does. The body is JSON whatever its Content-Type, " +
@@ -59,6 +60,7 @@ export function addLegacyFileRoutes(app: RestApp, options: LegacyFileOptions): v
     path: "/file",
     tags: ["Compatibility"],
     operationId: "legacyGetFile",
+    scope: "files",
     summary: "Get a file as Velas Sphere Node did",
     description: "A GET with a JSON body, as the original had it. The file is read from wherever its shards are.",
     request: { body: jsonBody(LegacyFileQuery) },

@@ -7,13 +7,16 @@ import { decodeUtf8 } from "./json-text.ts";
 import type { RestAppOptions } from "./options.ts";
 import { failures, jsonBody, jsonContent } from "./openapi.ts";
 import { addRoute } from "./routes.ts";
-import type { RestApp } from "./routes.ts";
+import type { RestApp, RouteScope } from "./routes.ts";
 import { LegacyInfo, LegacyResult, LegacyTask } from "./schemas.ts";
 import { bufferOf } from "./task-json.ts";
 
 const FIELDS = ["target", "id", "input"] as const;
 const JSON_HEADERS = { "Content-Type": "application/json" };
 const NO_LIMITS = {};
+
+/** Which tokens may call `POST /task`; its fast path asks, too. */
+export const LEGACY_TASK_SCOPE = "tasks" satisfies RouteScope;
 
 /** Runs the task that the body of `POST /task` asks for, and returns the body of the answer. */
 export async function runLegacyTask(
@@ -51,6 +54,7 @@ export function addLegacyRoutes(app: RestApp, options: RestAppOptions): void {
     path: "/task",
     tags: ["Compatibility"],
     operationId: "legacyRunTask",
+    scope: LEGACY_TASK_SCOPE,
     summary: "Run a task as Velas Sphere Node did",
     description:
       "Runs the first function of the target's default plugin. The body is JSON whatever its Content-Type. " +
@@ -72,6 +76,7 @@ export function addLegacyRoutes(app: RestApp, options: RestAppOptions): void {
     path: "/info",
     tags: ["Compatibility"],
     operationId: "legacyInfo",
+    scope: "any",
     summary: "Describe the node as Velas Sphere Node did",
     responses: { 200: jsonContent(LegacyInfo, "Name and version."), ...failures() },
   }, () => {

@@ -11,6 +11,13 @@ const SAMPLE_MS = 2000;
 
 type NodeEventOptions = Pick<RestAppOptions, "limits" | "metrics" | "clock" | "stopping" | "health" | "alerts">;
 
+interface Listener {
+  /** Whether its token is still good. */
+  readonly mayStay: () => boolean;
+  /** Since when it has not read. */
+  stuckSince: number | undefined;
+}
+
 /**
  * Serves what happens to the node as server-sent events to any number of pages: each event is made into text once, and no timer
  * runs while nobody listens. A reader that does not keep up misses samples, since the next one replaces them, and is cut off after
@@ -19,8 +26,7 @@ type NodeEventOptions = Pick<RestAppOptions, "limits" | "metrics" | "clock" | "s
 export function createNodeEvents(
   { limits, metrics, clock, stopping, health, alerts }: NodeEventOptions,
 ): (c: RestContext) => Promise<Response> {
-  /** Each listener, with the time since when it has not read. */
-  const listeners = new Map<ServerResponse, number | undefined>();
+  const listeners = new Map<ServerResponse, Listener>();
   let timer: NodeJS.Timeout | undefined;
 
   const sample = () => {
@@ -35,13 +41,15 @@ export function createNodeEvents(
 
   function broadcast(): void {
     const text = sample();
-    for (const [outgoing, stuckSince] of listeners) {
-      if (!outgoing.writableNeedDrain) {
-        listeners.set(outgoing, undefined);
+    for (const [outgoing, listener] of listeners) {
+      if (!listener.mayStay()) {
+        outgoing.end();
+      } else if (!outgoing.writableNeedDrain) {
+        listener.stuckSince = undefined;
         outgoing.write(text);
-      } else if (stuckSince === undefined) {
-        listeners.set(outgoing, performance.now());
-      } else if (performance.now() - stuckSince > limits.idleTimeoutMs) {
+      } else if (listener.stuckSince === undefined) {
+        listener.stuckSince = performance.now();
+      } else if (performance.now() - listener.stuckSince > limits.idleTimeoutMs) {
         outgoing.destroy();
       }
     }
@@ -51,7 +59,8 @@ export function createNodeEvents(
     for (const outgoing of listeners.keys()) outgoing.end();
   }, { once: true });
 
-  return async ({ env: { outgoing } }) => {
+  return async (c) => {
+    const { outgoing } = c.env;
     if (stopping?.aborted) throw new NodeError("shutting_down", "The node is shutting down");
     if (listeners.size >= limits.maxEventStreams) {
       throw new NodeError(
@@ -63,7 +72,7 @@ export function createNodeEvents(
     const closed = new Promise((resolve) => outgoing.once("close", resolve));
     outgoing.writeHead(200, EVENT_STREAM_HEADERS);
     outgoing.write(`retry: ${SAMPLE_MS}\n\n${sample()}`);
-    listeners.set(outgoing, undefined);
+    listeners.set(outgoing, { mayStay: c.get("mayStay"), stuckSince: undefined });
     timer ??= setInterval(broadcast, SAMPLE_MS);
     await closed;
     listeners.delete(outgoing);

@@ -15,10 +15,10 @@ export function addOfferRoute(app: RestApp, payments: Pick<PaymentAdmin, "offer"
     path: OFFER_PATH,
     tags: ["Payments"],
     operationId: "getOffer",
+    scope: "open",
     summary: "See the node's prices",
     description:
       'The node\'s word on its prices until they expire, signed by its key (EIP-712, domain "Velas Sphere Market"). Public: it needs no token.',
-    security: [],
     responses: { 200: jsonContent(SignedOfferJson, "The signed offer."), ...failures("not_found") },
   }, async () => {
     const signed = await payments?.offer();

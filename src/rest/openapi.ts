@@ -2,6 +2,7 @@ import { z } from "@hono/zod-openapi";
 import type { ErrorCode } from "../core/mod.ts";
 import { VERSION } from "../core/mod.ts";
 import { PROBLEM_TYPE, PROBLEMS } from "./problem.ts";
+import { SCOPES_MEMBER } from "./routes.ts";
 import type { RestApp } from "./routes.ts";
 import { ProblemSchema } from "./schemas.ts";
 
@@ -20,14 +21,16 @@ export const TAGS = [
 const INTRODUCTION = `Everything that a Velas Sphere node does for its owner, over HTTP.
 
 Failed calls answer with a problem (RFC 9457) whose \`code\` is one of a closed set. Every answer carries an
-\`X-Request-Id\`, yours if you send one, which names the call in the logs of all nodes that it touched.`;
+\`X-Request-Id\`, yours if you send one, which names the call in the logs of all nodes that it touched.
+
+On a node that wants tokens, a call needs one with any one of the scopes that \`x-scopes\` names, or any token when it names
+none. The scope \`read\` alone does not reach other nodes (\`target\`).`;
 
 type Document = ReturnType<RestApp["getOpenAPI31Document"]>;
 
 /** The OpenAPI 3.1 document of all registered routes. */
 export function openApiDocument(app: RestApp, { token }: { readonly token: boolean }): Document {
-  if (token) app.openAPIRegistry.registerComponent("securitySchemes", "token", { type: "http", scheme: "bearer" });
-  return app.getOpenAPI31Document({
+  const document = app.getOpenAPI31Document({
     openapi: "3.1.0",
     info: {
       title: "Velas Sphere node",
@@ -37,8 +40,30 @@ export function openApiDocument(app: RestApp, { token }: { readonly token: boole
     },
     servers: [{ url: "/", description: "This node" }],
     tags: TAGS.map((tag) => ({ ...tag })),
-    ...(token ? { security: [{ token: [] }] } : {}),
   });
+  return token ? withSecurity(document) : document;
+}
+
+/** The document of a node that wants tokens: each operation names those that open it, one alternative for each scope. */
+function withSecurity(document: Document): Document {
+  const operationWithSecurity = (operation: object) => {
+    const scopes = (operation as { [SCOPES_MEMBER]?: readonly string[] })[SCOPES_MEMBER] ?? [];
+    return scopes.length === 0 ? operation : { ...operation, security: scopes.map((scope) => ({ token: [scope] })) };
+  };
+  const paths = Object.entries(document.paths ?? {}).map(([path, methods]) => [
+    path,
+    Object.fromEntries(
+      Object.entries(methods as Record<string, object>).map((
+        [method, operation],
+      ) => [method, operationWithSecurity(operation)]),
+    ),
+  ]);
+  return {
+    ...document,
+    paths: Object.fromEntries(paths),
+    components: { ...document.components, securitySchemes: { token: { type: "http", scheme: "bearer" } } },
+    security: [{ token: [] }],
+  };
 }
 
 /** A request body in JSON. */

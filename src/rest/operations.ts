@@ -1,4 +1,5 @@
 import { z } from "@hono/zod-openapi";
+import { ACCESS_SCOPES } from "../core/mod.ts";
 import { json, withCall } from "./context.ts";
 import { failures, jsonContent } from "./openapi.ts";
 import type { RestAppOptions } from "./options.ts";
@@ -16,6 +17,8 @@ export function addOperationRoutes(app: RestApp, options: RestAppOptions): void 
     path: "/v1/node",
     tags: ["Node"],
     operationId: "getNode",
+    // Every peer may ask the node this; `target` wants more than to read.
+    scope: ACCESS_SCOPES,
     summary: "Describe a node",
     description: "This node, or with `target` another one, whose answer is checked against its signature.",
     request: { query: z.strictObject({ target: schemas.Target.optional() }) },
@@ -33,9 +36,9 @@ export function addOperationRoutes(app: RestApp, options: RestAppOptions): void 
     path: "/healthz",
     tags: ["Operations"],
     operationId: "checkHealth",
+    scope: "open",
     summary: "Is the process well?",
     description: "For a supervisor, which restarts the node when this fails. It never needs a token.",
-    security: [],
     responses: {
       200: jsonContent(schemas.Health, "It works."),
       503: jsonContent(schemas.Health, "It does not; restart it."),
@@ -50,6 +53,7 @@ export function addOperationRoutes(app: RestApp, options: RestAppOptions): void 
     path: "/readyz",
     tags: ["Operations"],
     operationId: "checkReadiness",
+    scope: "any",
     summary: "Does it take requests?",
     description:
       "For a load balancer. A node that drains, or whose disk is full or cannot be written, does not, and says why.",
@@ -68,6 +72,7 @@ export function addOperationRoutes(app: RestApp, options: RestAppOptions): void 
     path: "/metrics",
     tags: ["Operations"],
     operationId: "getMetrics",
+    scope: "read",
     summary: "Metrics for Prometheus",
     responses: {
       200: {

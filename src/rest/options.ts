@@ -1,4 +1,5 @@
 import type {
+  AccessTokens,
   Alert,
   Clock,
   FileService,
@@ -132,8 +133,10 @@ export interface RestAppOptions {
   readonly limiter?: RateLimiter;
   /** Traces requests; without it none is. */
   readonly tracer?: Tracer | undefined;
-  /** When set, every route but `/healthz` wants it as a Bearer token. */
-  readonly token?: string;
+  /** The tokens of which every route but the open ones wants one; without them, or while they are not required, none is. */
+  readonly tokens?: AccessTokens;
+  /** A secret of 32 bytes under which logins of the web page are signed; without it they end with the process. */
+  readonly loginKey?: Uint8Array;
   /**
    * When set, the only names (`localhost`, `[::1]`) or names with a port (`node.example:3000`) that a Host header may
    * carry: without this check a website could reach a loopback listener by letting its own name resolve to 127.0.0.1.

@@ -33,6 +33,7 @@ export function addPeerRoutes(
     path: "/v1/peers",
     tags: TAGS,
     operationId: "listPeers",
+    scope: ["read", "admin"],
     summary: "List peers",
     description:
       "Nodes from the configuration, from you and from the registry, the most wanted first. What each says of itself is under " +
@@ -51,6 +52,7 @@ export function addPeerRoutes(
     path: "/v1/peers",
     tags: TAGS,
     operationId: "addPeer",
+    scope: "admin",
     summary: "Add a peer",
     description:
       "Takes a node in, or back after it was removed, and asks it who it is. One that does not answer is kept and asked again.",
@@ -69,6 +71,7 @@ export function addPeerRoutes(
     path: "/v1/peers/{target}",
     tags: TAGS,
     operationId: "getPeer",
+    scope: ["read", "admin"],
     summary: "See a peer",
     request: { params: Params },
     responses: { 200: jsonContent(schemas.Peer, "The peer."), ...failures("invalid_argument", "not_found") },
@@ -79,6 +82,7 @@ export function addPeerRoutes(
     path: "/v1/peers/{target}",
     tags: TAGS,
     operationId: "removePeer",
+    scope: "admin",
     summary: "Remove a peer",
     description: "Forgets a node. One that the registry names is blocked: it stays in the list and is not used.",
     request: { params: Params },
@@ -98,6 +102,7 @@ export function addPeerRoutes(
       path: "/v1/peers/{target}/probe",
       tags: TAGS,
       operationId: "probePeer",
+      scope: "admin",
       summary: "Ask a peer who it is",
       description: "Asks at once for its description and its offer, and measures a round trip.",
       request: { params: Params },

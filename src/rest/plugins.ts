@@ -21,6 +21,7 @@ export function addPluginRoutes(app: RestApp, options: RestAppOptions): void {
     path: "/v1/plugins",
     tags: TAGS,
     operationId: "listPlugins",
+    scope: ["read", "tasks", "plugins"],
     summary: "List plugins",
     responses: { 200: jsonContent(schemas.PluginList, "All plugins of the node."), ...failures() },
   }, () => json({ plugins: plugins.list() }));
@@ -30,6 +31,7 @@ export function addPluginRoutes(app: RestApp, options: RestAppOptions): void {
     path: "/v1/plugins",
     tags: TAGS,
     operationId: "installPlugin",
+    scope: "plugins",
     summary: "Install a plugin",
     description:
       "Send a WASM module as `application/wasm`, or say in JSON where to download it and which digest it has. It " +
@@ -68,6 +70,7 @@ export function addPluginRoutes(app: RestApp, options: RestAppOptions): void {
     path: "/v1/plugins/{ref}",
     tags: TAGS,
     operationId: "getPlugin",
+    scope: ["read", "tasks", "plugins"],
     summary: "See a plugin",
     request: { params: PluginParams },
     responses: {
@@ -81,6 +84,7 @@ export function addPluginRoutes(app: RestApp, options: RestAppOptions): void {
     path: "/v1/plugins/{ref}",
     tags: TAGS,
     operationId: "changePlugin",
+    scope: "plugins",
     summary: "Enable or disable a plugin",
     description: "A disabled plugin keeps the tasks that run, and takes no new ones.",
     request: {
@@ -101,6 +105,7 @@ export function addPluginRoutes(app: RestApp, options: RestAppOptions): void {
     path: "/v1/plugins/{ref}",
     tags: TAGS,
     operationId: "removePlugin",
+    scope: "plugins",
     summary: "Remove a plugin",
     description: "Forgets the plugin and its module. Tasks that run it end first.",
     request: { params: PluginParams },

@@ -21,6 +21,7 @@ export function addReceiptRoutes(app: RestApp, { limits }: RestAppOptions): void
     path: "/v1/receipts/check",
     tags: ["Tasks"],
     operationId: "checkReceipt",
+    scope: ["read", "tasks", "payments"],
     summary: "Check a task's receipt",
     description:
       "Checks both signatures of a receipt, of whichever task and provider. It asks nobody, and says nothing of whether the " +

@@ -11,6 +11,8 @@ export interface AnsweredRequest {
   /** When its head had come, on the clock of `performance.now()`. */
   readonly started: number;
   readonly requestId: string;
+  /** The name of the token that it bore, if any. */
+  readonly token?: string | undefined;
 }
 
 /** Makes the function that counts and times HTTP requests, and tells of each in the log (debug). */
@@ -26,11 +28,17 @@ export function createRequestMetrics(metrics: Metrics, log: Log): (request: Answ
     LATENCY_BUCKETS,
     ["method", "route"],
   );
-  return ({ method, route, status, started, requestId }) => {
+  const byToken = metrics.counter(
+    "velas_http_token_requests_total",
+    "HTTP requests that bore a token of the node, by the token's name and status",
+    ["token", "status"],
+  );
+  return ({ method, route, status, started, requestId, token = "" }) => {
     const ms = performance.now() - started;
     requests.add(1, { method, route, status: String(status) });
+    if (token !== "") byToken.add(1, { token, status: String(status) });
     latency.observe(ms / 1000, { method, route });
     // The route and not the path, which may hold the name of a file.
-    log.debug("Answered over REST", { requestId, method, route, status, ms: Math.round(ms) });
+    log.debug("Answered over REST", { requestId, method, route, status, ms: Math.round(ms), ...(token !== "" && { by: token }) });
   };
 }

@@ -1,6 +1,6 @@
 import { OpenAPIHono, z } from "@hono/zod-openapi";
 import type { RouteConfig } from "@hono/zod-openapi";
-import { NodeError } from "../core/mod.ts";
+import { type AccessScope, hasScope, missingScope, NodeError } from "../core/mod.ts";
 import { readBody } from "./body.ts";
 import type { BodyLimits } from "./body.ts";
 import type { RestContext, RestEnv } from "./context.ts";
@@ -8,6 +8,21 @@ import { decodeUtf8, parseJson } from "./json-text.ts";
 import { withStatus } from "./problem.ts";
 
 export type RestApp = OpenAPIHono<RestEnv>;
+
+/**
+ * Which tokens may call a route: those with the scope, or with any one of several; `any` token at all; or nobody needs one (`open`, which
+ * access.ts must let pass, too).
+ */
+export type RouteScope = AccessScope | readonly [AccessScope, ...AccessScope[]] | "any" | "open";
+
+/** A route says who may call it. */
+export type ScopedRoute = RouteConfig & { readonly scope: RouteScope };
+
+/** The scopes of which a caller needs one; none for `any` and `open`. */
+export function scopesOf(scope: RouteScope): readonly AccessScope[] {
+  if (typeof scope !== "string") return scope;
+  return scope === "any" || scope === "open" ? [] : [scope];
+}
 
 /** What a route declares of its path and query, as the handler gets it. */
 export interface RouteInput<R extends RouteConfig> {
@@ -21,22 +36,44 @@ type Parsed<R extends RouteConfig, Part extends "params" | "query"> = R["request
 /**
  * Registers a route: its schemas go into the OpenAPI document and check path and query before the handler runs. Bodies are
  * read by the handler (see {@link readJson}), which knows whether it wants them whole. `pattern` is the path as the router
- * matches it, where that is more than a part for each parameter.
+ * matches it, where that is more than a part for each parameter. A token without the scope is refused before anything else is looked at.
  */
-export function addRoute<const R extends RouteConfig>(
+export function addRoute<const R extends ScopedRoute>(
   app: RestApp,
   route: R,
   handler: (c: RestContext, input: RouteInput<R>) => Response | Promise<Response>,
   pattern = route.path.replaceAll(/\{(\w+)\}/g, ":$1"),
 ): void {
-  app.openAPIRegistry.registerPath(route);
+  const { scope, ...described } = route;
+  const scopes = scopesOf(scope);
+  app.openAPIRegistry.registerPath({
+    ...described,
+    ...(scope === "open" ? { security: [] } : { [SCOPES_MEMBER]: scopes }),
+  } as RouteConfig);
   const { params, query } = (route.request ?? {}) as { params?: z.ZodType; query?: z.ZodType };
-  app.on([route.method.toUpperCase()], [pattern], (c) =>
-    handler(c, {
+  app.on([route.method.toUpperCase()], [pattern], (c) => {
+    const caller = c.get("caller");
+    if (!hasScope(caller, scopes)) throw missingScope(caller, scopes);
+    const input = {
       params: params && check(params, c.req.param(), "path"),
       query: query && check(query, queryOf(c), "query"),
-    } as RouteInput<R>));
+    } as RouteInput<R>;
+    const needed = reachesOut(input.query) ? scopes.filter((each) => each !== "read") : scopes;
+    // Of several scopes, reading alone is not enough to make the node call others.
+    if (needed.length > 0 && !hasScope(caller, needed)) throw missingScope(caller, needed);
+    c.set("scopes", needed);
+    return handler(c, input);
+  });
 }
+
+/** Whether a query has the node ask another one. */
+function reachesOut(query: unknown): boolean {
+  const target = (query as { target?: unknown } | undefined)?.target;
+  return typeof target === "string" && target !== "";
+}
+
+/** Where the OpenAPI document tells the scopes of an operation: a token with any one of them may call it, or with none when there are none. */
+export const SCOPES_MEMBER = "x-scopes";
 
 /** A parameter given once is a string, given several times an array, which a schema takes or refuses. */
 function queryOf(c: RestContext): Record<string, string | string[]> {

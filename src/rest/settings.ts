@@ -36,6 +36,7 @@ export function addReloadRoute(app: RestApp, reload: NonNullable<RestAppOptions[
     path: "/v1/config/reload",
     tags: ["Operations"],
     operationId: "reloadConfig",
+    scope: "admin",
     summary: "Read the configuration anew",
     description:
       "Takes over what can change while the node runs, and says what else changed. A configuration with a fault changes nothing.",
@@ -50,6 +51,7 @@ export function addSettingsRoute(app: RestApp, settings: () => readonly Effectiv
     path: "/v1/config",
     tags: ["Operations"],
     operationId: "getConfig",
+    scope: "admin",
     summary: "The effective configuration",
     description:
       "Every setting with its value and where that comes from. Secrets are not shown, only whether they are set.",

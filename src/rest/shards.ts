@@ -51,6 +51,7 @@ export function addShardRoutes(app: RestApp, { shards }: RestAppOptions & { read
     path: "/v1/shards/usage",
     tags: TAGS,
     operationId: "getShardUsage",
+    scope: "read",
     summary: "What is kept for others",
     responses: { 200: jsonContent(ShardUsage, "Counts and quota."), ...failures() },
   }, () => json(shards.usage()));
@@ -60,6 +61,7 @@ export function addShardRoutes(app: RestApp, { shards }: RestAppOptions & { read
     path: "/v1/shards",
     tags: TAGS,
     operationId: "listShards",
+    scope: "read",
     summary: "List the shards that are kept for others",
     request: {
       query: z.strictObject({

@@ -30,6 +30,7 @@ export function addStatsRoutes(app: RestApp, options: RestAppOptions): void {
     path: "/v1/stats",
     tags: TAGS,
     operationId: "getStats",
+    scope: "read",
     summary: "Load over time",
     description: "The last hour every 5 seconds, or the last day every 2 minutes, since the node started.",
     request: {
@@ -48,6 +49,7 @@ export function addStatsRoutes(app: RestApp, options: RestAppOptions): void {
     path: "/v1/events",
     tags: TAGS,
     operationId: "watchNode",
+    scope: "read",
     summary: "Watch the node",
     description: "Server-sent events: `sample` with the present readings, at once and every two seconds.",
     responses: {

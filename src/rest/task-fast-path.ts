@@ -1,15 +1,16 @@
 import { Buffer } from "node:buffer";
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { inSpan, TRACEPARENT } from "../core/mod.ts";
+import { type Caller, hasScope, inSpan, NodeError, TRACEPARENT } from "../core/mod.ts";
 import { createAccessCheck } from "./access.ts";
 import { readBody } from "./body.ts";
 import { reported } from "./boundary.ts";
-import { runLegacyTask } from "./legacy.ts";
+import { LEGACY_TASK_SCOPE, runLegacyTask } from "./legacy.ts";
 import type { RestAppOptions } from "./options.ts";
 import { problemHeaders, problemOf } from "./problem.ts";
 import { createRateCheck } from "./rate-limit.ts";
 import { requestIdOf } from "./request-id.ts";
 import { createRequestMetrics } from "./request-metrics.ts";
+import { scopesOf } from "./routes.ts";
 
 /*
  * `POST /task` as an ordinary client sends it, from Node's request to Node's response without Hono between: that is a fifth of what the
@@ -30,13 +31,14 @@ const MAX_BODY_BYTES = 64 << 10; // 64 KiB
 export function createTaskFastPath(options: RestAppOptions): RestFastPath {
   const { clock, log, limits, tracer } = options;
   // Without cookies: who has only one is let in, or refused, by Hono.
-  const refuse = createAccessCheck(options);
+  const admit = createAccessCheck(options);
+  const scopes = scopesOf(LEGACY_TASK_SCOPE);
   const checkRate = createRateCheck(options);
   const observe = createRequestMetrics(options.metrics, log);
   const hasOrigins = (options.allowedOrigins?.length ?? 0) > 0;
   const maxBodyBytes = Math.min(MAX_BODY_BYTES, limits.maxBodyBytes);
 
-  async function answer(incoming: IncomingMessage, outgoing: ServerResponse): Promise<void> {
+  async function answer(incoming: IncomingMessage, outgoing: ServerResponse, caller: Caller): Promise<void> {
     const started = performance.now();
     const requestId = requestIdOf(incoming.headers["x-request-id"], clock.now());
     const traceparent = incoming.headers[TRACEPARENT];
@@ -46,7 +48,7 @@ export function createTaskFastPath(options: RestAppOptions): RestFastPath {
       attributes: { "http.request.method": METHOD, "http.route": PATH, "velas.request_id": requestId },
     });
     try {
-      const limited = checkRate(incoming, { known: true });
+      const limited = checkRate(incoming, caller);
       if (limited !== undefined) throw limited;
       const body = await readBody({ incoming, outgoing }, limits);
       const text = await inSpan(span, () => runLegacyTask(body, { incoming, outgoing, requestId }, options));
@@ -60,15 +62,17 @@ export function createTaskFastPath(options: RestAppOptions): RestFastPath {
     span?.end(outgoing.statusCode < 500 ? "ok" : String(outgoing.statusCode), {
       "http.response.status_code": outgoing.statusCode,
     });
-    observe({ method: METHOD, route: PATH, status: outgoing.statusCode, started, requestId });
+    observe({ method: METHOD, route: PATH, status: outgoing.statusCode, started, requestId, token: caller.name });
   }
 
   return (incoming, outgoing) => {
     const { method, url, headers } = incoming;
     if (url !== PATH || method !== METHOD || hasOrigins || headers.expect !== undefined) return false;
     const length = headers["content-length"];
-    if (length === undefined || Number(length) > maxBodyBytes || refuse(incoming) !== undefined) return false;
-    void answer(incoming, outgoing);
+    if (length === undefined || Number(length) > maxBodyBytes) return false;
+    const caller = admit(incoming);
+    if (caller instanceof NodeError || !hasScope(caller, scopes)) return false;
+    void answer(incoming, outgoing, caller);
     return true;
   };
 }

@@ -133,6 +133,7 @@ export function addTaskRoutes(app: RestApp, options: RestAppOptions, serveEvents
     path: "/v1/tasks",
     tags: TAGS,
     operationId: "submitTask",
+    scope: "tasks",
     summary: "Queue a task",
     description:
       "Stores the task and answers at once; it survives a restart of the node. Sending it again with the same " +
@@ -171,6 +172,7 @@ export function addTaskRoutes(app: RestApp, options: RestAppOptions, serveEvents
     path: "/v1/tasks",
     tags: TAGS,
     operationId: "listTasks",
+    scope: ["read", "tasks"],
     summary: "List tasks",
     description: "Your tasks, newest first.",
     request: { query: ListQuery },
@@ -189,6 +191,7 @@ export function addTaskRoutes(app: RestApp, options: RestAppOptions, serveEvents
     path: "/v1/tasks/run",
     tags: TAGS,
     operationId: "runTask",
+    scope: "tasks",
     summary: "Run a task and wait",
     description:
       "Answers with the output. Closing the connection cancels the task. With `verify` several providers run it, and the " +
@@ -206,6 +209,7 @@ export function addTaskRoutes(app: RestApp, options: RestAppOptions, serveEvents
     path: "/v1/run/{plugin}/{function}",
     tags: TAGS,
     operationId: "runStreaming",
+    scope: "tasks",
     summary: "Run a function on raw bytes",
     description:
       "The body is the input, of any type and length; the answer's body is the output. Both are streamed where " +
@@ -248,6 +252,7 @@ export function addTaskRoutes(app: RestApp, options: RestAppOptions, serveEvents
     path: "/v1/tasks/{id}",
     tags: TAGS,
     operationId: "getTask",
+    scope: ["read", "tasks"],
     summary: "See a task",
     request: { params: TaskParams, query: TargetQuery },
     responses: {
@@ -263,6 +268,7 @@ export function addTaskRoutes(app: RestApp, options: RestAppOptions, serveEvents
     path: "/v1/tasks/{id}/output",
     tags: TAGS,
     operationId: "getTaskOutput",
+    scope: "tasks",
     summary: "Fetch a task's output",
     request: { params: TaskParams, query: TargetQuery },
     responses: {
@@ -303,6 +309,7 @@ export function addTaskRoutes(app: RestApp, options: RestAppOptions, serveEvents
     path: "/v1/tasks/{id}/events",
     tags: TAGS,
     operationId: "watchTask",
+    scope: "tasks",
     summary: "Watch a task",
     description:
       "Server-sent events from now on, the present state first: `state` (a task's record), `log` (level, message, " +
@@ -344,6 +351,7 @@ export function addTaskRoutes(app: RestApp, options: RestAppOptions, serveEvents
     path: "/v1/tasks/{id}/cancel",
     tags: TAGS,
     operationId: "cancelTask",
+    scope: "tasks",
     summary: "Cancel a task",
     description: "Stops it whether it waits or runs. On a finished task it changes nothing.",
     request: {

@@ -82,9 +82,9 @@ export function addUiRoutes(app: RestApp): void {
     path: "/ui/{file}",
     tags: ["Operations"],
     operationId: "getUiFile",
+    scope: "open",
     summary: "A file of the web page",
     description: "The page at `/` loads these. They hold nothing of the node, so they never need a token.",
-    security: [],
     request: {
       params: z.object({
         file: z.string().max(64).openapi({ description: "The file's name.", examples: ["app.js"] }),

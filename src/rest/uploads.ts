@@ -117,6 +117,7 @@ export function addUploadRoutes(app: RestApp, options: UploadRoutesOptions): voi
     path: "/v1/uploads",
     tags: FILE_TAGS,
     operationId: "beginUpload",
+    scope: "files",
     summary: "Begin an upload that can go on",
     description:
       "Without content: the bytes follow with PATCH, in one request or in many. `Upload-Length` says how many there will be, where that is " +
@@ -164,6 +165,7 @@ export function addUploadRoutes(app: RestApp, options: UploadRoutesOptions): voi
     path: "/v1/uploads",
     tags: FILE_TAGS,
     operationId: "listUploads",
+    scope: "files",
     summary: "List uploads that can go on",
     description: "The oldest first; those that became files stay for a while, so that a lost answer can be had again.",
     responses: { 200: jsonContent(schemas.UploadList, "The uploads."), ...failures() },
@@ -174,6 +176,7 @@ export function addUploadRoutes(app: RestApp, options: UploadRoutesOptions): voi
     path: "/v1/uploads/{id}",
     tags: FILE_TAGS,
     operationId: "getUpload",
+    scope: "files",
     summary: "See how far an upload is",
     description:
       "HEAD, with which a client goes on, ends a request that still sends (its connection may hang); GET disturbs nothing.",
@@ -195,6 +198,7 @@ export function addUploadRoutes(app: RestApp, options: UploadRoutesOptions): voi
     path: "/v1/uploads/{id}",
     tags: FILE_TAGS,
     operationId: "sendUpload",
+    scope: "files",
     summary: "Send bytes of an upload",
     description:
       `Content of the type \`${PARTIAL}\`, with \`Upload-Offset\` and \`Upload-Complete: ?1\` in the last request or \`?0\` before it. What came ` +
@@ -256,6 +260,7 @@ export function addUploadRoutes(app: RestApp, options: UploadRoutesOptions): voi
     path: "/v1/uploads/{id}",
     tags: FILE_TAGS,
     operationId: "deleteUpload",
+    scope: "files",
     summary: "Give an upload up",
     description: "Its bytes are dropped. A file that it became stays.",
     request: { params: Params },

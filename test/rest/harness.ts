@@ -1,9 +1,11 @@
 import { connect } from "node:net";
 import type { Socket } from "node:net";
 import {
+  AccessTokens,
   isEnd,
   type Log,
   type LogFields,
+  mainToken,
   NodeError,
   type NodeInfo,
   type PluginInfo,
@@ -259,13 +261,18 @@ export interface Served {
 }
 
 export type ServeOptions = Partial<Omit<RestAppOptions, "limits">> & {
+  /** The one token that may do everything. */
+  readonly token?: string;
   readonly limits?: Partial<RestLimits>;
   /** False for an application alone, without the fast path before it. */
   readonly fastPath?: boolean;
 };
 
 /** Serves the REST application on a free port of 127.0.0.1 until the test ends. */
-export async function serve(t: { after(f: () => unknown): void }, change: ServeOptions = {}): Promise<Served> {
+export async function serve(
+  t: { after(f: () => unknown): void },
+  { token, ...change }: ServeOptions = {},
+): Promise<Served> {
   const tasks = new FakeTasks();
   const plugins = new FakePlugins();
   const files = new MemoryFiles(() => NOW);
@@ -295,6 +302,7 @@ export async function serve(t: { after(f: () => unknown): void }, change: ServeO
     log,
     clock: { now: () => NOW },
     stopping: stopping.signal,
+    ...(token !== undefined && { tokens: new AccessTokens([mainToken(token)]) }),
     ...change,
     limits,
   };

@@ -124,7 +124,8 @@ test("a login changes nothing without an Origin, and nothing from a foreign one"
 test("a login ends after twelve hours, with another token, and when it was altered", async (t) => {
   let now = NOW;
   const clock = { now: () => now };
-  const served = await serve(t, { token: TOKEN, clock });
+  const loginKey = new Uint8Array(32).fill(7);
+  const served = await serve(t, { token: TOKEN, clock, loginKey });
   const session = (await logIn(served)).split(";")[0]!;
   const status = async (where: Served, cookie: string) => (await send(where, "/v1/tasks", { cookie })).status;
   now += 12 * 3_600_000 - 1;
@@ -133,11 +134,23 @@ test("a login ends after twelve hours, with another token, and when it was alter
   assert.equal(await status(served, session), 401);
   now = NOW;
   const [name, value] = session.split("=") as [string, string];
-  const [endsAt, mac] = value.split(".") as [string, string];
-  for (const forged of [`${Number(endsAt) + 1}.${mac}`, `${endsAt}.${"A".repeat(43)}`, `${endsAt}.`, "", endsAt]) {
+  const [endsAt, digest, mac] = value.split(".") as [string, string, string];
+  const no = "A".repeat(43);
+  const forgeries = [
+    `${Number(endsAt) + 1}.${digest}.${mac}`,
+    `${endsAt}.${digest}.${no}`,
+    `${endsAt}.${no}.${mac}`,
+    `${endsAt}.${mac}`,
+    `${endsAt}.`,
+    "",
+    endsAt,
+  ];
+  for (const forged of forgeries) {
     assert.equal(await status(served, `${name}=${forged}`), 401, forged);
   }
-  const other = await serve(t, { token: "another-token-of-some-length", clock });
+  const again = await serve(t, { token: TOKEN, clock, loginKey });
+  assert.equal(await status(again, session), 200, "a login outlives a restart");
+  const other = await serve(t, { token: "another-token-of-some-length", clock, loginKey });
   assert.equal(await status(other, session), 401);
 });
 

@@ -12,6 +12,7 @@ import {
   type PutFileRequestSchema,
   ShardState,
 } from "../../src/gen/velas/sphere/v1/file_pb.ts";
+import { AccessTokens, mainToken } from "../../src/core/mod.ts";
 import type { OwnerAccess } from "../../src/rpc/owner-access.ts";
 import { MemoryFiles } from "../contract-suites/memory-files.ts";
 import { test } from "../testing.ts";
@@ -29,7 +30,7 @@ async function serve(t: Scope, { access = {}, maxFileBytes = 1 << 24 }: {
   maxFileBytes?: number;
 } = {}) {
   const files = new MemoryFiles();
-  const server = await start({ files: { files, maxFileBytes, access: { self: SELF, loopbackOnly: true, ...access } } });
+  const server = await start({ files: { files, maxFileBytes, access: { self: SELF, clock: Date, loopbackOnly: true, ...access } } });
   t.after(() => server[Symbol.asyncDispose]());
   const sessionManager = new Http2SessionManager(`http://127.0.0.1:${server.port}`);
   t.after(() => sessionManager.abort());
@@ -191,7 +192,7 @@ test("only the owner may: by token, or from this machine alone when there is non
   const bearing = (authorization?: string, origin?: string) => ({
     headers: { ...(authorization === undefined ? {} : { authorization }), ...(origin === undefined ? {} : { origin }) },
   });
-  const withToken = await serve(t, { access: { token: TOKEN } });
+  const withToken = await serve(t, { access: { tokens: new AccessTokens([mainToken(TOKEN)]) } });
   await assert.rejects(withToken.client.list({}), failing(Code.Unauthenticated));
   await assert.rejects(withToken.client.list({}, bearing("Bearer wrong")), failing(Code.Unauthenticated));
   await assert.rejects(

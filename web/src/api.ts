@@ -8,6 +8,7 @@ export interface Problem {
   readonly detail: string;
   readonly retryable: boolean;
   readonly requestId?: string;
+  readonly data?: Readonly<Record<string, unknown>>;
 }
 
 /** A call that the node refused or that did not reach it. */

@@ -1,6 +1,7 @@
-import { effect, signal } from "@preact/signals";
+import { effect, signal, untracked } from "@preact/signals";
 import { getJson, loginNeeded, reachable } from "./api.ts";
 import type { NodeInfo, Sample } from "./api-types.ts";
+import { lookAtSession, may } from "./session.ts";
 
 /** The connection to the node: `gone` when it was there and does not answer. */
 export const connection = signal<"connecting" | "live" | "gone">("connecting");
@@ -19,6 +20,8 @@ export const epoch = signal(0);
 
 const FIRST_WAIT_MS = 500;
 const LONGEST_WAIT_MS = 8000;
+/** How often a page that may not watch the node asks whether it is there. */
+const QUIET_MS = 8000;
 
 let source: EventSource | undefined;
 let timer: ReturnType<typeof setTimeout> | undefined;
@@ -26,7 +29,8 @@ let waitMs = FIRST_WAIT_MS;
 
 /**
  * Keeps one stream of node events open while the page can be seen, and comes back by itself. A hidden page lets go of it: browsers
- * allow few connections to a host, and a row of forgotten tabs would use them all up.
+ * allow few connections to a host, and a row of forgotten tabs would use them all up. A token without the scope for the stream has the page
+ * ask now and then whether the node is there.
  */
 export function startLive(): void {
   document.addEventListener("visibilitychange", () => document.hidden ? stop() : connect());
@@ -44,6 +48,7 @@ function stop(): void {
 function connect(): void {
   stop();
   if (document.hidden || loginNeeded.peek()) return;
+  if (!untracked(() => may(["read"]))) return void comeBack();
   const opened = source = new EventSource("v1/events");
   opened.addEventListener("sample", (event) => {
     const before = sample.peek();
@@ -63,19 +68,38 @@ function connect(): void {
     waitMs = FIRST_WAIT_MS;
     connection.value = "live";
     reachable.value = true;
-    epoch.value++;
-    void getJson<NodeInfo>("v1/node").then((info) => node.value = info, () => {});
+    arrive();
+    void lookAtSession().catch(() => {});
   });
 }
 
-/** An EventSource does not say why it failed; a call does (a login may be needed). */
+function arrive(): void {
+  epoch.value++;
+  void getJson<NodeInfo>("v1/node").then((info) => node.value = info, () => {});
+}
+
+/** An EventSource does not say why it failed; a call does (a login may be needed, or a scope). */
 async function comeBack(): Promise<void> {
   try {
-    await getJson("readyz");
+    await lookAtSession();
+    if (!untracked(() => may(["read"]))) return watchQuietly();
   } catch {
     if (loginNeeded.peek()) return;
     if (!reachable.peek()) connection.value = "gone";
   }
+  clearTimeout(timer);
   timer = setTimeout(connect, waitMs);
   waitMs = Math.min(waitMs * 1.6, LONGEST_WAIT_MS);
+}
+
+/** The node is there, and the page asks again later. */
+function watchQuietly(): void {
+  waitMs = FIRST_WAIT_MS;
+  sample.value = undefined;
+  if (connection.peek() !== "live") {
+    connection.value = "live";
+    arrive();
+  }
+  clearTimeout(timer);
+  timer = setTimeout(connect, QUIET_MS);
 }

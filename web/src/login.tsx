@@ -20,9 +20,9 @@ export function Login(): JSX.Element {
     try {
       await logIn(token);
     } catch (failure) {
-      error.value = failure instanceof ApiError && failure.problem.status === 401
-        ? "This is not the node's token."
-        : messageOf(failure);
+      const problem = failure instanceof ApiError ? failure.problem : undefined;
+      const isUnknown = problem?.status === 401 && problem.data?.["expiredAt"] === undefined;
+      error.value = isUnknown ? "This is not the node's token." : messageOf(failure);
     } finally {
       busy.value = false;
     }
@@ -34,7 +34,8 @@ export function Login(): JSX.Element {
         <Logo />
         <h1>Log in to this node</h1>
         <p class="quiet">
-          It wants the token of its configuration (<code>rest.token</code>). You stay logged in for 12 hours.
+          It wants the token of its configuration (<code>rest.token</code>), or one that was made for a part of what it does. You
+          stay logged in for 12 hours.
         </p>
         <label>
           <span>Token</span>

@@ -1,4 +1,4 @@
-import type { ComponentType, JSX } from "preact";
+import type { ComponentChildren, ComponentType, JSX } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import { loginNeeded } from "./api.ts";
 import { features } from "./features.ts";
@@ -16,6 +16,8 @@ import type { IconName } from "./parts/icons.tsx";
 import { Empty, Text } from "./parts/states.tsx";
 import { Toasts } from "./parts/toasts.tsx";
 import { href, route } from "./route.ts";
+import { logOut, may, session } from "./session.ts";
+import type { Scope } from "./session.ts";
 import { theme } from "./theme.ts";
 
 interface Page {
@@ -24,16 +26,18 @@ interface Page {
   readonly view: ComponentType;
   /** Shown only when the node has it. */
   readonly needs?: string;
+  /** What a token must be for, one of these, to see it. */
+  readonly scopes: readonly Scope[];
 }
 
 const PAGES: Readonly<Record<string, Page>> = {
-  overview: { name: "Overview", icon: "overview", view: Overview },
-  tasks: { name: "Tasks", icon: "tasks", view: Tasks },
-  files: { name: "Files", icon: "files", view: Files, needs: "files" },
-  plugins: { name: "Plugins", icon: "plugins", view: Plugins },
-  peers: { name: "Peers", icon: "peers", view: Peers, needs: "peers" },
-  payments: { name: "Payments", icon: "payments", view: Payments },
-  settings: { name: "Settings", icon: "settings", view: Settings, needs: "config" },
+  overview: { name: "Overview", icon: "overview", view: Overview, scopes: ["read"] },
+  tasks: { name: "Tasks", icon: "tasks", view: Tasks, scopes: ["read", "tasks"] },
+  files: { name: "Files", icon: "files", view: Files, needs: "files", scopes: ["read", "files"] },
+  plugins: { name: "Plugins", icon: "plugins", view: Plugins, scopes: ["read", "tasks", "plugins"] },
+  peers: { name: "Peers", icon: "peers", view: Peers, needs: "peers", scopes: ["read", "admin"] },
+  payments: { name: "Payments", icon: "payments", view: Payments, scopes: ["read", "payments"] },
+  settings: { name: "Settings", icon: "settings", view: Settings, needs: "config", scopes: ["admin"] },
 };
 
 /** The frame of every page: where one is, where one can go, and whether the node is there. */
@@ -89,7 +93,7 @@ export function Shell(): JSX.Element {
   );
 }
 
-function PageFrame({ name, view: View }: Page): JSX.Element {
+function PageFrame({ name, view: View, scopes }: Page): JSX.Element {
   const heading = useRef<HTMLHeadingElement>(null);
   const title = node.value?.name;
   useEffect(() => {
@@ -98,9 +102,32 @@ function PageFrame({ name, view: View }: Page): JSX.Element {
   return (
     <>
       <h1 ref={heading}>{name}</h1>
-      <View />
+      {may(scopes) ? <View /> : <NotForToken scopes={scopes} />}
     </>
   );
+}
+
+/** What stands where a page would that the token in use is not for. */
+function NotForToken({ scopes }: { readonly scopes: readonly Scope[] }): JSX.Element {
+  const { token = "", scopes: has = [] } = session.value ?? {};
+  return (
+    <Empty icon="warn" title="This token is not for this page">
+      <p>
+        The token <b>{token}</b> has the {has.length === 1 ? "scope" : "scopes"} {has.join(", ")}; this page needs {list(scopes)}.
+        Log in with another token, or let the node's operator add the scope.
+      </p>
+      <button type="button" class="button" onClick={logOut}>Log out</button>
+    </Empty>
+  );
+}
+
+function list(scopes: readonly Scope[]): ComponentChildren {
+  return scopes.map((scope, place) => (
+    <>
+      {place > 0 && (place === scopes.length - 1 ? " or " : ", ")}
+      <code>{scope}</code>
+    </>
+  ));
 }
 
 function NodeCard(): JSX.Element {
@@ -116,9 +143,17 @@ function NodeCard(): JSX.Element {
           {words}
           {info !== undefined && ` · ${info.version}`}
         </span>
+        <TokenLine />
       </div>
     </div>
   );
+}
+
+/** Which token the page uses, when it is not one for everything. */
+function TokenLine(): JSX.Element | null {
+  const { token, scopes = [] } = session.value ?? {};
+  if (token === undefined || token === "rest.token") return null;
+  return <span class="small quiet">token {token}: {scopes.join(", ")}</span>;
 }
 
 function Banner(): JSX.Element | null {

@@ -96,13 +96,18 @@ export const rpc = z.strictObject({
 export const rest = z.strictObject({
   listen: address({
     default: "127.0.0.1:3000",
-    description: "Where the REST API listens. It can do everything, so an address beyond loopback needs rest.token",
+    description: "Where the REST API listens. It can do everything, so an address beyond loopback needs rest.token or rest.scopedTokensFile",
   }),
   token: secret({
     minLength: 16,
-    description: "What every REST request must bear (Authorization: Bearer …). Draw it at random: openssl rand -hex 32",
+    description:
+      "What a REST request bears (Authorization: Bearer …) that may do everything. Draw it at random: openssl rand -hex 32",
   }),
   tokenFile: optionalPath({ description: "A file that holds rest.token, such as a mounted secret" }),
+  scopedTokensFile: optionalPath({
+    description:
+      "A JSON file of further tokens, each by its name and SHA-256, with scopes and a time when it ends. velas-sphere token new makes its entries",
+  }),
   tlsCertFile: optionalPath({
     description:
       "The certificate chain (PEM) for rest.listen, with rest.tlsKeyFile. Without one it speaks plaintext, which an address beyond loopback needs node.insecure for",

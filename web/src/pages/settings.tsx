@@ -5,7 +5,7 @@ import type { Setting } from "../api-types.ts";
 import { epoch } from "../live.ts";
 import { Empty, Loaded, Text } from "../parts/states.tsx";
 import { useResource } from "../resource.ts";
-import { logOut } from "../session.ts";
+import { logOut, session } from "../session.ts";
 
 /** What the node runs with. Nothing is changed here: a setting is changed where it comes from. */
 export function Settings(): JSX.Element {
@@ -31,7 +31,7 @@ export function Settings(): JSX.Element {
           <input type="checkbox" onChange={(event) => changed.value = event.currentTarget.checked} />
           <span>Only what is not the default</span>
         </label>
-        <LogOut settings={settings.value?.settings ?? []} />
+        <LogOut />
       </div>
       <Loaded of={settings} rows={8}>
         {({ settings: all }) => {
@@ -74,8 +74,7 @@ function SettingRow({ setting: { key, value, secret, isSet, source, description 
   );
 }
 
-function LogOut({ settings }: { readonly settings: readonly Setting[] }): JSX.Element | null {
-  const hasToken = settings.some(({ key, isSet }) => key === "rest.token" && isSet);
-  if (!hasToken) return null;
+function LogOut(): JSX.Element | null {
+  if (session.value?.token === undefined) return null;
   return <button type="button" class="button" onClick={logOut}>Log out</button>;
 }
