@@ -26,7 +26,7 @@ export const EXIT_MEANINGS: Readonly<Record<keyof typeof EXIT, string>> = {
   usage: "the command or a value in it is wrong",
   config: "the configuration is wrong, or the runtime is not supported",
   notFound: "there is no such task, plugin, function or file",
-  denied: "not allowed: no token, or the wrong one",
+  denied: "not allowed: no token, the wrong one, or one without the scope",
   conflict: "the id is taken, or the state does not allow it",
   limit: "input, output, memory or instructions are over their limit",
   pluginFailed: "the plugin failed, or is not valid",

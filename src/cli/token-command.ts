@@ -63,7 +63,9 @@ async function makeToken({ name, scope, expires, file, json }: NewFlags, { out, 
     err.line(`Its entry for the list "tokens" in the file of rest.scopedTokensFile:`);
     err.line(JSON.stringify(entry, null, 2));
   } else {
-    err.line(`It is in ${file}. A node that has this file as rest.scopedTokensFile takes it at SIGHUP or its next start.`);
+    err.line(
+      `It is in ${file}. A node that has this file as rest.scopedTokensFile takes it at SIGHUP or its next start.`,
+    );
   }
 }
 

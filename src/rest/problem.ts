@@ -27,12 +27,13 @@ export const PROBLEMS = {
     status: 401,
     title: "Who asks is not known",
     explanation:
-      "The call needs a token that it did not bring, or brought another one. Send the one of the node's configuration.",
+      "The call needs a token that it did not bring, or brought an unknown one or one that is over. Send one of the node's configuration.",
   },
   permission_denied: {
     status: 403,
     title: "Who asks may not do this",
-    explanation: "The caller, its host or its origin is not on the list of those who may. Ask the node's operator.",
+    explanation:
+      "The caller, its host or its origin is not on the list of those who may, or its token lacks the scope. Ask the node's operator.",
   },
   not_found: {
     status: 404,

@@ -39,6 +39,13 @@ export function createRequestMetrics(metrics: Metrics, log: Log): (request: Answ
     if (token !== "") byToken.add(1, { token, status: String(status) });
     latency.observe(ms / 1000, { method, route });
     // The route and not the path, which may hold the name of a file.
-    log.debug("Answered over REST", { requestId, method, route, status, ms: Math.round(ms), ...(token !== "" && { by: token }) });
+    log.debug("Answered over REST", {
+      requestId,
+      method,
+      route,
+      status,
+      ms: Math.round(ms),
+      ...(token !== "" && { by: token }),
+    });
   };
 }

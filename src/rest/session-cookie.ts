@@ -14,7 +14,10 @@ export const SESSION_MS = 12 * 3_600_000;
  */
 export interface SessionCookies {
   /** A `Set-Cookie` value that logs in with a token; undefined for a caller without one. */
-  issue(caller: Caller | AccessToken, options: { readonly nowMs: number; readonly secure: boolean }): string | undefined;
+  issue(
+    caller: Caller | AccessToken,
+    options: { readonly nowMs: number; readonly secure: boolean },
+  ): string | undefined;
   /** A `Set-Cookie` value that logs out. */
   clear(): string;
   /** The token that the request's cookie stands for, if both are still good. */

@@ -16,7 +16,10 @@ const Session = z.object({
     description: "The name of the token, never the token itself; absent when the node wants none.",
     examples: ["ci"],
   }),
-  scopes: z.array(z.enum(ACCESS_SCOPES)).openapi({ description: "What the caller may do.", examples: [["tasks", "read"]] }),
+  scopes: z.array(z.enum(ACCESS_SCOPES)).openapi({
+    description: "What the caller may do.",
+    examples: [["tasks", "read"]],
+  }),
   expiresAt: z.number().optional().openapi({
     description: "When the token ends, in milliseconds since the epoch; absent when it does not.",
     examples: [1_796_083_200_000],

@@ -29,7 +29,9 @@ const SCOPES = ["files"] as const satisfies readonly AccessScope[];
  * bears (browsers send an Origin with every POST, and pages that had their name resolve to this machine do, too), `unauthenticated` for a
  * missing, wrong or expired token, `permission_denied` for one without the scope, and `unauthenticated` on a port that others reach when the node has no token.
  */
-export function createOwnerCheck({ self, tokens, clock, loopbackOnly }: OwnerAccess): (ctx: CallContext) => CallContext {
+export function createOwnerCheck(
+  { self, tokens, clock, loopbackOnly }: OwnerAccess,
+): (ctx: CallContext) => CallContext {
   return (ctx) => {
     const header = (name: string) => ctx instanceof Call ? headerOf(ctx.metadata, name) : undefined;
     if (header("origin") !== undefined) {

@@ -32,7 +32,10 @@ function onePerScope(): AccessTokens {
 interface Operation {
   readonly "x-scopes"?: readonly AccessScope[];
   readonly security?: unknown;
-  readonly parameters?: readonly { readonly name: string; readonly schema: { readonly examples: readonly unknown[] } }[];
+  readonly parameters?: readonly {
+    readonly name: string;
+    readonly schema: { readonly examples: readonly unknown[] };
+  }[];
 }
 
 /** A part of which only the routes are wanted: whatever is asked of it fails. */

@@ -12,7 +12,7 @@ import {
   type PutFileRequestSchema,
   ShardState,
 } from "../../src/gen/velas/sphere/v1/file_pb.ts";
-import { AccessTokens, mainToken } from "../../src/core/mod.ts";
+import { type AccessScope, AccessTokens, mainToken, tokenDigest } from "../../src/core/mod.ts";
 import type { OwnerAccess } from "../../src/rpc/owner-access.ts";
 import { MemoryFiles } from "../contract-suites/memory-files.ts";
 import { test } from "../testing.ts";
@@ -30,7 +30,9 @@ async function serve(t: Scope, { access = {}, maxFileBytes = 1 << 24 }: {
   maxFileBytes?: number;
 } = {}) {
   const files = new MemoryFiles();
-  const server = await start({ files: { files, maxFileBytes, access: { self: SELF, clock: Date, loopbackOnly: true, ...access } } });
+  const server = await start({
+    files: { files, maxFileBytes, access: { self: SELF, clock: Date, loopbackOnly: true, ...access } },
+  });
   t.after(() => server[Symbol.asyncDispose]());
   const sessionManager = new Http2SessionManager(`http://127.0.0.1:${server.port}`);
   t.after(() => sessionManager.abort());
@@ -206,6 +208,24 @@ test("only the owner may: by token, or from this machine alone when there is non
   await assert.rejects(
     withToken.client.list({}, bearing(`Bearer ${TOKEN}`, "http://evil.example")),
     failing(Code.PermissionDenied),
+  );
+
+  const scoped = (name: string, scope: AccessScope, expiresAt = Date.now() + 60_000) => ({
+    name,
+    scopes: new Set([scope]),
+    digest: tokenDigest(`token-of-${name}`),
+    expiresAt,
+  });
+  const tokens = new AccessTokens([scoped("cam", "files"), scoped("ci", "tasks"), scoped("old", "files", 1)]);
+  const withScopes = await serve(t, { access: { tokens } });
+  await withScopes.client.list({}, bearing("Bearer token-of-cam"));
+  await assert.rejects(
+    withScopes.client.list({}, bearing("Bearer token-of-ci")),
+    failing(Code.PermissionDenied, /"ci" lacks the scope files/),
+  );
+  await assert.rejects(
+    withScopes.client.list({}, bearing("Bearer token-of-old")),
+    failing(Code.Unauthenticated, /"old" expired/),
   );
 
   const open = await serve(t, { access: { loopbackOnly: false } });

@@ -34,8 +34,8 @@ export function Login(): JSX.Element {
         <Logo />
         <h1>Log in to this node</h1>
         <p class="quiet">
-          It wants the token of its configuration (<code>rest.token</code>), or one that was made for a part of what it does. You
-          stay logged in for 12 hours.
+          It wants the token of its configuration (<code>rest.token</code>), or one that was made for a part of what it
+          does. You stay logged in for 12 hours.
         </p>
         <label>
           <span>Token</span>

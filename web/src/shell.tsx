@@ -113,8 +113,8 @@ function NotForToken({ scopes }: { readonly scopes: readonly Scope[] }): JSX.Ele
   return (
     <Empty icon="warn" title="This token is not for this page">
       <p>
-        The token <b>{token}</b> has the {has.length === 1 ? "scope" : "scopes"} {has.join(", ")}; this page needs {list(scopes)}.
-        Log in with another token, or let the node's operator add the scope.
+        The token <b>{token}</b> has the {has.length === 1 ? "scope" : "scopes"} {has.join(", ")}; this page needs{" "}
+        {list(scopes)}. Log in with another token, or let the node's operator add the scope.
       </p>
       <button type="button" class="button" onClick={logOut}>Log out</button>
     </Empty>

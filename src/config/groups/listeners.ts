@@ -96,7 +96,8 @@ export const rpc = z.strictObject({
 export const rest = z.strictObject({
   listen: address({
     default: "127.0.0.1:3000",
-    description: "Where the REST API listens. It can do everything, so an address beyond loopback needs rest.token or rest.scopedTokensFile",
+    description:
+      "Where the REST API listens. It can do everything, so an address beyond loopback needs rest.token or rest.scopedTokensFile",
   }),
   token: secret({
     minLength: 16,
