@@ -105,6 +105,19 @@ test("doctor is content where nothing is wrong yet, and leaves nothing behind", 
   assert.match(words.stdout, /\nA node can run here.*\.\n$/);
 });
 
+test("doctor reads the file of tokens, and names those that are over", async (t) => {
+  const folder = scratch(t);
+  const [dataDir, file] = [join(folder, "data"), join(folder, "tokens.json")];
+  const check = async () => (await doctor(dataDir, "--rest-scoped-tokens-file", file)).check("rest tokens");
+  assert.equal((await check()).verdict, "fail");
+  const entry = { name: "ci", sha256: "0".repeat(64), scopes: ["read"] };
+  writeFileSync(file, JSON.stringify({ tokens: [entry] }));
+  assert.equal((await check()).verdict, "ok");
+  writeFileSync(file, JSON.stringify({ tokens: [{ ...entry, expiresAt: "2020-01-01T00:00:00Z" }] }));
+  const { verdict, detail } = await check();
+  assert.deepEqual([verdict, detail], ["warn", "expired: ci"]);
+});
+
 test("doctor looks at key, database and plugins of a node that has run", async (t) => {
   const dataDir = scratch(t);
   const { key } = await loadOrCreateNodeKey({ dataDir });

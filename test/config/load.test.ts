@@ -270,6 +270,7 @@ test("a listener that other machines reach needs its safeguard", (t) => {
     faults({ flags: { "rest.listen": "0.0.0.0:3000" }, env }),
     /^rest\.listen has .*, in plaintext: set rest\.tls/,
   );
+  load({ flags: { "rest.listen": "0.0.0.0:3000", "rest.scopedTokensFile": "tokens.json", "node.insecure": true } });
   load({ flags: { "rest.listen": "0.0.0.0:3000", "node.insecure": true }, env });
   load({ flags: { "rest.listen": "0.0.0.0:3000", "rest.tlsCertFile": "c", "rest.tlsKeyFile": "k" }, env });
 });

@@ -70,7 +70,7 @@ test("SIGHUP takes tokens on and off, and a wrong file changes nothing", async (
 
   writeFileSync(file, '{"tokens":[{"name":"late"}]}');
   hangUp(node);
-  await until(async () => node.log.some((line) => line.includes("was not taken over")) || undefined);
+  await until(() => Promise.resolve(node.log.some((line) => line.includes("was not taken over")) || undefined));
   assert.equal((await ask(late, "/v1/tasks")).status, 200);
 
   const stream = await fetch(`${node.rest}/v1/events`, { headers: { authorization: `Bearer ${tokens.watch}` } });
