@@ -3,6 +3,8 @@
  *
  *     node bench/files.ts [--mib 2048] [--only nodes|stages] [--folder DIR]
  *
+ * Every KiB of the stream has its own number: the get's digest is compared with the record's, and ranges byte by byte.
+ *
  * Prints MiB/s of put and get beside each stage of them alone and beside a plain copy of the same bytes with fsync, the time to the first byte of
  * random ranges, and how much the resident memory of each node grew. It is told apart by `/proc`: "held" is memory of the process alone, "mapped"
  * are pages of LevelDB's files, which the system takes back when it needs them. Takes 1.5 times the size on disk, in a folder that it removes;
@@ -99,6 +101,20 @@ async function* source(mib: number): AsyncGenerator<Uint8Array> {
   for (let i = 0; i < mib; i++) yield block;
 }
 
+/** A MiB of the file: every KiB begins with its own number, so that no two are equal and none can stand for another. */
+function numbered(mib: number): Buffer {
+  const bytes = Buffer.from(block);
+  for (let at = 0; at < MIB; at += 1024) bytes.writeUIntBE(mib * 1024 + at / 1024, at, 6);
+  return bytes;
+}
+
+/** A range of the file of numbered blocks. */
+function rangeOf(start: number, end: number): Buffer {
+  const first = Math.floor(start / MIB);
+  const blocks = Array.from({ length: Math.ceil(end / MIB) - first }, (_, i) => numbered(first + i));
+  return Buffer.concat(blocks).subarray(start - first * MIB, end - first * MIB);
+}
+
 async function measureStages(): Promise<void> {
   await rate("a plain copy, with fsync", stageMib, async () => {
     const file = await open(join(folder, "copy"), "w");
@@ -187,19 +203,19 @@ async function measureNodes(): Promise<void> {
     config: { requester: { providers: providers.map(({ rpc }) => rpc) } },
   });
   // A small file first, so that what is loaded on first use does not count.
-  await drain(`${requester.rest}/v1/files/${await put(requester.rest, "small", 8 * MIB)}/content`, 8 * MIB);
+  await drain(requester.rest, await put(requester.rest, "small", 8 * MIB));
   const memory = new MemoryWatch([requester, ...providers].map(({ child }) => child.pid!));
   try {
-    let id = "";
-    await rate("put over six nodes", totalMib, async () => id = await put(requester.rest, "big", totalBytes));
+    let file: Put | undefined;
+    await rate("put over six nodes", totalMib, async () => file = await put(requester.rest, "big", totalBytes));
     console.log(`  ${memory.tell()}`);
-    const url = `${requester.rest}/v1/files/${id}/content`;
-    await rate("get over six nodes", totalMib, () => drain(url, totalBytes));
+    const url = `${requester.rest}/v1/files/${file!.id}/content`;
+    await rate("get over six nodes, its digest compared", totalMib, () => drain(requester.rest, file!));
     console.log(`  ${memory.tell()}`);
     const seeks: number[] = [];
     for (let i = 0; i < 50; i++) {
       const start = Math.floor(Math.random() * (totalBytes - MIB));
-      seeks.push(await firstByteMs(url, `bytes=${start}-${start + MIB - 1}`));
+      seeks.push(await firstByteMs(url, { start, end: start + MIB }));
     }
     seeks.sort((a, b) => a - b);
     console.log(`first byte of a random MiB: p50 ${seeks[25]!.toFixed(1)} ms, p99 ${seeks[49]!.toFixed(1)} ms`);
@@ -208,21 +224,32 @@ async function measureNodes(): Promise<void> {
   }
 }
 
-function put(rest: string, name: string, bytes: number): Promise<string> {
+/** What was put, and the digest that its record has. */
+interface Put {
+  readonly id: string;
+  readonly sha256: string;
+  readonly bytes: number;
+}
+
+/** Puts numbered blocks; fails unless the record has the digest of what was sent. */
+function put(rest: string, name: string, bytes: number): Promise<Put> {
   return new Promise((resolve, reject) => {
+    const sent = createHash("sha256");
     const call = request(`${rest}/v1/files/${name}`, { method: "PUT" }, (answer) => {
       let text = "";
       answer.setEncoding("utf8").on("data", (piece: string) => text += piece).on("end", () => {
-        if (answer.statusCode === 201) resolve((JSON.parse(text) as { id: string }).id);
-        else reject(new Error(text));
+        if (answer.statusCode !== 201) return reject(new Error(text));
+        const { id, sha256 } = JSON.parse(text) as { id: string; sha256: string };
+        if (sha256 === sent.digest("hex")) resolve({ id, sha256, bytes });
+        else reject(new Error(`The record has the digest ${sha256}, not that of what was sent`));
       });
     });
     call.on("error", reject);
-    let left = bytes;
+    let mib = 0;
     const send = () => {
-      while (left > 0) {
-        const some = block.subarray(0, Math.min(left, block.length));
-        left -= some.length;
+      while (mib < bytes / MIB) {
+        const some = numbered(mib++);
+        sent.update(some);
         if (!call.write(some)) return void call.once("drain", send);
       }
       call.end();
@@ -231,24 +258,38 @@ function put(rest: string, name: string, bytes: number): Promise<string> {
   });
 }
 
-function drain(url: string, bytes: number): Promise<void> {
+/** Reads a file whole, and compares its digest with the record's. */
+function drain(rest: string, { id, sha256, bytes }: Put): Promise<void> {
   return new Promise((resolve, reject) => {
-    request(url, (answer) => {
+    request(`${rest}/v1/files/${id}/content`, (answer) => {
       let size = 0;
-      answer.on("data", (piece: Buffer) => size += piece.length).on("error", reject).on("end", () => {
-        if (size === bytes) resolve();
-        else reject(new Error(`${size} of ${bytes} bytes came`));
+      const hash = createHash("sha256");
+      answer.on("data", (piece: Buffer) => {
+        size += piece.length;
+        hash.update(piece);
+      }).on("error", reject).on("end", () => {
+        const digest = hash.digest("hex");
+        if (size === bytes && digest === sha256) resolve();
+        else reject(new Error(`${size} of ${bytes} bytes came, with the digest ${digest} and not ${sha256}`));
       });
     }).on("error", reject).end();
   });
 }
 
-function firstByteMs(url: string, range: string): Promise<number> {
+/** Reads a range and compares it; tells when its first byte came. */
+function firstByteMs(url: string, { start, end }: { readonly start: number; readonly end: number }): Promise<number> {
   const startedAt = performance.now();
   return new Promise((resolve, reject) => {
-    request(url, { headers: { range } }, (answer) => {
+    request(url, { headers: { range: `bytes=${start}-${end - 1}` } }, (answer) => {
       let ms: number | undefined;
-      answer.on("data", () => ms ??= performance.now() - startedAt).on("error", reject).on("end", () => resolve(ms!));
+      const pieces: Buffer[] = [];
+      answer.on("data", (piece: Buffer) => {
+        ms ??= performance.now() - startedAt;
+        pieces.push(piece);
+      }).on("error", reject).on("end", () => {
+        if (Buffer.concat(pieces).equals(rangeOf(start, end))) resolve(ms!);
+        else reject(new Error(`Bytes ${start} to ${end} came back otherwise`));
+      });
     }).on("error", reject).end();
   });
 }
