@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { markup, prose, trustedHtml } from "../../src/rest/html.ts";
+import { restReference } from "../../tools/rest-reference.ts";
 import { PROBLEMS } from "../../src/rest/mod.ts";
 import * as schemas from "../../src/rest/schemas.ts";
 import { NODE_ID, serve } from "./harness.ts";
@@ -24,6 +26,17 @@ test("every route of the application is in the OpenAPI document, and the other w
     Object.keys(methods).map((method) => `${method.toUpperCase()} ${path}`)
   );
   assert.deepEqual(documented.toSorted(), registered.toSorted());
+});
+
+test("docs/rest-api.md is what the routes generate (npm run gen writes it), and has each of them", async (t) => {
+  const page = readFileSync(new URL("../../docs/rest-api.md", import.meta.url), "utf8");
+  assert.equal(page, restReference());
+  const { url } = await serve(t);
+  for (const [path, methods] of Object.entries<object>((await openApi(url)).paths)) {
+    for (const method of Object.keys(methods)) {
+      assert.ok(page.includes(`\n### ${method.toUpperCase()} ${path}\n`), path);
+    }
+  }
 });
 
 test("the OpenAPI document is well formed", async (t) => {

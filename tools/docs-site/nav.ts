@@ -19,6 +19,7 @@ const CHOSEN: readonly NavGroup[] = [
     title: "Begin",
     pages: [
       { source: "index.md", title: "Quick start" },
+      { source: "concepts.md", title: "Concepts" },
       { source: "comparison.md", title: "Compared with the original" },
       { source: "faq.md", title: "Questions" },
     ],
@@ -48,6 +49,7 @@ const CHOSEN: readonly NavGroup[] = [
     title: "Reference",
     pages: [
       { source: "cli.md", title: "Command line" },
+      { source: "rest-api.md", title: "REST API" },
       { source: "configuration.md", title: "Configuration" },
       { source: "errors.md", title: "Errors" },
     ],
