@@ -21,7 +21,10 @@ export interface ChainOptions {
   readonly registry: NodeId | undefined;
   /** How many blocks must lie on what is believed. */
   readonly confirmations: number;
-  /** How old the newest block may be, in milliseconds; 0 for a chain that makes blocks only when there is something to put in. */
+  /**
+   * How old the newest block may be, in milliseconds; 0 for a chain that makes blocks only when there is something to put in, whose times
+   * are not looked at.
+   */
   readonly maxHeadAgeMs: number;
   readonly pollMs: number;
   /** How long an endpoint may take to answer, before the next one is asked. */
@@ -35,9 +38,12 @@ const ZERO = "0x0000000000000000000000000000000000000000";
 /** How far the head may fall back before the endpoint is taken for one that lies or is far behind. */
 const MAX_FALL = 64n;
 
+/** How far the time of the newest block may be ahead of this node's clock, for clocks that differ a little. */
+const MAX_AHEAD_MS = 60_000;
+
 /**
- * Reads the chain. Endpoints are tried in order; one that answers for another chain, or with a head that is old or falls far back, makes
- * the chain unhealthy: no credit is given on its word, and what is paid already is served on.
+ * Reads the chain. Endpoints are tried in order; one that answers for another chain, or with a head that is old, from the future, or falls
+ * far back, makes the chain unhealthy: no credit is given on its word, and what is paid already is served on.
  */
 export class Chain implements ChannelReader {
   readonly client: PublicClient;
@@ -104,9 +110,7 @@ export class Chain implements ChannelReader {
         this.#head = block.number;
         return;
       }
-      this.#problem = maxHeadAgeMs > 0 && ageMs > maxHeadAgeMs
-        ? `its newest block is ${Math.round(ageMs / 1000)} s old (payments.maxHeadAge)`
-        : undefined;
+      this.#problem = maxHeadAgeMs === 0 ? undefined : problemOfAge(ageMs, maxHeadAgeMs);
       this.#head = block.number;
       this.#seenAt = clock.now();
     } catch (error) {
@@ -197,6 +201,13 @@ function ofChain(transport: Transport, chainId: number): Transport {
     }) as typeof made.request;
     return { ...made, request };
   };
+}
+
+/** A head that is too old is of an endpoint that is behind; one from the future would never be too old, and is a lie or of a wrong clock. */
+function problemOfAge(ageMs: number, maxHeadAgeMs: number): string | undefined {
+  if (ageMs > maxHeadAgeMs) return `its newest block is ${Math.round(ageMs / 1000)} s old (payments.maxHeadAgeMs)`;
+  if (ageMs >= -MAX_AHEAD_MS) return undefined;
+  return `its newest block is ${Math.round(-ageMs / 1000)} s in the future: the endpoint lies, or this machine's clock is behind`;
 }
 
 /** The first line of what viem says, whose rest is a page. */

@@ -257,6 +257,21 @@ test("a listener that other machines reach needs its safeguard", (t) => {
     const allow = "0x52908400098527886E0F7030069857D2E4169EE7";
     load({ flags: { ...rpc(listen), "node.insecure": true, "rpc.allow": allow } });
   }
+  const contract = "0x52908400098527886E0F7030069857D2E4169EE7";
+  const chain = { "payments.rpcUrls": "http://127.0.0.1:1", "payments.chainId": "1", "payments.channels": contract };
+  const exposed = { ...rpc("0.0.0.0:1"), "node.insecure": true };
+  load({ flags: { ...exposed, ...chain, "prices.minimum": "1" } });
+  const isFreeForStrangers = /^rpc\.listen has 0\.0\.0\.0:1, .* would serve strangers for free/;
+  assert.match(faults({ flags: { ...exposed, ...chain } }), isFreeForStrangers, "it pays, and wants nothing itself");
+  assert.match(faults({ flags: { ...exposed, ...chain, "prices.minimum": "0" } }), isFreeForStrangers);
+  assert.match(faults({ flags: { ...exposed, ...chain, "prices.token": contract } }), isFreeForStrangers);
+  assert.match(
+    faults({ flags: { ...exposed, "prices.minimum": "1" } }),
+    /would serve strangers for free[^]*prices are set without payments\.rpcUrls/,
+    "prices that nobody can pay",
+  );
+  const plain = { ...rpc("0.0.0.0:1"), ...chain, "prices.minimum": "1" };
+  assert.match(faults({ flags: plain }), /^rpc\.listen has .*, in plaintext: set rpc\.tlsCertFile/);
   assert.match(faults({ flags: { "rpc.allow": "0x5290" } }), /rpc\.allow has "0x5290", which is no node id/);
   for (const listen of ["127.0.0.1:1", "127.9.9.9:1", "[::1]:1", "localhost:1", "[::ffff:127.0.0.1]:1"]) {
     load({ flags: { ...rpc(listen), "rest.listen": listen.replace(/:1$/, ":2") } });

@@ -225,13 +225,17 @@ test("a spare endpoint of another chain is never believed", async (t) => {
   assert.ok(other.calls.every((method) => method === "eth_chainId"), other.calls.join());
 });
 
-test("an endpoint whose head is old, or falls far back, gets no credit given; what is paid is served on", async (t) => {
+test("an endpoint whose head is old, from the future, or falls far back, gets no credit given; what is paid is served on", async (t) => {
   const chain = await chainFor(t);
+  // Stands still at a whole second, as blocks have them, so that the bounds are met exactly.
+  const at = Math.floor(systemClock.now() / 1000) * 1000;
+  const clock = { ...systemClock, now: () => at };
   const proxy = await startRpcProxy(t, chain.url);
   const provider = await paidNode(t, chain, {
     key: payee,
     rates: RATES,
     credit: { base: wei(1000n), max: wei(0n), debtAfterMs: 600_000 },
+    clock,
     rpcUrls: [proxy.url],
     maxHeadAgeMs: 60_000,
     pollMs: 3_600_000,
@@ -258,9 +262,18 @@ test("an endpoint whose head is old, or falls far back, gets no credit given; wh
     return provider.chain.poll();
   };
   const hex = (value: number) => `0x${value.toString(16)}`;
-  await seen((block) => block["timestamp"] = hex(Math.floor(systemClock.now() / 1000) - 61));
+  await seen((block) => block["timestamp"] = hex(at / 1000 - 61));
   assert.equal(await creditNow(), 0n, "a head of 61 s ago is older than 60 s");
-  const now = () => hex(Math.floor(systemClock.now() / 1000));
+  const now = () => hex(at / 1000);
+  await seen((block) => block["timestamp"] = now());
+  assert.equal(await creditNow(), 1000n);
+  const ahead = (seconds: number) => (block: Record<string, string>) =>
+    block["timestamp"] = hex(at / 1000 + seconds);
+  await seen(ahead(60));
+  assert.equal(await creditNow(), 1000n, "clocks may differ by 60 s");
+  await seen(ahead(61));
+  assert.equal(provider.chain.healthy(), false);
+  assert.equal(await creditNow(), 0n, "a head of 61 s in the future would never be old");
   await seen((block) => block["timestamp"] = now());
   assert.equal(await creditNow(), 1000n);
   await seen((block) => {

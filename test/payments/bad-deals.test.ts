@@ -3,11 +3,14 @@ import assert from "node:assert/strict";
 import {
   type Clock,
   NodeError,
+  type Offer,
   offerDigest,
   type PaymentDesk,
   quoteDigest,
   type Receipt,
   receiptDigest,
+  type Settlement,
+  type SignedOffer,
   type SignedQuote,
   systemClock,
   type Usage,
@@ -83,6 +86,45 @@ test("a quote that was altered, is another's, of another channel or requester, o
     });
     assert.equal(requester.admin.channels()[0]!.paid, 0n);
   }
+  change = (given) => given;
+  await oneTask(requester, provider);
+});
+
+test("an offer that was altered, is forged, is over, or is for another chain or contract opens no channel", async (t) => {
+  const chain = await chainFor(t);
+  const at = { chainId: chain.chainId, channels: chain.channels };
+  const provider = await paidNode(t, chain, { key: payee, rates: RATES });
+  const forged = { code: "target_misbehaved", message: /offer of p:1 is refused: its signature is wrong/ };
+  const expired = { code: "target_misbehaved", message: /offer of p:1 is refused: it has expired/ };
+  const elsewhere = { code: "failed_precondition", message: /p:1 is paid in .* and this node pays in/ };
+  const cases: readonly (readonly [error: object, change: (given: SignedOffer) => SignedOffer])[] = [
+    [forged, (given) => ({ ...given, offer: { ...given.offer, rates: { ...RATES, minimum: wei(11n) } } })],
+    [forged, (given) => ({ ...given, offer: { ...given.offer, provider: thief.nodeId } })],
+    [forged, (given) => ({ ...given, offer: { ...given.offer, expiresAt: given.offer.expiresAt + 1 } })],
+    [forged, (given) => ({ ...given, signature: thief.signDigest(offerDigest(at, given.offer)) })],
+    [forged, (given) => ({ ...given, signature: new Uint8Array(65) })],
+    [forged, (given) => ({ ...given, signature: given.signature.subarray(1) })],
+    // Signed for another chain or contract, and shown as if for this one.
+    [forged, ({ offer }) => ({ ...signedAt({ ...at, chainId: 1 }, offer), settlement: at })],
+    [forged, ({ offer }) => ({ ...signedAt({ ...at, channels: chain.registry }, offer), settlement: at })],
+    [elsewhere, ({ offer }) => signedAt({ ...at, chainId: 1 }, offer)],
+    [elsewhere, ({ offer }) => signedAt({ ...at, channels: chain.registry }, offer)],
+    [expired, ({ offer }) => signedAt(at, { ...offer, expiresAt: Date.now() - 1 })],
+  ];
+  function signedAt(settlement: Settlement, offer: Offer): SignedOffer {
+    return { settlement, offer, signature: payee.signDigest(offerDigest(settlement, offer)) };
+  }
+  let change = cases[0]![1];
+  const desk = deskOf(() => provider, { offer: async () => change(await provider.earnings.offer()) });
+  // Channels open by themselves: one that was opened on a bad offer would show.
+  const requester = await paidNode(t, chain, { key: payer, deposit: wei(1000n), desks: new Map([["p:1", () => desk]]) });
+  for (const [error, altered] of cases) {
+    change = altered;
+    await assert.rejects(async () => await requester.spendings.tasks.reserve(ORDER), error);
+    await assert.rejects(requester.admin.open("p:1", wei(1000n), { signal }), error);
+    assert.deepEqual(requester.admin.channels(), []);
+  }
+  assert.equal(await chain.rpc("eth_getTransactionCount", [payer.nodeId, "latest"]), "0x0", "nothing went to the chain");
   change = (given) => given;
   await oneTask(requester, provider);
 });

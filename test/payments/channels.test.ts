@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
-import { type CallContext, type Usage, voucherDigest, wei } from "../../src/core/mod.ts";
+import { type CallContext, type PaymentDesk, type Usage, voucherDigest, wei } from "../../src/core/mod.ts";
 import { test } from "../testing.ts";
 import { chainFor, ETHER, keyOf, paidNode, RATES } from "./paid-nodes.ts";
+import { startRpcProxy } from "./rpc-proxy.ts";
 
 const signal = new AbortController().signal;
 const LIMITS = { timeoutMs: 1000, memoryBytes: 1 << 20, outputBytes: 1000 };
@@ -86,6 +87,91 @@ test("vouchers that are forged, replayed, lower, for another channel or chain, o
   assert.equal((await pay(1000n)).receipt.paid, 1000n);
   await requester.admin.topUp(channelId, wei(1n));
   assert.equal((await pay(1001n)).receipt.paid, 1001n, "after a top-up the same voucher is good");
+});
+
+test("what is unclaimed is claimed by itself once it is over 20 times the gas of a claim, and not a wei before", async (t) => {
+  const chain = await chainFor(t);
+  const proxy = await startRpcProxy(t, chain.url);
+  const [payer, payee] = [keyOf(1), keyOf(2)];
+  const gasPrice = 3_000_000_007n;
+  proxy.tamper = (call, ask) =>
+    call.method === "eth_gasPrice" ? Promise.resolve(`0x${gasPrice.toString(16)}`) : ask();
+  const provider = await paidNode(t, chain, { key: payee, rates: RATES, rpcUrls: [proxy.url] });
+  const requester = await paidNode(t, chain, { key: payer, desks: new Map([["p:1", () => provider.earnings]]) });
+  const { channelId } = await requester.admin.open("p:1", wei(ETHER), { signal });
+  const ctx = call(payer.nodeId);
+  await provider.earnings.quote(channelId, ctx);
+  const claimedAfter = async (cumulative: bigint) => {
+    const voucher = { channelId, cumulative: wei(cumulative) };
+    const signature = payer.signDigest(voucherDigest({ chainId: chain.chainId, channels: chain.channels }, voucher));
+    await provider.earnings.pay(voucher, signature, ctx);
+    await provider.claimDue();
+    return provider.admin.channels()[0]!.claimed;
+  };
+  const worth = 20n * 45_000n * gasPrice;
+  assert.equal(await claimedAfter(worth), 0n);
+  assert.equal(await claimedAfter(worth + 1n), worth + 1n);
+  // From then on it is what came since that counts.
+  assert.equal(await claimedAfter(2n * worth + 1n), worth + 1n);
+  assert.equal(await claimedAfter(2n * worth + 2n), 2n * worth + 2n);
+});
+
+test("one claim takes what all payers owe in one transaction", async (t) => {
+  const chain = await chainFor(t);
+  const payee = keyOf(2);
+  const provider = await paidNode(t, chain, { key: payee, rates: RATES });
+  const payers = [keyOf(1), keyOf(3)];
+  for (const [place, key] of payers.entries()) {
+    const requester = await paidNode(t, chain, {
+      key,
+      window: wei(100n * BigInt(place + 1)),
+      desks: new Map([["p:1", () => provider.earnings]]),
+    });
+    await requester.admin.open("p:1", wei(ETHER), { signal });
+    const spending = await requester.spendings.tasks.reserve({ target: "p:1", limits: LIMITS, inputBytes: 5 });
+    await provider.earnings.tasks.reserve({ requester: key.nodeId, limits: LIMITS, inputBytes: 5 }).settle(USAGE);
+    await spending.commit(USAGE);
+  }
+  const sent = async () => BigInt(await chain.rpc<string>("eth_getTransactionCount", [payee.nodeId, "latest"]));
+  const before = await sent();
+  const mined = await provider.admin.claim();
+  assert.equal(await sent(), before + 1n);
+  const channels = provider.admin.channels();
+  const claimed = payers.map(({ nodeId }) => channels.find(({ peer }) => peer === nodeId)!.claimed);
+  assert.deepEqual(claimed, [110n, 210n], "each voucher is over a task of 10 wei and its window");
+  assert.equal((await provider.admin.summary()).credit, 320n);
+  const { logs } = await chain.rpc<{ logs: unknown[] }>("eth_getTransactionReceipt", [mined!.hash]);
+  assert.equal(logs.length, 2, "the one transaction claimed on both channels");
+});
+
+test("a voucher pays for a window of tasks, so that a hundred tasks need two of them", async (t) => {
+  const chain = await chainFor(t);
+  const [payer, payee] = [keyOf(1), keyOf(2)];
+  const provider = await paidNode(t, chain, { key: payee, rates: RATES });
+  const { earnings } = provider;
+  const sums: bigint[] = [];
+  const desk: PaymentDesk = {
+    offer: (at) => earnings.offer(at),
+    quote: (id, ctx) => earnings.quote(id, ctx),
+    account: (id, ctx) => earnings.account(id, ctx),
+    pay: (voucher, signature, ctx) => {
+      sums.push(voucher.cumulative);
+      return earnings.pay(voucher, signature, ctx);
+    },
+  };
+  const requester = await paidNode(t, chain, {
+    key: payer,
+    window: wei(500n),
+    desks: new Map([["p:1", () => desk]]),
+  });
+  await requester.admin.open("p:1", wei(ETHER), { signal });
+  for (let i = 0; i < 100; i++) {
+    const spending = await requester.spendings.tasks.reserve({ target: "p:1", limits: LIMITS, inputBytes: 5 });
+    await earnings.tasks.reserve({ requester: payer.nodeId, limits: LIMITS, inputBytes: 5 }).settle(USAGE);
+    await spending.commit(USAGE);
+  }
+  assert.deepEqual(sums, [510n, 1020n], "each pays for the task at hand and 500 wei ahead: 51 tasks");
+  assert.equal(provider.admin.channels()[0]!.charged, 1000n);
 });
 
 test("a payer that announces its exit is not worked for any more, and what it owes is claimed", async (t) => {
