@@ -3,7 +3,14 @@ import type { Http2ServerRequest, OutgoingHttpHeaders, ServerHttp2Stream } from 
 import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
 import { create, type DescMethod, type Registry } from "@bufbuild/protobuf";
-import { Code, ConnectError, type ConnectRouter, createConnectRouter, type HandlerContext } from "@connectrpc/connect";
+import {
+  Code,
+  ConnectError,
+  type ConnectRouter,
+  createConnectRouter,
+  createContextKey,
+  type HandlerContext,
+} from "@connectrpc/connect";
 import type { UniversalHandler, UniversalServerResponse } from "@connectrpc/connect/protocol";
 import { universalRequestFromNodeRequest } from "@connectrpc/connect-node";
 import { type ErrorCode, NodeError, notSigned } from "../core/mod.ts";
@@ -38,6 +45,9 @@ const BODY_DIGEST_HEADER = "velas-body-sha256";
 /** Brings the caller's address the same way. */
 const ADDRESS_HEADER = "velas-caller-address";
 
+/** Brings a call from the gate, where it is opened, to its service. */
+const CALL = createContextKey<ConnectCall | undefined>(undefined);
+
 /** A listener for requests of node:http and of the compatibility layer of node:http2. */
 export type Handler = (request: Request, response: Response) => void;
 
@@ -48,38 +58,47 @@ export type Handler = (request: Request, response: Response) => void;
  */
 export function createConnectHandler(options: ConnectHandlerOptions): Handler {
   const handlers = new Map<string, UniversalHandler>();
-  const unary = new Set(options.routes.filter(({ kind }) => kind === "unary").map(({ path }) => path));
+  const routes = new Map(options.routes.map((route) => [route.path, route]));
   const router = createConnectRouter({
     // Between nodes, compressing every answer costs much more than the bytes it saves.
     acceptCompression: [],
     readMaxBytes: options.maxMessageBytes,
     ...(options.types === undefined ? {} : { jsonOptions: { registry: options.types } }),
-    requestGate: () => {
+    // Comes before a body is received, or, when it is signed, before it is decoded.
+    requestGate: (context) => {
       const refusal = options.refusal();
       if (refusal !== undefined) throw toConnectError(refusal);
+      const route = routes.get(`/${context.service.typeName}/${context.method.name}`)!;
+      const connect = new ConnectCall(options.calls, route, context);
+      try {
+        connect.checkSignature();
+        context.values.set(CALL, connect);
+      } catch (reason) {
+        throw connect.fail(reason);
+      }
     },
   });
-  for (const route of options.routes) register(router, route, options.calls);
+  for (const route of options.routes) register(router, route);
   for (const handler of router.handlers) handlers.set(handler.requestPath, handler);
 
   return (request, response) => {
     const path = (request.url ?? "").split("?", 1)[0]!;
     const handler = handlers.get(path);
     if (handler === undefined) answerUnknown(request, response, path, options.fallback);
-    else void serve(handler, { request, response, isUnary: unary.has(path) }, options);
+    else void serve(handler, { request, response, isUnary: routes.get(path)?.kind === "unary" }, options);
   };
 }
 
-function register(router: ConnectRouter, route: Route, calls: Calls): void {
+function register(router: ConnectRouter, route: Route): void {
   // The types of the messages are lost in a list of routes; route.ts ties each method to a function of its types.
   const rpc = router.rpc as (
     method: DescMethod,
     implementation: (request: never, context: HandlerContext) => unknown,
   ) => unknown;
   if (route.kind === "unary") {
-    rpc(route.method, (request, context) => answerUnary(route, request, new ConnectCall(calls, route, context)));
+    rpc(route.method, (request, { values }) => answerUnary(route, request, values.get(CALL)!));
   } else {
-    rpc(route.method, (request, context) => answerStream(route, request, new ConnectCall(calls, route, context)));
+    rpc(route.method, (request, { values }) => answerStream(route, request, values.get(CALL)!));
   }
 }
 
@@ -88,6 +107,8 @@ class ConnectCall {
   readonly call: Call;
   readonly #context: HandlerContext;
   #published = false;
+  /** Whether its service has it, which then ends it. */
+  #begun = false;
   /** Rejects what {@link wait} waits for now. */
   #interrupt: ((error: NodeError) => void) | undefined;
 
@@ -102,7 +123,10 @@ class ConnectCall {
       metadata: requestHeader,
       onAbort: (error) => this.#interrupt?.(error),
     });
-    const leave = () => this.call.abort(leaving(signal.reason));
+    const leave = () => {
+      this.call.abort(leaving(signal.reason));
+      if (!this.#begun) this.call.end(unbegunCode(signal.reason));
+    };
     if (signal.aborted) leave();
     else signal.addEventListener("abort", leave, { once: true });
   }
@@ -115,6 +139,20 @@ class ConnectCall {
     const digest = this.#context.requestHeader.get(BODY_DIGEST_HEADER);
     if (digest === null) throw notSigned("a stream is signed without the digest of its body");
     call.checkBody(Buffer.from(digest, "hex"));
+  }
+
+  /** The service takes the call. */
+  begin(): void {
+    this.#begun = true;
+  }
+
+  /** Ends the call with what was thrown, and returns what Connect is to answer. */
+  fail(reason: unknown): ConnectError {
+    const { call } = this;
+    const error = call.failure(reason);
+    call.end(error.code);
+    this.publish();
+    return call.answer?.status ?? toConnectError(error);
   }
 
   /** Hands what the service adds to its answer on to Connect, which sends headers with the first message. */
@@ -153,18 +191,21 @@ function leaving(reason: unknown): NodeError {
 
 async function answerUnary(route: UnaryRoute, request: never, connect: ConnectCall) {
   const { call } = connect;
+  connect.begin();
   try {
-    connect.checkSignature();
     const response = await connect.wait(() => call.traced(() => route.handle(request, call)));
     call.end("ok");
     connect.publish();
     return create(route.method.output, response);
   } catch (reason) {
-    const error = call.failure(reason);
-    call.end(error.code);
-    connect.publish();
-    throw call.answer?.status ?? toConnectError(error);
+    throw connect.fail(reason);
   }
+}
+
+/** What a call counts as that Connect ended before its service had it: the caller left, or sent what is no message. */
+function unbegunCode(reason: unknown): ErrorCode {
+  const error = ConnectError.from(reason);
+  return error.code === Code.Internal ? "invalid_argument" : fromConnectError(error).code;
 }
 
 /** The messages of a caller. When its connection breaks, that is no fault of anybody here. */
@@ -178,11 +219,11 @@ async function* incoming(requests: AsyncIterable<never>): AsyncGenerator<never> 
 
 async function* answerStream(route: StreamRoute, request: never, connect: ConnectCall) {
   const { call } = connect;
+  connect.begin();
   const input = route.kind === "bidi_streaming" ? incoming(request) : request;
   const source = route.handle(input, call)[Symbol.asyncIterator]();
   let code: ErrorCode | "ok" = "canceled";
   try {
-    connect.checkSignature();
     for (;;) {
       const next = await connect.wait(() => call.traced(() => source.next()));
       connect.publish();

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
 import {
+  type Log,
   newSecretKey,
   NodeError,
   type NodeId,
@@ -26,7 +27,7 @@ const QUOTA_BYTES = 64 << 20;
 const LIMITS = { maxShardBytes: 2 ** 40, maxLeaseMs: 86_400_000, graceMs: 3_600_000, uploadTtlMs: 3_600_000 };
 
 /** A provider of shards behind a real port. */
-async function serve(t: TestScope) {
+async function serve(t: TestScope, log: Log = silentLog) {
   const key = nodeKeyOf(newSecretKey());
   const { shards: store, close } = await openMemoryShardStore({ quotaBytes: QUOTA_BYTES });
   t.after(close);
@@ -46,7 +47,7 @@ async function serve(t: TestScope) {
     storage: shards,
     authenticator: new Authenticator({ self: key.nodeId, chainId: 0, clock: systemClock }),
     health: new HealthState(),
-    log: silentLog,
+    log,
     metrics: noMetrics,
     clock: systemClock,
     limits: DEFAULT_RPC_LIMITS,
@@ -153,6 +154,45 @@ test("a signed call in JSON over HTTP/1.1 is refused with another body, and when
   assert.equal(await call(body.replace("a", "b"), signed(Buffer.from(body))), "unauthenticated");
   const other = { "velas-body-sha256": createHash("sha256").update(body).digest("hex") };
   assert.equal(await call(body.replace("a", "b"), { ...signed(Buffer.from(body)), ...other }), "unauthenticated");
+});
+
+/** Bodies of StatShard that no decoder takes: a field that ends too early, bytes that are no field, and a text that is not UTF-8. */
+const GARBAGE = [[0x0a, 32, 0x61], [0xff, 0xff, 0xff], [0x0a, 2, 0xc3, 0x28]] as const;
+
+test("bytes that are no message are looked at over gRPC only when their signature is right", async (t) => {
+  const { target, provider } = await serve(t);
+  const { path, signed } = statCall(provider);
+  await using raw = new RawClient(Number(target.split(":")[1]));
+  for (const bytes of GARBAGE) {
+    const body = frameOf(Buffer.from(bytes));
+    const wrong = await raw.call(path, body, signed(frameOf(Buffer.from([]))));
+    assert.equal(grpcStatus(wrong), 16, grpcMessage(wrong));
+    const right = await raw.call(path, body, signed(body));
+    assert.equal(grpcStatus(right), 13, "Internal is what Connect answers to bytes that are no message");
+    assert.match(grpcMessage(right), /^parse binary: /);
+  }
+});
+
+test("a body that is no JSON, or none of this message, is looked at over HTTP/1.1 only when its signature is right", async (t) => {
+  const ended: unknown[] = [];
+  const debug: Log["debug"] = (_, fields) => void ended.push(fields?.["code"]);
+  const { target, provider } = await serve(t, { ...silentLog, debug });
+  const { path, signed } = statCall(provider);
+  const call = async (body: Uint8Array<ArrayBuffer>, type: string, signedBody = body) => {
+    const headers = { "content-type": type, ...signed(signedBody) };
+    const response = await fetch(`http://${target}${path}`, { method: "POST", body, headers });
+    return ((await response.json()) as { code: string }).code;
+  };
+  const texts = ["{", '{"id":1}', '{"noSuchField":"a"}'].map((text) =>
+    ["application/json", Buffer.from(text), "invalid_argument"] as const
+  );
+  // Internal is what Connect answers to bytes that are no message.
+  const binary = GARBAGE.map((bytes) => ["application/proto", Buffer.from(bytes), "internal"] as const);
+  for (const [type, body, code] of [...texts, ...binary]) {
+    assert.equal(await call(body, type, Buffer.from("{}")), "unauthenticated", `${type} ${body}`);
+    assert.equal(await call(body, type), code, `${type} ${body}`);
+    assert.deepEqual(ended.splice(0), ["unauthenticated", "invalid_argument"], "both calls are over");
+  }
 });
 
 test("a node that believes no claims takes a task from who signs it, and from nobody else's name", async (t) => {
