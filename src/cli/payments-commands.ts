@@ -48,7 +48,7 @@ export function addPaymentsCommands(program: Command, cli: CliContext): void {
       ],
       [
         "receipts",
-        "list the newest receipt that each provider signed",
+        "list the newest receipt of each channel, as its provider signed it",
         ["channelId", "sequence", "charged", "paid", "items", "issuedAt", "signature", ...TOKEN],
         async (flags: ClientFlags) =>
           (await channels(cli, flags)).flatMap(({ receipt, token }) =>

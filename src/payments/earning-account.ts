@@ -4,6 +4,7 @@ import {
   type NodeId,
   paymentRequired,
   type Quote,
+  type Receipt,
   type RequesterId,
   type TaskKey,
   type Voucher,
@@ -36,6 +37,8 @@ export interface EarningState {
   readonly items: number;
   /** The number of the last receipt. */
   readonly sequence: number;
+  /** The last receipt as this node signed it; absent in books of earlier versions until the next one. */
+  readonly receipt?: { readonly receipt: Receipt; readonly signature: Uint8Array };
   readonly closed: boolean;
   /** Whether this node is ending it with the newest voucher: a newer one would be worth nothing. */
   readonly closing?: boolean;

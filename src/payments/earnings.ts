@@ -279,6 +279,9 @@ export class Earnings implements PaymentDesk {
       claimed: state.chain.claimed,
       items: state.items,
       state: state.closed ? "closed" : state.closing === true || state.chain.exitAt > 0 ? "exiting" : "open",
+      ...(state.receipt !== undefined && {
+        receipt: { receipt: state.receipt.receipt, signature: toHex(state.receipt.signature) },
+      }),
       ...(state.signature !== undefined && { voucher: toHex(state.signature) }),
       ...(state.owedSince !== undefined && { owedSince: state.owedSince }),
     }));
@@ -480,11 +483,12 @@ export class Earnings implements PaymentDesk {
     const { key, settlement, clock } = this.#options;
     const { channelId, charged, paid, items, sequence } = account.state;
     const receipt: Receipt = { channelId, sequence: sequence + 1, charged, paid, items, issuedAt: clock.now() };
-    account.change({ sequence: receipt.sequence });
+    const signature = key.signDigest(receiptDigest(settlement, receipt));
+    account.change({ sequence: receipt.sequence, receipt: { receipt, signature } });
     this.#write(account);
     return {
       receipt,
-      signature: key.signDigest(receiptDigest(settlement, receipt)),
+      signature,
       credit: this.#creditOf(account),
       reserved: account.underWay,
     };

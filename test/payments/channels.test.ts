@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { type CallContext, type PaymentDesk, type Usage, voucherDigest, wei } from "../../src/core/mod.ts";
+import { type CallContext, type PaymentDesk, toHex, type Usage, voucherDigest, wei } from "../../src/core/mod.ts";
+import { openMemoryStore } from "../../src/storage/mod.ts";
 import { test } from "../testing.ts";
 import { chainFor, ETHER, keyOf, paidNode, RATES } from "./paid-nodes.ts";
 import { startRpcProxy } from "./rpc-proxy.ts";
@@ -40,6 +41,7 @@ test("a stranger pays before it is worked for; provider and requester keep equal
   assert.equal(spent!.charged, 200n);
   assert.equal(earned!.charged, 200n);
   assert.equal(spent!.receipt!.receipt.charged, 200n);
+  assert.deepEqual(earned!.receipt, spent!.receipt, "both keep the receipt that the provider signed last");
   assert.ok(earned!.paid >= 200n && earned!.paid === spent!.paid);
 
   const mined = await provider.admin.claim();
@@ -194,6 +196,35 @@ test("a payer that announces its exit is not worked for any more, and what it ow
   assert.equal(earned!.state, "exiting");
   assert.ok(earned!.claimed >= earned!.charged, "the task that ran while the payer left is paid");
   await assert.rejects(requester.admin.exit(channelId), { code: "failed_precondition", message: /from .* on/ });
+});
+
+test("the newest receipt outlives its provider's process, and books from before receipts were kept open without one", async (t) => {
+  const chain = await chainFor(t);
+  const [payer, payee] = [keyOf(1), keyOf(2)];
+  const store = openMemoryStore().payments;
+  const provider = await paidNode(t, chain, { key: payee, rates: RATES, store });
+  const requester = await paidNode(t, chain, { key: payer, desks: new Map([["p:1", () => provider.earnings]]) });
+  const { channelId } = await requester.admin.open("p:1", wei(ETHER), { signal });
+  const spending = await requester.spendings.tasks.reserve({ target: "p:1", limits: LIMITS, inputBytes: 5 });
+  await provider.earnings.tasks.reserve({ requester: payer.nodeId, limits: LIMITS, inputBytes: 5 }).settle(USAGE);
+  await spending.commit(USAGE);
+  await requester.spendings.settleUp("p:1");
+  const kept = requester.admin.channels()[0]!.receipt!;
+  await provider.close();
+  const again = await paidNode(t, chain, { key: payee, rates: RATES, store });
+  assert.deepEqual(again.admin.channels()[0]!.receipt, kept);
+
+  const [[key, text]] = (await store.entries("earning")) as [[string, string]];
+  const { receipt: _, ...older } = JSON.parse(text);
+  const left = openMemoryStore().payments;
+  await left.write([{ kind: "earning", key, text: JSON.stringify(older) }], { durable: true });
+  const upgraded = await paidNode(t, chain, { key: payee, rates: RATES, store: left });
+  const [channel] = upgraded.admin.channels();
+  assert.equal(channel!.receipt, undefined);
+  assert.equal(channel!.charged, 10n);
+  const { receipt, signature } = await upgraded.earnings.account(channelId);
+  assert.equal(receipt.sequence, kept.receipt.sequence + 1, "receipts are counted on");
+  assert.deepEqual(upgraded.admin.channels()[0]!.receipt, { receipt, signature: toHex(signature) });
 });
 
 test("a node refuses a chain with another number, and an address without a contract", async (t) => {
