@@ -13,7 +13,8 @@ import {
 import { test } from "../testing.ts";
 import type { TestScope } from "../testing.ts";
 import { get, post, taskThat, until } from "./harness.ts";
-import { channelOf, ETHER, startPaidSwarm } from "./paid-swarm.ts";
+import { wasm } from "../plugins/host-fixture.ts";
+import { channelOf, equalBooks, ETHER, startPaidSwarm } from "./paid-swarm.ts";
 
 /** A paid provider and a requester with a deposit. */
 async function startPaidPair(t: TestScope, payments: Record<string, unknown> = {}) {
@@ -72,6 +73,114 @@ test("synchronous and asynchronous tasks are paid on one channel that opens by i
   assert.equal(spent.charged, earned.charged);
   assert.ok(BigInt(earned.charged) >= 6000n);
   assert.ok(BigInt(earned.paid) >= BigInt(earned.charged), "nothing was worked for that was not paid before");
+});
+
+/** A body whose pieces are sent one by one. */
+function streamed(pieces: () => AsyncGenerator<Uint8Array>): RequestInit {
+  const source = pieces();
+  const body = new ReadableStream<Uint8Array>({
+    async pull(controller) {
+      const { value, done } = await source.next();
+      if (done === true) controller.close();
+      else controller.enqueue(value);
+    },
+    cancel: () => void source.return(undefined),
+  });
+  return { method: "POST", body, duplex: "half" } as RequestInit;
+}
+
+test("a streamed task is paid, one that its reader leaves is charged on neither side, and the next one works", async (t) => {
+  const { provider, requester } = await startPaidPair(t);
+  const run = (path: string, init: RequestInit) => fetch(`${requester.rest}/v1/run/${path}?target=${provider.rpc}`, init);
+  const whole = await run(
+    "demo/echo",
+    streamed(async function* () {
+      for (const word of ["paid ", "in ", "pieces"]) yield await Promise.resolve(new TextEncoder().encode(word));
+    }),
+  );
+  assert.equal(await whole.text(), "paid in pieces");
+  assert.equal(whole.status, 200);
+  const [first] = await equalBooks(requester, [provider]);
+  assert.equal(first!.items, 1);
+  assert.ok(BigInt(first!.charged) >= 1000n);
+  assert.ok(BigInt(first!.paid) >= BigInt(first!.charged), "paid ahead");
+  assert.equal((await channelOf(requester)).items, 1);
+
+  const headers = { "content-type": "application/wasm" };
+  const plugin = { method: "POST", headers, body: wasm("testing/stream") };
+  const installed = await fetch(`${provider.rest}/v1/plugins`, plugin);
+  assert.equal(installed.status, 201, await installed.text());
+  // The input ends only when nobody wants it any more.
+  const leaving = new AbortController();
+  const endless = streamed(async function* () {
+    while (!leaving.signal.aborted) yield await Promise.resolve(new Uint8Array(16 << 10));
+  });
+  const answer = await run("stream/echo", { ...endless, signal: leaving.signal });
+  assert.equal(answer.status, 200);
+  const reader = answer.body!.getReader();
+  const { value } = await reader.read();
+  assert.ok(value!.length > 0);
+  leaving.abort();
+  await assert.rejects(async () => {
+    while (!(await reader.read()).done);
+  });
+  const last = await post(`${requester.rest}/task`, { target: provider.rpc, id: "s2", input: "hello" });
+  assert.equal(last.status, 200, last.text);
+  const [after] = await equalBooks(requester, [provider]);
+  assert.ok(BigInt(after!.paid) >= BigInt(after!.charged));
+  assert.equal(after!.items, 2, "what gave no whole result is not charged");
+  assert.equal((await channelOf(requester)).items, 2);
+});
+
+test("a payer ends its channel after the delay and not before, and withdraws what is left of its deposit", async (t) => {
+  const { chain, provider, requester } = await startPaidPair(t);
+  const task = await post(`${requester.rest}/task`, { target: provider.rpc, id: "x1", input: "hello" });
+  assert.equal(task.status, 200, task.text);
+  const { channelId } = await channelOf(requester);
+  const exit = () => post(`${requester.rest}/v1/payments/channels/${channelId}/exit`, {});
+  const withdraw = (body: object = {}) => post(`${requester.rest}/v1/payments/withdraw`, body);
+  const credit = async () => BigInt((await get<{ credit: string }>(`${requester.rest}/v1/payments`)).credit);
+  const none = await withdraw();
+  assert.equal(none.status, 409, none.text);
+  assert.match(none.text, /nothing to withdraw/);
+
+  const announced = await exit();
+  assert.equal(announced.status, 200, announced.text);
+  assert.equal((await channelOf(requester)).state, "exiting");
+  // The provider sees the announcement, and claims.
+  const { paid } = await until(async () => {
+    const earned = await channelOf(provider);
+    return earned.state === "exiting" && earned.claimed === earned.paid ? earned : undefined;
+  });
+  const early = await exit();
+  assert.equal(early.status, 409, early.text);
+  assert.match(early.text, /can be ended from .* on/);
+  await chain.rpc("evm_increaseTime", [86_400 - 60]);
+  await chain.rpc("anvil_mine", ["0x1"]);
+  assert.equal((await exit()).status, 409, "a minute before its time");
+  assert.equal(await credit(), 0n);
+  await chain.rpc("evm_increaseTime", [61]);
+  await chain.rpc("anvil_mine", ["0x1"]);
+  const ended = await exit();
+  assert.equal(ended.status, 200, ended.text);
+  assert.equal((await channelOf(requester)).state, "closed");
+  const left = ETHER - BigInt(paid);
+  assert.equal(await credit(), left, "the deposit less what the provider claimed");
+  const again = await exit();
+  assert.equal(again.status, 409, again.text);
+  assert.match(again.text, /has ended already/);
+
+  const over = await withdraw({ amount: String(left + 1n) });
+  assert.ok(over.status >= 400, over.text);
+  assert.equal(await credit(), left);
+  const to = `0x${"77".repeat(20)}`;
+  const part = await withdraw({ amount: "5", to });
+  assert.equal(part.status, 200, part.text);
+  assert.equal(await credit(), left - 5n);
+  const rest = await withdraw({ to });
+  assert.equal(rest.status, 200, rest.text);
+  assert.equal(await credit(), 0n);
+  assert.equal(BigInt(await chain.rpc<string>("eth_getBalance", [to, "latest"])), left);
 });
 
 test("kill -9 of either side loses no voucher, and the books are equal when both are back", async (t) => {

@@ -186,6 +186,29 @@ test("a transaction is taken up after a restart in its middle, and done once", a
   assert.equal(await deposited(chain), 1000n);
 });
 
+test("the end of a channel that is mined after a restart in its middle is in the books", async (t) => {
+  const chain = await chainFor(t);
+  const store = openMemoryStore().payments;
+  const provider = await paidNode(t, chain, { key: payee, rates: RATES });
+  const desks = new Map([["p:1", () => provider.earnings]]);
+  const requester = await paidNode(t, chain, { key: payer, ...FAST, store, desks });
+  const { channelId } = await requester.admin.open("p:1", wei(1000n), { signal });
+  await requester.admin.exit(channelId);
+  await chain.rpc("evm_increaseTime", [3601]);
+  await chain.rpc("anvil_mine", ["0x1"]);
+  await chain.rpc("evm_setAutomine", [false]);
+  const ending = requester.admin.exit(channelId);
+  ending.catch(() => {});
+  await someWaiting(chain);
+  await requester.close();
+  await assert.rejects(ending, { code: "shutting_down" });
+  const again = await paidNode(t, chain, { key: payer, ...FAST, store, desks });
+  assert.equal(again.admin.channels()[0]!.state, "exiting");
+  await mineWhile(chain, until(() => Promise.resolve(again.admin.channels()[0]!.state === "closed" || undefined)));
+  assert.equal((await again.admin.summary()).credit, 1000n);
+  await assert.rejects(again.admin.exit(channelId), { code: "failed_precondition", message: /has ended already/ });
+});
+
 test("an endpoint that is slow, or limits its rate, is passed over for the next", async (t) => {
   const chain = await chainFor(t);
   const proxy = await startRpcProxy(t, chain.url);
