@@ -243,7 +243,7 @@ export class Earnings implements PaymentDesk {
       account.change({ quote });
     }
     this.#byPayer.set(requester, account);
-    const signed = this.#account(account);
+    const signed = this.#receipt(account);
     await this.#commit(account);
     const signature = key.signDigest(quoteDigest(settlement, quote));
     return { quote: { settlement, quote, signature }, account: signed };
@@ -259,11 +259,11 @@ export class Earnings implements PaymentDesk {
       await this.#commit(account);
       account.count(voucher, signature);
     }
-    return this.#account(account);
+    return await this.#account(account);
   }
 
-  account(channelId: Hex32, _ctx?: CallContext): Promise<SignedAccount> {
-    return Promise.resolve(this.#account(this.#find(channelId)));
+  async account(channelId: Hex32, _ctx?: CallContext): Promise<SignedAccount> {
+    return await this.#account(this.#find(channelId));
   }
 
   /** Channels that pay this node, with what is known of them. */
@@ -479,13 +479,20 @@ export class Earnings implements PaymentDesk {
     };
   }
 
-  #account(account: EarningAccount): SignedAccount {
+  /** The next receipt, which is with the system before anybody has it: no other is ever signed under its number. */
+  async #account(account: EarningAccount): Promise<SignedAccount> {
+    const signed = this.#receipt(account);
+    await this.#books.touch("earning", account.state.channelId, () => toText(account.record));
+    return signed;
+  }
+
+  /** The next receipt. Whoever calls this has the books written before it leaves. */
+  #receipt(account: EarningAccount): SignedAccount {
     const { key, settlement, clock } = this.#options;
     const { channelId, charged, paid, items, sequence } = account.state;
     const receipt: Receipt = { channelId, sequence: sequence + 1, charged, paid, items, issuedAt: clock.now() };
     const signature = key.signDigest(receiptDigest(settlement, receipt));
     account.change({ sequence: receipt.sequence, receipt: { receipt, signature } });
-    this.#write(account);
     return {
       receipt,
       signature,
