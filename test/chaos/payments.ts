@@ -1,5 +1,5 @@
 /**
- * Kill -9 at random moments of a paid task, a claim, a close and a top up, against a requester and a provider that are processes of their own, on a
+ * Kill -9 at random moments of a paid task, a claim, a close, a top up, an exit and a withdrawal, against a requester and a provider that are processes of their own, on a
  * real chain. After each kill both must work with each other again, and nobody may have lost anything. Throws at the first thing that does not hold.
  *
  *     npm run chaos:payments -- [kills, 30] [seed, 1]
@@ -13,7 +13,7 @@ import { channelsOf, ETHER } from "../e2e/paid-swarm.ts";
 import { randomOf } from "../payments/market.ts";
 import type { TestScope } from "../testing.ts";
 
-export const OPERATIONS = ["sync", "async", "claim", "close", "topup"] as const;
+export const OPERATIONS = ["sync", "async", "claim", "close", "topup", "exit", "withdraw"] as const;
 export type Operation = typeof OPERATIONS[number];
 const VICTIMS = ["requester", "provider", "both"] as const;
 type Victim = typeof VICTIMS[number];
@@ -24,6 +24,10 @@ const CREDIT = { base: 2500n, most: 500n };
 const DEPOSIT = 1_000_000n;
 const TOP_UP = 5000n;
 const TRIES = 40;
+/** How long a payer's exit takes, in seconds. */
+const EXIT_DELAY = 3600;
+/** Where the provider sends what it withdraws, and nobody else anything. */
+const VAULT = `0x${"77".repeat(20)}`;
 
 export interface PaymentChaosOptions {
   readonly kills: number;
@@ -82,9 +86,11 @@ class World {
   readonly #typicalMs = new Map<Operation, number>();
   readonly #asked = new Set<string>();
   readonly #succeeded = new Set<string>();
-  readonly #kills = { sync: 0, async: 0, claim: 0, close: 0, topup: 0 };
+  readonly #kills = { sync: 0, async: 0, claim: 0, close: 0, topup: 0, exit: 0, withdraw: 0 };
   #late = 0;
   #worstUnpaid = 0n;
+  /** The channel whose exit is seen through. */
+  #leaving: string | undefined;
   /** By channel: the newest voucher that each side was seen to have. */
   readonly #vouchers = new Map<string, { signed: bigint; received: bigint }>();
 
@@ -183,7 +189,39 @@ class World {
           amount: String(TOP_UP),
         });
       }
+      case "exit":
+        return await this.#tryExit();
+      case "withdraw": {
+        const { credit } = await this.#summary(this.#provider);
+        if (credit === "0") return;
+        return await this.#post(this.#provider, "/v1/payments/withdraw", { to: VAULT });
+      }
     }
+  }
+
+  /** Announces the end of the open channel, or goes on with one that was announced; ends it once its provider has claimed. */
+  async #tryExit(): Promise<void> {
+    const spent = await this.#channels(this.#requester);
+    this.#leaving ??= spent.find(isOpen)?.channelId;
+    const stateNow = async () => {
+      const channels = await this.#channels(this.#requester);
+      return channels.find(({ channelId }) => channelId === this.#leaving)?.state;
+    };
+    if (await stateNow() === "closed") return;
+    const path = `/v1/payments/channels/${this.#leaving}/exit`;
+    // One that was announced before a kill is refused, since its time has not come, unless the announcement was lost.
+    await this.#post(this.#requester, path).catch(async (error: Error) => {
+      if (!/can be ended from|has ended already/.test(error.message)) throw error;
+    });
+    if (await stateNow() === "closed") return;
+    // A provider is back within the delay: what it has it claims by itself.
+    await until(async () => {
+      const earned = (await this.#channels(this.#provider)).find(({ channelId }) => channelId === this.#leaving);
+      return earned === undefined || (earned.claimed === earned.paid && earned.state !== "open") || undefined;
+    });
+    await this.#chain.rpc("evm_increaseTime", [EXIT_DELAY + 1]);
+    await this.#chain.rpc("anvil_mine", ["0x1"]);
+    await this.#post(this.#requester, path);
   }
 
   /** As often as it takes, and looks at what came of it. */
@@ -191,7 +229,11 @@ class World {
     const open = operation === "close" ? (await this.#channels(this.#provider)).find(isOpen) : undefined;
     if (operation === "sync") return await this.#task(name);
     await this.#again(() => this.#try(operation, name));
-    if (operation === "claim") {
+    if (operation === "exit") this.#leaving = undefined;
+    else if (operation === "withdraw") {
+      // Another transaction of it may be under way from before a kill: it takes the same money, not more.
+      await until(async () => (await this.#summary(this.#provider)).credit === "0" || undefined);
+    } else if (operation === "claim") {
       // A voucher for what was owed may come behind the claim.
       await until(async () => {
         const isClaimed = (await this.#channels(this.#provider)).every((one) =>
@@ -264,6 +306,10 @@ class World {
 
   #channels(node: NodeProcess): Promise<readonly Channel[]> {
     return channelsOf(node) as Promise<readonly unknown[]> as Promise<readonly Channel[]>;
+  }
+
+  #summary({ rest }: NodeProcess): Promise<Summary> {
+    return get<Summary>(`${rest}/v1/payments`);
   }
 
   async #deposits(): Promise<ReadonlyMap<string, bigint>> {
@@ -352,11 +398,16 @@ class World {
   async #settle(): Promise<PaymentChaosReport> {
     await this.#perform("close", "end");
     const earned = await this.#channels(this.#provider);
-    const { credit } = await get<Summary>(`${this.#provider.rest}/v1/payments`);
+    const { credit } = await this.#summary(this.#provider);
+    const withdrawn = BigInt(await this.#chain.rpc<string>("eth_getBalance", [VAULT, "latest"]));
     const paid = sum(earned, "paid");
-    assert.equal(BigInt(credit), paid, "what the contract holds for the provider is what its vouchers are over");
+    assert.equal(
+      BigInt(credit) + withdrawn,
+      paid,
+      "what the contract holds for the provider, and what it withdrew, is what its vouchers are over",
+    );
     const charged = sum(earned, "charged");
-    const back = BigInt((await get<Summary>(`${this.#requester.rest}/v1/payments`)).credit);
+    const back = BigInt((await this.#summary(this.#requester)).credit);
     const deposits = sum(earned, "deposit");
     assert.equal(back, deposits - paid, "what the contract holds for the requester is the rest of its deposits");
     return {
@@ -394,7 +445,8 @@ class World {
 
   #common() {
     const { url, chainId, channels, registry } = this.#chain;
-    return { rpcUrls: [url], chainId, channels, registry, confirmations: 0, maxHeadAgeMs: 0, claimEveryMs: 1000 };
+    const onChain = { rpcUrls: [url], chainId, channels, registry, confirmations: 0, maxHeadAgeMs: 0 };
+    return { ...onChain, claimEveryMs: 1000, exitDelayMs: EXIT_DELAY * 1000 };
   }
 }
 
