@@ -1,7 +1,8 @@
 /**
  * What money costs. Vouchers signed and verified a second, against pure JavaScript. Tasks a second through REST, requester, wire and
  * provider, each pair of nodes two processes, all side by side and loaded in turns: for nothing and unsigned, signed, and paid by vouchers
- * ahead of need. The median of the rounds' ratios counts, so that what else the machine does meets all of them.
+ * ahead of need; and the transactions that both paid nodes sent meanwhile, that which opens the channel included. The median of the rounds'
+ * ratios counts, so that what else the machine does meets all of them.
  *
  *     node bench/payments.ts [--requests 2000] [--rounds 5] [--connections 16] [--only vouchers|tasks]
  *
@@ -15,6 +16,7 @@ import { parseArgs } from "node:util";
 import { type NodeKey, nodeKeyOf, recoverDigestSigner, voucherDigest, wei } from "../src/core/mod.ts";
 import { loadCurve } from "../src/payments/mod.ts";
 import { type NodeProcess, scratch, startNode } from "../test/e2e/harness.ts";
+import type { LocalChain } from "../src/payments/local-chain.ts";
 import { channelOf, equalBooks, ETHER, startPaidSwarm } from "../test/e2e/paid-swarm.ts";
 
 const { values: args } = parseArgs({
@@ -120,6 +122,14 @@ function processorMs(nodes: readonly NodeProcess[]): number {
   return ticks * 10;
 }
 
+/** How many transactions nodes have sent. */
+async function transactionsOf(chain: LocalChain, nodes: readonly NodeProcess[]): Promise<number> {
+  const counts = await Promise.all(
+    nodes.map(({ nodeId }) => chain.rpc<string>("eth_getTransactionCount", [nodeId, "latest"])),
+  );
+  return counts.reduce((sum, count) => sum + Number(count), 0);
+}
+
 async function measureTasks(): Promise<void> {
   const folder = scratch(scope);
   const oneWorker = ["--plugins-workers", "1"];
@@ -128,12 +138,12 @@ async function measureTasks(): Promise<void> {
     provider: await startNode(scope, { dataDir: join(folder, "provider"), args: oneWorker }),
   };
   const swarm = async (prices: Record<string, string>) => {
-    const { requester, providers } = await startPaidSwarm(scope, {
+    const { chain, requester, providers } = await startPaidSwarm(scope, {
       prices,
       provider: { plugins: { workers: 1 } },
       requester: { payments: { window: String(ETHER / 10n) }, plugins: { workers: 1 } },
     });
-    return { requester, provider: providers[0]! };
+    return { chain, requester, provider: providers[0]! };
   };
   const signed = await swarm({});
   const paid = await swarm({ cpuSecond: "1000000", minimum: "1000" });
@@ -142,6 +152,7 @@ async function measureTasks(): Promise<void> {
     ["free, signed", signed],
     ["paid, signed", paid],
   ];
+  const sentBefore = await transactionsOf(paid.chain, [paid.requester, paid.provider]);
   const results = pairs.map((): number[] => []);
   const spentMs = pairs.map(() => 0);
   for (let round = 0; round <= rounds; round++) {
@@ -167,8 +178,11 @@ async function measureTasks(): Promise<void> {
   console.log(`          paid against signed ${against(2, 1)}`);
   const [earned] = await equalBooks(paid.requester, [paid.provider]);
   const { items } = await channelOf(paid.requester);
+  const sent = await transactionsOf(paid.chain, [paid.requester, paid.provider]) - sentBefore;
   console.log(
-    `          ${items} tasks paid, ${earned!.charged} wei on both sides, on one channel: 1 transaction to open it`,
+    `          ${items} tasks paid, ${earned!.charged} wei on both sides, by ${sent} transactions of both nodes: ${
+      (sent / items * 1e5).toFixed(1)
+    } for 100,000 tasks`,
   );
 }
 

@@ -207,7 +207,9 @@ function ofChain(transport: Transport, chainId: number): Transport {
 function problemOfAge(ageMs: number, maxHeadAgeMs: number): string | undefined {
   if (ageMs > maxHeadAgeMs) return `its newest block is ${Math.round(ageMs / 1000)} s old (payments.maxHeadAgeMs)`;
   if (ageMs >= -MAX_AHEAD_MS) return undefined;
-  return `its newest block is ${Math.round(-ageMs / 1000)} s in the future: the endpoint lies, or this machine's clock is behind`;
+  return `its newest block is ${
+    Math.round(-ageMs / 1000)
+  } s in the future: the endpoint lies, or this machine's clock is behind`;
 }
 
 /** The first line of what viem says, whose rest is a page. */

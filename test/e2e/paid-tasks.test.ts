@@ -91,7 +91,8 @@ function streamed(pieces: () => AsyncGenerator<Uint8Array>): RequestInit {
 
 test("a streamed task is paid, one that its reader leaves is charged on neither side, and the next one works", async (t) => {
   const { provider, requester } = await startPaidPair(t);
-  const run = (path: string, init: RequestInit) => fetch(`${requester.rest}/v1/run/${path}?target=${provider.rpc}`, init);
+  const run = (path: string, init: RequestInit) =>
+    fetch(`${requester.rest}/v1/run/${path}?target=${provider.rpc}`, init);
   const whole = await run(
     "demo/echo",
     streamed(async function* () {

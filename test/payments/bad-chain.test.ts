@@ -290,8 +290,7 @@ test("an endpoint whose head is old, from the future, or falls far back, gets no
   const now = () => hex(at / 1000);
   await seen((block) => block["timestamp"] = now());
   assert.equal(await creditNow(), 1000n);
-  const ahead = (seconds: number) => (block: Record<string, string>) =>
-    block["timestamp"] = hex(at / 1000 + seconds);
+  const ahead = (seconds: number) => (block: Record<string, string>) => block["timestamp"] = hex(at / 1000 + seconds);
   await seen(ahead(60));
   assert.equal(await creditNow(), 1000n, "clocks may differ by 60 s");
   await seen(ahead(61));

@@ -117,14 +117,22 @@ test("an offer that was altered, is forged, is over, or is for another chain or 
   let change = cases[0]![1];
   const desk = deskOf(() => provider, { offer: async () => change(await provider.earnings.offer()) });
   // Channels open by themselves: one that was opened on a bad offer would show.
-  const requester = await paidNode(t, chain, { key: payer, deposit: wei(1000n), desks: new Map([["p:1", () => desk]]) });
+  const requester = await paidNode(t, chain, {
+    key: payer,
+    deposit: wei(1000n),
+    desks: new Map([["p:1", () => desk]]),
+  });
   for (const [error, altered] of cases) {
     change = altered;
     await assert.rejects(async () => await requester.spendings.tasks.reserve(ORDER), error);
     await assert.rejects(requester.admin.open("p:1", wei(1000n), { signal }), error);
     assert.deepEqual(requester.admin.channels(), []);
   }
-  assert.equal(await chain.rpc("eth_getTransactionCount", [payer.nodeId, "latest"]), "0x0", "nothing went to the chain");
+  assert.equal(
+    await chain.rpc("eth_getTransactionCount", [payer.nodeId, "latest"]),
+    "0x0",
+    "nothing went to the chain",
+  );
   change = (given) => given;
   await oneTask(requester, provider);
 });

@@ -96,8 +96,7 @@ test("what is unclaimed is claimed by itself once it is over 20 times the gas of
   const proxy = await startRpcProxy(t, chain.url);
   const [payer, payee] = [keyOf(1), keyOf(2)];
   const gasPrice = 3_000_000_007n;
-  proxy.tamper = (call, ask) =>
-    call.method === "eth_gasPrice" ? Promise.resolve(`0x${gasPrice.toString(16)}`) : ask();
+  proxy.tamper = (call, ask) => call.method === "eth_gasPrice" ? Promise.resolve(`0x${gasPrice.toString(16)}`) : ask();
   const provider = await paidNode(t, chain, { key: payee, rates: RATES, rpcUrls: [proxy.url] });
   const requester = await paidNode(t, chain, { key: payer, desks: new Map([["p:1", () => provider.earnings]]) });
   const { channelId } = await requester.admin.open("p:1", wei(ETHER), { signal });
