@@ -210,7 +210,7 @@ class World {
     if (await stateNow() === "closed") return;
     const path = `/v1/payments/channels/${this.#leaving}/exit`;
     // One that was announced before a kill is refused, since its time has not come, unless the announcement was lost.
-    await this.#post(this.#requester, path).catch(async (error: Error) => {
+    await this.#post(this.#requester, path).catch((error: Error) => {
       if (!/can be ended from|has ended already/.test(error.message)) throw error;
     });
     if (await stateNow() === "closed") return;
