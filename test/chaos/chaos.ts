@@ -230,13 +230,13 @@ class Chaos {
     });
     await Promise.all([this.#requester, ...this.#providers].map((place) => place.stop()));
     this.#say("All nodes have stopped; doctor looks for what is left");
-    await Promise.all(this.#providers.map(async ({ name, dataDir }) => {
+    await Promise.all([this.#requester, ...this.#providers].map(async ({ name, dataDir }) => {
       const ended = await run(["doctor", "--data-dir", dataDir, "--read-shards", "--json"]);
       const { checks } = JSON.parse(ended.stdout) as {
         checks: { name: string; verdict: string; detail: string }[];
       };
       for (const check of checks) {
-        if ((check.name === "shards" || check.name === "database") && check.verdict !== "ok") {
+        if (["shards", "database", "files"].includes(check.name) && check.verdict !== "ok") {
           this.#violations.push(`${name}: doctor says ${check.detail}`);
         }
       }

@@ -70,6 +70,7 @@ const CHOSEN: readonly NavGroup[] = [
       { source: "decisions/fast-path.md", title: "Decision: fast path" },
       { source: "decisions/plugin-host.md", title: "Decision: plugin host" },
       { source: "decisions/shard-store.md", title: "Decision: shard store" },
+      { source: "decisions/shard-transport.md", title: "Decision: shard transport" },
       { source: "decisions/single-executable.md", title: "Decision: one executable" },
       { source: "decisions/task-receipts.md", title: "Decision: receipts of tasks" },
       { source: "decisions/warm-instances.md", title: "Decision: warm instances" },
