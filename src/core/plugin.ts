@@ -40,6 +40,20 @@ export interface PluginInfo {
   readonly gpu?: GpuLine;
   /** Size of a WASM module. */
   readonly sizeBytes?: number;
+  /** Absent of a plugin that was not called since the node started; peers do not say it. */
+  readonly used?: PluginUse;
+}
+
+/** What a plugin was used for since the node started. */
+export interface PluginUse {
+  /** Calls that have ended. */
+  readonly calls: number;
+  /** Those among them that failed or were stopped; what they consumed is not in the other numbers. */
+  readonly failed: number;
+  readonly wallMicros: number;
+  /** Metered instructions; 0 of a plugin outside the node. */
+  readonly instructions: number;
+  readonly gpuMicros: number;
 }
 
 /** One call of a plugin function. */

@@ -10,6 +10,7 @@ import { HostServices } from "./host-services.ts";
 import { KvFolder } from "./kv-folder.ts";
 import type { PluginFiles } from "./plugin-files.ts";
 import { compareVersions } from "./plugin-manifest.ts";
+import { PluginMeters } from "./plugin-meters.ts";
 import { WorkerPool } from "./pool.ts";
 import { moduleSha256 } from "./prepare-module.ts";
 import { Registry } from "./registry.ts";
@@ -140,6 +141,7 @@ class Host implements Plugins {
   readonly #pool: WorkerPool;
   readonly #external: readonly Candidate[];
   readonly #calls;
+  readonly #meters = new PluginMeters();
   /** What references to WASM plugins mean, until something changes. */
   readonly #resolutions = new Map<string, Resolution>();
 
@@ -175,9 +177,11 @@ class Host implements Plugins {
     try {
       const outcome = await candidate.execute(call, resolved.function);
       this.#calls.add(1, { runtime, outcome: "ok" });
+      this.#meters.succeeded(resolved.plugin, outcome);
       return outcome;
     } catch (error) {
       this.#calls.add(1, { runtime, outcome: error instanceof NodeError ? error.code : "internal" });
+      this.#meters.failed(resolved.plugin);
       throw error;
     }
   }
@@ -185,7 +189,7 @@ class Host implements Plugins {
   list(): readonly PluginInfo[] {
     const byDefault = this.#default();
     return this.#candidates()
-      .map((candidate) => ({ ...candidate.info(), isDefault: isSame(candidate, byDefault) }))
+      .map((candidate) => this.#show(candidate, byDefault))
       .sort((a, b) => a.name < b.name ? -1 : a.name > b.name ? 1 : compareVersions(a.version, b.version));
   }
 
@@ -229,7 +233,10 @@ class Host implements Plugins {
   }
 
   async remove(ref: string): Promise<void> {
-    await this.#open.remove(this.#inFolder(ref, "removed").entry);
+    const { entry } = this.#inFolder(ref, "removed");
+    const { name, version } = this.#open.info(entry);
+    await this.#open.remove(entry);
+    this.#meters.forget(`${name}@${version}`);
   }
 
   rescan(): Promise<void> {
@@ -344,8 +351,10 @@ class Host implements Plugins {
     }
   }
 
-  #show(candidate: Candidate): PluginInfo {
-    return { ...candidate.info(), isDefault: isSame(candidate, this.#default()) };
+  #show(candidate: Candidate, byDefault = this.#default()): PluginInfo {
+    const info = candidate.info();
+    const used = this.#meters.of(`${info.name}@${info.version}`);
+    return { ...info, isDefault: isSame(candidate, byDefault), ...(used !== undefined && { used }) };
   }
 
   #candidates(): Candidate[] {

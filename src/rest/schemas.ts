@@ -323,6 +323,16 @@ export const GpuLine = z.object({
   description: "The line for the node's GPU, as far as it is one plugin's; absent of a plugin that needs none.",
 });
 
+export const PluginUse = z.object({
+  calls: bytes("Calls that have ended.", 12),
+  failed: bytes("Those that failed or were stopped; what they consumed is not in the other numbers.", 1),
+  wallMicros: bytes("Time in the plugin, in microseconds.", 5300),
+  instructions: bytes("Metered instructions; 0 of an external plugin.", 1_000_000),
+  gpuMicros: bytes("Time on the node's GPU, in microseconds.", 0),
+}).openapi("PluginUse", {
+  description: "What the plugin was used for since the node started; absent until it is called.",
+});
+
 export const Plugin = z.object({
   name: z.string().openapi({ description: "Its name.", examples: ["demo"] }),
   version: z.string().openapi({ description: "Its semantic version.", examples: ["1.0.0"] }),
@@ -343,6 +353,7 @@ export const Plugin = z.object({
   }),
   gpu: GpuLine.optional(),
   sizeBytes: bytes("Size of its module, in bytes.", 16_384).optional(),
+  used: PluginUse.optional(),
 }).openapi("Plugin", { description: "A plugin as its node lists it." });
 
 export const PluginList = z.object({

@@ -63,6 +63,11 @@ test("two tasks at once have the simulated GPU one after the other, and its time
     assert.equal(BigInt(receipt.terms!.charge), BigInt(gpuMicros!) * (GPU_SECOND / 1_000_000n));
     charges += BigInt(receipt.terms!.charge);
   }
+  const { plugins } = await get<{ plugins: { name: string; used?: { calls: number; gpuMicros: number } }[] }>(
+    `${rest}/v1/plugins`,
+  );
+  const { used } = plugins.find(({ name }) => name === "gpu")!;
+  assert.deepEqual([used!.calls, BigInt(used!.gpuMicros) * (GPU_SECOND / 1_000_000n)], [2, charges]);
   const [spent, earned] = await Promise.all([channelOf(requester), channelOf(provider!)]);
   assert.equal(BigInt(earned.charged), charges);
   assert.equal(spent.charged, earned.charged);

@@ -12,6 +12,7 @@ export interface NodeInfo {
     readonly outputBytes: number;
     readonly memoryBytes: number;
     readonly timeoutMs: number;
+    readonly instructions?: number;
   };
 }
 
@@ -35,6 +36,14 @@ export interface Plugin {
   readonly problem?: string;
   readonly address?: string;
   readonly sizeBytes?: number;
+  readonly gpu?: { readonly running: number; readonly waiting: number };
+  readonly used?: {
+    readonly calls: number;
+    readonly failed: number;
+    readonly wallMicros: number;
+    readonly instructions: number;
+    readonly gpuMicros: number;
+  };
 }
 
 export const TASK_STATES = ["queued", "running", "succeeded", "failed", "canceled", "expired"] as const;

@@ -2,15 +2,15 @@ import { useSignal } from "@preact/signals";
 import type { JSX } from "preact";
 import { call, getJson, messageOf, sendJson } from "../api.ts";
 import type { Plugin } from "../api-types.ts";
-import { bytes } from "../format.ts";
-import { epoch } from "../live.ts";
+import { bytes, count, duration } from "../format.ts";
+import { epoch, node, sample } from "../live.ts";
 import { Copy } from "../parts/copy.tsx";
 import { Confirm } from "../parts/dialog.tsx";
 import { DropZone } from "../parts/drop-zone.tsx";
 import { Icon } from "../parts/icons.tsx";
 import { Empty, Loaded, Text } from "../parts/states.tsx";
 import { toast } from "../parts/toasts.tsx";
-import { useResource } from "../resource.ts";
+import { useChange, useResource } from "../resource.ts";
 
 const refOf = ({ name, version }: Plugin) => encodeURIComponent(`${name}@${version}`);
 
@@ -18,6 +18,8 @@ const refOf = ({ name, version }: Plugin) => encodeURIComponent(`${name}@${versi
 export function Plugins(): JSX.Element {
   const plugins = useResource<{ plugins: readonly Plugin[] }>((abort) => getJson("v1/plugins", abort), [epoch.value]);
   const installing = useSignal("");
+  // The meters move with the readings.
+  useChange(sample, plugins.reload);
 
   async function install(files: readonly File[]): Promise<void> {
     for (const file of files) {
@@ -59,6 +61,7 @@ export function Plugins(): JSX.Element {
           </div>
         )}
       </DropZone>
+      <Limits />
       <Loaded of={plugins} rows={4}>
         {({ plugins: list }) =>
           list.length === 0
@@ -74,6 +77,61 @@ export function Plugins(): JSX.Element {
             )}
       </Loaded>
     </>
+  );
+}
+
+/** What every task is held to, whichever plugin runs it. */
+function Limits(): JSX.Element | null {
+  const limits = node.value?.limits;
+  if (limits === undefined) return null;
+  const { inputBytes, outputBytes, memoryBytes, timeoutMs, instructions } = limits;
+  const shown: readonly (readonly [name: string, value: string])[] = [
+    ["Input", bytes(inputBytes)],
+    ["Output", bytes(outputBytes)],
+    ["Memory", bytes(memoryBytes)],
+    ["Time", duration(timeoutMs)],
+    ...instructions === undefined ? [] : [["Instructions", count(instructions)] as const],
+  ];
+  return (
+    <section class="panel limits" aria-labelledby="limits">
+      <h2 id="limits">The most that a task may have</h2>
+      <Numbers of={shown} />
+      <p class="quiet small">
+        Set by <code>tasks.max…</code> of the configuration. Instructions are counted of WASM only.
+      </p>
+    </section>
+  );
+}
+
+function Numbers({ of }: { readonly of: readonly (readonly [name: string, value: string])[] }): JSX.Element {
+  return (
+    <dl class="numbers">
+      {of.map(([name, value]) => (
+        <div key={name}>
+          <dt>{name}</dt>
+          <dd>{value}</dd>
+        </div>
+      ))}
+    </dl>
+  );
+}
+
+/** What the plugin was used for since the node started. */
+function Meters({ plugin: { used, runtime, gpu } }: { readonly plugin: Plugin }): JSX.Element {
+  if (used === undefined) return <p class="quiet small">Not called since the node started.</p>;
+  return (
+    <Numbers
+      of={[
+        ["Calls", count(used.calls)],
+        ["Failed", count(used.failed)],
+        ["Time", duration(used.wallMicros / 1000)],
+        ...runtime === "wasm" ? [["Instructions", count(used.instructions)] as const] : [],
+        ...gpu === undefined ? [] : [
+          ["GPU", duration(used.gpuMicros / 1000)] as const,
+          ["Wait for the GPU", count(gpu.waiting)] as const,
+        ],
+      ]}
+    />
   );
 }
 
@@ -134,6 +192,7 @@ function PluginCard({ plugin, onChange }: { readonly plugin: Plugin; readonly on
           </li>
         ))}
       </ul>
+      <Meters plugin={plugin} />
       <footer>
         <span class="small quiet">
           {runtime === "wasm" ? "WASM" : "gRPC"}
