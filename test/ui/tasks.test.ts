@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { createPluginServer } from "../../src/rpc/mod.ts";
 import { isTaskReceiptSigned, type TaskReceipt } from "../../src/core/mod.ts";
 import { scratch, startNode } from "../e2e/harness.ts";
 import { startSwarm } from "../e2e/swarm.ts";
@@ -18,6 +19,48 @@ test("a task run from the page shows its output and joins the history", async (t
   await page.locator(".result .output").filter({ hasText: '"words": 6' }).waitFor();
   await page.locator("tbody tr").filter({ hasText: "wordcount" }).getByText("succeeded").waitFor();
   await picture(page, "tasks");
+  assertQuiet();
+});
+
+test("the log and the progress of a task show while it runs, and the log stays when it has ended", async (t) => {
+  const gate = Promise.withResolvers<void>();
+  const server = createPluginServer({
+    name: "slow",
+    version: "1.0.0",
+    functions: {
+      work: {
+        async run(_, { log, progress }) {
+          log("info", "begun <b>with</b> \u202Eturned");
+          progress(0.25, "a quarter");
+          await gate.promise;
+          log("error", "almost");
+          progress(1, "all");
+          return "done";
+        },
+      },
+    },
+  });
+  const { port } = await server.listen({ host: "127.0.0.1", port: 0 });
+  t.after(() => server.close({ graceMs: 0 }));
+  const node = await startNode(t, {
+    dataDir: join(scratch(t), "data"),
+    config: { plugins: { external: [{ name: "slow", address: `127.0.0.1:${port}` }] } },
+  });
+  const { page, assertQuiet } = await openPage(t, `${node.rest}/#/tasks`);
+  await page.getByLabel("Plugin").selectOption("slow");
+  await page.getByRole("button", { name: "Run", exact: true }).click();
+  const lines = page.getByRole("list", { name: "Log" }).getByRole("listitem");
+  await lines.filter({ hasText: "begun <b>with</b> ⟨202E⟩turned" }).waitFor();
+  const bar = page.getByRole("progressbar", { name: "Progress" });
+  await page.locator(".progress").getByText("a quarter").waitFor();
+  assert.equal(await bar.getAttribute("value"), "0.25");
+  await page.locator(".result-head").getByText("running").waitFor();
+  await picture(page, "tasks-progress");
+  gate.resolve();
+  await page.locator(".result .output").filter({ hasText: "done" }).waitFor();
+  await bar.waitFor({ state: "detached" });
+  assert.deepEqual(await lines.evaluateAll((all) => all.map(({ className }) => className)), ["info", "error"]);
+  await lines.last().getByText("almost").waitFor();
   assertQuiet();
 });
 
