@@ -9,6 +9,8 @@ import { ANSWER_BYTES } from "./host-request.ts";
 import type { HostAnswer, HostRequest } from "./host-request.ts";
 
 const METHODS = new Set(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]);
+const HEADER_NAME = /^[a-z0-9-]{1,64}$/i;
+const HEADER_VALUE = /^[\x20-\x7e\t]{0,4096}$/;
 /** Headers that say where a request goes or how it is framed are the node's. */
 const OWN_HEADERS = new Set(["host", "connection", "content-length", "transfer-encoding", "upgrade", "te", "trailer"]);
 
@@ -84,8 +86,21 @@ function parse(text: string): { url: URL; method: string; headers: Record<string
   }
   const headers: Record<string, string> = {};
   for (const [name, value] of Object.entries((request.headers ?? {}) as Record<string, unknown>)) {
-    if (!/^[a-z0-9-]{1,64}$/i.test(name) || OWN_HEADERS.has(name.toLowerCase())) continue;
-    headers[name] = String(value).replace(/[^\x20-\x7e]/g, "").slice(0, 4096);
+    if (OWN_HEADERS.has(name.toLowerCase())) continue;
+    if (!HEADER_NAME.test(name)) {
+      throw new NodeError(
+        "invalid_argument",
+        "A header of a plugin's HTTP request has no name of 1 to 64 letters, digits and hyphens",
+      );
+    }
+    const text = String(value);
+    if (!HEADER_VALUE.test(text)) {
+      throw new NodeError(
+        "invalid_argument",
+        `The header ${name} of a plugin's HTTP request is no line of up to 4096 printable ASCII characters`,
+      );
+    }
+    headers[name] = text;
   }
   return { url, method, headers };
 }

@@ -79,6 +79,38 @@ test("a change is posted once, signed over id, time and body", async (t) => {
   assert.equal(headers["webhook-signature"], `v1,${expected}`);
 });
 
+test("texts with line ends, turned writing and markup change no header and come out of the body as they were", async (t) => {
+  const { url, got, came } = await receiver(t, (_, response) => response.end());
+  const evil = '\r\nwebhook-id: forged\r\n\r\n{"type":"x"}\u202E\u2028<script>alert(1)</script>\u0000"\\\ud800';
+  const { hook } = webhook(t, url, { node: { id: "0x1", name: evil } });
+  hook.send({ type: "raised", alert: ALERT });
+  const { hook: second } = webhook(t, url);
+  second.send({ type: "raised", alert: { ...ALERT, message: evil, name: evil as Alert["name"] } });
+  await came(2);
+  const texts: string[] = [];
+  for (const { headers, body } of got) {
+    assert.deepEqual(Object.keys(headers).sort(), [
+      "connection",
+      "content-length",
+      "content-type",
+      "host",
+      "user-agent",
+      "webhook-id",
+      "webhook-signature",
+      "webhook-timestamp",
+    ]);
+    assert.match(String(headers["webhook-id"]), /^msg_[0-9A-Z]{26}$/);
+    assert.equal(headers["content-length"], String(Buffer.byteLength(body)));
+    assert.ok(!/[\r\n\0]/.test(body), "one line");
+    const { type, data } = JSON.parse(body);
+    assert.equal(type, "alert.raised");
+    texts.push(data.nodeName, data.name, data.message);
+    const content = `${headers["webhook-id"]}.${headers["webhook-timestamp"]}.${body}`;
+    assert.equal(headers["webhook-signature"], `v1,${createHmac("sha256", SECRET).update(content).digest("base64")}`);
+  }
+  assert.deepEqual(texts.toSorted(), [evil, evil, evil, "n", ALERT.name, ALERT.message].toSorted());
+});
+
 test("what fails is sent again with the same id, until it is taken", async (t) => {
   const { url, got, came } = await receiver(t, (before, response) => {
     if (before === 0) response.writeHead(500).end();

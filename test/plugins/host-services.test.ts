@@ -162,6 +162,45 @@ test("a granted host is reached, with status, headers and body; others are not",
   }
 });
 
+test("headers of a plugin that hold line ends or what is no text of a header are refused, and nothing is sent", async (t) => {
+  let asked = 0;
+  const server = createServer((_, response) => {
+    asked++;
+    response.end("hello");
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  t.after(() => server.close());
+  const need = `http:127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const host = await open(t, { needs: [need], grants: [`services:${need}`] });
+  const request = (headers: unknown) => JSON.stringify({ url: need.replace(":", "://"), headers });
+  for (
+    const [name, value] of [
+      ["x-own", "a\r\nx-evil: 1"],
+      ["x-own", "a\nx-evil: 1"],
+      ["x-own", "a\r"],
+      ["x-own", "\u0000"],
+      ["x-own", "\u202Eabc"],
+      ["x-own", "a\u0085b"],
+      ["x-own", "x".repeat(4097)],
+      ["x-own\r\nx-evil", "1"],
+      ["x own", "1"],
+      ["", "1"],
+      ["x".repeat(65), "1"],
+    ] as const
+  ) {
+    await assert.rejects(
+      run(host, "fetch", request({ [name]: value })),
+      hasCode("invalid_argument"),
+      `${name} ${value}`,
+    );
+  }
+  assert.equal(asked, 0);
+  assert.equal(
+    text(await run(host, "fetch", request({ ["x".repeat(64)]: "x".repeat(4096), "x-tab": "a\tb" }))),
+    "hello",
+  );
+});
+
 test("a plugin that waits for the node is canceled, and its worker goes on", async (t) => {
   const controller = new AbortController();
   const stuck = {
