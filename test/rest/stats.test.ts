@@ -99,11 +99,26 @@ test("/v1/events refuses one page more than the limit, and takes it when one has
 });
 
 test("1,000 pages watch a node at once, and each gets the next sample", async (t) => {
-  const { url, stopping } = await serve(t, { limits: { maxEventStreams: 1000, maxConnections: 2000 } });
+  const { url, stopping, options } = await serve(t, { limits: { maxEventStreams: 1000, maxConnections: 2000 } });
+  const running = options.metrics.gauge("velas_tasks_running", "");
+  running.set(1);
   const streams = await Promise.all(Array.from({ length: 1000 }, () => open(t, `${url}/v1/events`)));
-  await Promise.all(
-    streams.map(({ answer }) => new Promise((resolve) => answer.once("data", (text) => resolve(String(text))))),
+  assert.deepEqual(new Set(streams.map(({ first }) => first.values["tasksRunning"])), new Set([1]));
+  // Only a sample that is taken from now on has this number.
+  const later = streams.map(({ answer }) =>
+    new Promise<void>((resolve) => {
+      let text = "";
+      const onData = (piece: Buffer) => {
+        text += piece;
+        if (!/^event: sample\ndata: .*"tasksRunning":2[,}].*\n\n/m.test(text)) return;
+        answer.off("data", onData);
+        resolve();
+      };
+      answer.on("data", onData);
+    })
   );
+  running.set(2);
+  await Promise.all(later);
   const ends = streams.map(({ answer }) => new Promise((resolve) => answer.once("end", resolve).resume()));
   stopping.abort();
   await Promise.all(ends);
