@@ -1,7 +1,11 @@
+import assert from "node:assert/strict";
 import { join } from "node:path";
-import { post, scratch, startNode } from "../e2e/harness.ts";
+import { get, post, scratch, startNode } from "../e2e/harness.ts";
+import { ETHER, startPaidSwarm } from "../e2e/paid-swarm.ts";
 import { test } from "../testing.ts";
 import { openPage, picture } from "./harness.ts";
+
+const ROUND_TRIP = /^\d[\d.,]* (?:µs|ms|s)$/;
 
 test("peers are added, looked at, asked and removed from the page, and what they say is told from what they did", async (t) => {
   const folder = scratch(t);
@@ -35,5 +39,42 @@ test("peers are added, looked at, asked and removed from the page, and what they
   await side.getByRole("button", { name: "Remove" }).click();
   await page.getByRole("dialog").nth(1).getByRole("button", { name: "Remove", exact: true }).click();
   await page.getByText("0 of 1 can be used").waitFor();
+  assertQuiet();
+});
+
+test("a paid peer's price and round trip stand in its row, and all its rates in its details", async (t) => {
+  const { providers: [provider], requester } = await startPaidSwarm(t, {
+    prices: {
+      minimum: String(ETHER / 500n),
+      cpuSecond: String(ETHER / 1000n),
+      gpuSecond: String(ETHER / 4n),
+      gibHour: "340000000000",
+    },
+  });
+  const { rpc } = provider!;
+  const { page, assertQuiet } = await openPage(t, `${requester.rest}/#/peers`);
+  const row = page.getByRole("row").filter({ hasText: rpc });
+  await row.getByText("reachable").waitFor();
+  await row.getByText("0.001 coins / s", { exact: true }).waitFor();
+  const { peers } = await get<{ peers: { target: string; latencyMs?: number }[] }>(`${requester.rest}/v1/peers`);
+  const { latencyMs } = peers.find(({ target }) => target === rpc)!;
+  assert.ok(latencyMs !== undefined && latencyMs > 0);
+  assert.match((await row.locator("td").nth(3).textContent())!, ROUND_TRIP);
+  await row.getByRole("link", { name: rpc }).click();
+  const side = page.getByRole("dialog").first();
+  assert.match((await side.locator("dt", { hasText: "Round trip" }).locator("+ dd").textContent())!, ROUND_TRIP);
+  const said = side.getByRole("region", { name: "What it says of itself" });
+  for (
+    const [rate, price] of [
+      ["Any task, at least", "0.002 coins"],
+      ["A second in a plugin", "0.001 coins"],
+      ["A second of GPU", "0.25 coins"],
+      ["A GiB for an hour", "340 gwei"],
+    ] as const
+  ) {
+    await said.locator("dl > div").filter({ hasText: rate }).getByText(price, { exact: true }).waitFor();
+  }
+  assert.equal(await said.getByText("A million instructions").count(), 0, "what costs nothing is left out");
+  await picture(page, "peer-paid");
   assertQuiet();
 });
