@@ -22,6 +22,7 @@ const LINKS = {
   tasks: "/v1/tasks",
   files: "/v1/files",
   uploads: "/v1/uploads",
+  shards: "/v1/shards",
   peers: "/v1/peers",
   payments: "/v1/payments",
   config: "/v1/config",

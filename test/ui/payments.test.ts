@@ -3,8 +3,9 @@ import { join } from "node:path";
 import { parseNodeId } from "../../src/core/mod.ts";
 import { startLocalChain } from "../../src/payments/local-chain.ts";
 import type { Page } from "playwright-core";
-import { post, scratch, startNode } from "../e2e/harness.ts";
-import { ETHER, startPaidSwarm } from "../e2e/paid-swarm.ts";
+import { post, scratch, startNode, until } from "../e2e/harness.ts";
+import { channelOf, channelsOf, ETHER, startPaidSwarm } from "../e2e/paid-swarm.ts";
+import { money } from "../../web/src/money.ts";
 import { deployToken } from "../payments/tokens.ts";
 import { test } from "../testing.ts";
 import type { TestScope } from "../testing.ts";
@@ -34,7 +35,7 @@ test("a node that works free of charge says so, and what would change that", asy
   assertQuiet();
 });
 
-test("channels are seen, topped up, claimed and closed from the page, and each asks before it does", async (t) => {
+test("channels are seen, topped up and closed from the page, and each asks before it does", async (t) => {
   const { provider, requester } = await startPaidPair(t, { capDay: String(ETHER), window: String(ETHER / 10n) });
   for (let i = 0; i < 3; i++) {
     const answer = await post(`${requester.rest}/task`, { target: provider.rpc, id: `s${i}`, input: "hello" });
@@ -95,6 +96,79 @@ test("channels are seen, topped up, claimed and closed from the page, and each a
     await assertFits(other.page);
     await picture(other.page, `payments-${name}`);
     other.assertQuiet();
+  }
+});
+
+test("what a channel owes is claimed, what all owe too, and it is withdrawn, each after a question", async (t) => {
+  const { providers, requester } = await startPaidSwarm(t, {
+    prices: { cpuSecond: "1000000", minimum: String(ETHER / 1000n) },
+    // So that only the page claims.
+    provider: { payments: { claimEveryMs: 3_600_000 } },
+  });
+  const provider = providers[0]!;
+  const work = async (id: string) => {
+    const answer = await post(`${requester.rest}/task`, { target: provider.rpc, id, input: "hello" });
+    assert.equal(answer.status, 200, answer.text);
+    await until(async () => {
+      const [channel] = await channelsOf(provider);
+      return (channel !== undefined && BigInt(channel.paid) > BigInt(channel.claimed)) || undefined;
+    });
+  };
+  await work("c1");
+  const { page, assertQuiet } = await openPage(t, `${provider.rest}/#/payments`);
+  const tile = (name: string) => page.locator(".tile").filter({ hasText: name }).locator("b");
+  await page.getByRole("link", { name: /^from 0x/ }).click();
+  const panel = page.getByRole("dialog").first();
+  const claim = panel.getByRole("button", { name: "Claim", exact: true });
+  await claim.click();
+  const question = page.getByRole("dialog").last();
+  await question.getByText("Claim what this channel owes?").waitFor();
+  await question.getByRole("button", { name: "Not now" }).click();
+  assert.equal((await channelOf(provider)).claimed, "0", "not before yes");
+  await claim.click();
+  await question.getByText("Claim what this channel owes?").waitFor();
+  await question.getByRole("button", { name: "Claim", exact: true }).click();
+  await page.locator(".toast.good").filter({ hasText: "Claimed" }).waitFor();
+  const first = await channelOf(provider);
+  assert.ok(BigInt(first.claimed) > 0n && first.claimed === first.paid, JSON.stringify(first));
+  await panel.locator("dt", { hasText: "Claimed" }).locator("+ dd").getByText(money(first.claimed)).waitFor();
+  assert.ok(await claim.isDisabled(), "nothing is owed any more");
+  await page.keyboard.press("Escape");
+  await tile("To withdraw").getByText(money(first.claimed), { exact: true }).waitFor();
+  const all = page.getByRole("button", { name: "Claim all", exact: true });
+  assert.ok(await all.isDisabled());
+
+  await work("c2");
+  await page.getByRole("button", { name: "Look again" }).click();
+  const { paid } = await channelOf(provider);
+  await tile("To claim").getByText(money(BigInt(paid) - BigInt(first.claimed)), { exact: true }).waitFor();
+  await all.click();
+  await question.getByText("Claim what all channels owe?").waitFor();
+  await picture(page, "payments-claim-all");
+  await question.getByRole("button", { name: /^Claim / }).click();
+  await page.getByText(/^Claimed; transaction 0x/).first().waitFor();
+  await tile("To withdraw").getByText(money(paid), { exact: true }).waitFor();
+  assert.equal((await channelOf(provider)).claimed, paid);
+  await tile("To claim").getByText("0", { exact: true }).waitFor();
+
+  await page.getByRole("button", { name: "Withdraw" }).click();
+  await question.getByText(/^Withdraw .*\?$/).waitFor();
+  await question.getByRole("button", { name: "Withdraw", exact: true }).click();
+  await page.getByText(/^Withdrawn .*; transaction 0x/).first().waitFor();
+  await tile("To withdraw").getByText("0", { exact: true }).waitFor();
+  assertQuiet();
+
+  // The overview plots the same money.
+  for (const [node, title] of [[provider, "Earned"], [requester, "Spent"]] as const) {
+    const { page: overview, assertQuiet: assertOverviewQuiet } = await openPage(t, node.rest);
+    const trade = overview.getByRole("region", { name: "Trade" });
+    const figure = trade.locator("figure").filter({ has: overview.locator(".chart-title", { hasText: title }) });
+    await figure.locator(".bar i").first().waitFor();
+    await figure.getByText(money((await channelOf(node)).charged), { exact: true }).first().waitFor();
+    assert.equal(await trade.locator("figure").count(), 1, "no plot of nothing");
+    await assertFits(overview);
+    await picture(overview, `overview-${title.toLowerCase()}`);
+    assertOverviewQuiet();
   }
 });
 

@@ -162,6 +162,15 @@ export interface FileHealth {
 }
 
 /** Amounts are texts: whole numbers of the token's smallest unit. */
+/** What the node keeps for others. */
+export interface ShardUsage {
+  readonly shards: number;
+  readonly bytes: number;
+  readonly uploadBytes: number;
+  readonly quotaBytes: number;
+  readonly freeBytes: number;
+}
+
 export interface PaymentSummary {
   readonly chainId: number;
   readonly channels: string;

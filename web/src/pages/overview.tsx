@@ -1,18 +1,21 @@
-import { useSignal } from "@preact/signals";
+import { computed, useSignal } from "@preact/signals";
 import type { ComponentChildren, JSX } from "preact";
 import { useMemo } from "preact/hooks";
 import { getJson, query } from "../api.ts";
-import type { Stats, Task } from "../api-types.ts";
+import type { DayTotal, ShardUsage, Stats, Task } from "../api-types.ts";
+import { features } from "../features.ts";
 import { bytes, count, duration, few, fullTime } from "../format.ts";
 import { cpu, epoch, node, sample } from "../live.ts";
 import { Chart } from "../parts/chart.tsx";
 import { Copy } from "../parts/copy.tsx";
+import { DayBars } from "../parts/day-bars.tsx";
 import { Empty, Loaded, Text } from "../parts/states.tsx";
 import { TaskRows } from "../parts/task-rows.tsx";
 import { useChange, useResource } from "../resource.ts";
 import type { Resource } from "../resource.ts";
 import { href } from "../route.ts";
 import { rateOf, useStats } from "../stats.ts";
+import { tokenOf } from "../tokens.ts";
 
 type Span = "1h" | "24h";
 const SPANS: readonly (readonly [Span, string])[] = [["1h", "Hour"], ["24h", "Day"]];
@@ -34,6 +37,7 @@ export function Overview(): JSX.Element {
     <>
       <Alerts />
       <Tiles />
+      <Trade />
       <section aria-labelledby="load">
         <header class="section-head">
           <h2 id="load">Load</h2>
@@ -152,6 +156,87 @@ function Tiles(): JSX.Element {
     </dl>
   );
 }
+
+/** Sums and what is kept change slowly. */
+const now30s = computed(() => Math.floor((sample.value?.at ?? 0) / 30_000));
+
+/** What the node keeps for others, and what it earned and spent; nothing of what it has no part in. */
+function Trade(): JSX.Element | null {
+  const keeps = features.value.has("shards");
+  const isPaid = features.value.has("payments");
+  if (!keeps && !isPaid) return null;
+  return (
+    <section aria-labelledby="trade" class="trade">
+      <h2 id="trade">Trade</h2>
+      {keeps && <Kept />}
+      {isPaid && <Money />}
+    </section>
+  );
+}
+
+function Kept(): JSX.Element {
+  const usage = useResource<ShardUsage>((abort) => getJson("v1/shards/usage", abort), [epoch.value]);
+  useChange(now30s, usage.reload);
+  return (
+    <Loaded of={usage} rows={1}>
+      {({ shards, bytes: used, uploadBytes, quotaBytes, freeBytes }) => (
+        <dl class="panel kept">
+          <dt>Kept for others</dt>
+          <dd>
+            <span>
+              <b>{bytes(used + uploadBytes)}</b> of {bytes(quotaBytes)}
+            </span>
+            <span class="small quiet">
+              {`${count(shards)} ${shards === 1 ? "shard" : "shards"}, ${bytes(freeBytes)} left`}
+            </span>
+            <progress value={used + uploadBytes} max={Math.max(quotaBytes, 1)} aria-label="Quota used" />
+          </dd>
+        </dl>
+      )}
+    </Loaded>
+  );
+}
+
+function Money(): JSX.Element {
+  const totals = useResource<{ totals: readonly DayTotal[] }>(
+    (abort) => getJson("v1/payments/totals", abort),
+    [epoch.value],
+  );
+  useChange(now30s, totals.reload);
+  return (
+    <Loaded of={totals} rows={3}>
+      {({ totals: list }) => {
+        const plots = DIRECTIONS.flatMap(([direction, title]) => {
+          const one = list.filter((total) => total.direction === direction);
+          return [...new Set(one.map(({ token }) => token))].map((token) => ({
+            key: `${direction} ${token}`,
+            title,
+            token,
+            totals: one.filter((total) => total.token === token),
+          }));
+        });
+        if (plots.length === 0) {
+          return <p class="quiet">Nothing earned or spent yet; the plots begin with the first paid task.</p>;
+        }
+        return (
+          <div class="charts">
+            {plots.map(({ key, title, token, totals: of }) => (
+              <DayBars
+                key={key}
+                title={title}
+                totals={of}
+                token={tokenOf(token)}
+                now={sample.value?.at ?? Date.now()}
+              />
+            ))}
+          </div>
+        );
+      }}
+    </Loaded>
+  );
+}
+
+const DIRECTIONS = [["earned", "Earned"], ["spent", "Spent"]] as const;
 
 function Charts({ stats, grows }: { readonly stats: Stats; readonly grows: boolean }): JSX.Element {
   const { at, values } = useStats(stats, grows);
