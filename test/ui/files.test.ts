@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { startSwarm } from "../e2e/swarm.ts";
@@ -111,5 +112,123 @@ test("a file is shared to the key of another node, as a manifest to send", async
   const saved = page.waitForEvent("download");
   await dialog.getByRole("button", { name: "Save the share" }).click();
   assert.equal((await saved).suggestedFilename(), "notes.txt.velas-share");
+  assertQuiet();
+});
+
+test("a file that is dropped as by hand is stored, and its download is it", async (t) => {
+  const { requester: { rest }, folder } = await startSwarm(t, 1);
+  const { page, assertQuiet } = await openPage(t, `${rest}/#/files`);
+  await page.getByText("No files yet").waitFor();
+  const content = randomBytes(100_000);
+  const path = join(folder, "dropped.bin");
+  writeFileSync(path, content);
+  const devtools = await page.context().newCDPSession(page);
+  const { x, y, width, height } = (await page.locator(".drop").boundingBox())!;
+  const at = { x: x + width / 2, y: y + Math.min(height / 2, 40) };
+  const drag = (type: "dragEnter" | "dragOver" | "drop") =>
+    devtools.send("Input.dispatchDragEvent", {
+      type,
+      ...at,
+      data: { items: [], files: [path], dragOperationsMask: 1 },
+    });
+  await drag("dragEnter");
+  await drag("dragOver");
+  await page.locator(".drop.hovers").waitFor();
+  await picture(page, "files-drag");
+  await drag("drop");
+  await page.locator(".upload.done").filter({ hasText: "dropped.bin" }).waitFor();
+  assert.equal(await page.locator(".drop.hovers").count(), 0);
+  await page.locator(".files").getByRole("link", { name: "dropped.bin" }).click();
+  const dialog = page.getByRole("dialog").first();
+  await dialog.locator(".output").filter({ hasText: content.subarray(0, 4).toString("hex").replace(/..\B/g, "$& ") })
+    .waitFor();
+  const saving = page.waitForEvent("download");
+  await dialog.getByRole("link", { name: "Download" }).click();
+  const saved = await saving;
+  assert.equal(saved.suggestedFilename(), "dropped.bin");
+  assert.ok(readFileSync(await saved.path()).equals(content));
+  assertQuiet();
+});
+
+/** A second of a tone of 440 Hz. */
+function tone(): Buffer {
+  const rate = 8000;
+  const wav = Buffer.alloc(44 + rate);
+  wav.write("RIFF", 0);
+  wav.writeUInt32LE(36 + rate, 4);
+  wav.write("WAVEfmt ", 8);
+  wav.writeUInt32LE(16, 16);
+  wav.writeUInt16LE(1, 20); // PCM
+  wav.writeUInt16LE(1, 22);
+  wav.writeUInt32LE(rate, 24);
+  wav.writeUInt32LE(rate, 28);
+  wav.writeUInt16LE(1, 32);
+  wav.writeUInt16LE(8, 34);
+  wav.write("data", 36);
+  wav.writeUInt32LE(rate, 40);
+  for (let i = 0; i < rate; i++) wav[44 + i] = 128 + Math.round(100 * Math.sin(2 * Math.PI * 440 * i / rate));
+  return wav;
+}
+
+/** 3 x 2 pixels. */
+const PNG = Buffer.from(
+  "iVBORw0KGgoAAAANSUhEUgAAAAMAAAACCAIAAAASFvFNAAAAEUlEQVR4nGM4IScnB8YMcBYAPQQGGfjy0mgAAAAASUVORK5CYII=",
+  "base64",
+);
+
+test("a picture is shown and sound plays, and what claims to be a picture and is none shows nothing and runs nothing", async (t) => {
+  const { requester: { rest } } = await startSwarm(t, 2);
+  const evil =
+    '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><script>parent.document.title="owned"</script></svg>';
+  for (
+    const [name, type, content] of [
+      ["dot.png", "image/png", PNG],
+      ["tone.wav", "audio/wav", tone()],
+      ["evil.svg", "image/svg+xml", evil],
+    ] as const
+  ) {
+    const stored = await fetch(`${rest}/v1/files/${name}?policy=1%2B1`, {
+      method: "PUT",
+      body: content,
+      headers: { "content-type": type },
+    });
+    assert.equal(stored.status, 201, await stored.text());
+  }
+  const { page, assertQuiet } = await openPage(t, `${rest}/#/files`);
+  const dialog = page.getByRole("dialog").first();
+  const open = async (name: string) => {
+    await page.locator(".files").getByRole("link", { name }).click();
+    await dialog.waitFor();
+  };
+  const sizeOf = async () => {
+    await dialog.locator("img").waitFor();
+    return await page.evaluate(`(async () => {
+      const image = document.querySelector("dialog img");
+      await image.decode();
+      return [image.naturalWidth, image.naturalHeight];
+    })()`);
+  };
+  await open("dot.png");
+  assert.deepEqual(await sizeOf(), [3, 2]);
+  await picture(page, "file-picture");
+  await page.keyboard.press("Escape");
+  await open("evil.svg");
+  assert.deepEqual(await sizeOf(), [9, 9], "drawn, as a picture only");
+  assert.match(await page.title(), /^Files/);
+  await page.keyboard.press("Escape");
+  await open("tone.wav");
+  await dialog.locator("audio").waitFor();
+  const played = await page.evaluate(`(async () => {
+    const audio = document.querySelector("audio");
+    audio.muted = true;
+    await audio.play();
+    await new Promise((resolve, reject) => {
+      audio.addEventListener("ended", resolve, { once: true });
+      audio.addEventListener("error", () => reject(new Error(audio.error.message)), { once: true });
+    });
+    return audio.duration;
+  })()`);
+  assert.equal(played, 1);
+  await picture(page, "file-sound");
   assertQuiet();
 });
