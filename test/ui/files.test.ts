@@ -189,7 +189,7 @@ test("a picture is shown and sound plays, and what claims to be a picture and is
   ) {
     const stored = await fetch(`${rest}/v1/files/${name}?policy=1%2B1`, {
       method: "PUT",
-      body: content,
+      body: new Uint8Array(Buffer.from(content)),
       headers: { "content-type": type },
     });
     assert.equal(stored.status, 201, await stored.text());
