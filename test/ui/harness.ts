@@ -60,6 +60,19 @@ export async function openPage(t: TestScope, url: string, options: OpenPageOptio
   };
 }
 
+/** Nothing of the page is cut off at the side, and the page does not scroll sideways. */
+export async function assertFits(page: Page): Promise<void> {
+  // What slides in is there once it has.
+  await page.evaluate(`Promise.all(document.getAnimations()
+    .filter(({ effect }) => effect.getComputedTiming().endTime !== Infinity)
+    .map(({ finished }) => finished.catch(() => {})))`);
+  const wide = await page.evaluate(`[...document.querySelectorAll("main *, dialog *")]
+    .filter((one) => !one.closest(".table-wrap, .table-scroll") && one.getBoundingClientRect().right > innerWidth + 1)
+    .map((one) => one.tagName + "." + one.className)`);
+  assert.deepEqual(wide, []);
+  assert.equal(await page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth"), 0);
+}
+
 /** What a video of the page did, in seconds and pixels, and how long its seek took. */
 export interface Played {
   readonly at: number;

@@ -2,22 +2,13 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { parseNodeId } from "../../src/core/mod.ts";
 import { startLocalChain } from "../../src/payments/local-chain.ts";
-import type { Page } from "playwright-core";
 import { post, scratch, startNode, until } from "../e2e/harness.ts";
 import { channelOf, channelsOf, ETHER, startPaidSwarm } from "../e2e/paid-swarm.ts";
 import { money } from "../../web/src/money.ts";
 import { deployToken } from "../payments/tokens.ts";
 import { test } from "../testing.ts";
 import type { TestScope } from "../testing.ts";
-import { openBrowser, openPage, picture } from "./harness.ts";
-
-/** Nothing of the page is cut off at the side. */
-async function assertFits(page: Page): Promise<void> {
-  const wide = await page.evaluate(`[...document.querySelectorAll("main *")]
-    .filter((one) => !one.closest(".table-wrap, .table-scroll") && one.getBoundingClientRect().right > innerWidth + 1)
-    .map((one) => one.tagName + "." + one.className)`);
-  assert.deepEqual(wide, []);
-}
+import { assertFits, openBrowser, openPage, picture } from "./harness.ts";
 
 async function startPaidPair(t: TestScope, payments: Record<string, unknown> = {}) {
   const { providers, requester } = await startPaidSwarm(t, {

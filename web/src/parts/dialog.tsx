@@ -1,5 +1,5 @@
 import type { ComponentChildren, JSX } from "preact";
-import { useEffect, useRef } from "preact/hooks";
+import { useEffect, useId, useRef } from "preact/hooks";
 import { Icon } from "./icons.tsx";
 
 export interface DialogProps {
@@ -13,6 +13,7 @@ export interface DialogProps {
 /** A modal dialog: the browser keeps the focus inside, Escape and a click beside it close it, and the focus goes back. */
 export function Dialog({ title, side = false, onClose, children }: DialogProps): JSX.Element {
   const element = useRef<HTMLDialogElement>(null);
+  const titleId = useId();
   useEffect(() => {
     const opener = document.activeElement as HTMLElement | null;
     element.current?.showModal();
@@ -21,13 +22,14 @@ export function Dialog({ title, side = false, onClose, children }: DialogProps):
   return (
     <dialog
       ref={element}
+      aria-labelledby={titleId}
       class={side ? "dialog side" : "dialog"}
       onClose={onClose}
       onClick={(event) => event.target === element.current && onClose()}
     >
       <div class="dialog-body">
         <header>
-          <h2>{title}</h2>
+          <h2 id={titleId}>{title}</h2>
           <button type="button" class="plain" aria-label="Close" onClick={onClose}>
             <Icon name="close" />
           </button>
