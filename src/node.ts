@@ -37,7 +37,7 @@ import { openShardPart } from "./node/shard-part.ts";
 import { pluginFiles } from "./plugins/mod.ts";
 import type { Discovery } from "./discovery/mod.ts";
 import type { PluginFiles } from "./plugins/mod.ts";
-import { openPlugins, taskLimits, workersOf } from "./node/task-parts.ts";
+import { makeModules, openPlugins, taskLimits, workersOf } from "./node/task-parts.ts";
 import { chargeDueWithoutChain, freeLedger } from "./payments/mod.ts";
 import { createTaskProvider } from "./provider/mod.ts";
 import { createTaskRequester } from "./requester/mod.ts";
@@ -125,8 +125,17 @@ async function assemble({ live, log, closers, closeAll }: Assembly): Promise<Run
   closers.push(() => store.close());
   // Files come later than the plugins that may use them.
   const reachable: { files?: PluginFiles } = {};
-  const plugins = await openPlugins({ config, live, outbound, log, metrics, files: () => reachable.files });
+  const plugins = await openPlugins({
+    config,
+    self: key.nodeId,
+    live,
+    outbound,
+    log,
+    metrics,
+    files: () => reachable.files,
+  });
   closers.push(() => plugins.close());
+  const modules = makeModules({ config, self: key.nodeId, live, plugins, metrics });
 
   // Peers are known later than they can be dialled.
   const known: { discovery?: Discovery } = {};
@@ -203,6 +212,7 @@ async function assemble({ live, log, closers, closeAll }: Assembly): Promise<Run
     local: provider,
     dial: (target) => discovery.observe(target, peers.dial(target)),
     chooser: discovery,
+    modules: { source: plugins.modules!, dial: (target) => peers.dialModules(target) },
     nodeAt: async (target, signal) => (await peers.info(target, signal)).nodeId,
     onDissent: (target, error) => discovery.taskFailed(target, error),
     store: store.requests,
@@ -241,6 +251,7 @@ async function assemble({ live, log, closers, closeAll }: Assembly): Promise<Run
       ...(config.node.region !== "" && { region: config.node.region }),
       macKey: macKeys.publicKey,
       ...(chainId !== 0 && { chainId }),
+      ...(live.config.plugins.acceptModules && { moduleBytes: config.plugins.maxModuleBytes }),
     }),
     sign: (message) => key.sign(message),
   };
@@ -288,6 +299,7 @@ async function assemble({ live, log, closers, closeAll }: Assembly): Promise<Run
     log,
     metrics,
     tasks: provider,
+    modules,
     node,
     health,
     limiter: rates.rpc,
@@ -311,6 +323,7 @@ async function assemble({ live, log, closers, closeAll }: Assembly): Promise<Run
   const restOptions: RestAppOptions = {
     tasks: requester,
     plugins,
+    modules: { service: modules, kept: plugins.modules! },
     files: { service: files, maxFileBytes, spool },
     ...(shards === undefined ? {} : { shards: shards.keeping }),
     node,

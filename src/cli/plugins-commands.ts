@@ -3,7 +3,7 @@ import { readFile } from "node:fs/promises";
 import { resolve } from "node:path";
 import type { Command } from "commander";
 import { formatSize } from "../config/mod.ts";
-import { NodeError, type PluginInfo } from "../core/mod.ts";
+import { type ModuleInfo, NodeError, type PluginInfo } from "../core/mod.ts";
 import type { NodeClient } from "./client.ts";
 import { type ClientFlags, clientOf, withClientOptions, withExamples } from "./command.ts";
 import type { CliContext } from "./context.ts";
@@ -122,18 +122,40 @@ async function install(
   return await uploadModule(client, source, { cli, sha256 });
 }
 
-/** Gives a node a module from a file; the same module again changes nothing. `sha256` is what it must have, when that is known. */
-export async function uploadModule(
-  client: NodeClient,
-  file: string,
-  { cli, sha256 }: { readonly cli: CliContext; readonly sha256?: string | undefined },
-): Promise<PluginInfo> {
+/**
+ * Gives a node a module from a file for tasks that name it by its SHA-256, which is the answer; unlike {@link uploadModule} it installs nothing.
+ * What the node has is not sent again.
+ */
+export async function bringModule(client: NodeClient, file: string, cli: CliContext): Promise<ModuleInfo> {
+  const { module, digest } = await readModule(file, cli);
+  try {
+    return await client.json("GET", `/v1/modules/${digest}`);
+  } catch (error) {
+    if (!(error instanceof NodeError) || error.code !== "plugin_not_found") throw error;
+  }
+  return await client.json("POST", "/v1/modules", {
+    body: module,
+    headers: { "content-type": "application/wasm" },
+    query: { sha256: digest },
+  });
+}
+
+/** A module and its SHA-256, which also catches damage on the way to the node. */
+async function readModule(file: string, cli: CliContext) {
   const path = resolve(cli.cwd, file);
   const module = await readFile(path).catch((cause) => {
     throw new NodeError("not_found", `Cannot read the module ${path} (${String(cause.code)})`, { cause });
   });
-  // The digest also catches a module that was damaged on the way.
-  const digest = createHash("sha256").update(module).digest("hex");
+  return { path, module, digest: createHash("sha256").update(module).digest("hex") };
+}
+
+/** Gives a node a module from a file; the same module again changes nothing. `sha256` is what it must have, when that is known. */
+async function uploadModule(
+  client: NodeClient,
+  file: string,
+  { cli, sha256 }: { readonly cli: CliContext; readonly sha256?: string | undefined },
+): Promise<PluginInfo> {
+  const { path, module, digest } = await readModule(file, cli);
   if (sha256 !== undefined && sha256 !== digest) {
     throw new NodeError(
       "invalid_argument",

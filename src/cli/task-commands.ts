@@ -13,7 +13,7 @@ import {
 } from "./command.ts";
 import type { CliContext } from "./context.ts";
 import { writeOutput } from "./output.ts";
-import { uploadModule } from "./plugins-commands.ts";
+import { bringModule } from "./plugins-commands.ts";
 import { openInput, readInput } from "./task-input.ts";
 import { printReceipt } from "./task-receipt.ts";
 import { addReceiptCheck } from "./task-receipt-check.ts";
@@ -82,7 +82,10 @@ export function addTaskCommands(program: Command, cli: CliContext): void {
     withTaskOptions(task.command("run").summary("run a task and print its output"))
       .description("Run a task and print its output. Ctrl-C cancels it.")
       .option("--output-file <path>", "write the output to a file")
-      .option("--wasm <file>", "run a function of this module: it is uploaded once to the node, and run by its hash")
+      .option(
+        "--wasm <file>",
+        "run a function of this module: it is uploaded once, and run by its hash without permissions",
+      )
       .option("--function <name>", "the function of --wasm (default: its first)")
       .option("--watch", "show progress and log lines while it runs")
       .addOption(VERIFY)
@@ -96,7 +99,8 @@ export function addTaskCommands(program: Command, cli: CliContext): void {
     ["velas-sphere task run demo greet hello --target 127.0.0.1:8081", "on another node"],
     ["velas-sphere task run demo greet hello --any --max-price 1000000", "on the best peer that is not dearer"],
     ["velas-sphere task run demo greet hello --verify 3", "what most of three providers say"],
-    ["velas-sphere task run --wasm my.wasm --function greet hello", "a module of your own"],
+    ["velas-sphere task run --wasm my.wasm --function greet hello", "a module of your own, installed nowhere"],
+    ["velas-sphere task run --wasm my.wasm --function greet hello --any", "on a peer that takes modules of others"],
     ["velas-sphere task run demo greet hello --watch --timeout 5s", "with progress, 5 s at most"],
   );
 
@@ -211,7 +215,7 @@ interface TaskArguments<Flags> {
   readonly flags: Flags;
 }
 
-/** With `--wasm` the task's plugin is that module, by its hash, and the first argument is the input. */
+/** With `--wasm` the task's plugin is that module, by its hash, and the first argument is the input. The node brings it to the task's target. */
 async function withModule(cli: CliContext, task: TaskArguments<RunFlags>): Promise<TaskArguments<RunFlags>> {
   const { plugin, fn, flags } = task;
   verifyOf(flags);
@@ -228,14 +232,8 @@ async function withModule(cli: CliContext, task: TaskArguments<RunFlags>): Promi
       "With --wasm the only argument is the input; name the function with --function",
     );
   }
-  if (flags.target !== undefined || flags.any === true) {
-    throw new NodeError(
-      "invalid_argument",
-      "--wasm uploads to the node that is called (--url), not to another one: leave --target away, or have the module installed there",
-    );
-  }
-  const { sha256, functions } = await uploadModule(clientOf(cli, flags), flags.wasm, { cli });
-  return { plugin: sha256, fn: flags.function ?? functions[0]?.name, input: plugin, flags };
+  const { sha256, functions } = await bringModule(clientOf(cli, flags), flags.wasm, cli);
+  return { plugin: sha256, fn: flags.function ?? functions[0], input: plugin, flags };
 }
 
 async function runTask(cli: CliContext, task: TaskArguments<RunFlags>): Promise<void> {

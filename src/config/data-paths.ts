@@ -8,6 +8,8 @@ export interface DataPaths {
   readonly shards: string;
   /** The folder where plugins are found and installed. */
   readonly plugins: string;
+  /** The folder of modules that requesters uploaded. */
+  readonly modules: string;
   /** The folder of uploads that are not complete yet. */
   readonly incoming: string;
   /** The certificate that the node makes itself, and its key. */
@@ -21,6 +23,7 @@ export function dataPaths(dataDir: string): DataPaths {
     database: join(dataDir, "db"),
     shards: join(dataDir, "shards"),
     plugins: join(dataDir, "plugins"),
+    modules: join(dataDir, "modules"),
     incoming: join(dataDir, "incoming"),
     ownCertificate: join(dataDir, "tls", "own.crt"),
     ownCertificateKey: join(dataDir, "tls", "own.key"),

@@ -18,6 +18,7 @@ export * from "./identity.ts";
 export * from "./ids.ts";
 export * from "./log.ts";
 export * from "./metrics.ts";
+export * from "./module.ts";
 export * from "./networks.ts";
 export * from "./node-info.ts";
 export * from "./peer.ts";

@@ -25,6 +25,8 @@ export interface NodeInfo {
   readonly macKey?: Uint8Array;
   /** The chain that it pays and is paid on, which sessions with it name; absent without one. */
   readonly chainId?: number;
+  /** The largest WASM module that it takes from requesters, in bytes; absent when it takes none. */
+  readonly moduleBytes?: number;
 }
 
 /** This node, as the faces show it. */

@@ -46,6 +46,8 @@ export interface PeerClaims {
   readonly offerProblem?: string;
   /** Whether it keeps shards for this node. */
   readonly keepsShards: boolean;
+  /** The largest WASM module that it takes from requesters, in bytes; absent when it takes none. */
+  readonly moduleBytes?: number;
 }
 
 /** What this node has seen a peer do. The two sums fall by half in a week without news. */
@@ -116,6 +118,8 @@ export interface PeerNeed extends PeerWish {
   readonly limits: Partial<TaskLimits>;
   /** Undefined for a stream. */
   readonly inputBytes: number | undefined;
+  /** The size of the module that `plugin` is the SHA-256 of, when this node can bring it to a peer that lacks it. */
+  readonly moduleBytes?: number | undefined;
 }
 
 /** Kinds of entries of the peer book: peers by target, nodes that the registry lists, and how far it was read. */

@@ -30,6 +30,7 @@ const MISFITS = {
   unreachable: "are out of reach",
   unknown: "were not asked yet",
   noPlugin: "lack the plugin or function",
+  noModules: "take no modules of requesters, or not of this size",
   otherRegion: "are in another region",
   tooSmall: "do not allow such limits",
   noOffer: "have no offer that can be believed",
@@ -80,7 +81,10 @@ function judge(
   if (reachability === "unreachable") return { misfit: "unreachable" };
   if (peer.blocked || peer.problem !== undefined) return { misfit: "unusable" };
   if (reachability === "unknown" || claims === undefined) return { misfit: "unknown" };
-  if (!hasFunction(claims, need.plugin, need.function)) return { misfit: "noPlugin" };
+  if (!hasFunction(claims, need.plugin, need.function)) {
+    if (need.moduleBytes === undefined) return { misfit: "noPlugin" };
+    if (need.moduleBytes > (claims.moduleBytes ?? 0)) return { misfit: "noModules" };
+  }
   if (need.region !== undefined && claims.region !== need.region) return { misfit: "otherRegion" };
   if (!allows(claims, need)) return { misfit: "tooSmall" };
   return priceAt(claims, need, options);

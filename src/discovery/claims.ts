@@ -28,6 +28,7 @@ export function claimsOf(answer: ProbeAnswer, nowMs: number): PeerClaims {
     ...(typeof offer === "object" && { offer }),
     ...(problem !== undefined && { offerProblem: problem.slice(0, 200) }),
     keepsShards,
+    ...(info.moduleBytes !== undefined && { moduleBytes: count(info.moduleBytes) }),
   };
 }
 

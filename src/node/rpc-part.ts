@@ -11,6 +11,7 @@ export interface RpcParts extends
     | "health"
     | "files"
     | "storage"
+    | "modules"
     | "payments"
     | "authenticator"
     | "believesClaims"

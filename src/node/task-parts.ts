@@ -1,14 +1,16 @@
 import { availableParallelism } from "node:os";
 import { type Config, dataPaths } from "../config/mod.ts";
-import type { Log, OutboundRules } from "../core/mod.ts";
+import type { Log, ModuleInfo, ModuleService, NodeId, OutboundRules } from "../core/mod.ts";
 import { openPluginHost, type PluginFiles, type Plugins } from "../plugins/mod.ts";
 import type { LiveConfig } from "./live-config.ts";
+import { createModuleProvider } from "../provider/mod.ts";
 import type { MetricsRegistry } from "../rest/mod.ts";
 
 /** Opens the plugins that the configuration names. */
 export function openPlugins(
-  { config, live, outbound, log, metrics, files }: {
+  { config, self, live, outbound, log, metrics, files }: {
     config: Config;
+    self: NodeId;
     live: LiveConfig;
     outbound: OutboundRules;
     log: Log;
@@ -16,8 +18,16 @@ export function openPlugins(
     files: () => PluginFiles | undefined;
   },
 ): Promise<Plugins> {
+  const paths = dataPaths(config.node.dataDir);
   return openPluginHost({
-    folder: dataPaths(config.node.dataDir).plugins,
+    folder: paths.plugins,
+    brought: {
+      folder: paths.modules,
+      maxBytes: config.plugins.moduleCacheBytes,
+      bytesPerRequester: config.plugins.moduleBytesPerRequester,
+      self,
+      accepts: () => live.config.plugins.acceptModules,
+    },
     defaultPlugin: config.plugins.default,
     workers: workersOf(config),
     cpuPercent: config.plugins.cpuPercent,
@@ -35,6 +45,34 @@ export function openPlugins(
     log,
     metrics,
   });
+}
+
+/** Takes modules of requesters, as the configuration allows. */
+export function makeModules(
+  { config, self, live, plugins, metrics }: {
+    config: Config;
+    self: NodeId;
+    live: LiveConfig;
+    plugins: Plugins;
+    metrics: MetricsRegistry;
+  },
+): ModuleService {
+  return createModuleProvider({
+    store: plugins.modules!,
+    installed: (sha256) => installedAs(plugins, sha256),
+    self,
+    accepts: () => live.config.plugins.acceptModules,
+    maxBytes: config.plugins.maxModuleBytes,
+    timeoutMs: config.rpc.requestTimeoutMs,
+    metrics,
+  });
+}
+
+function installedAs(plugins: Plugins, sha256: string): ModuleInfo | undefined {
+  const found = plugins.list().find((plugin) => plugin.ready && plugin.sha256 === sha256);
+  if (found === undefined) return undefined;
+  const { name, version, sizeBytes = 0, functions } = found;
+  return { sha256, name, version, sizeBytes, functions: functions.map((fn) => fn.name) };
 }
 
 export function workersOf(config: Config): number {

@@ -49,7 +49,7 @@ export function tracedPlugins(plugins: Plugins, tracer: Tracer | undefined): Pic
     }
   };
   return {
-    resolve: (plugin, fn) => plugins.resolve(plugin, fn),
+    resolve: (plugin, fn, requester) => plugins.resolve(plugin, fn, requester),
     execute(call) {
       const parent = currentSpan();
       return parent === undefined ? plugins.execute(call) : execute(call, parent);

@@ -1,6 +1,15 @@
 import { join } from "node:path";
-import { NodeError, OutboundRules, readAsset, systemClock } from "../core/mod.ts";
-import type { Clock, Log, Metrics, PluginCall, PluginInfo, PluginOutcome, ResolvedFunction } from "../core/mod.ts";
+import { isModuleRef, moduleNotHere, NodeError, OutboundRules, readAsset, systemClock } from "../core/mod.ts";
+import type {
+  Clock,
+  Log,
+  Metrics,
+  PluginCall,
+  PluginInfo,
+  PluginOutcome,
+  RequesterId,
+  ResolvedFunction,
+} from "../core/mod.ts";
 import { connectExternalPlugin } from "./external-plugin.ts";
 import type { ExternalPlugin, ExternalPluginOptions } from "./external-plugin.ts";
 import { Places } from "./external-places.ts";
@@ -8,6 +17,7 @@ import { fetchModule } from "./fetch-module.ts";
 import { GpuQueue } from "./gpu-queue.ts";
 import { HostServices } from "./host-services.ts";
 import { KvFolder } from "./kv-folder.ts";
+import { ModuleCache } from "./module-cache.ts";
 import type { PluginFiles } from "./plugin-files.ts";
 import { compareVersions } from "./plugin-manifest.ts";
 import { PluginMeters } from "./plugin-meters.ts";
@@ -16,6 +26,17 @@ import { moduleSha256 } from "./prepare-module.ts";
 import { Registry } from "./registry.ts";
 import type { RegistryEntry } from "./registry.ts";
 import { noSuchFunction, WasmPlugin } from "./wasm-plugin.ts";
+
+/** Modules that requesters bring. */
+export interface ModuleOptions {
+  readonly folder: string;
+  readonly maxBytes: number;
+  readonly bytesPerRequester: number;
+  /** The node itself, which may always run them. */
+  readonly self: RequesterId;
+  /** Whether others may now. */
+  readonly accepts: () => boolean;
+}
 
 export interface PluginHostOptions {
   /** Where WASM plugins lie; made when it is not there. */
@@ -38,6 +59,8 @@ export interface PluginHostOptions {
   /** The files that they may reach; absent on a node that keeps none. */
   readonly files?: () => PluginFiles | undefined;
   readonly clock?: Clock;
+  /** Without it there are no modules of requesters. */
+  readonly brought?: ModuleOptions;
   /** Plugins that run outside the node. */
   readonly external: readonly Pick<
     ExternalPluginOptions,
@@ -53,9 +76,10 @@ export interface PluginHostOptions {
 export interface Plugins {
   /**
    * What a call would run: `plugin` is `name` (its highest version that is enabled), `name@version`, a SHA-256 in hex, or empty for the default;
-   * an empty `fn` is the first function. Throws `plugin_not_found` or `function_not_found`.
+   * an empty `fn` is the first function. A SHA-256 of no plugin may be that of a module that a requester brought, for those who may run such.
+   * Throws `plugin_not_found` or `function_not_found`.
    */
-  resolve(plugin: string, fn: string): ResolvedFunction;
+  resolve(plugin: string, fn: string, requester?: RequesterId): ResolvedFunction;
   /** Runs a function. Throws as {@link resolve} does, and what the run ended with; see {@link PluginRuntime.execute}. */
   execute(call: PluginCall): Promise<PluginOutcome>;
   /** Every plugin, ready or not, by name and version. */
@@ -68,6 +92,8 @@ export interface Plugins {
   installUrl(url: string, options: { readonly sha256: string; readonly signal: AbortSignal }): Promise<PluginInfo>;
   setEnabled(ref: string, enabled: boolean): Promise<PluginInfo>;
   remove(ref: string): Promise<void>;
+  /** The modules that requesters brought; they are not in {@link list}. */
+  readonly modules: ModuleCache | undefined;
   /** Looks for new and removed files now, without waiting for the folder's watch. */
   rescan(): Promise<void>;
   /** Ends every call and thread. */
@@ -88,6 +114,8 @@ interface Candidate {
   readonly execute: (call: PluginCall, functionName: string) => Promise<PluginOutcome>;
   /** Of a WASM plugin. */
   readonly entry?: RegistryEntry;
+  /** Whether it is a module that a requester brought, and may be gone at the next call. */
+  readonly isModule?: boolean;
   /** Of an external plugin: until its first attempt to connect has ended, its functions are not known. */
   readonly external?: ExternalPlugin;
 }
@@ -127,6 +155,15 @@ export async function openPluginHost(options: PluginHostOptions): Promise<Plugin
       onChange: () => host.forgetResolutions(),
       log,
     });
+    if (options.brought !== undefined) {
+      host.modules = await ModuleCache.open({
+        ...options.brought,
+        load: (prepared) => new WasmPlugin(prepared, { pool, maxInputBytes, services, grants: [], streamPlaces }),
+        clock,
+        log,
+        metrics,
+      });
+    }
   } catch (error) {
     await host.close();
     throw error;
@@ -137,6 +174,7 @@ export async function openPluginHost(options: PluginHostOptions): Promise<Plugin
 class Host implements Plugins {
   /** Set once it is open. */
   registry: Registry | undefined;
+  modules: ModuleCache | undefined;
   readonly #options: PluginHostOptions;
   readonly #pool: WorkerPool;
   readonly #external: readonly Candidate[];
@@ -163,15 +201,15 @@ class Host implements Plugins {
     this.#resolutions.clear();
   }
 
-  resolve(plugin: string, fn: string): ResolvedFunction {
-    return this.#resolve(plugin, fn).resolved;
+  resolve(plugin: string, fn: string, requester?: RequesterId): ResolvedFunction {
+    return this.#resolve(plugin, fn, requester).resolved;
   }
 
   async execute(call: PluginCall): Promise<PluginOutcome> {
-    let { candidate, resolved } = this.#resolve(call.plugin, call.function);
+    let { candidate, resolved } = this.#resolve(call.plugin, call.function, call.requester);
     if (candidate.external !== undefined && candidate.info().functions.length === 0) {
       await candidate.external.settled();
-      ({ candidate, resolved } = this.#resolve(call.plugin, call.function));
+      ({ candidate, resolved } = this.#resolve(call.plugin, call.function, call.requester));
     }
     const runtime = candidate.external === undefined ? "wasm" : "grpc";
     try {
@@ -246,6 +284,7 @@ class Host implements Plugins {
   async close(): Promise<void> {
     await Promise.all([
       this.registry?.close(),
+      this.modules?.close(),
       this.#pool.close(),
       ...this.#external.map(({ external }) => external?.close()),
     ]);
@@ -259,12 +298,12 @@ class Host implements Plugins {
     return this.#show(this.#ofEntry(await this.#open.install(bytes, origin)));
   }
 
-  #resolve(plugin: string, fn: string): Resolution {
+  #resolve(plugin: string, fn: string, requester: RequesterId | undefined): Resolution {
     // No name of a plugin or function holds this character.
     const key = `${plugin}\n${fn}`;
     const known = this.#resolutions.get(key);
     if (known !== undefined) return known;
-    const candidate = this.#pick(plugin);
+    const candidate = this.#module(plugin, requester) ?? this.#pick(plugin);
     const info = candidate.info();
     const found = fn === "" ? info.functions[0] : info.functions.find(({ name }) => name === fn);
     // An external plugin that is down may have lost its list; only it can say, when it is called.
@@ -280,11 +319,28 @@ class Host implements Plugins {
         outputContentType: found?.outputContentType || "application/octet-stream",
       },
     };
-    // External plugins change by themselves. The bound keeps callers from filling the memory with spellings of one reference.
-    if (candidate.external === undefined && this.#resolutions.size < RESOLVED_NAMES) {
+    // External plugins change by themselves, and modules of requesters come and go. The bound keeps callers from filling the memory with spellings of one reference.
+    const stays = candidate.external === undefined && candidate.isModule !== true;
+    if (stays && this.#resolutions.size < RESOLVED_NAMES) {
       this.#resolutions.set(key, resolution);
     }
     return resolution;
+  }
+
+  /** The module of a requester that a reference means to somebody. What the operator installed, or disabled, comes first. */
+  #module(ref: string, requester: RequesterId | undefined): Candidate | undefined {
+    const { modules } = this;
+    if (modules === undefined || !isModuleRef(ref) || !this.#runsModulesFor(requester)) return undefined;
+    const sha256 = ref.toLowerCase();
+    if (this.#open.entries.some((entry) => entry.sha256 === sha256)) return undefined;
+    const info = modules.plugin(sha256);
+    if (info === undefined) throw moduleNotHere(sha256);
+    return { info: () => info, execute: (call, fn) => modules.execute(sha256, call, fn), isModule: true };
+  }
+
+  #runsModulesFor(requester: RequesterId | undefined): boolean {
+    const { brought } = this.#options;
+    return brought !== undefined && (requester === brought.self || brought.accepts());
   }
 
   /** The plugin that takes a call with this reference. */

@@ -9,8 +9,11 @@
  * an {@link EventChannel}, which bounds what a slow reader can hold. {@link TaskUpkeep} takes up what an earlier process left and
  * drops what is over.
  *
+ * `createModuleProvider` gives the {@link ModuleService} that takes the modules of requesters.
+ *
  * The plugin host, the store and the ledger are interfaces declared here (`ports.ts`).
  */
+export { createModuleProvider, type ModuleProviderOptions, type ModuleStore } from "./module-provider.ts";
 export { DEFAULT_SETTINGS, type TaskProviderOptions, type TaskSettings } from "./options.ts";
 export type { Ledger, PluginHost, Reservation, TaskQuote, TaskStore } from "./ports.ts";
 export { createTaskProvider, type TaskProvider } from "./task-provider.ts";

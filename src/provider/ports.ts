@@ -16,8 +16,8 @@ import type {
 
 /** Runs plugin functions. */
 export interface PluginHost {
-  /** What a call would run. Throws `plugin_not_found` or `function_not_found`. */
-  resolve(plugin: string, fn: string): ResolvedFunction;
+  /** What a call of this requester would run. Throws `plugin_not_found` or `function_not_found`. */
+  resolve(plugin: string, fn: string, requester: RequesterId): ResolvedFunction;
   /** Runs a function to its end. Throws a NodeError when it fails, is stopped, or breaks a limit. */
   execute(call: PluginCall): Promise<PluginOutcome>;
 }

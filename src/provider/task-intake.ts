@@ -108,7 +108,8 @@ export class TaskIntake {
     const { host, scheduler, store, tasks, clock } = this.#parts;
     this.#parts.checkOpen();
     this.#checkStored(task.record.requester, input.length);
-    const { plugin, sha256, function: fn } = host.resolve(task.record.plugin, task.record.function);
+    const { record } = task;
+    const { plugin, sha256, function: fn } = host.resolve(record.plugin, record.function, record.requester);
     const reservation = this.#reserve(task, input.length);
     const hasSlot = this.#takeSlotOrRoom(task.record.requester, { reservation, sizeBytes: input.length });
     const resolved = { resolvedPlugin: plugin, pluginSha256: sha256, function: fn };

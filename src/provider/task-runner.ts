@@ -145,7 +145,7 @@ export class TaskRunner {
 
   async #begin(live: LiveTask): Promise<void> {
     const { host, store, clock } = this.#parts;
-    const resolved = host.resolve(live.record.plugin, live.record.function);
+    const resolved = host.resolve(live.record.plugin, live.record.function, live.record.requester);
     live.advance({
       state: "running",
       attempts: live.record.attempts + 1,

@@ -11,7 +11,7 @@ import {
   type TaskSpec,
   type TaskStarter,
 } from "../core/mod.ts";
-import { lateEvents } from "./tap-events.ts";
+import { iteratorOf, lateEvents } from "./tap-events.ts";
 
 /** Knows which providers fit a task, the best first, as `host:port`. Throws `no_peer_fits`. */
 export interface ProviderChooser {
@@ -115,15 +115,4 @@ export function isUnbegun(error: unknown): boolean {
   if (!(error instanceof NodeError)) return false;
   if (UNBEGUN.has(error.code)) return true;
   return error.code === "target_unreachable" && error.data["requestSent"] === false;
-}
-
-function iteratorOf(events: AsyncIterable<TaskEvent>): AsyncIterableIterator<TaskEvent> {
-  const iterator = events[Symbol.asyncIterator]();
-  return {
-    next: () => iterator.next(),
-    return: async () => await iterator.return?.() ?? { done: true, value: undefined },
-    [Symbol.asyncIterator]() {
-      return this;
-    },
-  };
 }

@@ -5,9 +5,12 @@
  * it submitted elsewhere, since each is recorded ({@link RequestBook}) before it is sent; `any(wish)` ({@link AnyTasks}) chooses the provider;
  * `verified(wish)` ({@link VerifiedTasks}) runs a task at several and compares.
  *
+ * A task that names a module which only this node has takes it along ({@link ModuleTasks}).
+ *
  * The store, the ledger and the way to dial are interfaces declared here (`ports.ts`).
  */
 export type { ProviderChooser } from "./any-tasks.ts";
+export type { ModuleSource } from "./module-tasks.ts";
 export type { Ledger, RequestStore, Reservation, TaskOrder } from "./ports.ts";
 export { createTaskRequester, type TaskRequester, type TaskRequesterOptions } from "./task-requester.ts";
 export type { FileStore, ProviderOffer, StorageLedger, StorageOrder, StorageReservation } from "./file-ports.ts";

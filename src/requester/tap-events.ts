@@ -53,3 +53,15 @@ export function lateEvents(making: Promise<AsyncIterableIterator<TaskEvent>>): A
     },
   };
 }
+
+/** The same events, to be read once. */
+export function iteratorOf(events: AsyncIterable<TaskEvent>): AsyncIterableIterator<TaskEvent> {
+  const iterator = events[Symbol.asyncIterator]();
+  return {
+    next: () => iterator.next(),
+    return: async () => await iterator.return?.() ?? { done: true, value: undefined },
+    [Symbol.asyncIterator]() {
+      return this;
+    },
+  };
+}

@@ -2,7 +2,9 @@ import {
   type CallContext,
   type Clock,
   isEnd,
+  isModuleRef,
   type Log,
+  type ModuleService,
   newUlid,
   NodeError,
   type NodeId,
@@ -18,6 +20,7 @@ import {
   type VerifyWish,
 } from "../core/mod.ts";
 import { AnyTasks, ChosenIds, type ProviderChooser } from "./any-tasks.ts";
+import { type ModuleSource, ModuleTasks } from "./module-tasks.ts";
 import { OwnTasks } from "./own-tasks.ts";
 import type { Ledger, RequestStore } from "./ports.ts";
 import { ReceiptCheck } from "./receipt-check.ts";
@@ -47,6 +50,8 @@ export interface TaskRequesterOptions {
   readonly nodeAt?: (target: string, signal: AbortSignal) => Promise<NodeId>;
   /** Hears of a provider whose result of a verified task most others contradict. */
   readonly onDissent?: (target: string, error: NodeError) => void;
+  /** Modules that tasks bring along, and the way to bring them to `host:port`; without it none. */
+  readonly modules?: { readonly source: ModuleSource; readonly dial: (target: string) => ModuleService };
   readonly clock: Clock;
   readonly log: Log;
   /** How long requests are remembered, in milliseconds; 7 days by default. */
@@ -84,11 +89,13 @@ class Requester implements TaskRequester {
   readonly #closing = new AbortController();
   readonly #background = new Set<Promise<void>>();
   readonly #timer: NodeJS.Timeout;
+  readonly #chooser: ProviderChooser | undefined;
 
   constructor(options: TaskRequesterOptions) {
     this.#options = options;
     this.#retentionMs = options.retentionMs ?? 7 * 86_400_000;
     this.#receipts = new ReceiptCheck(options);
+    this.#chooser = options.chooser && this.#withModules(options.chooser);
     this.#book = new RequestBook({ ...options, receipts: this.#receipts });
     this.#own = new OwnTasks({
       ...options,
@@ -109,7 +116,7 @@ class Requester implements TaskRequester {
   }
 
   any(wish: PeerWish): TaskStarter {
-    const { chooser } = this.#options;
+    const chooser = this.#chooser;
     if (chooser === undefined) throw new NodeError("unimplemented", "This node knows no peers: name the task's target");
     return new AnyTasks({
       wish,
@@ -121,9 +128,9 @@ class Requester implements TaskRequester {
   }
 
   verified(wish: VerifyWish): VerifiedRunner {
-    const { chooser, nodeAt, onDissent, log, clock } = this.#options;
+    const { nodeAt, onDissent, log, clock } = this.#options;
     const at = (target: string) => this.#remote(target);
-    return new VerifiedTasks({ wish, chooser, nodeAt, onDissent, log, now: () => clock.now(), at });
+    return new VerifiedTasks({ wish, chooser: this.#chooser, nodeAt, onDissent, log, now: () => clock.now(), at });
   }
 
   async recover(): Promise<number> {
@@ -219,7 +226,7 @@ class Requester implements TaskRequester {
     const made = new RemoteTasks({
       ...this.#options,
       target,
-      remote: this.#options.dial(target),
+      remote: this.#dial(target),
       book: this.#book,
       asSelf: this.#asSelf,
       receipts: this.#receipts,
@@ -230,6 +237,25 @@ class Requester implements TaskRequester {
     }
     this.#remotes.set(target, made);
     return made;
+  }
+
+  #dial(target: string): TaskService {
+    const { dial, modules } = this.#options;
+    const tasks = dial(target);
+    if (modules === undefined) return tasks;
+    return new ModuleTasks({ target, tasks, modules: modules.dial(target), source: modules.source });
+  }
+
+  /** A chooser that also takes peers which lack a module that can be brought to them. */
+  #withModules(chooser: ProviderChooser): ProviderChooser {
+    const { modules } = this.#options;
+    if (modules === undefined) return chooser;
+    return {
+      choose: (need, signal) => {
+        const found = isModuleRef(need.plugin) ? modules.source.get(need.plugin.toLowerCase()) : undefined;
+        return chooser.choose(found === undefined ? need : { ...need, moduleBytes: found.sizeBytes }, signal);
+      },
+    };
   }
 
   readonly #asSelf = (ctx: CallContext): CallContext => {

@@ -12,6 +12,7 @@ import { createEventStreams } from "./events.ts";
 import { addFileRoutes } from "./files.ts";
 import { addLegacyFileRoutes } from "./legacy-files.ts";
 import { addLegacyRoutes } from "./legacy.ts";
+import { addModuleRoutes } from "./modules.ts";
 import { addOfferRoute } from "./offer.ts";
 import { addOperationRoutes } from "./operations.ts";
 import type { RestAppOptions } from "./options.ts";
@@ -111,6 +112,7 @@ export function createRestApp(options: RestAppOptions): RestApp {
   addOfferRoute(app, options.payments);
   if (options.peerBook !== undefined) addPeerRoutes(app, { ...options, peerBook: options.peerBook });
   addPluginRoutes(app, options);
+  if (options.modules !== undefined) addModuleRoutes(app, { ...options, modules: options.modules });
   addOperationRoutes(app, options);
   addAlertRoutes(app, options);
   addLegacyRoutes(app, options);

@@ -4,6 +4,8 @@ import type {
   Clock,
   FileService,
   Log,
+  ModuleKeeping,
+  ModuleService,
   NodeDescriber,
   PaymentAdmin,
   PeerAdmin,
@@ -86,6 +88,13 @@ export interface FileFace {
   readonly spool?: UploadSpool;
 }
 
+/** The modules that tasks bring along. */
+export interface ModuleFace {
+  /** Takes them, from the node's owner too. */
+  readonly service: ModuleService;
+  readonly kept: Pick<ModuleKeeping, "list" | "get" | "remove">;
+}
+
 /** What a provider's operator may see of the shards that the node keeps. */
 export interface ShardKeeping {
   usage(): {
@@ -108,6 +117,8 @@ export interface RestAppOptions {
   /** Without it there are no routes for the shards that the node keeps. */
   readonly shards?: ShardKeeping;
   readonly plugins: PluginAdmin;
+  /** Without it there are no routes for modules that are not installed. */
+  readonly modules?: ModuleFace;
   readonly node: NodeDescriber;
   readonly peers: PeerDirectory;
   /** The peers that the node knows; without it there are no routes for them. */

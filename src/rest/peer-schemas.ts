@@ -52,6 +52,8 @@ export const PeerClaims = z.strictObject({
   offer: PeerOffer.optional(),
   offerProblem: text("Why its offer is not believed.", "its offer has expired").optional(),
   keepsShards: z.boolean().openapi({ description: "Whether it keeps shards for this node.", examples: [true] }),
+  moduleBytes: count("The largest module that it takes from requesters; absent when it takes none.", 33_554_432)
+    .optional(),
 }).openapi("PeerClaims", {
   description: "What the peer says of itself, signed. Nothing of it counts towards the score.",
 });

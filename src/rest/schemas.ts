@@ -372,6 +372,30 @@ export const PluginChange = z.strictObject({
   enabled: z.boolean().openapi({ description: "Whether the plugin may take tasks.", examples: [false] }),
 }).openapi("PluginChange", { description: "What to change of a plugin." });
 
+export const UploadedModule = z.object({
+  sha256: Sha256,
+  sizeBytes: bytes("Its size, in bytes.", 148_000),
+  name: z.string().openapi({
+    description: "What its manifest says, or a name made of the SHA-256.",
+    examples: ["demo"],
+  }),
+  version: z.string().openapi({ description: "What its manifest says, or 0.0.0.", examples: ["1.0.0"] }),
+  functions: z.array(z.string()).openapi({
+    description: "What tasks may call; the first is what a task runs that names none.",
+    examples: [["greet"]],
+  }),
+  requester: z.string().openapi({
+    description: "The node id of who uploaded it.",
+    examples: ["0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"],
+  }),
+  lastUsedAt: time("When it was last run or asked for."),
+  running: z.int().openapi({ description: "Tasks that run it now.", examples: [0] }),
+}).openapi("Module", { description: "A WASM module that tasks name by its SHA-256, not installed." });
+
+export const ModuleList = z.object({
+  modules: z.array(UploadedModule).openapi({ description: "The least recently used first." }),
+}).openapi("ModuleList");
+
 export const Node = z.object({
   nodeId: z.string().openapi({
     description: "The node's id: its Ethereum address.",
@@ -390,6 +414,8 @@ export const Node = z.object({
   }).openapi({ description: "The bounds within which it accepts tasks." }),
   region: z.string().optional().openapi({ description: "Where it says it is.", examples: ["eu-west"] }),
   chainId: z.int().optional().openapi({ description: "The chain that it pays and is paid on.", examples: [31337] }),
+  moduleBytes: bytes("The largest module that it takes from requesters; absent when it takes none.", 33_554_432)
+    .optional(),
 }).openapi("Node", { description: "What a node says of itself." });
 
 export const Health = z.object({

@@ -1,6 +1,7 @@
 import { Buffer, isUtf8 } from "node:buffer";
 import type { z } from "@hono/zod-openapi";
 import type {
+  CachedModule,
   NodeInfo,
   TaskEvent,
   TaskReceipt,
@@ -119,6 +120,10 @@ export function eventJson(event: TaskEvent): unknown {
 /** A node's description as JSON shows it. */
 export function nodeJson({ issuedAt, macKey: _key, ...rest }: NodeInfo): unknown {
   return { ...rest, issuedAt: timeText(issuedAt) };
+}
+
+export function moduleJson({ lastUsedAt, ...rest }: CachedModule): unknown {
+  return { ...rest, lastUsedAt: timeText(lastUsedAt) };
 }
 
 /** The same memory as a Buffer. */

@@ -4,6 +4,7 @@ import {
   type Clock,
   type Log,
   type Metrics,
+  type ModuleService,
   type NodeDescriber,
   NodeError,
   type PaymentDesk,
@@ -24,6 +25,7 @@ import { assertRuntimeSupported } from "./runtime-check.ts";
 import { fileRoutes, type FileRoutesOptions } from "./services/files.ts";
 import { healthRoutes, type HealthSource } from "./services/health.ts";
 import { legacyRoutes } from "./services/legacy.ts";
+import { moduleRoutes } from "./services/modules.ts";
 import { nodeRoutes } from "./services/node.ts";
 import { paymentRoutes } from "./services/payments.ts";
 import { reflectionRoutes } from "./services/reflection.ts";
@@ -83,6 +85,8 @@ export interface RpcServerOptions extends RouteServerOptions {
   readonly files?: FileRoutesOptions;
   /** Without it other nodes cannot keep shards here. */
   readonly storage?: ShardService;
+  /** Without it nobody can bring modules here. */
+  readonly modules?: ModuleService;
   /** Without it this node takes no money. */
   readonly payments?: PaymentDesk;
 }
@@ -115,6 +119,7 @@ const FLUSH_MS = 250;
 export function createRpcServer(options: RpcServerOptions): RpcServer {
   const routes = [
     ...taskRoutes(options.tasks),
+    ...(options.modules === undefined ? [] : moduleRoutes(options.modules)),
     ...nodeRoutes(options.node),
     ...legacyRoutes(options.tasks),
     ...(options.files === undefined ? [] : fileRoutes(options.files)),

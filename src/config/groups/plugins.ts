@@ -56,7 +56,26 @@ export const plugins = z.strictObject({
     default: "32MiB",
     min: 2 ** 10,
     max: 2 ** 30,
-    description: "The largest WASM module. A Go plugin has 3 MiB",
+    description: "The largest WASM module, installed or brought by a requester. A Go plugin has 3 MiB",
+  }),
+  acceptModules: toggle({
+    default: false,
+    description:
+      "Whether requesters may bring WASM modules of their own: upload them and run them by their SHA-256, without any permission. The node's own tasks always may",
+  }),
+  moduleCacheBytes: size({
+    default: "256MiB",
+    min: 2 ** 20,
+    max: 2 ** 40,
+    description:
+      "What modules of requesters may take of the disk; those that were not used for longest make room. Each counts 64 KiB beside its bytes",
+  }),
+  moduleBytesPerRequester: size({
+    default: "64MiB",
+    min: 2 ** 17,
+    max: 2 ** 40,
+    description:
+      "What the modules that one requester uploaded may take; over it, those of its modules that were not used for longest make room",
   }),
   allowUrlInstall: toggle({
     default: true,

@@ -1,6 +1,7 @@
 import type { ConnectionOptions } from "node:tls";
 import {
   type Clock,
+  type ModuleService,
   type NodeId,
   type NodeInfo,
   type NodeKey,
@@ -17,6 +18,7 @@ import { queryNode, type RecoverSigner } from "./node-query.ts";
 import { Peer, type PeerCallOptions } from "./peer.ts";
 import type { PeerRules } from "./public-address.ts";
 import { RemoteDesk } from "./remote-desk.ts";
+import { RemoteModules } from "./remote-modules.ts";
 import { RemoteShards } from "./remote-shards.ts";
 import { RemoteTasks } from "./remote-tasks.ts";
 import { RequestSigner } from "./request-signer.ts";
@@ -94,6 +96,8 @@ export interface Peers extends PeerDirectory {
   dial(target: string): TaskService;
   /** The shard service there. Throws like {@link dial}. */
   dialShards(target: string): ShardService;
+  /** The modules that are taken there. Throws like {@link dial}. */
+  dialModules(target: string): ModuleService;
   /** The desk there, where it is paid. Throws like {@link dial}. */
   dialDesk(target: string): PaymentDesk;
   info(target: string, signal: AbortSignal): Promise<NodeInfo>;
@@ -105,6 +109,7 @@ interface KnownPeer {
   readonly peer: Peer;
   readonly tasks: TaskService;
   readonly shards: ShardService;
+  readonly modules: ModuleService;
 }
 
 /** A caller is not held up longer than this for the sake of a retry. */
@@ -150,7 +155,7 @@ export function createPeers(options: PeersOptions): Peers {
     const whoIs = (signal: AbortSignal) => queryNode(peer, recover, signal);
     const calls = signer && new SignedCalls({ signer, whoIs });
     const tasks = new RemoteTasks(peer, calls, { signs: options.signTasks === true });
-    const entry = { peer, tasks, shards: new RemoteShards(peer, calls) };
+    const entry = { peer, tasks, shards: new RemoteShards(peer, calls), modules: new RemoteModules(peer, calls) };
     if (known.size >= MAX_KNOWN_PEERS) known.delete(known.keys().next().value!);
     known.set(target, entry);
     return entry;
@@ -159,6 +164,7 @@ export function createPeers(options: PeersOptions): Peers {
   return {
     dial: (target) => find(target).tasks,
     dialShards: (target) => find(target).shards,
+    dialModules: (target) => find(target).modules,
     dialDesk: (target) => new RemoteDesk(find(target).peer),
     info: async (target, signal) => await queryNode(find(target).peer, recover, signal),
     close: () => pool.close(),

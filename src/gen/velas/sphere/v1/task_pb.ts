@@ -13,7 +13,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file velas/sphere/v1/task.proto.
  */
 export const file_velas_sphere_v1_task: GenFile = /*@__PURE__*/
-  fileDesc("Chp2ZWxhcy9zcGhlcmUvdjEvdGFzay5wcm90bxIPdmVsYXMuc3BoZXJlLnYxIpgBCgpUYXNrTGltaXRzEh4KCnRpbWVvdXRfbXMYASABKARCCrpIBzIFGIC4mSkSIQoMbWVtb3J5X2J5dGVzGAIgASgEQgu6SAgyBhiAgICAEBIhCgxvdXRwdXRfYnl0ZXMYAyABKARCC7pICDIGGICAgIAQEiQKDGluc3RydWN0aW9ucxgEIAEoBEIOukgLMgkY/////////w8i5gEKCFRhc2tTcGVjEikKAmlkGAEgASgJQh26SBpyGBiAATITXltBLVphLXowLTkuX346LV0qJBIYCgZwbHVnaW4YAiABKAlCCLpIBXIDGKABEhoKCGZ1bmN0aW9uGAMgASgJQgi6SAVyAxiAARINCgVpbnB1dBgEIAEoDBIeCgxjb250ZW50X3R5cGUYBSABKAlCCLpIBXIDGP8BEisKBmxpbWl0cxgGIAEoCzIbLnZlbGFzLnNwaGVyZS52MS5UYXNrTGltaXRzEh0KCHByaW9yaXR5GAcgASgRQgu6SAg6BhjIASjHASJ1CglUYXNrVXNhZ2USEwoLd2FsbF9taWNyb3MYASABKAQSEwoLaW5wdXRfYnl0ZXMYAiABKAQSFAoMb3V0cHV0X2J5dGVzGAMgASgEEhQKDGluc3RydWN0aW9ucxgEIAEoBBISCgpncHVfbWljcm9zGAUgASgEIqkFCgRUYXNrEgoKAmlkGAEgASgJEhEKCXJlcXVlc3RlchgCIAEoCRIOCgZwbHVnaW4YAyABKAkSFwoPcmVzb2x2ZWRfcGx1Z2luGAQgASgJEhUKDXBsdWdpbl9zaGEyNTYYBSABKAkSEAoIZnVuY3Rpb24YBiABKAkSFAoMY29udGVudF90eXBlGAcgASgJEisKBmxpbWl0cxgIIAEoCzIbLnZlbGFzLnNwaGVyZS52MS5UYXNrTGltaXRzEhAKCHByaW9yaXR5GAkgASgREikKBXN0YXRlGAogASgOMhoudmVsYXMuc3BoZXJlLnYxLlRhc2tTdGF0ZRIOCgZyZWFzb24YCyABKAkSDwoHbWVzc2FnZRgMIAEoCRIuCgpjcmVhdGVkX2F0GA0gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpzdGFydGVkX2F0GA4gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtmaW5pc2hlZF9hdBgPIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKZXhwaXJlc19hdBgQIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEAoIYXR0ZW1wdHMYESABKA0SKQoFdXNhZ2UYEiABKAsyGi52ZWxhcy5zcGhlcmUudjEuVGFza1VzYWdlEhsKE291dHB1dF9jb250ZW50X3R5cGUYEyABKAkSFAoMaW5wdXRfc2hhMjU2GBQgASgMEhUKDW91dHB1dF9zaGEyNTYYFSABKAwSLQoHcmVjZWlwdBgWIAEoCzIcLnZlbGFzLnNwaGVyZS52MS5UYXNrUmVjZWlwdBIYChBub25kZXRlcm1pbmlzdGljGBcgAygJIvkCCgtUYXNrUmVjZWlwdBIPCgd2ZXJzaW9uGAEgASgNEhAKCHByb3ZpZGVyGAIgASgJEg8KB3Rhc2tfaWQYAyABKAkSEQoJcmVxdWVzdGVyGAQgASgJEg4KBnBsdWdpbhgFIAEoCRIVCg1wbHVnaW5fc2hhMjU2GAYgASgJEhAKCGZ1bmN0aW9uGAcgASgJEhQKDGlucHV0X3NoYTI1NhgIIAEoDBIVCg1vdXRwdXRfc2hhMjU2GAkgASgMEikKBXVzYWdlGAogASgLMhoudmVsYXMuc3BoZXJlLnYxLlRhc2tVc2FnZRIWCg5maW5pc2hlZF9hdF9tcxgLIAEoBBIpCgV0ZXJtcxgMIAEoCzIaLnZlbGFzLnNwaGVyZS52MS5UYXNrVGVybXMSCwoDa2V5GA0gASgMEhUKDWtleV9zaWduYXR1cmUYDiABKAwSEQoJc2lnbmF0dXJlGA8gASgMEhgKEG5vbmRldGVybWluaXN0aWMYECADKAkiYgoJVGFza1Rlcm1zEhAKCGNoYWluX2lkGAEgASgEEhAKCGNoYW5uZWxzGAIgASgJEhIKCmNoYW5uZWxfaWQYAyABKAwSDQoFcXVvdGUYBCABKAwSDgoGY2hhcmdlGAUgASgJIkEKDlJ1blRhc2tSZXF1ZXN0Ei8KBHRhc2sYASABKAsyGS52ZWxhcy5zcGhlcmUudjEuVGFza1NwZWNCBrpIA8gBASLJAQoPUnVuVGFza1Jlc3BvbnNlEgoKAmlkGAEgASgJEg4KBm91dHB1dBgCIAEoDBIUCgxjb250ZW50X3R5cGUYAyABKAkSKQoFdXNhZ2UYBCABKAsyGi52ZWxhcy5zcGhlcmUudjEuVGFza1VzYWdlEhAKCHJlcGxheWVkGAUgASgIEi0KB3JlY2VpcHQYBiABKAsyHC52ZWxhcy5zcGhlcmUudjEuVGFza1JlY2VpcHQSGAoQbm9uZGV0ZXJtaW5pc3RpYxgHIAMoCSJkChRSdW5UYXNrU3RyZWFtUmVxdWVzdBIpCgR0YXNrGAEgASgLMhkudmVsYXMuc3BoZXJlLnYxLlRhc2tTcGVjSAASDwoFY2h1bmsYAiABKAxIAEIQCgdtZXNzYWdlEgW6SAIIASJCChVSdW5UYXNrU3RyZWFtUmVzcG9uc2USKQoFZXZlbnQYASABKAsyGi52ZWxhcy5zcGhlcmUudjEuVGFza0V2ZW50IkQKEVN1Ym1pdFRhc2tSZXF1ZXN0Ei8KBHRhc2sYASABKAsyGS52ZWxhcy5zcGhlcmUudjEuVGFza1NwZWNCBrpIA8gBASI5ChJTdWJtaXRUYXNrUmVzcG9uc2USIwoEdGFzaxgBIAEoCzIVLnZlbGFzLnNwaGVyZS52MS5UYXNrIkAKDkdldFRhc2tSZXF1ZXN0EhYKAmlkGAEgASgJQgq6SAdyBRABGIABEhYKDmluY2x1ZGVfb3V0cHV0GAIgASgIIkYKD0dldFRhc2tSZXNwb25zZRIjCgR0YXNrGAEgASgLMhUudmVsYXMuc3BoZXJlLnYxLlRhc2sSDgoGb3V0cHV0GAIgASgMIooBChBMaXN0VGFza3NSZXF1ZXN0EjsKBnN0YXRlcxgBIAMoDjIaLnZlbGFzLnNwaGVyZS52MS5UYXNrU3RhdGVCD7pIDJIBCRAGIgWCAQIQARIbCglwYWdlX3NpemUYAiABKA1CCLpIBSoDGOgHEhwKCnBhZ2VfdG9rZW4YAyABKAlCCLpIBXIDGIAEIlIKEUxpc3RUYXNrc1Jlc3BvbnNlEiQKBXRhc2tzGAEgAygLMhUudmVsYXMuc3BoZXJlLnYxLlRhc2sSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIioKEFdhdGNoVGFza1JlcXVlc3QSFgoCaWQYASABKAlCCrpIB3IFEAEYgAEiPgoRV2F0Y2hUYXNrUmVzcG9uc2USKQoFZXZlbnQYASABKAsyGi52ZWxhcy5zcGhlcmUudjEuVGFza0V2ZW50IisKEUNhbmNlbFRhc2tSZXF1ZXN0EhYKAmlkGAEgASgJQgq6SAdyBRABGIABIjkKEkNhbmNlbFRhc2tSZXNwb25zZRIjCgR0YXNrGAEgASgLMhUudmVsYXMuc3BoZXJlLnYxLlRhc2siqwEKCVRhc2tFdmVudBImCgVzdGF0ZRgBIAEoCzIVLnZlbGFzLnNwaGVyZS52MS5UYXNrSAASKAoDbG9nGAIgASgLMhkudmVsYXMuc3BoZXJlLnYxLkxvZ0V2ZW50SAASMgoIcHJvZ3Jlc3MYAyABKAsyHi52ZWxhcy5zcGhlcmUudjEuUHJvZ3Jlc3NFdmVudEgAEg8KBWNodW5rGAQgASgMSABCBwoFZXZlbnQibQoITG9nRXZlbnQSKAoFbGV2ZWwYASABKA4yGS52ZWxhcy5zcGhlcmUudjEuTG9nTGV2ZWwSDwoHbWVzc2FnZRgCIAEoCRImCgJhdBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiWgoNUHJvZ3Jlc3NFdmVudBIQCghmcmFjdGlvbhgBIAEoARIPCgdtZXNzYWdlGAIgASgJEiYKAmF0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCq4AQoJVGFza1N0YXRlEhoKFlRBU0tfU1RBVEVfVU5TUEVDSUZJRUQQABIVChFUQVNLX1NUQVRFX1FVRVVFRBABEhYKElRBU0tfU1RBVEVfUlVOTklORxACEhgKFFRBU0tfU1RBVEVfU1VDQ0VFREVEEAMSFQoRVEFTS19TVEFURV9GQUlMRUQQBBIXChNUQVNLX1NUQVRFX0NBTkNFTEVEEAUSFgoSVEFTS19TVEFURV9FWFBJUkVEEAYqjAEKCExvZ0xldmVsEhkKFUxPR19MRVZFTF9VTlNQRUNJRklFRBAAEhMKD0xPR19MRVZFTF9UUkFDRRABEhMKD0xPR19MRVZFTF9ERUJVRxACEhIKDkxPR19MRVZFTF9JTkZPEAMSEgoOTE9HX0xFVkVMX1dBUk4QBBITCg9MT0dfTEVWRUxfRVJST1IQBTLSBAoLVGFza1NlcnZpY2USSAoDUnVuEh8udmVsYXMuc3BoZXJlLnYxLlJ1blRhc2tSZXF1ZXN0GiAudmVsYXMuc3BoZXJlLnYxLlJ1blRhc2tSZXNwb25zZRJeCglSdW5TdHJlYW0SJS52ZWxhcy5zcGhlcmUudjEuUnVuVGFza1N0cmVhbVJlcXVlc3QaJi52ZWxhcy5zcGhlcmUudjEuUnVuVGFza1N0cmVhbVJlc3BvbnNlKAEwARJRCgZTdWJtaXQSIi52ZWxhcy5zcGhlcmUudjEuU3VibWl0VGFza1JlcXVlc3QaIy52ZWxhcy5zcGhlcmUudjEuU3VibWl0VGFza1Jlc3BvbnNlEk0KA0dldBIfLnZlbGFzLnNwaGVyZS52MS5HZXRUYXNrUmVxdWVzdBogLnZlbGFzLnNwaGVyZS52MS5HZXRUYXNrUmVzcG9uc2UiA5ACARJSCgRMaXN0EiEudmVsYXMuc3BoZXJlLnYxLkxpc3RUYXNrc1JlcXVlc3QaIi52ZWxhcy5zcGhlcmUudjEuTGlzdFRhc2tzUmVzcG9uc2UiA5ACARJQCgVXYXRjaBIhLnZlbGFzLnNwaGVyZS52MS5XYXRjaFRhc2tSZXF1ZXN0GiIudmVsYXMuc3BoZXJlLnYxLldhdGNoVGFza1Jlc3BvbnNlMAESUQoGQ2FuY2VsEiIudmVsYXMuc3BoZXJlLnYxLkNhbmNlbFRhc2tSZXF1ZXN0GiMudmVsYXMuc3BoZXJlLnYxLkNhbmNlbFRhc2tSZXNwb25zZWIGcHJvdG8z", [file_buf_validate_validate, file_google_protobuf_timestamp]);
+  fileDesc("Chp2ZWxhcy9zcGhlcmUvdjEvdGFzay5wcm90bxIPdmVsYXMuc3BoZXJlLnYxIpgBCgpUYXNrTGltaXRzEh4KCnRpbWVvdXRfbXMYASABKARCCrpIBzIFGIC4mSkSIQoMbWVtb3J5X2J5dGVzGAIgASgEQgu6SAgyBhiAgICAEBIhCgxvdXRwdXRfYnl0ZXMYAyABKARCC7pICDIGGICAgIAQEiQKDGluc3RydWN0aW9ucxgEIAEoBEIOukgLMgkY/////////w8i5gEKCFRhc2tTcGVjEikKAmlkGAEgASgJQh26SBpyGBiAATITXltBLVphLXowLTkuX346LV0qJBIYCgZwbHVnaW4YAiABKAlCCLpIBXIDGKABEhoKCGZ1bmN0aW9uGAMgASgJQgi6SAVyAxiAARINCgVpbnB1dBgEIAEoDBIeCgxjb250ZW50X3R5cGUYBSABKAlCCLpIBXIDGP8BEisKBmxpbWl0cxgGIAEoCzIbLnZlbGFzLnNwaGVyZS52MS5UYXNrTGltaXRzEh0KCHByaW9yaXR5GAcgASgRQgu6SAg6BhjIASjHASJ1CglUYXNrVXNhZ2USEwoLd2FsbF9taWNyb3MYASABKAQSEwoLaW5wdXRfYnl0ZXMYAiABKAQSFAoMb3V0cHV0X2J5dGVzGAMgASgEEhQKDGluc3RydWN0aW9ucxgEIAEoBBISCgpncHVfbWljcm9zGAUgASgEIqkFCgRUYXNrEgoKAmlkGAEgASgJEhEKCXJlcXVlc3RlchgCIAEoCRIOCgZwbHVnaW4YAyABKAkSFwoPcmVzb2x2ZWRfcGx1Z2luGAQgASgJEhUKDXBsdWdpbl9zaGEyNTYYBSABKAkSEAoIZnVuY3Rpb24YBiABKAkSFAoMY29udGVudF90eXBlGAcgASgJEisKBmxpbWl0cxgIIAEoCzIbLnZlbGFzLnNwaGVyZS52MS5UYXNrTGltaXRzEhAKCHByaW9yaXR5GAkgASgREikKBXN0YXRlGAogASgOMhoudmVsYXMuc3BoZXJlLnYxLlRhc2tTdGF0ZRIOCgZyZWFzb24YCyABKAkSDwoHbWVzc2FnZRgMIAEoCRIuCgpjcmVhdGVkX2F0GA0gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpzdGFydGVkX2F0GA4gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtmaW5pc2hlZF9hdBgPIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKZXhwaXJlc19hdBgQIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEAoIYXR0ZW1wdHMYESABKA0SKQoFdXNhZ2UYEiABKAsyGi52ZWxhcy5zcGhlcmUudjEuVGFza1VzYWdlEhsKE291dHB1dF9jb250ZW50X3R5cGUYEyABKAkSFAoMaW5wdXRfc2hhMjU2GBQgASgMEhUKDW91dHB1dF9zaGEyNTYYFSABKAwSLQoHcmVjZWlwdBgWIAEoCzIcLnZlbGFzLnNwaGVyZS52MS5UYXNrUmVjZWlwdBIYChBub25kZXRlcm1pbmlzdGljGBcgAygJIvkCCgtUYXNrUmVjZWlwdBIPCgd2ZXJzaW9uGAEgASgNEhAKCHByb3ZpZGVyGAIgASgJEg8KB3Rhc2tfaWQYAyABKAkSEQoJcmVxdWVzdGVyGAQgASgJEg4KBnBsdWdpbhgFIAEoCRIVCg1wbHVnaW5fc2hhMjU2GAYgASgJEhAKCGZ1bmN0aW9uGAcgASgJEhQKDGlucHV0X3NoYTI1NhgIIAEoDBIVCg1vdXRwdXRfc2hhMjU2GAkgASgMEikKBXVzYWdlGAogASgLMhoudmVsYXMuc3BoZXJlLnYxLlRhc2tVc2FnZRIWCg5maW5pc2hlZF9hdF9tcxgLIAEoBBIpCgV0ZXJtcxgMIAEoCzIaLnZlbGFzLnNwaGVyZS52MS5UYXNrVGVybXMSCwoDa2V5GA0gASgMEhUKDWtleV9zaWduYXR1cmUYDiABKAwSEQoJc2lnbmF0dXJlGA8gASgMEhgKEG5vbmRldGVybWluaXN0aWMYECADKAkiYgoJVGFza1Rlcm1zEhAKCGNoYWluX2lkGAEgASgEEhAKCGNoYW5uZWxzGAIgASgJEhIKCmNoYW5uZWxfaWQYAyABKAwSDQoFcXVvdGUYBCABKAwSDgoGY2hhcmdlGAUgASgJIkEKDlJ1blRhc2tSZXF1ZXN0Ei8KBHRhc2sYASABKAsyGS52ZWxhcy5zcGhlcmUudjEuVGFza1NwZWNCBrpIA8gBASLJAQoPUnVuVGFza1Jlc3BvbnNlEgoKAmlkGAEgASgJEg4KBm91dHB1dBgCIAEoDBIUCgxjb250ZW50X3R5cGUYAyABKAkSKQoFdXNhZ2UYBCABKAsyGi52ZWxhcy5zcGhlcmUudjEuVGFza1VzYWdlEhAKCHJlcGxheWVkGAUgASgIEi0KB3JlY2VpcHQYBiABKAsyHC52ZWxhcy5zcGhlcmUudjEuVGFza1JlY2VpcHQSGAoQbm9uZGV0ZXJtaW5pc3RpYxgHIAMoCSJkChRSdW5UYXNrU3RyZWFtUmVxdWVzdBIpCgR0YXNrGAEgASgLMhkudmVsYXMuc3BoZXJlLnYxLlRhc2tTcGVjSAASDwoFY2h1bmsYAiABKAxIAEIQCgdtZXNzYWdlEgW6SAIIASJCChVSdW5UYXNrU3RyZWFtUmVzcG9uc2USKQoFZXZlbnQYASABKAsyGi52ZWxhcy5zcGhlcmUudjEuVGFza0V2ZW50IkQKEVN1Ym1pdFRhc2tSZXF1ZXN0Ei8KBHRhc2sYASABKAsyGS52ZWxhcy5zcGhlcmUudjEuVGFza1NwZWNCBrpIA8gBASI5ChJTdWJtaXRUYXNrUmVzcG9uc2USIwoEdGFzaxgBIAEoCzIVLnZlbGFzLnNwaGVyZS52MS5UYXNrIkAKDkdldFRhc2tSZXF1ZXN0EhYKAmlkGAEgASgJQgq6SAdyBRABGIABEhYKDmluY2x1ZGVfb3V0cHV0GAIgASgIIkYKD0dldFRhc2tSZXNwb25zZRIjCgR0YXNrGAEgASgLMhUudmVsYXMuc3BoZXJlLnYxLlRhc2sSDgoGb3V0cHV0GAIgASgMIooBChBMaXN0VGFza3NSZXF1ZXN0EjsKBnN0YXRlcxgBIAMoDjIaLnZlbGFzLnNwaGVyZS52MS5UYXNrU3RhdGVCD7pIDJIBCRAGIgWCAQIQARIbCglwYWdlX3NpemUYAiABKA1CCLpIBSoDGOgHEhwKCnBhZ2VfdG9rZW4YAyABKAlCCLpIBXIDGIAEIlIKEUxpc3RUYXNrc1Jlc3BvbnNlEiQKBXRhc2tzGAEgAygLMhUudmVsYXMuc3BoZXJlLnYxLlRhc2sSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIioKEFdhdGNoVGFza1JlcXVlc3QSFgoCaWQYASABKAlCCrpIB3IFEAEYgAEiPgoRV2F0Y2hUYXNrUmVzcG9uc2USKQoFZXZlbnQYASABKAsyGi52ZWxhcy5zcGhlcmUudjEuVGFza0V2ZW50IisKEUNhbmNlbFRhc2tSZXF1ZXN0EhYKAmlkGAEgASgJQgq6SAdyBRABGIABIjkKEkNhbmNlbFRhc2tSZXNwb25zZRIjCgR0YXNrGAEgASgLMhUudmVsYXMuc3BoZXJlLnYxLlRhc2siXgoGTW9kdWxlEg4KBnNoYTI1NhgBIAEoCRISCgpzaXplX2J5dGVzGAIgASgEEgwKBG5hbWUYAyABKAkSDwoHdmVyc2lvbhgEIAEoCRIRCglmdW5jdGlvbnMYBSADKAkiOQoQSGFzTW9kdWxlUmVxdWVzdBIlCgZzaGEyNTYYASABKAlCFbpIEnIQMg5eWzAtOWEtZl17NjR9JCJPChFIYXNNb2R1bGVSZXNwb25zZRInCgZtb2R1bGUYASABKAsyFy52ZWxhcy5zcGhlcmUudjEuTW9kdWxlEhEKCW1heF9ieXRlcxgCIAEoBCJnChNVcGxvYWRNb2R1bGVSZXF1ZXN0Ei0KBW9yZGVyGAEgASgLMhwudmVsYXMuc3BoZXJlLnYxLk1vZHVsZU9yZGVySAASDwoFY2h1bmsYAiABKAxIAEIQCgdtZXNzYWdlEgW6SAIIASJVCgtNb2R1bGVPcmRlchIlCgZzaGEyNTYYASABKAlCFbpIEnIQMg5eWzAtOWEtZl17NjR9JBIfCgpzaXplX2J5dGVzGAIgASgEQgu6SAgyBhiAgICABCI/ChRVcGxvYWRNb2R1bGVSZXNwb25zZRInCgZtb2R1bGUYASABKAsyFy52ZWxhcy5zcGhlcmUudjEuTW9kdWxlIqsBCglUYXNrRXZlbnQSJgoFc3RhdGUYASABKAsyFS52ZWxhcy5zcGhlcmUudjEuVGFza0gAEigKA2xvZxgCIAEoCzIZLnZlbGFzLnNwaGVyZS52MS5Mb2dFdmVudEgAEjIKCHByb2dyZXNzGAMgASgLMh4udmVsYXMuc3BoZXJlLnYxLlByb2dyZXNzRXZlbnRIABIPCgVjaHVuaxgEIAEoDEgAQgcKBWV2ZW50Im0KCExvZ0V2ZW50EigKBWxldmVsGAEgASgOMhkudmVsYXMuc3BoZXJlLnYxLkxvZ0xldmVsEg8KB21lc3NhZ2UYAiABKAkSJgoCYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIloKDVByb2dyZXNzRXZlbnQSEAoIZnJhY3Rpb24YASABKAESDwoHbWVzc2FnZRgCIAEoCRImCgJhdBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAquAEKCVRhc2tTdGF0ZRIaChZUQVNLX1NUQVRFX1VOU1BFQ0lGSUVEEAASFQoRVEFTS19TVEFURV9RVUVVRUQQARIWChJUQVNLX1NUQVRFX1JVTk5JTkcQAhIYChRUQVNLX1NUQVRFX1NVQ0NFRURFRBADEhUKEVRBU0tfU1RBVEVfRkFJTEVEEAQSFwoTVEFTS19TVEFURV9DQU5DRUxFRBAFEhYKElRBU0tfU1RBVEVfRVhQSVJFRBAGKowBCghMb2dMZXZlbBIZChVMT0dfTEVWRUxfVU5TUEVDSUZJRUQQABITCg9MT0dfTEVWRUxfVFJBQ0UQARITCg9MT0dfTEVWRUxfREVCVUcQAhISCg5MT0dfTEVWRUxfSU5GTxADEhIKDkxPR19MRVZFTF9XQVJOEAQSEwoPTE9HX0xFVkVMX0VSUk9SEAUyhwYKC1Rhc2tTZXJ2aWNlEkgKA1J1bhIfLnZlbGFzLnNwaGVyZS52MS5SdW5UYXNrUmVxdWVzdBogLnZlbGFzLnNwaGVyZS52MS5SdW5UYXNrUmVzcG9uc2USXgoJUnVuU3RyZWFtEiUudmVsYXMuc3BoZXJlLnYxLlJ1blRhc2tTdHJlYW1SZXF1ZXN0GiYudmVsYXMuc3BoZXJlLnYxLlJ1blRhc2tTdHJlYW1SZXNwb25zZSgBMAESUQoGU3VibWl0EiIudmVsYXMuc3BoZXJlLnYxLlN1Ym1pdFRhc2tSZXF1ZXN0GiMudmVsYXMuc3BoZXJlLnYxLlN1Ym1pdFRhc2tSZXNwb25zZRJNCgNHZXQSHy52ZWxhcy5zcGhlcmUudjEuR2V0VGFza1JlcXVlc3QaIC52ZWxhcy5zcGhlcmUudjEuR2V0VGFza1Jlc3BvbnNlIgOQAgESUgoETGlzdBIhLnZlbGFzLnNwaGVyZS52MS5MaXN0VGFza3NSZXF1ZXN0GiIudmVsYXMuc3BoZXJlLnYxLkxpc3RUYXNrc1Jlc3BvbnNlIgOQAgESUAoFV2F0Y2gSIS52ZWxhcy5zcGhlcmUudjEuV2F0Y2hUYXNrUmVxdWVzdBoiLnZlbGFzLnNwaGVyZS52MS5XYXRjaFRhc2tSZXNwb25zZTABElEKBkNhbmNlbBIiLnZlbGFzLnNwaGVyZS52MS5DYW5jZWxUYXNrUmVxdWVzdBojLnZlbGFzLnNwaGVyZS52MS5DYW5jZWxUYXNrUmVzcG9uc2USUgoJSGFzTW9kdWxlEiEudmVsYXMuc3BoZXJlLnYxLkhhc01vZHVsZVJlcXVlc3QaIi52ZWxhcy5zcGhlcmUudjEuSGFzTW9kdWxlUmVzcG9uc2USXwoMVXBsb2FkTW9kdWxlEiQudmVsYXMuc3BoZXJlLnYxLlVwbG9hZE1vZHVsZVJlcXVlc3QaJS52ZWxhcy5zcGhlcmUudjEuVXBsb2FkTW9kdWxlUmVzcG9uc2UoATABYgZwcm90bzM", [file_buf_validate_validate, file_google_protobuf_timestamp]);
 
 /**
  * TaskLimits bound one task. A zero means the node's default; a value above the node's maximum is refused.
@@ -71,7 +71,7 @@ export type TaskSpec = Message<"velas.sphere.v1.TaskSpec"> & {
   id: string;
 
   /**
-   * "name", "name@version" or the SHA-256 of a module; empty means the node's default plugin.
+   * "name", "name@version" or the SHA-256 of a module, installed or uploaded, in hex; empty means the node's default plugin.
    *
    * @generated from field: string plugin = 2;
    */
@@ -814,6 +814,174 @@ export const CancelTaskResponseSchema: GenMessage<CancelTaskResponse> = /*@__PUR
   messageDesc(file_velas_sphere_v1_task, 19);
 
 /**
+ * Module is a WASM module that requesters uploaded.
+ *
+ * @generated from message velas.sphere.v1.Module
+ */
+export type Module = Message<"velas.sphere.v1.Module"> & {
+  /**
+   * 64 lower-case hex digits.
+   *
+   * @generated from field: string sha256 = 1;
+   */
+  sha256: string;
+
+  /**
+   * @generated from field: uint64 size_bytes = 2;
+   */
+  sizeBytes: bigint;
+
+  /**
+   * What its manifest says, or a name made of the SHA-256, and 0.0.0.
+   *
+   * @generated from field: string name = 3;
+   */
+  name: string;
+
+  /**
+   * @generated from field: string version = 4;
+   */
+  version: string;
+
+  /**
+   * What tasks may call; the first is what a task runs that names none.
+   *
+   * @generated from field: repeated string functions = 5;
+   */
+  functions: string[];
+};
+
+/**
+ * Describes the message velas.sphere.v1.Module.
+ * Use `create(ModuleSchema)` to create a new message.
+ */
+export const ModuleSchema: GenMessage<Module> = /*@__PURE__*/
+  messageDesc(file_velas_sphere_v1_task, 20);
+
+/**
+ * @generated from message velas.sphere.v1.HasModuleRequest
+ */
+export type HasModuleRequest = Message<"velas.sphere.v1.HasModuleRequest"> & {
+  /**
+   * @generated from field: string sha256 = 1;
+   */
+  sha256: string;
+};
+
+/**
+ * Describes the message velas.sphere.v1.HasModuleRequest.
+ * Use `create(HasModuleRequestSchema)` to create a new message.
+ */
+export const HasModuleRequestSchema: GenMessage<HasModuleRequest> = /*@__PURE__*/
+  messageDesc(file_velas_sphere_v1_task, 21);
+
+/**
+ * @generated from message velas.sphere.v1.HasModuleResponse
+ */
+export type HasModuleResponse = Message<"velas.sphere.v1.HasModuleResponse"> & {
+  /**
+   * Absent when it is not there.
+   *
+   * @generated from field: velas.sphere.v1.Module module = 1;
+   */
+  module?: Module | undefined;
+
+  /**
+   * The largest module that the node takes from the caller, in bytes; 0 when it takes none.
+   *
+   * @generated from field: uint64 max_bytes = 2;
+   */
+  maxBytes: bigint;
+};
+
+/**
+ * Describes the message velas.sphere.v1.HasModuleResponse.
+ * Use `create(HasModuleResponseSchema)` to create a new message.
+ */
+export const HasModuleResponseSchema: GenMessage<HasModuleResponse> = /*@__PURE__*/
+  messageDesc(file_velas_sphere_v1_task, 22);
+
+/**
+ * @generated from message velas.sphere.v1.UploadModuleRequest
+ */
+export type UploadModuleRequest = Message<"velas.sphere.v1.UploadModuleRequest"> & {
+  /**
+   * @generated from oneof velas.sphere.v1.UploadModuleRequest.message
+   */
+  message: {
+    /**
+     * The first message, and only the first.
+     *
+     * @generated from field: velas.sphere.v1.ModuleOrder order = 1;
+     */
+    value: ModuleOrder;
+    case: "order";
+  } | {
+    /**
+     * A piece of the module.
+     *
+     * @generated from field: bytes chunk = 2;
+     */
+    value: Uint8Array;
+    case: "chunk";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message velas.sphere.v1.UploadModuleRequest.
+ * Use `create(UploadModuleRequestSchema)` to create a new message.
+ */
+export const UploadModuleRequestSchema: GenMessage<UploadModuleRequest> = /*@__PURE__*/
+  messageDesc(file_velas_sphere_v1_task, 23);
+
+/**
+ * ModuleOrder says what is going to be uploaded.
+ *
+ * @generated from message velas.sphere.v1.ModuleOrder
+ */
+export type ModuleOrder = Message<"velas.sphere.v1.ModuleOrder"> & {
+  /**
+   * What the module must have.
+   *
+   * @generated from field: string sha256 = 1;
+   */
+  sha256: string;
+
+  /**
+   * At least 1.
+   *
+   * @generated from field: uint64 size_bytes = 2;
+   */
+  sizeBytes: bigint;
+};
+
+/**
+ * Describes the message velas.sphere.v1.ModuleOrder.
+ * Use `create(ModuleOrderSchema)` to create a new message.
+ */
+export const ModuleOrderSchema: GenMessage<ModuleOrder> = /*@__PURE__*/
+  messageDesc(file_velas_sphere_v1_task, 24);
+
+/**
+ * The one message of the answer.
+ *
+ * @generated from message velas.sphere.v1.UploadModuleResponse
+ */
+export type UploadModuleResponse = Message<"velas.sphere.v1.UploadModuleResponse"> & {
+  /**
+   * @generated from field: velas.sphere.v1.Module module = 1;
+   */
+  module?: Module | undefined;
+};
+
+/**
+ * Describes the message velas.sphere.v1.UploadModuleResponse.
+ * Use `create(UploadModuleResponseSchema)` to create a new message.
+ */
+export const UploadModuleResponseSchema: GenMessage<UploadModuleResponse> = /*@__PURE__*/
+  messageDesc(file_velas_sphere_v1_task, 25);
+
+/**
  * TaskEvent is one thing that happened to a task.
  *
  * @generated from message velas.sphere.v1.TaskEvent
@@ -862,7 +1030,7 @@ export type TaskEvent = Message<"velas.sphere.v1.TaskEvent"> & {
  * Use `create(TaskEventSchema)` to create a new message.
  */
 export const TaskEventSchema: GenMessage<TaskEvent> = /*@__PURE__*/
-  messageDesc(file_velas_sphere_v1_task, 20);
+  messageDesc(file_velas_sphere_v1_task, 26);
 
 /**
  * LogEvent is one line that a plugin logged.
@@ -891,7 +1059,7 @@ export type LogEvent = Message<"velas.sphere.v1.LogEvent"> & {
  * Use `create(LogEventSchema)` to create a new message.
  */
 export const LogEventSchema: GenMessage<LogEvent> = /*@__PURE__*/
-  messageDesc(file_velas_sphere_v1_task, 21);
+  messageDesc(file_velas_sphere_v1_task, 27);
 
 /**
  * ProgressEvent says how far a plugin has come.
@@ -922,7 +1090,7 @@ export type ProgressEvent = Message<"velas.sphere.v1.ProgressEvent"> & {
  * Use `create(ProgressEventSchema)` to create a new message.
  */
 export const ProgressEventSchema: GenMessage<ProgressEvent> = /*@__PURE__*/
-  messageDesc(file_velas_sphere_v1_task, 22);
+  messageDesc(file_velas_sphere_v1_task, 28);
 
 /**
  * TaskState is where a task is in its life: queued, running, then one of the four ends.
@@ -1104,6 +1272,28 @@ export const TaskService: GenService<{
     methodKind: "unary";
     input: typeof CancelTaskRequestSchema;
     output: typeof CancelTaskResponseSchema;
+  },
+  /**
+   * HasModule says whether tasks may name a WASM module by its SHA-256 here now; one that its requester uploaded is kept a while longer then. The
+   * call must be signed.
+   *
+   * @generated from rpc velas.sphere.v1.TaskService.HasModule
+   */
+  hasModule: {
+    methodKind: "unary";
+    input: typeof HasModuleRequestSchema;
+    output: typeof HasModuleResponseSchema;
+  },
+  /**
+   * UploadModule brings a WASM module to a node that takes modules of requesters, for tasks that name it by its SHA-256. It is kept as long as there
+   * is room. The answer comes as soon as the node knows it, which for one that it has is before the bytes are sent. The call must be signed.
+   *
+   * @generated from rpc velas.sphere.v1.TaskService.UploadModule
+   */
+  uploadModule: {
+    methodKind: "bidi_streaming";
+    input: typeof UploadModuleRequestSchema;
+    output: typeof UploadModuleResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_velas_sphere_v1_task, 0);
