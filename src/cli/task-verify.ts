@@ -12,7 +12,6 @@ export interface VerifyFlags {
 interface OtherFlags {
   readonly target?: string;
   readonly watch?: boolean;
-  readonly wasm?: string;
   readonly any?: boolean;
 }
 
@@ -27,7 +26,7 @@ export const VERIFY_TARGETS = new Option(
 
 /** What `/v1` takes as `verify`. Throws `invalid_argument` for options that do not go together. */
 export function verifyOf(
-  { verify, verifyTargets, target, watch, wasm, any }: VerifyFlags & OtherFlags,
+  { verify, verifyTargets, target, watch, any }: VerifyFlags & OtherFlags,
 ): object | undefined {
   if (verify === undefined) {
     if (verifyTargets === undefined) return undefined;
@@ -40,8 +39,6 @@ export function verifyOf(
     ? "--target (use --verify-targets)"
     : watch === true
     ? "--watch"
-    : wasm !== undefined
-    ? "--wasm (have the module installed at the providers)"
     : any === true && verifyTargets !== undefined
     ? "--any and --verify-targets at once"
     : undefined;

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -7,7 +8,7 @@ import { fileURLToPath } from "node:url";
 import { TEMPLATES } from "../../src/cli/plugin-templates.ts";
 import { test } from "../testing.ts";
 import type { TestScope } from "../testing.ts";
-import { startFake } from "./fake-node.ts";
+import { problem, startFake } from "./fake-node.ts";
 import { runHere } from "./harness.ts";
 
 const DEMO = new URL("../../wasm-plugins/demo-as/demo-as.wasm", import.meta.url);
@@ -134,17 +135,31 @@ test("plugins pack puts a manifest in, in place of another, and checks the whole
 
 test("task run --wasm uploads a module and runs it by its hash", async (t) => {
   const sha256 = "a".repeat(64);
+  const digest = createHash("sha256").update(readFileSync(DEMO)).digest("hex");
+  const module = { sha256, functions: ["greet"] };
+  let uploaded = false;
   const { url, seen } = await startFake(t, {
-    "POST /v1/plugins": { status: 201, json: { sha256, functions: [{ name: "greet" }] } },
+    [`GET /v1/modules/${digest}`]: () => uploaded ? { json: module } : problem("plugin_not_found", "not here", 404),
+    "POST /v1/modules": () => {
+      uploaded = true;
+      return { status: 201, json: module };
+    },
     [`POST /v1/run/${sha256}/echo`]: { body: "said" },
     [`POST /v1/run/${sha256}/greet`]: { body: "first" },
   });
   const run = (...args: string[]) => runHere(["task", "run", "--wasm", DEMO.pathname, "--url", url, ...args]);
   assert.equal((await run("--function", "echo", "said")).stdout, "said");
-  assert.deepEqual(seen.map(({ path }) => path.split("?")[0]), ["/v1/plugins", `/v1/run/${sha256}/echo`]);
-  assert.equal(seen[1]!.body.toString(), "said");
-  assert.equal((await run()).stdout, "first");
-  assert.equal((await run("--target", "127.0.0.1:1")).code, 2);
+  assert.deepEqual(seen.map(({ method, path }) => `${method} ${path}`), [
+    `GET /v1/modules/${digest}`,
+    `POST /v1/modules?sha256=${digest}`,
+    `POST /v1/run/${sha256}/echo`,
+  ]);
+  assert.equal(seen[2]!.body.toString(), "said");
+  assert.equal((await run("--target", "127.0.0.1:1")).stdout, "first");
+  assert.deepEqual(seen.slice(3).map(({ method, path }) => `${method} ${path}`), [
+    `GET /v1/modules/${digest}`,
+    `POST /v1/run/${sha256}/greet?target=127.0.0.1%3A1`,
+  ]);
   assert.equal((await run("input", "more")).code, 2);
   assert.equal((await runHere(["task", "run", "demo", "--function", "greet", "--url", url])).code, 2);
 });

@@ -176,7 +176,6 @@ test("task run --verify prints what most say, and on standard error how many the
     ["--verify-targets", "a:1"],
     ["--verify", "2", "--target", "a:1"],
     ["--verify", "2", "--watch"],
-    ["--verify", "2", "--wasm", "x.wasm"],
     ["--verify", "2", "--any", "--verify-targets", "a:1", "b:1"],
   ];
   for (const flags of wrong) {
