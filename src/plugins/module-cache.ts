@@ -136,6 +136,7 @@ export class ModuleCache implements ModuleKeeping {
       const record = { sha256, sizeBytes: bytes.length, requester, name, version, functions };
       await this.#folder.write(record, bytes);
       const now = this.#options.clock.now();
+      await this.#folder.touch(sha256, now);
       const plugin = Promise.resolve(this.#options.load(prepared));
       const entry = { record, lastUsedAt: now, notedAt: now, running: 0, plugin };
       this.#entries.set(sha256, entry);
@@ -236,7 +237,7 @@ export class ModuleCache implements ModuleKeeping {
     this.#entries.set(sha256, entry);
     if (entry.lastUsedAt - entry.notedAt < NOTE_INTERVAL_MS) return;
     entry.notedAt = entry.lastUsedAt;
-    void this.#folder.touch(sha256, entry.lastUsedAt);
+    void this.#next(() => this.#folder.touch(sha256, entry.notedAt));
   }
 
   #compiled(entry: Entry): Promise<WasmPlugin> {

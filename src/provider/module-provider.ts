@@ -75,7 +75,7 @@ class ModuleProvider implements ModuleService {
       this.#uploads.add(1, { outcome: "ok" });
       return taken;
     } catch (error) {
-      this.#uploads.add(1, { outcome: toNodeError(error).code });
+      this.#uploads.add(1, { outcome: toNodeError(ctx.signal.aborted ? ctx.signal.reason : error).code });
       throw error;
     }
   }
