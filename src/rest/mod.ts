@@ -13,7 +13,15 @@ export type { RestEnv } from "./context.ts";
 export { createMetrics } from "./metrics.ts";
 export type { MetricsOptions, MetricsRegistry } from "./metrics.ts";
 export { DEFAULT_REST_LIMITS } from "./options.ts";
-export type { FileFace, HealthSource, PluginAdmin, RestAppOptions, RestLimits, ShardKeeping } from "./options.ts";
+export type {
+  FileFace,
+  HealthSource,
+  ModuleFace,
+  PluginAdmin,
+  RestAppOptions,
+  RestLimits,
+  ShardKeeping,
+} from "./options.ts";
 export { PROBLEM_TYPE, PROBLEMS } from "./problem.ts";
 export type { Problem, ProblemKind } from "./problem.ts";
 export type { RestApp } from "./routes.ts";

@@ -23,6 +23,7 @@ export function addModuleRoutes(app: RestApp, options: RestAppOptions & { readon
     path: "/v1/modules",
     tags: TAGS,
     operationId: "listModules",
+    scope: ["read", "tasks", "plugins"],
     summary: "List uploaded modules",
     description: "Yours and those of requesters. The first makes room for the next that is uploaded.",
     responses: { 200: jsonContent(schemas.ModuleList, "The least recently used first."), ...failures() },
@@ -33,6 +34,7 @@ export function addModuleRoutes(app: RestApp, options: RestAppOptions & { readon
     path: "/v1/modules",
     tags: TAGS,
     operationId: "uploadModule",
+    scope: ["tasks", "plugins"],
     summary: "Upload a module for tasks that name it by its SHA-256",
     description:
       "It is kept as long as there is room, without being installed, and runs without any permission. Tasks " +
@@ -71,6 +73,7 @@ export function addModuleRoutes(app: RestApp, options: RestAppOptions & { readon
     path: "/v1/modules/{sha256}",
     tags: TAGS,
     operationId: "getModule",
+    scope: ["read", "tasks", "plugins"],
     summary: "See an uploaded module",
     request: { params: ModuleParams },
     responses: {
@@ -84,6 +87,7 @@ export function addModuleRoutes(app: RestApp, options: RestAppOptions & { readon
     path: "/v1/modules/{sha256}",
     tags: TAGS,
     operationId: "removeModule",
+    scope: "plugins",
     summary: "Remove an uploaded module",
     description: "Whoever uploaded it may upload it again.",
     request: { params: ModuleParams },

@@ -10,7 +10,7 @@ import {
   tokenDigest,
   type UploadSpool,
 } from "../../src/core/mod.ts";
-import { createMetrics, type RestAppOptions } from "../../src/rest/mod.ts";
+import { createMetrics, type ModuleFace, type RestAppOptions } from "../../src/rest/mod.ts";
 import { MemoryFiles } from "../contract-suites/memory-files.ts";
 import { test } from "../testing.ts";
 import { NOW, serve, Wire } from "./harness.ts";
@@ -53,6 +53,7 @@ function everything() {
     settings: () => [],
     reload: () => ({ applied: [], needRestart: [] }),
     backup: () => failing<AsyncIterable<Uint8Array>>(),
+    modules: { service: failing<ModuleFace["service"]>(), kept: failing<ModuleFace["kept"]>() },
     files: { service: new MemoryFiles(() => NOW), maxFileBytes: 1 << 20, spool: failing<UploadSpool>() },
   };
 }
