@@ -217,12 +217,13 @@ test("the order is the first message of an upload, and only the first", async ()
         value: { $typeName: "velas.sphere.v1.ModuleOrder", ...value },
       },
     }));
-    async function* requests() {
-      for (const message of messages) yield await Promise.resolve(message);
-    }
-    const answers = route.handle(requests() as Parameters<typeof route.handle>[0], ctx as CallContext);
+    const answers = route.handle(each(messages) as Parameters<typeof route.handle>[0], ctx as CallContext);
     await assert.rejects(async () => {
       for await (const _ of answers);
     }, { code: "invalid_argument" });
   }
 });
+
+async function* each<T>(values: readonly T[]): AsyncIterable<T> {
+  for (const value of values) yield await Promise.resolve(value);
+}
