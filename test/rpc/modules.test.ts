@@ -195,10 +195,6 @@ test("who is not proven uploads nothing and is told nothing", async (t) => {
   assert.equal(grpcStatus(upload), UNAUTHENTICATED);
 });
 
-async function* eachOf<T>(values: readonly T[]): AsyncGenerator<T> {
-  for (const value of values) yield await Promise.resolve(value);
-}
-
 test("the order is the first message of an upload, and only the first", async () => {
   const modules = createModuleProvider({
     store: new MemoryModules(),

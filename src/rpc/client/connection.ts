@@ -6,6 +6,7 @@ import { connect as connectTls } from "node:tls";
 import type { ConnectionOptions } from "node:tls";
 import { NodeError, type TargetAddress } from "../../core/mod.ts";
 import type { Clock } from "../../core/mod.ts";
+import { resetUnended } from "./http2-reset.ts";
 import { asUnreachable, type PeerRules } from "./public-address.ts";
 import { explainTls } from "./tls-failure.ts";
 
@@ -152,6 +153,7 @@ export class Connection {
     const stream = this.session.request(headers) as PeerStream;
     stream.connection = this;
     stream.largeBytes = largeBytes;
+    resetUnended(stream);
     this.largeBytes += largeBytes;
     this.openStreams++;
     if (++this.#issued >= STREAMS_PER_CONNECTION) this.retire();
