@@ -306,6 +306,7 @@ async function assemble({ live, log, closers, closeAll }: Assembly): Promise<Run
     tracer,
     // Nobody spends another's money by saying another's name.
     ...(payments === undefined ? {} : { payments: payments.earnings, believesClaims: false }),
+    self: key.nodeId,
     authenticator: new Authenticator({ self: key.nodeId, chainId, clock, macKeys }),
     files: {
       files,

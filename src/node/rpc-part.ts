@@ -15,6 +15,7 @@ export interface RpcParts extends
     | "payments"
     | "authenticator"
     | "believesClaims"
+    | "self"
     | "limiter"
     | "tracer"
     | "tls"

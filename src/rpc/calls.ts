@@ -11,6 +11,7 @@ import {
   type Log,
   type Metrics,
   NodeError,
+  type NodeId,
   notSigned,
   type RateLimiter,
   type RequesterId,
@@ -62,6 +63,8 @@ export interface CallsOptions {
   readonly authenticator?: Pick<Authenticator, "identify"> | undefined;
   /** Whether an unsigned call is from whom it says (`velas-requester`), the default, or from nobody. */
   readonly believesClaims?: boolean | undefined;
+  /** The node itself: an unsigned call is never from it, since its own tasks may do what others' may not. */
+  readonly self?: NodeId | undefined;
   /** Refuses who calls too often; without one nobody does. */
   readonly limiter?: RateLimiter | undefined;
   /** The nodes that are served; without it everybody is. */
@@ -116,7 +119,7 @@ export class Call implements CallContext, Expiring {
       calls.allow?.refusal(route.path, this.#signedBy?.requester);
     this.authenticated = this.#signedBy !== undefined;
     this.requester = this.#signedBy?.requester ??
-      (calls.believesClaims ? requesterFromText(opening.requester) : ANONYMOUS);
+      calls.claimed(opening.requester);
     this.requestId = opening.requestId !== undefined && REQUEST_ID.test(opening.requestId)
       ? opening.requestId
       : calls.nextRequestId();
@@ -205,7 +208,9 @@ export class Calls {
   readonly log: Log;
   readonly requestTimeoutMs: number;
   readonly authenticator: Pick<Authenticator, "identify"> | undefined;
-  readonly believesClaims: boolean;
+  readonly #believesClaims: boolean;
+  /** In lower case. */
+  readonly #self: string | undefined;
   readonly allow: AllowList | undefined;
   readonly tracer: Tracer | undefined;
   readonly #clock: Clock;
@@ -224,7 +229,8 @@ export class Calls {
     this.log = options.log;
     this.requestTimeoutMs = options.requestTimeoutMs;
     this.authenticator = options.authenticator;
-    this.believesClaims = options.believesClaims ?? true;
+    this.#believesClaims = options.believesClaims ?? true;
+    this.#self = options.self?.toLowerCase();
     this.allow = options.allow;
     this.#requests = options.metrics.counter("velas_rpc_requests_total", "RPC calls by method and outcome", [
       "method",
@@ -240,6 +246,12 @@ export class Calls {
     const call = new Call(this, route, opening);
     this.#open.add(call);
     return call;
+  }
+
+  /** Who an unsigned call is from, by what it says. */
+  claimed(text: string | undefined): RequesterId {
+    if (!this.#believesClaims || text === undefined || text.toLowerCase() === this.#self) return ANONYMOUS;
+    return requesterFromText(text);
   }
 
   /** Why who calls must wait; undefined when it need not. What is not signed counts for its address. */

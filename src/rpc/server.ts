@@ -7,6 +7,7 @@ import {
   type ModuleService,
   type NodeDescriber,
   NodeError,
+  type NodeId,
   type PaymentDesk,
   type RateLimiter,
   type ShardService,
@@ -66,6 +67,8 @@ export interface RouteServerOptions {
   readonly authenticator?: Pick<Authenticator, "identify">;
   /** Whether an unsigned call is from whom it says, the default, or from nobody, as it must be where calls cost money. */
   readonly believesClaims?: boolean;
+  /** The node itself: no unsigned call is from it, whatever it says. */
+  readonly self?: NodeId;
   /** Refuses who calls too often; without one nobody does. */
   readonly limiter?: RateLimiter;
   /** The nodes that are served; without it everybody is. */

@@ -11,6 +11,8 @@ import { Provider } from "../../src/gen/resources/provider_pb.ts";
 import { NodeInfoSchema, NodeService } from "../../src/gen/velas/sphere/v1/node_pb.ts";
 import { TaskService } from "../../src/gen/velas/sphere/v1/task_pb.ts";
 import { test } from "../testing.ts";
+import { packPlugin } from "../../src/plugins/mod.ts";
+import { wasm } from "../plugins/host-fixture.ts";
 import { plantMisbehaving } from "./fixtures.ts";
 import { get, post, run, scratch, startNode } from "./harness.ts";
 
@@ -146,4 +148,24 @@ test("plugins that loop, recurse, hoard, flood, trap or answer 4 GiB are stopped
   }
   bystander.done = true;
   assert.ok(await bystanding > 0);
+});
+
+test("an unsigned call that says it is from the node itself is from nobody: the owner's files are not for it", async (t) => {
+  const node = await startNode(t, {
+    dataDir: join(scratch(t), "data"),
+    config: { plugins: { grants: ["services:files.read"] } },
+  });
+  const manifest = { name: "services", version: "1.0.0", functions: [{ name: "size" }], needs: ["files.read"] };
+  const module = packPlugin(wasm("testing/services"), text(JSON.stringify(manifest)));
+  const headers = { "content-type": "application/wasm" };
+  const installed = await fetch(`${node.rest}/v1/plugins`, { method: "POST", headers, body: module });
+  assert.equal(installed.status, 201, await installed.text());
+  const task = { plugin: "services", function: "size", input: text("notes.txt") };
+  const client = createClient(TaskService, createGrpcTransport({ baseUrl: `http://${node.rpc}` }));
+  for (const requester of [node.nodeId, node.nodeId.toLowerCase()]) {
+    const call = client.run({ task }, { headers: { "velas-requester": requester } });
+    await assert.rejects(call, /permission_denied|own tasks only/);
+  }
+  const own = await post(`${node.rest}/v1/tasks/run`, { plugin: "services", function: "size", input: "notes.txt" });
+  assert.equal(own.status, 200, own.text);
 });
