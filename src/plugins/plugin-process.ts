@@ -53,7 +53,8 @@ const STOP_SLACK_MS = 2000;
 
 /**
  * Runs the plugin in a process group of its own, beside a watch: when the pipe from the node closes, whether the node asked for it or was
- * killed, the group is told to end, and killed after the grace. Arguments: grace in seconds, the folder of the socket, the command.
+ * killed, the group is told to end, and killed after the grace. The plugin has the same pipe, and Node makes it non-blocking when it reads it:
+ * a `cat` that begins later then fails, which is not the pipe's end. Arguments: grace in seconds, the folder of the socket, the command.
  */
 const WATCH = `
 exec 3<&0
@@ -62,7 +63,7 @@ trap : TERM
 "$@" <&3 3<&- &
 plugin=$!
 ( trap "" TERM INT HUP
-  cat <&3 >/dev/null
+  until cat <&3 >/dev/null; do sleep 1; done
   kill -TERM 0
   sleep "$grace"
   rm -rf "$folder"
