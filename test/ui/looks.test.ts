@@ -77,6 +77,13 @@ const NAMELESS = `[...document.querySelectorAll("input, select, textarea, button
   })
   .map((one) => one.outerHTML.slice(0, 200))`;
 
+/** What has to be scrolled sideways to be seen, and labels of the menu that are wider than their place. */
+const SIDEWAYS = `[
+  ...[...document.querySelectorAll("nav, .table-wrap")].filter((one) => one.scrollWidth > one.clientWidth),
+  ...[...document.querySelectorAll(".side nav a")]
+    .filter((one) => one.checkVisibility() && one.lastElementChild.getBoundingClientRect().width > one.getBoundingClientRect().width),
+].map((one) => one.className || one.textContent)`;
+
 async function assertReadable(page: Page, where: string): Promise<void> {
   assert.deepEqual(await page.evaluate(FAINT), [], `${where}: too faint`);
   assert.deepEqual(await page.evaluate(NAMELESS), [], `${where}: without a name`);
@@ -131,7 +138,9 @@ test("every page fits and can be read on phone, tablet, desk and wall, light and
         await page.getByRole("status", { name: "Loading" }).first().waitFor({ state: "detached" });
         assert.match(await page.title(), new RegExp(`^${title}\\b`), where);
         await assertFits(page);
+        assert.deepEqual(await page.evaluate(SIDEWAYS), [], `${where}: scrolls sideways`);
         await assertReadable(page, where);
+        if (path === "files") await page.getByText("1 file", { exact: true }).waitFor();
         await picture(page, `look-${path}-${width}-${colorScheme}`);
       }
       for (const [name, path, text] of panels) {

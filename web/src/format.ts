@@ -19,6 +19,11 @@ export function count(value: number): string {
   return whole.format(value);
 }
 
+/** `1 file`, `2 files`, `12,345 files` */
+export function counted(value: number, one: string): string {
+  return `${count(value)} ${one}${value === 1 ? "" : "s"}`;
+}
+
 /** A number of few digits: `0`, `0.25`, `13.4`, `1,250`. */
 export function few(value: number): string {
   if (value === 0) return "0";

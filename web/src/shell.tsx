@@ -61,7 +61,7 @@ export function Shell(): JSX.Element {
               <span>{name}</span>
             </a>
           ))}
-          <a href="v1/docs">
+          <a class="on-wide" href="v1/docs">
             <Icon name="api" />
             <span>API</span>
           </a>
@@ -69,6 +69,9 @@ export function Shell(): JSX.Element {
         <footer>
           <NodeCard />
           <div class="buttons">
+            <a class="plain on-narrow" href="v1/docs" aria-label="API">
+              <Icon name="api" />
+            </a>
             <button type="button" class="plain" onClick={theme.next} title={`Colors: ${theme.value}`}>
               <Icon name={theme.value === "auto" ? "auto" : theme.value === "dark" ? "moon" : "sun"} />
               <span class="small">Colors: {theme.value}</span>

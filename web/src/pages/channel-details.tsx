@@ -2,7 +2,7 @@ import { useSignal } from "@preact/signals";
 import type { JSX } from "preact";
 import { sendJson } from "../api.ts";
 import type { Channel } from "../api-types.ts";
-import { count, fullTime } from "../format.ts";
+import { count, counted, fullTime } from "../format.ts";
 import { isCoin } from "../money.ts";
 import { Amount } from "../parts/amount.tsx";
 import { Copy } from "../parts/copy.tsx";
@@ -72,7 +72,7 @@ function Facts({ channel, onChange }: { readonly channel: Channel; readonly onCh
           </>
         )}
         <Fact name="Deposit" of={deposit} token={token} />
-        <Fact name="Charged" of={charged} token={token} note={`${count(items)} ${items === 1 ? "item" : "items"}`} />
+        <Fact name="Charged" of={charged} token={token} note={counted(items, "item")} />
         <Fact name="Paid" of={paid} token={token} note="the sum of the newest voucher" />
         <Fact name="Claimed" of={claimed} token={token} note="on the chain" />
       </dl>
@@ -95,7 +95,7 @@ function Facts({ channel, onChange }: { readonly channel: Channel; readonly onCh
           <dl class="facts">
             <dt>Number</dt>
             <dd>{count(receipt.sequence)}</dd>
-            <Fact name="Charged" of={receipt.charged} token={token} note={`${count(receipt.items)} items`} />
+            <Fact name="Charged" of={receipt.charged} token={token} note={counted(receipt.items, "item")} />
             <Fact name="Paid" of={receipt.paid} token={token} />
             <dt>Signed</dt>
             <dd>{fullTime(receipt.issuedAt)}</dd>

@@ -27,7 +27,7 @@ export function ChannelRows({ channels }: { readonly channels: readonly Channel[
             <th scope="col">State</th>
             <th scope="col">Peer</th>
             <th scope="col" class="wide num">Items</th>
-            <th scope="col" class="num">Charged</th>
+            <th scope="col" class="wide num">Charged</th>
             <th scope="col" class="wide num">Paid</th>
             <th scope="col" class="num">Deposit left</th>
           </tr>
@@ -47,14 +47,14 @@ function ChannelRow({ channel }: { readonly channel: Channel }): JSX.Element {
       <td>
         <ChannelBadge state={state} />
       </td>
-      <td class="name">
+      <td class="name main">
         <a href={href("payments", "", { channel: channelId })} title={peer}>
           {role === "payer" ? "to " : "from "}
           <Text of={target ?? shortAddress(peer)} />
         </a>
       </td>
       <td class="wide num">{count(items)}</td>
-      <td class="num">
+      <td class="wide num">
         <Amount of={charged} token={token} />
       </td>
       <td class="wide num">

@@ -5,7 +5,7 @@ import { ApiError, call, messageOf } from "../api.ts";
 import type { FileRecord } from "../api-types.ts";
 import { useFileList } from "../file-list.ts";
 import type { FileList } from "../file-list.ts";
-import { bytes, count, fullTime, time } from "../format.ts";
+import { bytes, count, counted, fullTime, time } from "../format.ts";
 import { DropZone } from "../parts/drop-zone.tsx";
 import { FileBadge } from "../parts/file-badge.tsx";
 import { Icon } from "../parts/icons.tsx";
@@ -51,7 +51,8 @@ export function Files(): JSX.Element {
         <header class="section-head">
           <Breadcrumbs prefix={prefix} />
           <span class="quiet small" role="status">
-            {list.loaded && `${count(list.files.length)}${list.more ? " or more" : ""} files`}
+            {list.loaded &&
+              (list.more ? `${count(list.files.length)} or more files` : counted(list.files.length, "file"))}
           </span>
         </header>
         <FileTable list={list} prefix={prefix} />
@@ -141,7 +142,7 @@ interface RowProps {
 function FolderRow({ folder, prefix, index }: RowProps & { readonly folder: string }): JSX.Element {
   return (
     <tr class="link-row" aria-rowindex={index}>
-      <td class="name">
+      <td class="name main">
         <Icon name="folder" />
         <a href={href("files", folder)}>
           <Text of={folder.slice(prefix.length)} />
@@ -160,7 +161,7 @@ function FileRow({ file, prefix, index }: RowProps & { readonly file: FileRecord
   const all = policy.dataShards + policy.parityShards;
   return (
     <tr class="link-row" aria-rowindex={index}>
-      <td class="name">
+      <td class="name main">
         <Icon name="file" />
         <a href={href("files", prefix, { file: id })}>
           <Text of={name.slice(prefix.length)} />

@@ -4,7 +4,7 @@ import { useMemo } from "preact/hooks";
 import { getJson, query } from "../api.ts";
 import type { DayTotal, ShardUsage, Stats, Task } from "../api-types.ts";
 import { features } from "../features.ts";
-import { bytes, count, duration, few, fullTime } from "../format.ts";
+import { bytes, count, counted, duration, few, fullTime } from "../format.ts";
 import { cpu, epoch, node, sample } from "../live.ts";
 import { Chart } from "../parts/chart.tsx";
 import { Copy } from "../parts/copy.tsx";
@@ -187,7 +187,7 @@ function Kept(): JSX.Element {
               <b>{bytes(used + uploadBytes)}</b> of {bytes(quotaBytes)}
             </span>
             <span class="small quiet">
-              {`${count(shards)} ${shards === 1 ? "shard" : "shards"}, ${bytes(freeBytes)} left`}
+              {`${counted(shards, "shard")}, ${bytes(freeBytes)} left`}
             </span>
             <progress value={used + uploadBytes} max={Math.max(quotaBytes, 1)} aria-label="Quota used" />
           </dd>

@@ -52,7 +52,7 @@ function PeerRow({ peer }: { readonly peer: Peer }): JSX.Element {
       <td>
         <PeerBadge peer={peer} />
       </td>
-      <td class="name">
+      <td class="name main">
         <a href={href("peers", "", { peer: target })}>
           <Text of={target} />
         </a>

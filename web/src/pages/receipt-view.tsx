@@ -4,7 +4,7 @@ import { useEffect } from "preact/hooks";
 import { getJson, sendJson } from "../api.ts";
 import type { Channel, Task, TaskReceipt } from "../api-types.ts";
 import { features } from "../features.ts";
-import { bytes, count, duration, fullTime } from "../format.ts";
+import { bytes, counted, duration, fullTime } from "../format.ts";
 import { Amount } from "../parts/amount.tsx";
 import { Copy } from "../parts/copy.tsx";
 import { Icon } from "../parts/icons.tsx";
@@ -48,7 +48,7 @@ export function ReceiptView({ task, receipt }: { readonly task: Task; readonly r
         <dt>Used</dt>
         <dd>
           {duration(usage.wallMicros / 1000)}, {bytes(usage.inputBytes)} in, {bytes(usage.outputBytes)} out
-          {usage.instructions > 0 && `, ${count(usage.instructions)} instructions`}
+          {usage.instructions > 0 && `, ${counted(usage.instructions, "instruction")}`}
         </dd>
         <dt>Cost</dt>
         <dd>

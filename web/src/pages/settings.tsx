@@ -19,7 +19,7 @@ export function Settings(): JSX.Element {
         start the node again.
       </p>
       <div class="filters">
-        <label class="grow">
+        <label class="grow find">
           <span class="visually-hidden">Find a setting</span>
           <input
             type="search"

@@ -1,6 +1,6 @@
 import type { JSX } from "preact";
 import type { FileHealth, ShardHealth } from "../api-types.ts";
-import { ago, few } from "../format.ts";
+import { ago, counted, few } from "../format.ts";
 import { SHARD_TONES } from "../parts/file-badge.tsx";
 import { Text } from "../parts/states.tsx";
 
@@ -10,7 +10,7 @@ export function ShardMap({ health: { shards, margin, risk } }: { readonly health
   return (
     <section aria-labelledby="shards">
       <header class="section-head">
-        <h3 id="shards">Shards at {byProvider.length} {byProvider.length === 1 ? "provider" : "providers"}</h3>
+        <h3 id="shards">Shards at {counted(byProvider.length, "provider")}</h3>
         <span class={`badge ${margin > 0 ? "ok" : margin === 0 ? "warn" : "bad"}`}>
           {margin < 0 ? "cannot be read" : margin === 0 ? "none may be lost" : `${margin} more may be lost`}
         </span>

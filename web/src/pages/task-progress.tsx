@@ -1,7 +1,7 @@
 import type { JSX } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import { query } from "../api.ts";
-import { bytes, count, duration } from "../format.ts";
+import { bytes, counted, duration } from "../format.ts";
 import { Content } from "../parts/content.tsx";
 import { Failure, Loading, Text } from "../parts/states.tsx";
 import { TaskBadge, taskHref } from "../parts/task-rows.tsx";
@@ -32,7 +32,7 @@ export function TaskProgress(
           {task.usage !== undefined && (
             <span class="quiet small">
               {duration(task.usage.wallMicros / 1000)} · {bytes(task.usage.outputBytes)}
-              {task.usage.instructions > 0 && ` · ${count(task.usage.instructions)} instructions`}
+              {task.usage.instructions > 0 && ` · ${counted(task.usage.instructions, "instruction")}`}
             </span>
           )}
           <a class="small" href={taskHref({ id: task.id, target })}>details</a>
