@@ -6,6 +6,7 @@
 export * from "./access-tokens.ts";
 export * from "./alert.ts";
 export * from "./bandwidth.ts";
+export * from "./call-scope.ts";
 export * from "./capability.ts";
 export * from "./clock.ts";
 export * from "./close-server.ts";

@@ -3,6 +3,7 @@ import { fileURLToPath } from "node:url";
 import process from "node:process";
 import { Worker } from "node:worker_threads";
 import type { WorkerOptions } from "node:worker_threads";
+import { outsideOfCalls } from "./call-scope.ts";
 
 interface SeaModule {
   isSea(): boolean;
@@ -41,8 +42,14 @@ export function readAsset(path: string): Uint8Array {
   return readFileSync(fileURLToPath(projectUrl(path)));
 }
 
-/** Starts a worker thread from a source file, such as `src/plugins/worker.ts`, wherever the program runs. */
+/**
+ * Starts a worker thread from a source file, such as `src/plugins/worker.ts`, wherever the program runs. It belongs to no call, whichever
+ * it is started in.
+ */
 export function startWorker(path: string, options: WorkerOptions = {}): Worker {
-  if (isSingleExecutable) return new Worker(sea!.getAsset(path, "utf8"), { ...options, eval: true });
-  return new Worker(projectUrl(path), options);
+  return outsideOfCalls(() =>
+    isSingleExecutable
+      ? new Worker(sea!.getAsset(path, "utf8"), { ...options, eval: true })
+      : new Worker(projectUrl(path), options)
+  );
 }

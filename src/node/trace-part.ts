@@ -1,6 +1,7 @@
 import type { Config } from "../config/mod.ts";
 import {
   currentSpan,
+  inSpan,
   type Log,
   type Metrics,
   NodeError,
@@ -32,7 +33,6 @@ export function makeTracer(
 /** The plugins, with a span for each run of a call that is traced. */
 export function tracedPlugins(plugins: Plugins, tracer: Tracer | undefined): Pick<Plugins, "resolve" | "execute"> {
   if (tracer === undefined) return plugins;
-  // Not `inSpan`: what a plugin asks for comes as a message of its worker, which no span of a call reaches.
   const execute = async (call: PluginCall, parent: Span) => {
     const span = tracer.begin("plugin.execute", {
       kind: "internal",
@@ -40,7 +40,7 @@ export function tracedPlugins(plugins: Plugins, tracer: Tracer | undefined): Pic
       attributes: { "velas.plugin": call.plugin, "velas.function": call.function },
     });
     try {
-      const outcome = await plugins.execute(call);
+      const outcome = await inSpan(span, () => plugins.execute(call));
       span?.end("ok");
       return outcome;
     } catch (error) {

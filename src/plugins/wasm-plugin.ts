@@ -1,4 +1,4 @@
-import { grantedOf, NodeError } from "../core/mod.ts";
+import { currentScope, grantedOf, NodeError } from "../core/mod.ts";
 import type { PluginCall, PluginOutcome } from "../core/mod.ts";
 import { readInput } from "./call-input.ts";
 import type { Places } from "./external-places.ts";
@@ -128,17 +128,21 @@ export class WasmPlugin {
     input: Uint8Array,
     more: (length: number) => Promise<Uint8Array | undefined>,
   ): Promise<PoolOutcome> {
+    // It asks by messages of its worker, which belong to no call. Without a grant all it can ask for is input.
+    const scope = this.#granted.size === 0 ? undefined : currentScope();
     const onAsk: AnswerRequest = async (request) => {
       if (request.type === "input") {
         const bytes = await more(request.length);
         return bytes === undefined ? {} : { bytes };
       }
-      const answer = await this.#services.answer(request, {
+      const asker = {
         plugin: this.manifest.name,
         granted: this.#granted,
         requester: call.requester,
         signal: call.signal,
-      });
+      };
+      const answering = () => this.#services.answer(request, asker);
+      const answer = await (scope === undefined ? answering() : scope(answering));
       const learned = LEARNED[request.type];
       if (learned !== undefined) used.add(learned);
       return answer;

@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
+import { packPlugin } from "../../src/plugins/mod.ts";
+import { wasm } from "../plugins/host-fixture.ts";
 import { scratch, startNode } from "./harness.ts";
 import { startReceiver } from "../tracing/otlp-receiver.ts";
 import { test } from "../testing.ts";
@@ -52,4 +54,46 @@ test("a task and a file are traced from the caller over two nodes into plugin an
   const stored = named(/StorageService\//).filter(({ parentSpanId }) => parentSpanId === putSpan!.spanId);
   assert.deepEqual(new Set(stored.map(({ instance }) => instance)), new Set(providers.map(({ nodeId }) => nodeId)));
   assert(!bodies.join("").includes("of a user"), "no content goes out");
+});
+
+test("what a plugin reads of files is in the trace of its own task, whichever task started the worker", async (t) => {
+  const { url, spans } = await startReceiver(t);
+  const tracing = { otlpUrl: url };
+  const folder = scratch(t);
+  const provider = await startNode(t, { dataDir: join(folder, "provider"), config: { tracing } });
+  const node = await startNode(t, {
+    dataDir: join(folder, "node"),
+    config: {
+      tracing,
+      requester: { providers: [provider.rpc] },
+      plugins: { grants: ["services:files.read"] },
+    },
+  });
+  const functions = [{ name: "middle" }];
+  const manifest = { name: "services", version: "1.0.0", functions, needs: ["files.read"] };
+  const module = packPlugin(wasm("testing/services"), new TextEncoder().encode(JSON.stringify(manifest)));
+  const headers = { "content-type": "application/wasm" };
+  const installed = await fetch(`${node.rest}/v1/plugins`, { method: "POST", headers, body: module });
+  assert.equal(installed.status, 201, await installed.text());
+  const put = await fetch(`${node.rest}/v1/files/abcdef?policy=1%2B0`, { method: "PUT", body: "abcdef" });
+  assert.equal(put.status, 201, await put.text());
+  const traces = ["c", "d", "e"].map((digit) => digit.repeat(32));
+  for (const trace of traces) {
+    const answer = await fetch(`${node.rest}/v1/tasks/run`, {
+      method: "POST",
+      headers: { "content-type": "application/json", traceparent: `00-${trace}-${"b".repeat(16)}-01` },
+      body: JSON.stringify({ plugin: "services", function: "middle", input: "abcdef" }),
+    });
+    assert.match(await answer.text(), /"cde"/);
+  }
+  await Promise.all([node, provider].map((each) => each.stop("SIGTERM")));
+  for (const trace of traces) {
+    const run = spans.filter(({ traceId, name }) => traceId === trace && name === "plugin.execute");
+    assert.equal(run.length, 1);
+    const reads = spans.filter(({ traceId, name }) => traceId === trace && /StorageService\//.test(name));
+    assert.notEqual(reads.length, 0, "it reached the provider in this trace");
+    for (const { instance, parentSpanId } of reads) {
+      assert.deepEqual([instance, parentSpanId], [provider.nodeId, run[0]!.spanId]);
+    }
+  }
 });

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
-import { isGrant, OutboundRules } from "../../src/core/mod.ts";
+import { currentRequestId, inRequest, isGrant, OutboundRules } from "../../src/core/mod.ts";
 import type { PluginCall, RequesterId } from "../../src/core/mod.ts";
 import { packPlugin, pluginFiles } from "../../src/plugins/mod.ts";
 import type { PluginHostOptions, Plugins } from "../../src/plugins/mod.ts";
@@ -130,6 +130,32 @@ test("files are there for the node's own tasks, part by part", async (t) => {
   }
   const none = await open(t, { grants: ALL });
   await assert.rejects(run(none, "size", "x", own), hasCode("failed_precondition"));
+});
+
+test("what a plugin asks for is asked for in the call that it runs for, whichever call started its worker", async (t) => {
+  const asked: [string, string | undefined][] = [];
+  const host = await open(t, {
+    grants: ALL,
+    files: () => ({
+      size: (name) => {
+        asked.push([name, currentRequestId()]);
+        return Promise.resolve(undefined);
+      },
+      read: () => Promise.resolve(undefined),
+      write: () => Promise.resolve(),
+    }),
+  });
+  await inRequest("first", () => run(host, "size", "one"));
+  await inRequest("second", () => run(host, "size", "two"));
+  await Promise.all(["third", "fourth"].map((name) => inRequest(name, () => run(host, "size", name))));
+  await run(host, "size", "none");
+  assert.deepEqual(asked.toSorted(), [
+    ["fourth", "fourth"],
+    ["none", undefined],
+    ["one", "first"],
+    ["third", "third"],
+    ["two", "second"],
+  ]);
 });
 
 test("a granted host is reached, with status, headers and body; others are not", async (t) => {
