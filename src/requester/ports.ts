@@ -14,6 +14,8 @@ export interface RequestStore {
   sending(afterId: string, limit: number): Promise<StoredRequest[]>;
   /** Requests made before a time, oldest first. */
   olderThan(timeMs: number, limit: number): Promise<StoredRequest[]>;
+  /** Where the newest `count` requests end (see `taskPosition`); empty when there are fewer. */
+  endOfNewest(count: number): Promise<string>;
   /** Applies a change. With `durable` it returns when it would survive a power cut. */
   write(change: RequestChange, options: { readonly durable: boolean }): Promise<void>;
 }

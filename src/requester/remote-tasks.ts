@@ -7,6 +7,7 @@ import {
   type Log,
   newUlid,
   NodeError,
+  type RequesterId,
   sha256Hex,
   type StoredRequest,
   taskDigest,
@@ -23,7 +24,8 @@ import {
 import type { Ledger, Reservation } from "./ports.ts";
 import type { ReceiptCheck } from "./receipt-check.ts";
 import type { RequestBook } from "./request-book.ts";
-import { isDoubtful, misbehaved, takenError } from "./request-failures.ts";
+import { isBegun, isDoubtful, misbehaved, takenError } from "./request-failures.ts";
+import { recordOfDoubt, recordOfFailure, recordOfResult, type SentRecord, type SentRun } from "./run-record.ts";
 import { lateEvents, tapEvents } from "./tap-events.ts";
 
 export interface RemoteTasksOptions {
@@ -37,6 +39,8 @@ export interface RemoteTasksOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly receipts: ReceiptCheck;
+  /** This node, as the requester of all its tasks. */
+  readonly self: RequesterId;
   /** The call as this node's own. */
   readonly asSelf: (ctx: CallContext) => CallContext;
 }
@@ -125,23 +129,48 @@ export class RemoteTasks implements TaskService {
   }
 
   async #run(spec: TaskSpec, ctx: CallContext): Promise<TaskResult> {
-    const { remote, target, asSelf, receipts } = this.#options;
+    const { remote, target, asSelf, receipts, clock } = this.#options;
     const reserving = this.#reserve(spec, spec.input.length);
     const reservation = reserving instanceof Promise ? await reserving : reserving;
+    const beganAt = clock.now();
     let result: TaskResult;
+    let outputSha256 = "";
     try {
       result = await remote.run(spec, asSelf(ctx));
       checkResult(result, { spec, target });
       if (result.receipt !== undefined) {
         const said = { taskId: result.id, inputSha256: sha256Hex(spec.input), ...saidOf(result) };
+        outputSha256 = said.outputSha256;
         result = await receipts.check(result, { target, ...said });
       }
     } catch (error) {
       reservation.release(error);
+      await this.#keepFailure(spec, { beganAt, error: toNodeError(error), ctx });
       throw error;
     }
     await this.#commit(reservation, result.usage);
+    await this.#keep(
+      spec,
+      { beganAt, ctx },
+      (run) => recordOfResult(run, result, outputSha256 || sha256Hex(result.output)),
+    );
     return result;
+  }
+
+  #keepFailure(spec: TaskSpec, { error, ...run }: BegunRun & { readonly error: NodeError }): Promise<void> {
+    if (isBegun(error)) return this.#keep(spec, run, (sent) => recordOfFailure(sent, error));
+    return isDoubtful(error) ? this.#keep(spec, run, recordOfDoubt) : Promise.resolve();
+  }
+
+  /** Keeps a task that was waited for in the history, if its provider keeps it too: when it has an id. */
+  async #keep(spec: TaskSpec, { beganAt, ctx }: BegunRun, recordOf: (run: SentRun) => SentRecord): Promise<void> {
+    if (spec.id === "") return;
+    const { book, target, self, clock } = this.#options;
+    // A target that is this very node has it in its own list.
+    if (await this.#isOwn(spec.id, ctx)) return;
+    const inputSha256 = sha256Hex(spec.input);
+    const record = recordOf({ spec, self, target, inputSha256, beganAt, endedAt: clock.now() });
+    await book.keep(record, { spec, digest: taskDigest(spec, inputSha256) });
   }
 
   #runStream(
@@ -149,8 +178,9 @@ export class RemoteTasks implements TaskService {
     input: AsyncIterable<Uint8Array>,
     { ctx, reservation }: { readonly ctx: CallContext; readonly reservation: Reservation },
   ): AsyncIterableIterator<TaskEvent> {
-    const { remote, target, asSelf, receipts } = this.#options;
-    let ended = false;
+    const { remote, target, asSelf, receipts, book, clock, self } = this.#options;
+    const beganAt = clock.now();
+    let ended: TaskRecord | undefined;
     let used: Usage | undefined;
     // Only what is stored has a receipt to hold it against.
     const output = spec.id === "" ? undefined : createHash("sha256");
@@ -158,17 +188,22 @@ export class RemoteTasks implements TaskService {
       onEvent: async (event) => {
         if (event.type === "chunk") output?.update(event.bytes);
         if (event.type !== "state") return event;
-        const came = output !== undefined && !ended && event.task.state === "succeeded"
+        const came = output !== undefined && ended === undefined && event.task.state === "succeeded"
           ? { ...event.task, outputSha256: output.digest("hex") }
           : event.task;
         const task = await receipts.checked(came, { target, id: spec.id || event.task.id });
-        ended = isEnd(task.state);
+        if (isEnd(task.state)) ended = task;
         if (task.state === "succeeded") used = task.usage;
         return { ...event, task: { ...task, target } };
       },
-      onClose: () => {
-        if (used !== undefined) return this.#commit(reservation, used);
-        return reservation.release(ended ? undefined : unheard(target));
+      onClose: async () => {
+        if (used !== undefined) await this.#commit(reservation, used);
+        else reservation.release(ended === undefined ? unheard(target) : undefined);
+        if (ended === undefined || spec.id === "" || ended.id !== spec.id || await this.#isOwn(spec.id, ctx)) return;
+        await book.keep({ ...ended, requester: self, target, createdAt: beganAt }, {
+          spec,
+          digest: taskDigest(spec, ended.inputSha256),
+        });
       },
     });
   }
@@ -207,14 +242,19 @@ export class RemoteTasks implements TaskService {
   }
 
   async #checkFree(id: string, ctx: CallContext): Promise<void> {
+    if (await this.#isOwn(id, ctx)) throw takenError(id, "one that this node runs itself");
+  }
+
+  /** Whether this node itself runs or ran a task with this id. */
+  async #isOwn(id: string, ctx: CallContext): Promise<boolean> {
     const { local, asSelf } = this.#options;
     try {
       await local.get(id, asSelf(ctx));
+      return true;
     } catch (error) {
-      if (error instanceof NodeError && error.code === "not_found") return;
+      if (error instanceof NodeError && error.code === "not_found") return false;
       throw error;
     }
-    throw takenError(id, "one that this node runs itself");
   }
 
   #reserve(spec: TaskSpec, inputBytes: number | undefined): Reservation | Promise<Reservation> {
@@ -231,6 +271,13 @@ export class RemoteTasks implements TaskService {
       this.#options.log.error("A task could not be paid", { error: toNodeError(error).message });
     }
   }
+}
+
+/** A run that its caller waits for. */
+interface BegunRun {
+  /** Milliseconds since the epoch. */
+  readonly beganAt: number;
+  readonly ctx: CallContext;
 }
 
 /** A request in the words of its spec: the provider has put its defaults in their place, and knows a task by what was asked. */

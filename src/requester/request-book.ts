@@ -23,6 +23,12 @@ export interface RequestBookOptions {
   readonly receipts: ReceiptCheck;
 }
 
+/** A task that somebody waited for. */
+export interface KeptRun {
+  readonly spec: TaskSpec;
+  readonly digest: string;
+}
+
 /** What this node knows of the tasks it submitted to others, and the money set aside for them. */
 export class RequestBook {
   readonly #options: RequestBookOptions;
@@ -85,6 +91,34 @@ export class RequestBook {
       return { ...await this.#options.receipts.checked(said, { target, id: said.id }), target };
     }
     return await this.note(request, said);
+  }
+
+  /**
+   * Keeps a task that somebody waited for. What is known under its id stays: a submission knows more, and an id of another place is not
+   * this task. A failure to keep it is logged, for the caller has its result.
+   */
+  async keep(record: StoredRequest["record"], { digest, spec }: KeptRun): Promise<void> {
+    const { store, log } = this.#options;
+    try {
+      const known = await this.get(record.id);
+      const isRetried = known?.phase === "doubtful" && known.digest === digest && known.record.target === record.target;
+      if (known !== undefined && !isRetried) return;
+      const createdAt = known?.record.createdAt ?? record.createdAt;
+      const request: StoredRequest = {
+        record: { ...record, createdAt },
+        digest,
+        askedLimits: spec.limits,
+        // Nobody heard how it ended: its provider may know.
+        phase: isEnd(record.state) ? "sent" : "doubtful",
+      };
+      await store.write({ type: "update", request }, { durable: false });
+    } catch (error) {
+      log.warn("A task that was run elsewhere is not in the history", {
+        id: record.id,
+        target: record.target,
+        error: toNodeError(error).message,
+      });
+    }
   }
 
   /** The submission failed, and its caller is told; the provider may have the task all the same. */

@@ -16,6 +16,25 @@ export function isDoubtful(error: NodeError): boolean {
   return DOUBTFUL.has(error.code);
 }
 
+/** Failures of a task that its provider has begun, and keeps when it has an id. */
+const BEGUN: ReadonlySet<ErrorCode> = new Set([
+  "plugin_failed",
+  "plugin_trapped",
+  "memory_exceeded",
+  "budget_exceeded",
+  "output_too_large",
+  "deadline_exceeded",
+  "canceled",
+  "interrupted",
+  "target_misbehaved",
+  "target_failed",
+]);
+
+/** Whether a provider has begun a task that failed like this. */
+export function isBegun(error: NodeError): boolean {
+  return BEGUN.has(error.code);
+}
+
 /** The error of an id that is in use. `by` says by what. */
 export function takenError(id: string, by: string): NodeError {
   return new NodeError("already_exists", `The task id ${JSON.stringify(id)} is taken by ${by}: choose another id`, {

@@ -12,6 +12,7 @@ import {
   type RequesterId,
   type StoredRequest,
   targetName,
+  TASK_STATES,
   type TaskRouter,
   type TaskService,
   type TaskStarter,
@@ -33,6 +34,8 @@ const MAX_CACHED_TARGETS = 1000;
 const STEP = 200;
 const FIRST_RETRY_MS = 1000;
 const LAST_RETRY_MS = 60_000;
+/** Requests that have ended and are kept: some 200 MB with their receipts. */
+const MAX_KEPT = 100_000;
 const SWEEP_INTERVAL_MS = 60_000;
 
 export interface TaskRequesterOptions {
@@ -56,6 +59,8 @@ export interface TaskRequesterOptions {
   readonly log: Log;
   /** How long requests are remembered, in milliseconds; 7 days by default. */
   readonly retentionMs?: number;
+  /** How many of them, the newest, when they have ended; 100,000 by default. */
+  readonly maxKept?: number;
   /** Waits between attempts to send again; for tests. */
   readonly wait?: (timeMs: number, signal: AbortSignal) => Promise<void>;
 }
@@ -67,7 +72,7 @@ export interface TaskRequester extends Required<TaskRouter> {
    * on in the background, a provider that is down being asked again after 1 to 60 s, until they are forgotten.
    */
   recover(): Promise<number>;
-  /** Drops requests that are older than their retention. Runs by itself too. */
+  /** Drops requests that are older than their retention, and ended ones beyond the most that are kept. Runs by itself too. */
   sweep(): Promise<void>;
   /** Stops what goes on in the background. */
   close(): Promise<void>;
@@ -157,8 +162,20 @@ class Requester implements TaskRequester {
     const { store, clock } = this.#options;
     for (;;) {
       const old = await store.olderThan(clock.now() - this.#retentionMs, STEP);
-      if (old.length === 0) return;
+      if (old.length === 0) break;
       for (const request of old) await this.#book.remove(request);
+    }
+    await this.#dropExcess();
+  }
+
+  /** Drops what has ended and is behind the newest that are kept. What goes on is not forgotten. */
+  async #dropExcess(): Promise<void> {
+    const { store, maxKept = MAX_KEPT } = this.#options;
+    let after = await store.endOfNewest(maxKept);
+    while (after !== "") {
+      const page = await store.list({ states: TASK_STATES.filter(isEnd), limit: STEP, after });
+      for (const request of page.requests) await this.#book.remove(request);
+      after = page.next;
     }
   }
 

@@ -174,7 +174,9 @@ export function addTaskRoutes(app: RestApp, options: RestAppOptions, serveEvents
     operationId: "listTasks",
     scope: ["read", "tasks"],
     summary: "List tasks",
-    description: "Your tasks, newest first.",
+    description:
+      "Your tasks, newest first: those that this node ran, and those that it sent elsewhere, which have a `target`. A task that was " +
+      "run without an id is kept by nobody.",
     request: { query: ListQuery },
     responses: {
       200: jsonContent(schemas.TaskPage, "A page of tasks."),

@@ -88,6 +88,23 @@ export class RequestTable {
     return (await this.getMany(keys.map(positionId))).filter((request) => request !== undefined);
   }
 
+  /** Where the newest `count` requests end; empty when there are fewer. */
+  async endOfNewest(count: number): Promise<string> {
+    let before: string | undefined;
+    for (let left = count; left > 0;) {
+      const limit = Math.min(left, SCAN_STEP);
+      const keys: string[] = await this.#byTime.keys({
+        ...(before !== undefined && { lt: before }),
+        limit,
+        reverse: true,
+      });
+      if (keys.length < limit) return "";
+      before = keys.at(-1)!;
+      left -= limit;
+    }
+    return before ?? "";
+  }
+
   /** Applies a change. `durable` as in {@link GroupCommit}. */
   write(change: RequestChange, options: { readonly durable: boolean }): Promise<void> {
     const { request } = change;

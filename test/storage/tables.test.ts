@@ -58,6 +58,11 @@ test("requests are listed newest first, by state, in pages", async () => {
   await assert.rejects(requests.list({ states: [], limit: 4, after: "!" }), { code: "invalid_argument" });
   assert.deepEqual(ids(await requests.olderThan(3, 10)), ["r0", "r1", "r2"]);
   assert.deepEqual(ids(await requests.sending("r2", 2)), ["r3", "r4"]);
+  for (const [count, behind] of [[1, ["r4", "r3", "r2", "r1", "r0"]], [5, ["r0"]], [6, []]] as const) {
+    const after = await requests.endOfNewest(count);
+    assert.deepEqual(ids((await requests.list({ states: [], limit: 9, after })).requests), behind);
+  }
+  assert.equal(await requests.endOfNewest(7), "");
 });
 
 test("small values are kept by key and listed by prefix", async () => {
