@@ -19,6 +19,7 @@ const LINKS = {
   openapi: "/v1/openapi.json",
   node: "/v1/node",
   plugins: "/v1/plugins",
+  modules: "/v1/modules",
   tasks: "/v1/tasks",
   files: "/v1/files",
   uploads: "/v1/uploads",

@@ -5,7 +5,7 @@ import { channelsOf, ETHER, startPaidSwarm } from "../e2e/paid-swarm.ts";
 import { test } from "../testing.ts";
 import { assertFits, openBrowser, openPage, picture } from "./harness.ts";
 
-const WIDTHS = [390, 768, 1440, 2560] as const;
+const WIDTHS = [390, 768, 900, 1440, 2560] as const;
 const THEMES = ["light", "dark"] as const;
 
 /** Each page with a text that is there once it has what it shows. */

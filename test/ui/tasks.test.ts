@@ -3,7 +3,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createPluginServer } from "../../src/rpc/mod.ts";
 import { isTaskReceiptSigned, type TaskReceipt } from "../../src/core/mod.ts";
-import { scratch, startNode } from "../e2e/harness.ts";
+import { post, scratch, startNode } from "../e2e/harness.ts";
 import { startSwarm } from "../e2e/swarm.ts";
 import { test } from "../testing.ts";
 import { openBrowser, openPage, picture } from "./harness.ts";
@@ -122,6 +122,27 @@ test("a receipt shows that it holds, can be kept, and one that was changed is fo
   });
   await page.reload();
   await receipt.getByText("not signed by its provider").waitFor();
+});
+
+test("a task that a program ran at a provider is in the history, and its receipt is there when the provider is gone", async (t) => {
+  const { requester, providers: [provider] } = await startSwarm(t, 1);
+  const answer = await post(`${requester.rest}/v1/tasks/run`, {
+    id: "from-a-program",
+    target: provider!.rpc,
+    plugin: "demo",
+    function: "greet",
+    input: "you",
+  });
+  assert.equal(answer.status, 200, answer.text);
+  await provider!.stop("SIGKILL");
+  const { page } = await openPage(t, `${requester.rest}/#/tasks`);
+  const row = page.locator("tbody tr").filter({ hasText: "from-a-program" });
+  await row.filter({ hasText: provider!.rpc }).getByText("succeeded").waitFor();
+  await row.getByRole("link").click();
+  const dialog = page.getByRole("dialog");
+  await dialog.getByText(provider!.rpc, { exact: true }).waitFor();
+  await dialog.getByRole("region", { name: "Receipt" }).getByText("verified").waitFor();
+  await picture(page, "task-provider-gone");
 });
 
 test("a provider that is being typed stays when the page learns something meanwhile", async (t) => {

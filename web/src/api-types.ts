@@ -7,6 +7,8 @@ export interface NodeInfo {
   readonly name: string;
   readonly version: string;
   readonly plugins: readonly Plugin[];
+  /** The largest module of a requester that it takes; absent or 0 when it takes none. */
+  readonly moduleBytes?: number;
   readonly limits: {
     readonly inputBytes: number;
     readonly outputBytes: number;
@@ -14,6 +16,15 @@ export interface NodeInfo {
     readonly timeoutMs: number;
     readonly instructions?: number;
   };
+}
+
+/** A module that tasks bring along. */
+export interface Module {
+  readonly sha256: string;
+  readonly sizeBytes: number;
+  readonly name: string;
+  readonly version: string;
+  readonly functions: readonly string[];
 }
 
 export interface PluginFunction {

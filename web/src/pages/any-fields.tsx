@@ -1,7 +1,7 @@
 import { signal } from "@preact/signals";
 import type { JSX } from "preact";
 import { getJson } from "../api.ts";
-import type { PeerList } from "../api-types.ts";
+import type { Module, PeerList } from "../api-types.ts";
 import { epoch } from "../live.ts";
 import { parseMoney, UNITS } from "../money.ts";
 import type { Unit } from "../money.ts";
@@ -20,6 +20,8 @@ export function anyWish(): AnyWish | undefined {
 }
 
 export interface AnyFieldsProps {
+  /** The module that is brought along instead of a plugin. */
+  readonly module: Module | undefined;
   readonly plugin: string;
   readonly onPlugin: (name: string) => void;
   readonly function: string;
@@ -36,23 +38,22 @@ export function AnyFields(props: AnyFieldsProps): JSX.Element {
   return (
     <>
       <div class="fields">
-        <Suggested
-          label="Plugin"
-          of={plugins}
-          placeholder="their default"
-          value={props.plugin}
-          onInput={props.onPlugin}
-        />
-        <label>
-          <span>Function</span>
-          <input
-            placeholder="its first"
-            value={props.function}
-            spellcheck={false}
-            autocomplete="off"
-            onInput={(event) => props.onFunction(event.currentTarget.value)}
+        {props.module === undefined && (
+          <Suggested
+            label="Plugin"
+            of={plugins}
+            placeholder="their default"
+            value={props.plugin}
+            onInput={props.onPlugin}
           />
-        </label>
+        )}
+        <Suggested
+          label="Function"
+          of={new Set(props.module?.functions)}
+          placeholder="its first"
+          value={props.function}
+          onInput={props.onFunction}
+        />
         <Suggested
           label="Region"
           of={regions}

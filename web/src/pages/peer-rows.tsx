@@ -35,7 +35,7 @@ export function PeerRows({ peers }: { readonly peers: readonly Peer[] }): JSX.El
             <th scope="col" class="num">Score</th>
             <th scope="col" class="wide num">Round trip</th>
             <th scope="col" class="wide num">Price</th>
-            <th scope="col" class="wide">Says it has</th>
+            <th scope="col" class="wider">Says it has</th>
           </tr>
         </thead>
         <tbody>{peers.map((peer) => <PeerRow key={peer.target} peer={peer} />)}</tbody>
@@ -68,7 +68,7 @@ function PeerRow({ peer }: { readonly peer: Peer }): JSX.Element {
       </td>
       <td class="wide num">{latencyMs === undefined ? "" : duration(latencyMs)}</td>
       <td class="wide num">{claims === undefined ? "" : priceOf(claims)}</td>
-      <td class="wide">
+      <td class="wider">
         <Text of={plugins.slice(0, 4).join(", ")} />
         {plugins.length > 4 && <span class="quiet">{` and ${plugins.length - 4} more`}</span>}
       </td>

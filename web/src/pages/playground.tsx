@@ -4,6 +4,7 @@ import { useMemo } from "preact/hooks";
 import { getJson, query } from "../api.ts";
 import type { NodeInfo, Plugin } from "../api-types.ts";
 import { bytes } from "../format.ts";
+import { features } from "../features.ts";
 import { epoch } from "../live.ts";
 import { DropZone } from "../parts/drop-zone.tsx";
 import { Icon } from "../parts/icons.tsx";
@@ -12,6 +13,7 @@ import { useResource } from "../resource.ts";
 import { rememberTarget, targets } from "../targets.ts";
 import { submitTask, TaskWatch } from "../task-run.ts";
 import { AnyFields, anyWish } from "./any-fields.tsx";
+import { chosenModule, ModuleChoice } from "./module-choice.tsx";
 import { TaskProgress } from "./task-progress.tsx";
 
 /** What was last filled in; it survives a look at another page. */
@@ -45,7 +47,7 @@ async function run(): Promise<void> {
     const task = await submitTask({
       target,
       ...(any !== undefined && { any }),
-      plugin: plugin.value,
+      plugin: chosenModule.value?.sha256 ?? plugin.value,
       function: form.function.value,
       input: file.value ?? text.value,
       ...(timeoutMs.value === "" ? {} : { timeoutMs: Number(timeoutMs.value) }),
@@ -77,6 +79,8 @@ export function Playground(): JSX.Element {
     plugin,
     form.function.value,
   ]);
+  const module = chosenModule.value;
+  const refuses = target !== "" && offered.value !== undefined && (offered.value.moduleBytes ?? 0) === 0;
   return (
     <section class="panel playground" aria-labelledby="playground">
       <form
@@ -93,6 +97,7 @@ export function Playground(): JSX.Element {
         {any
           ? (
             <AnyFields
+              module={module}
               plugin={form.plugin.value}
               onPlugin={(name) => form.plugin.value = name}
               function={form.function.value}
@@ -103,17 +108,23 @@ export function Playground(): JSX.Element {
             <>
               <div class="fields">
                 <TargetField />
-                <PluginPicker plugins={plugins} />
-                <FunctionPicker plugin={plugin} />
+                {module === undefined && <PluginPicker plugins={plugins} />}
+                <FunctionPicker names={module?.functions ?? plugin?.functions.map(({ name }) => name) ?? []} />
               </div>
               {offered.error !== undefined && <Failure error={offered.error} retry={offered.reload} />}
-              {chosen !== undefined && chosen.description !== "" && (
+              {module === undefined && chosen !== undefined && chosen.description !== "" && (
                 <p class="quiet small">
                   <Text of={chosen.description} />
                 </p>
               )}
             </>
           )}
+        {features.value.has("modules") && (
+          <ModuleChoice
+            {...(refuses && { refuses: target })}
+            onChange={() => form.function.value = ""}
+          />
+        )}
         <Input />
         <details>
           <summary>Limits</summary>
@@ -211,13 +222,13 @@ function PluginPicker({ plugins }: { readonly plugins: readonly Plugin[] }): JSX
   );
 }
 
-function FunctionPicker({ plugin }: { readonly plugin: Plugin | undefined }): JSX.Element {
+function FunctionPicker({ names }: { readonly names: readonly string[] }): JSX.Element {
   return (
     <label>
       <span>Function</span>
       <select value={form.function.value} onChange={(event) => form.function.value = event.currentTarget.value}>
         <option value="">its first</option>
-        {plugin?.functions.map(({ name }) => <option key={name} value={name}>{name}</option>)}
+        {names.map((name) => <option key={name} value={name}>{name}</option>)}
       </select>
     </label>
   );

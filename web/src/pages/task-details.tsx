@@ -63,10 +63,13 @@ function Facts({ task }: { readonly task: Task }): JSX.Element {
       `${task.nondeterministic.join(", ")} beside its input: run again it may give something else`,
     ]);
   }
-  rows.push([
-    "Bounds",
-    `${duration(limits.timeoutMs)}, ${bytes(limits.memoryBytes)} memory, ${bytes(limits.outputBytes)} output`,
-  ]);
+  // Of a task that was waited for only those that were asked for are known here.
+  const bounds = [
+    limits.timeoutMs > 0 && duration(limits.timeoutMs),
+    limits.memoryBytes > 0 && `${bytes(limits.memoryBytes)} memory`,
+    limits.outputBytes > 0 && `${bytes(limits.outputBytes)} output`,
+  ].filter((bound) => bound !== false);
+  if (bounds.length > 0) rows.push(["Bounds", bounds.join(", ")]);
   if (task.pluginSha256 !== "") rows.push(["Module", <Copy key="module" text={task.pluginSha256} short />]);
   rows.push(["Input SHA-256", <Copy key="input" text={task.inputSha256} short />]);
   if (task.outputSha256 !== undefined) {

@@ -35,7 +35,7 @@ export function TaskProgress(
               {task.usage.instructions > 0 && ` · ${counted(task.usage.instructions, "instruction")}`}
             </span>
           )}
-          <a class="small" href={taskHref({ id: task.id, target })}>details</a>
+          <a class="small" href={taskHref(task)}>details</a>
           {!ended && <button type="button" class="button small" onClick={cancel}>Cancel</button>}
         </div>
       )}

@@ -17,9 +17,9 @@ export function TaskBadge({ state }: { readonly state: TaskState }): JSX.Element
   return <span class={`badge ${TONES[state]}`}>{state}</span>;
 }
 
-/** The page of one task. */
-export function taskHref({ id, target = "" }: Pick<Task, "id" | "target">): string {
-  return href("tasks", id, { target });
+/** The page of one task. This node knows where it sent it, and what became of it when its provider is gone. */
+export function taskHref({ id }: Pick<Task, "id">): string {
+  return href("tasks", id);
 }
 
 /** Tasks as a table, the newest first. */
@@ -33,9 +33,9 @@ export function TaskRows({ tasks }: { readonly tasks: readonly Task[] }): JSX.El
             <th scope="col">Task</th>
             <th scope="col">Function</th>
             <th scope="col" class="wide">Where</th>
-            <th scope="col" class="wide num">In, out</th>
-            <th scope="col" class="num">Time</th>
-            <th scope="col" class="num">Begun</th>
+            <th scope="col" class="wider num">In, out</th>
+            <th scope="col" class="wider num">Time</th>
+            <th scope="col" class="wide num">Begun</th>
           </tr>
         </thead>
         <tbody>
@@ -46,6 +46,12 @@ export function TaskRows({ tasks }: { readonly tasks: readonly Task[] }): JSX.El
   );
 }
 
+/** The plugin as the task named it; a module, which it names by its SHA-256, by the name that it has. */
+function pluginOf({ plugin, resolvedPlugin }: Task): string {
+  const isModule = /^[0-9a-f]{64}$/i.test(plugin);
+  return isModule ? resolvedPlugin || `${plugin.slice(0, 8)}…` : plugin || resolvedPlugin || "default";
+}
+
 function TaskRow({ task }: { readonly task: Task }): JSX.Element {
   const { state, id, usage, target, createdAt } = task;
   return (
@@ -53,20 +59,20 @@ function TaskRow({ task }: { readonly task: Task }): JSX.Element {
       <td>
         <TaskBadge state={state} />
       </td>
-      <td class="name">
+      <td class="name main">
         <a href={taskHref(task)}>
           <Text of={id} />
         </a>
       </td>
       <td class="name">
-        <Text of={`${task.plugin || task.resolvedPlugin || "default"} ${task.function}`} />
+        <Text of={`${pluginOf(task)} ${task.function}`} />
       </td>
-      <td class="wide quiet">{target === undefined ? "here" : <Text of={target} />}</td>
-      <td class="wide num quiet">
+      <td class="wide name quiet">{target === undefined ? "here" : <Text of={target} />}</td>
+      <td class="wider num quiet">
         {usage === undefined ? "" : `${bytes(usage.inputBytes)}, ${bytes(usage.outputBytes)}`}
       </td>
-      <td class="num">{usage === undefined ? "" : duration(usage.wallMicros / 1000)}</td>
-      <td class="num quiet" title={fullTime(createdAt)}>{time(createdAt)}</td>
+      <td class="wider num">{usage === undefined ? "" : duration(usage.wallMicros / 1000)}</td>
+      <td class="wide num quiet" title={fullTime(createdAt)}>{time(createdAt)}</td>
     </tr>
   );
 }
