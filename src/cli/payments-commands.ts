@@ -14,6 +14,25 @@ interface ListFlags extends ClientFlags {
   readonly csv?: boolean;
 }
 
+interface QuoteJson extends Row {
+  readonly quote: { readonly rates: Row; readonly expiresAt: number } & Row;
+}
+
+/** A quote on one line: the prices of what is kept. */
+function quoteRow({ quote: { rates, expiresAt, provider, channelId }, digest, keepUntil }: QuoteJson): Row {
+  const { token, gibHour, minimum } = rates;
+  return {
+    digest,
+    provider,
+    channelId,
+    gibHour,
+    minimum,
+    expiresAt: new Date(expiresAt).toISOString(),
+    keepUntil,
+    token,
+  };
+}
+
 /** `velas-sphere payments …` */
 export function addPaymentsCommands(program: Command, cli: CliContext): void {
   const payments = program.command("payments").summary("see and manage the node's money").description(
@@ -54,6 +73,13 @@ export function addPaymentsCommands(program: Command, cli: CliContext): void {
           (await channels(cli, flags)).flatMap(({ receipt, token }) =>
             receipt === undefined ? [] : [{ ...receipt as Row, token }]
           ),
+      ],
+      [
+        "quotes",
+        "list the quotes that providers keep this node's shards by",
+        ["digest", "provider", "channelId", "gibHour", "minimum", "expiresAt", "keepUntil", ...TOKEN],
+        async (flags: ClientFlags) =>
+          (await clientOf(cli, flags).json<{ quotes: QuoteJson[] }>("GET", "/v1/payments/quotes")).quotes.map(quoteRow),
       ],
       [
         "totals",

@@ -1,5 +1,5 @@
 import type { CallContext } from "./task.ts";
-import type { ByteSpan } from "./shard.ts";
+import type { ByteSpan, StoredLease } from "./shard.ts";
 import type { NodeId } from "./ids.ts";
 
 /**
@@ -109,6 +109,8 @@ export interface ShardHealth {
   readonly region?: string;
   readonly state: "pending" | "stored" | "proven" | "suspect" | "lost";
   readonly leaseExpiresAt?: number;
+  /** The provider's signed promise, where it is paid. */
+  readonly lease?: StoredLease;
   readonly lastAuditAt?: number;
   readonly lastError?: string;
 }

@@ -35,6 +35,7 @@ export * from "./request-mac.ts";
 export * from "./request-scope.ts";
 export * from "./session-form.ts";
 export * from "./session.ts";
+export * from "./shard-lease.ts";
 export * from "./shard-receipt.ts";
 export * from "./shard.ts";
 export * from "./stored-file.ts";

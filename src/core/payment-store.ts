@@ -1,5 +1,8 @@
-/** What the books of payments hold: channels that pay this node and that it pays, totals by day and peer, and transactions. */
-export type PaymentKind = "earning" | "spending" | "total" | "transaction";
+/**
+ * What the books of payments hold: channels that pay this node and that it pays, totals by day and peer, transactions, and the quotes that
+ * leases of this node's shards are by.
+ */
+export type PaymentKind = "earning" | "spending" | "total" | "transaction" | "quote";
 
 /** One change of the books; without a text the entry goes. */
 export interface PaymentChange {

@@ -20,6 +20,14 @@ export interface SignedQuote {
   readonly signature: Uint8Array;
 }
 
+/** A quote that the leases of this node's shards are by. */
+export interface KeptQuote extends SignedQuote {
+  /** Its EIP-712 digest, which leases name. */
+  readonly digest: Hex32;
+  /** When the last of its leases is over at the latest, and it is forgotten, in milliseconds since the epoch. */
+  readonly keepUntil: number;
+}
+
 /** How the books of a channel stand at its payee. */
 export interface SignedAccount {
   readonly receipt: Receipt;
@@ -100,6 +108,8 @@ export interface PaymentAdmin {
   /** The node's signed prices; undefined when it takes no money. */
   offer(): Promise<SignedOffer | undefined>;
   totals(): readonly DayTotal[];
+  /** The quotes that leases of this node's shards are by, for as long as there are such leases. */
+  quotes(): Promise<readonly KeptQuote[]>;
   /** The chain, the contracts and the balances of this node. */
   summary(): Promise<PaymentSummary>;
   /** The tokens that this node deals in, beside the chain's coin. */

@@ -28,6 +28,9 @@ import {
  * memory, and then signs each request with that, which is many times cheaper and leaves the node key alone. docs/protocol.md specifies both.
  */
 
+/** How far the clocks of two nodes may be apart, in milliseconds: by more, signed requests and leases are refused. */
+export const MAX_SKEW_MS = 60_000;
+
 const CERTIFICATE_BYTES = SESSION_BODY_BYTES + SIGNATURE_BYTES;
 
 const NONCE_BYTES = 16;

@@ -1,5 +1,6 @@
 import type { NodeId, RequesterId } from "./ids.ts";
 import type { CallContext } from "./task.ts";
+import type { Hex32 } from "./typed-data.ts";
 
 /** Names a shard of one owner at one provider: 32 lower-case hex digits, drawn from the file's key so that shards of a file look unrelated. */
 export type ShardId = string;
@@ -46,12 +47,36 @@ export interface NewShard extends ShardKey {
   readonly graceMs: number;
 }
 
+/** What a lease says beside the shard's record, with which it makes the EIP-712 type `Lease` that is signed. */
+export interface ShardLease {
+  /** The digest of the quote by which the shard is kept: it names provider, requester, channel and prices. */
+  readonly quote: Hex32;
+  /** When the provider granted it, in milliseconds since the epoch. It ends when the record says. */
+  readonly startsAt: number;
+  /** 65 bytes, by the provider's node key over that type. */
+  readonly signature: Uint8Array;
+}
+
+/** A lease as the requester keeps it with the shard that it is for; `test/vectors/storage-files.json` pins it. */
+export interface StoredLease {
+  /** The version of this form. */
+  readonly v: 1;
+  readonly quote: Hex32;
+  /** Milliseconds since the epoch, by the provider's clock. */
+  readonly startsAt: number;
+  readonly expiresAt: number;
+  /** 65 bytes in hex. */
+  readonly signature: `0x${string}`;
+}
+
 /** A provider's signed word that it keeps a shard. */
 export interface ShardReceipt {
   readonly provider: NodeId;
   readonly record: ShardRecord;
   /** 65 bytes: an EIP-191 personal-message signature over the receipt's canonical text (docs/protocol.md). */
   readonly signature: Uint8Array;
+  /** The terms on which it keeps the shard, where it is paid for that. */
+  readonly lease?: ShardLease;
 }
 
 /** How to keep a shard. */

@@ -1,5 +1,6 @@
 import type { FilePolicy, ShardHealth } from "./file.ts";
 import type { NodeId } from "./ids.ts";
+import type { StoredLease } from "./shard.ts";
 
 /** Where one shard of a file is, as its owner keeps it. Times are milliseconds since the epoch. */
 export interface StoredShard {
@@ -10,6 +11,8 @@ export interface StoredShard {
   readonly state: ShardHealth["state"];
   /** By the steady clock. */
   readonly leaseExpiresAt?: number;
+  /** The provider's signed promise, where it is paid to keep the shard. */
+  readonly lease?: StoredLease;
   /** When the provider last proved that it has the shard. */
   readonly lastAuditAt?: number;
   /** Since when every attempt to reach the shard has failed, by the steady clock. */

@@ -27,6 +27,9 @@ import {
   receiptDigest,
   type RequesterId,
   type Settlement,
+  type ShardLease,
+  shardLeaseDigest,
+  type ShardRecord,
   type SignedAccount,
   type SignedOffer,
   type SignedQuote,
@@ -104,6 +107,8 @@ export interface EarningReservation<Used> {
   release(): void;
   /** What settling this usage will charge, and by which quote; undefined when it is free. Changes nothing. */
   terms(usage: Used): TaskTerms | undefined;
+  /** Signs the lease of a shard by that quote, granted at a time; undefined when it is free. */
+  lease(record: ShardRecord, startsAt: number): ShardLease | undefined;
 }
 
 interface TaskAsk {
@@ -130,6 +135,7 @@ const FREE: EarningReservation<unknown> = Object.freeze({
   settle() {},
   release() {},
   terms: () => undefined,
+  lease: () => undefined,
 });
 
 /** The provider's side of payments: its ledgers for tasks and storage, and the desk where it is paid. */
@@ -327,7 +333,7 @@ export class Earnings implements PaymentDesk {
   }
 
   #reserve<Used>(account: EarningAccount, max: Wei, price: (usage: Used) => Wei): EarningReservation<Used> {
-    const { clock, settlement } = this.#options;
+    const { key, clock, settlement } = this.#options;
     // The one that the price is made of, whatever comes before the charge.
     const quote = account.state.quote!;
     if (this.#isOverdue(account)) throw overdue(account);
@@ -362,6 +368,10 @@ export class Earnings implements PaymentDesk {
           quote: toHex(quoteDigest(settlement, quote)),
           charge: String(wanted < max ? wanted : max),
         };
+      },
+      lease: (record, startsAt) => {
+        const terms = { quote: toHex(quoteDigest(settlement, quote)), startsAt };
+        return { ...terms, signature: key.signDigest(shardLeaseDigest(settlement, record, terms)) };
       },
     };
   }

@@ -6,6 +6,10 @@ export interface FreeReservation {
   commit(): void;
   /** Either: the task gave nothing. */
   release(): void;
+  /** Provider: no lease is signed for what nobody pays. */
+  lease(): undefined;
+  /** Requester: none is asked for. */
+  checkLease(): undefined;
 }
 
 /** A ledger for nodes that work free of charge: everybody has credit, nobody pays. Serves both roles, provider and requester. */
@@ -13,7 +17,13 @@ export interface FreeLedger {
   reserve(): FreeReservation;
 }
 
-const reservation: FreeReservation = Object.freeze({ settle() {}, commit() {}, release() {} });
+const reservation: FreeReservation = Object.freeze({
+  settle() {},
+  commit() {},
+  release() {},
+  lease: () => undefined,
+  checkLease: () => undefined,
+});
 
 /** The one free ledger; it has no state. */
 export const freeLedger: FreeLedger = Object.freeze({ reserve: () => reservation });

@@ -200,6 +200,7 @@ function makeAdmin(parts: AdminParts): PaymentAdmin {
     settlement: { chainId, channels },
     channels: views,
     totals: () => totals.list(),
+    quotes: () => spendings.quotes(),
     offer: () => earnings.isFree ? Promise.resolve(undefined) : earnings.offer(),
     summary: async (): Promise<PaymentSummary> => {
       const [balance, ...credits] = await Promise.all([

@@ -32,6 +32,8 @@ export interface SpendingState {
   readonly spent: Wei;
   readonly items: number;
   readonly quote?: Quote;
+  /** The provider's, over the quote. */
+  readonly quoteSignature?: Uint8Array;
   /** The provider's newest word on the account. */
   readonly account?: SignedAccount;
   readonly state: "open" | "exiting" | "closed" | "disputed";
@@ -105,6 +107,12 @@ export class SpendingAccount {
   quoteAt(nowMs: number): Quote | undefined {
     const { quote } = this.#state;
     return quote !== undefined && quote.expiresAt > nowMs ? quote : undefined;
+  }
+
+  /** The newest quote with its signature; undefined before the first. */
+  get signedQuote(): { readonly quote: Quote; readonly signature: Uint8Array } | undefined {
+    const { quote, quoteSignature: signature } = this.#state;
+    return quote === undefined || signature === undefined ? undefined : { quote, signature };
   }
 
   /** Whether the provider will work for `more` wei without another voucher. */

@@ -6,6 +6,7 @@ import {
   countsOtherwise,
   currentRequestId,
   type Hex32,
+  type KeptQuote,
   type Log,
   maxTaskPrice,
   NATIVE_TOKEN,
@@ -21,6 +22,8 @@ import {
   quoteDigest,
   receiptDigest,
   type Settlement,
+  type ShardLease,
+  type ShardReceipt,
   type SignedAccount,
   type TaskLimits,
   taskPrice,
@@ -34,6 +37,7 @@ import { type Books, fromText, toText } from "./books.ts";
 import type { Budget, Held } from "./budget.ts";
 import type { Curve } from "./curve.ts";
 import { type ChannelReader, storagePrice } from "./earnings.ts";
+import { LeaseBook, type LeaseTerms } from "./lease-book.ts";
 import { isSigner, OfferBook } from "./offer-book.ts";
 import { SpendingAccount, type SpendingState, viewOf } from "./spending-account.ts";
 import type { Totals } from "./totals.ts";
@@ -80,9 +84,14 @@ export interface SpendingReservation<Used> {
   commit(usage: Used): void | Promise<void>;
   /** With the error that ended the work, if any: one that leaves open whether it was done keeps the money apart. */
   release(error?: unknown): void;
+  /**
+   * The lease of the shard that the work was for; what is committed after it costs what the quote says that it names. Undefined when the
+   * provider is not paid. Throws what {@link LeaseBook.check} does.
+   */
+  checkLease(receipt: ShardReceipt, order: Pick<LeaseTerms, "id" | "leaseMs">): ShardLease | undefined;
 }
 
-const FREE: SpendingReservation<unknown> = Object.freeze({ commit() {}, release() {} });
+const FREE: SpendingReservation<unknown> = Object.freeze({ commit() {}, release() {}, checkLease: () => undefined });
 
 /** Errors after which the provider cannot have charged anything. */
 const NOT_CHARGED = new Set([
@@ -111,6 +120,7 @@ export class Spendings {
   /** Channels that were used before with a target, or that ended. */
   readonly #old = new Map<Hex32, SpendingAccount>();
   readonly #offers: OfferBook;
+  readonly #leases: LeaseBook;
   /** What waits for money to be arranged with a target, one after the other. */
   readonly #arranging = new Map<string, Promise<void>>();
   readonly #loaded = new Set<SpendingAccount>();
@@ -126,17 +136,20 @@ export class Spendings {
     this.#totals = shared.totals;
     this.#budget = shared.budget;
     this.#offers = new OfferBook(options);
+    this.#leases = new LeaseBook(options, shared.books);
     this.#timer = setInterval(() => void this.#retry(), options.retryMs ?? RETRY_MS);
     this.#timer.unref();
   }
 
   /** Reads the books. */
   async load(): Promise<void> {
+    await this.#leases.load();
     for (const [, text] of await this.#options.store.entries("spending")) {
-      const { quote, ...books } = fromText<SpendingState>(text);
-      // A quote from before this node came to count by another cost table is asked for again.
-      const isGood = quote !== undefined && !countsOtherwise(quote, this.#options.costTable);
-      const account = new SpendingAccount(isGood ? { ...books, quote } : books);
+      const { quote, quoteSignature, ...books } = fromText<SpendingState>(text);
+      // A quote from before this node came to count by another cost table, or kept its signature, is asked for again.
+      const isGood = quote !== undefined && quoteSignature !== undefined &&
+        !countsOtherwise(quote, this.#options.costTable);
+      const account = new SpendingAccount(isGood ? { ...books, quote, quoteSignature } : books);
       const { state, target, channelId } = account.state;
       this.#loaded.add(account);
       if (state === "open" && !this.#accounts.has(target)) this.#accounts.set(target, account);
@@ -169,6 +182,11 @@ export class Spendings {
   /** What a provider wants, by its signed offer; undefined when it takes no money. */
   offerOf(target: string, signal: AbortSignal): Promise<Offer | undefined> {
     return this.#offers.of(target, signal);
+  }
+
+  /** The quotes that leases of this node's shards are by. */
+  quotes(): Promise<readonly KeptQuote[]> {
+    return this.#leases.list();
   }
 
   /**
@@ -306,16 +324,28 @@ export class Spendings {
     account: SpendingAccount,
     { quote, max, price }: { quote: Quote; max: Wei; price(offer: Offer, usage: Used): Wei },
   ): SpendingReservation<Used> {
-    const { provider, channelId, token } = account.state;
+    const { provider, channelId, token, target } = account.state;
+    const agreed = account.signedQuote;
+    const askedAt = this.#options.clock.now();
     this.#budget.reserve(provider, max, this.#held(account, account.held(max)));
     account.reserve(max);
+    let by = quote;
+    let kept: Promise<void> | undefined;
     return {
       commit: (usage) => {
         this.#budget.release(provider, max);
-        const amount = account.commit(max, price(quote, usage));
+        const amount = account.commit(max, price(by, usage));
         this.#totals.add("spent", { peer: provider, token, amount: account.hasEnded ? 0n : amount, items: 1 });
         // What a crash loses of it the provider's next receipt tells; nothing beyond what was signed can be lost.
         this.#books.note("spending", channelId, () => toText(account.state));
+        return kept;
+      },
+      checkLease: (receipt, order) => {
+        // Other work may have needed a new quote while this was on its way.
+        const quotes = [agreed, account.signedQuote].filter((one) => one !== undefined);
+        const checked = this.#leases.check(receipt, { ...order, target, quotes, askedAt });
+        ({ quote: by, kept } = checked);
+        return checked.lease;
       },
       release: (error) => {
         this.#budget.release(provider, max);
@@ -451,7 +481,7 @@ export class Spendings {
     if (countsOtherwise(quote, costTable)) {
       throw otherCostTable(target, { provider: costTableOf(quote), requester: costTable });
     }
-    account.change({ quote });
+    account.change({ quote, quoteSignature: signature });
     this.#reconcile(account, said, sinceVersion);
     await this.#commit(account);
   }

@@ -1,4 +1,13 @@
-import type { ByteSpan, NewShard, NodeId, RequesterId, ShardId, ShardKey, ShardRecord } from "../core/mod.ts";
+import type {
+  ByteSpan,
+  NewShard,
+  NodeId,
+  RequesterId,
+  ShardId,
+  ShardKey,
+  ShardLease,
+  ShardRecord,
+} from "../core/mod.ts";
 
 /** A shard that is being written. One of `finish`, `suspend` and `abort` ends it. */
 export interface ShardUpload {
@@ -79,8 +88,10 @@ export interface StorageLedger {
   reserve(quote: StorageQuote): StorageReservation;
 }
 
-/** Money set aside for one operation. Exactly one of its methods is called, once. */
+/** Money set aside for one operation. Exactly one of `settle` and `release` is called, once. */
 export interface StorageReservation {
   settle(usage: StorageUsage): void | Promise<void>;
   release(): void;
+  /** Signs the lease of a shard that was granted at a time, by the quote that the operation is paid by; undefined when it is free. */
+  lease(record: ShardRecord, startsAt: number): ShardLease | undefined;
 }

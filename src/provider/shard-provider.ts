@@ -14,6 +14,7 @@ import {
   type ShardBytes,
   type ShardId,
   type ShardKey,
+  type ShardLease,
   type ShardPage,
   type ShardReceipt,
   type ShardRecord,
@@ -101,10 +102,11 @@ class Provider implements ShardProvider {
     if (known !== undefined) return await this.#putAgain(known, source, { order, leaseMs, ctx });
 
     const reservation = this.#reserve(ctx, { action: "put", bytes: maxBytes, durationMs: leaseMs });
+    const { startsAt, expiresAt } = this.#term(leaseMs);
     let upload: ShardUpload | undefined;
     let record: ShardRecord;
     try {
-      upload = await store.begin({ ...shard, maxBytes, expiresAt: this.#now() + leaseMs, graceMs: limits.graceMs });
+      upload = await store.begin({ ...shard, maxBytes, expiresAt, graceMs: limits.graceMs });
       record = await this.#take(upload, source, { offset, ctx });
     } catch (error) {
       reservation.release();
@@ -113,7 +115,7 @@ class Provider implements ShardProvider {
     }
     const { sizeBytes } = record;
     await reservation.settle({ writtenBytes: sizeBytes, readBytes: 0, byteMs: BigInt(sizeBytes) * BigInt(leaseMs) });
-    return this.#receipt(record);
+    return this.#receipt(record, reservation.lease(record, startsAt));
   }
 
   /** Takes the bytes of a shard, and makes its tree on the way. */
@@ -234,12 +236,15 @@ class Provider implements ShardProvider {
   async renew(id: ShardId, leaseMs: number, ctx: CallContext): Promise<ShardReceipt> {
     const { store } = this.#options;
     const key = this.#key(id, ctx);
-    const expiresAt = this.#now() + this.#lease(leaseMs);
+    const { startsAt, expiresAt } = this.#term(this.#lease(leaseMs));
     const record = await this.#record(key);
     // Only the time that is added costs; what lies between the end of a lease and its renewal is the provider's own.
-    const durationMs = Math.min(expiresAt - record.expiresAt, leaseMs);
-    if (durationMs <= 0) return this.#receipt(record);
+    const durationMs = Math.max(0, Math.min(expiresAt - record.expiresAt, leaseMs));
     const reservation = this.#reserve(ctx, { action: "renew", bytes: record.sizeBytes, durationMs });
+    if (durationMs === 0) {
+      reservation.release();
+      return this.#receipt(record, reservation.lease(record, startsAt));
+    }
     let renewed: ShardRecord;
     try {
       renewed = await store.renew(key, expiresAt);
@@ -248,7 +253,7 @@ class Provider implements ShardProvider {
       throw error;
     }
     await reservation.settle({ writtenBytes: 0, readBytes: 0, byteMs: BigInt(record.sizeBytes) * BigInt(durationMs) });
-    return this.#receipt(renewed);
+    return this.#receipt(renewed, reservation.lease(renewed, startsAt));
   }
 
   async remove(id: ShardId, ctx: CallContext): Promise<void> {
@@ -291,6 +296,12 @@ class Provider implements ShardProvider {
   /** The time from which leases run: of the two clocks the later, while they end by the earlier. No jump of one ends a lease too soon. */
   #now(): number {
     return Math.max(this.#options.clock.now(), this.#steady.now());
+  }
+
+  /** The time of a lease that is granted now: it begins by the wall clock, which the requester can compare with its own. */
+  #term(leaseMs: number): { readonly startsAt: number; readonly expiresAt: number } {
+    const startsAt = this.#options.clock.now();
+    return { startsAt, expiresAt: this.#now() + leaseMs };
   }
 
   #key(id: ShardId, { requester }: CallContext): ShardKey {
@@ -342,9 +353,10 @@ class Provider implements ShardProvider {
     };
   }
 
-  #receipt(record: ShardRecord): ShardReceipt {
+  #receipt(record: ShardRecord, lease: ShardLease | undefined): ShardReceipt {
     const { nodeId, sign } = this.#options.key;
-    return { provider: nodeId, record, signature: sign(receiptText(nodeId, record)) };
+    const signature = sign(receiptText(nodeId, record));
+    return { provider: nodeId, record, signature, ...(lease !== undefined && { lease }) };
   }
 }
 

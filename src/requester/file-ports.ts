@@ -1,4 +1,14 @@
-import type { FileChange, NamedVersion, NameRange, NodeId, ProviderScore, StoredFile } from "../core/mod.ts";
+import type {
+  FileChange,
+  NamedVersion,
+  NameRange,
+  NodeId,
+  ProviderScore,
+  ShardId,
+  ShardLease,
+  ShardReceipt,
+  StoredFile,
+} from "../core/mod.ts";
 
 /** Keeps what this node knows of its files. */
 export interface FileStore {
@@ -46,8 +56,20 @@ export interface StorageLedger {
   reserve(order: StorageOrder): StorageReservation | Promise<StorageReservation>;
 }
 
-/** Money set aside for one operation. Exactly one of its methods is called, once. */
+/** What a lease must be for. */
+export interface LeaseOrder {
+  readonly id: ShardId;
+  /** How long it was to last, in milliseconds. */
+  readonly leaseMs: number;
+}
+
+/** Money set aside for one operation. Exactly one of `commit` and `release` is called, once. */
 export interface StorageReservation {
+  /**
+   * The lease of a receipt, which is the provider's word on what it is paid for; undefined when nothing is paid. Throws `target_misbehaved` with
+   * the reason {@link LEASE_REFUSED} when it is not what was agreed, or there is none. Before `commit`, which pays by the quote that it names.
+   */
+  checkLease(receipt: ShardReceipt, order: LeaseOrder): ShardLease | undefined;
   /** It was done: pays for the bytes that were written, read or kept, and frees the rest. */
   commit(used: { readonly bytes: number; readonly durationMs: number }): void | Promise<void>;
   /** Frees all of it: nothing was done, but it failed with this error, if any. */

@@ -23,7 +23,7 @@ import { notFound } from "./file-book.ts";
 import type { FileKit } from "./file-kit.ts";
 import { failedAt, healthyShards, pendingAt } from "./file-state.ts";
 import { hex, unhex } from "./hex.ts";
-import { leaseEnd } from "./lease-end.ts";
+import { leased } from "./lease-end.ts";
 import { LanePace } from "./lane-pace.ts";
 import { manifestOf } from "./manifest-of.ts";
 import { placeShards, warningsOf } from "./place-shards.ts";
@@ -438,12 +438,8 @@ export class FilePut {
     await book.update(id, (file) => ({ ...file, phase: "removed", dueAt: steady.now() }));
   }
 
-  #storedAt(provider: Candidate, { record }: ShardReceipt): StoredShard {
+  #storedAt(provider: Candidate, receipt: ShardReceipt): StoredShard {
     const { clock, steady, settings: { leaseMs } } = this.#options;
-    return {
-      ...pendingAt(provider),
-      state: "stored",
-      leaseExpiresAt: leaseEnd(record.expiresAt, { clock, steady, leaseMs }),
-    };
+    return { ...pendingAt(provider), state: "stored", ...leased(receipt, { clock, steady, leaseMs }) };
   }
 }

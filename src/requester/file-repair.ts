@@ -11,7 +11,7 @@ import type { ByteBudget } from "./byte-budget.ts";
 import type { FileKit } from "./file-kit.ts";
 import { isHealthy, pendingAt, recovered } from "./file-state.ts";
 import { KeyedQueue } from "./keyed-queue.ts";
-import { leaseEnd } from "./lease-end.ts";
+import { leased } from "./lease-end.ts";
 import { manifestOf } from "./manifest-of.ts";
 import { type OpenedShards, openShards } from "./open-file.ts";
 import { warningsOf } from "./place-shards.ts";
@@ -216,11 +216,11 @@ export class FileRepair {
     }
     await Promise.all(lanes.map(async (lane) => {
       try {
-        const { record } = await lane.done;
+        const receipt = await lane.done;
         await this.#settle(opened, lane.index, {
           ...pendingAt(lane.provider),
           state: "stored",
-          leaseExpiresAt: leaseEnd(record.expiresAt, { clock, steady, leaseMs: settings.leaseMs }),
+          ...leased(receipt, { clock, steady, leaseMs: settings.leaseMs }),
         });
         this.#kit.scores.good(lane.provider);
         metrics.repairs.add(1, { result: "rebuilt" });

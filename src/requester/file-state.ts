@@ -56,7 +56,7 @@ export function recordOf(file: StoredFile, isLatest: boolean): FileRecord {
 }
 
 export function shardHealthOf(shard: StoredShard, index: number): ShardHealth {
-  const { target, providerId, region, state, leaseExpiresAt, lastAuditAt, lastError } = shard;
+  const { target, providerId, region, state, leaseExpiresAt, lease, lastAuditAt, lastError } = shard;
   return {
     index,
     provider: target,
@@ -64,6 +64,7 @@ export function shardHealthOf(shard: StoredShard, index: number): ShardHealth {
     ...(region === undefined ? {} : { region }),
     state,
     ...(leaseExpiresAt === undefined ? {} : { leaseExpiresAt }),
+    ...(lease === undefined ? {} : { lease }),
     ...(lastAuditAt === undefined ? {} : { lastAuditAt }),
     ...(lastError === undefined ? {} : { lastError }),
   };

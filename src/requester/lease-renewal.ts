@@ -1,10 +1,19 @@
-import { inRequest, newUlid, type StoredFile, type StoredShard, toNodeError } from "../core/mod.ts";
+import {
+  inRequest,
+  LEASE_REFUSED,
+  newUlid,
+  NodeError,
+  type StoredFile,
+  type StoredShard,
+  toNodeError,
+} from "../core/mod.ts";
 import { openShards } from "./open-file.ts";
 import { DuePool } from "./due-pool.ts";
 import type { FileAudit } from "./file-audit.ts";
 import type { FileKit } from "./file-kit.ts";
 import { isHealthy, withShard } from "./file-state.ts";
-import { leaseEnd } from "./lease-end.ts";
+import { hex } from "./hex.ts";
+import { leased } from "./lease-end.ts";
 import { shardIdOf } from "./shard-ids.ts";
 import { withTimeout } from "./with-timeout.ts";
 
@@ -59,15 +68,21 @@ export class LeaseRenewal {
     const { audit, settings, closing, book } = this.#options;
     const margin = settings.leaseMs * settings.renewBelow;
     const due = file.shards.flatMap((shard, index) => isHealthy(shard) && this.#leftMs(shard) <= margin ? [index] : []);
+    let refused: ReadonlySet<number> = new Set();
     if (due.length > 0) {
       const audited = await audit.audit(file, closing, due);
-      if (audited?.phase === "kept") await this.#renewShards(audited, due);
+      if (audited?.phase === "kept") refused = await this.#renewShards(audited, due);
     }
     const after = await book.get(file.id);
     if (after === undefined) return;
-    const left = after.shards.filter(isHealthy).map((shard) => this.#leftMs(shard));
+    const waits = after.shards.flatMap((shard, index) => {
+      if (!isHealthy(shard)) return [];
+      const leftMs = this.#leftMs(shard);
+      // A renewal that was refused may have been charged all the same: it is tried ever more seldom.
+      return [refused.has(index) ? leftMs / 2 : leftMs - margin];
+    });
     // With nothing to renew, what comes next is a repair, which has it looked at again.
-    const next = left.length === 0 ? settings.leaseMs : Math.min(...left) - margin;
+    const next = waits.length === 0 ? settings.leaseMs : Math.min(...waits);
     await this.#later(file.id, Math.max(next, retryMs(settings.leaseMs)));
   }
 
@@ -76,15 +91,17 @@ export class LeaseRenewal {
     return leaseExpiresAt - this.#options.steady.now();
   }
 
-  async #renewShards(file: StoredFile, due: readonly number[]): Promise<void> {
-    const { settings, book, clock, steady, closing, pool, log } = this.#options;
-    const { header } = await openShards(this.#options, file);
+  /** Renews the leases of shards that were proven. Returns the shards whose provider signed something else than was asked for. */
+  async #renewShards(file: StoredFile, due: readonly number[]): Promise<ReadonlySet<number>> {
+    const { settings, book, clock, steady, closing, pool, scores, log } = this.#options;
+    const { header, roots } = await openShards(this.#options, file);
+    const refused = new Set<number>();
     await Promise.all(due.map(async (index) => {
       const shard = file.shards[index]!;
       if (shard.state !== "proven") return;
       try {
         const limit = { timeoutMs: settings.stallMs, what: `A renewal at ${shard.target}` };
-        const { record } = await withTimeout(
+        const receipt = await withTimeout(
           closing,
           limit,
           (signal) =>
@@ -94,13 +111,20 @@ export class LeaseRenewal {
               pool.call(signal),
             ),
         );
-        const leaseExpiresAt = leaseEnd(record.expiresAt, { clock, steady, leaseMs: settings.leaseMs });
+        if (receipt.record.root !== hex(roots[index]!)) throw otherShard(shard, index);
+        const granted = leased(receipt, { clock, steady, leaseMs: settings.leaseMs });
         await book.update(file.id, (now) => {
           const old = now.shards[index]!;
-          return old.target === shard.target ? withShard(now, index, { ...old, leaseExpiresAt }) : undefined;
+          return old.target === shard.target ? withShard(now, index, { ...old, ...granted }) : undefined;
         }, { durable: false });
       } catch (error) {
         closing.throwIfAborted();
+        if (isRefused(error)) {
+          refused.add(index);
+          if (shard.providerId !== undefined) {
+            scores.bad({ nodeId: shard.providerId, target: shard.target }, toNodeError(error).message);
+          }
+        }
         log.warn("A lease could not be renewed; it is tried again", {
           fileId: file.id,
           provider: shard.target,
@@ -108,12 +132,27 @@ export class LeaseRenewal {
         });
       }
     }));
+    return refused;
   }
 
   async #later(id: string, delayMs: number): Promise<void> {
     const { book, steady } = this.#options;
     await book.update(id, (file) => ({ ...file, renewAt: steady.now() + Math.floor(delayMs) }), { durable: false });
   }
+}
+
+function isRefused(error: unknown): boolean {
+  return toNodeError(error).data?.["reason"] === LEASE_REFUSED;
+}
+
+function otherShard({ target }: StoredShard, index: number): NodeError {
+  return new NodeError(
+    "target_misbehaved",
+    `The lease of shard ${index} at ${target} is refused: its root is another`,
+    {
+      data: { target, reason: LEASE_REFUSED },
+    },
+  );
 }
 
 function retryMs(leaseMs: number): number {

@@ -12,7 +12,7 @@ import type {
   ShardService,
   ShardUsage,
 } from "../core/mod.ts";
-import type { StorageLedger, StorageOrder } from "./file-ports.ts";
+import type { LeaseOrder, StorageLedger, StorageOrder, StorageReservation } from "./file-ports.ts";
 
 export interface PaidShardsOptions {
   readonly target: string;
@@ -34,8 +34,8 @@ export class PaidShards implements ShardService {
       "put",
       // An upload that was interrupted is charged once, whole, when it is finished.
       { bytes: order.maxBytes, durationMs: order.leaseMs },
-      async (paid) => {
-        const receipt = await this.#options.shards.put(source, order, ctx);
+      async (paid, reservation) => {
+        const receipt = checked(reservation, await this.#options.shards.put(source, order, ctx), order);
         return paid(receipt, { bytes: receipt.record.sizeBytes, durationMs: order.leaseMs });
       },
     );
@@ -51,8 +51,8 @@ export class PaidShards implements ShardService {
   async renew(id: ShardId, leaseMs: number, ctx: CallContext): Promise<ShardReceipt> {
     const { shards } = this.#options;
     const { sizeBytes, expiresAt } = await shards.stat(id, ctx);
-    return await this.#paid("renew", { bytes: sizeBytes, durationMs: leaseMs }, async (paid) => {
-      const receipt = await shards.renew(id, leaseMs, ctx);
+    return await this.#paid("renew", { bytes: sizeBytes, durationMs: leaseMs }, async (paid, reservation) => {
+      const receipt = checked(reservation, await shards.renew(id, leaseMs, ctx), { id, leaseMs });
       // Only the time that is added costs, and no more than was asked for.
       const durationMs = Math.min(leaseMs, Math.max(0, receipt.record.expiresAt - expiresAt));
       return paid(receipt, { bytes: sizeBytes, durationMs });
@@ -90,13 +90,13 @@ export class PaidShards implements ShardService {
   async #paid<T>(
     action: StorageOrder["action"],
     most: Used,
-    work: (paid: (result: T, used: Used) => Done<T>) => Promise<Done<T>>,
+    work: (paid: (result: T, used: Used) => Done<T>, reservation: StorageReservation) => Promise<Done<T>>,
   ): Promise<T> {
     const { target, provider, ledger } = this.#options;
     const reservation = await ledger.reserve({ target, provider, action, ...most });
     let done: Done<T>;
     try {
-      done = await work((result, used) => ({ result, used }));
+      done = await work((result, used) => ({ result, used }), reservation);
     } catch (error) {
       reservation.release(error);
       throw error;
@@ -104,6 +104,13 @@ export class PaidShards implements ShardService {
     await reservation.commit(done.used);
     return done.result;
   }
+}
+
+/** The receipt with the lease that was found good, and with none that nobody has looked at. */
+function checked(reservation: StorageReservation, receipt: ShardReceipt, order: LeaseOrder): ShardReceipt {
+  const lease = reservation.checkLease(receipt, order);
+  const { lease: _unchecked, ...rest } = receipt;
+  return lease === undefined ? rest : { ...rest, lease };
 }
 
 interface Used {

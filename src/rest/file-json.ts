@@ -1,5 +1,5 @@
 import type { z } from "@hono/zod-openapi";
-import type { FileEvent, FileHealth, FileRecord, ShardHealth } from "../core/mod.ts";
+import type { FileEvent, FileHealth, FileRecord, ShardHealth, StoredLease } from "../core/mod.ts";
 import type * as schemas from "./file-schemas.ts";
 import { timeText } from "./task-json.ts";
 
@@ -12,12 +12,17 @@ export function healthJson({ record, shards, margin, risk }: FileHealth): z.inpu
   return { file: fileJson(record), shards: shards.map(shardJson), margin, risk };
 }
 
-function shardJson({ leaseExpiresAt, lastAuditAt, ...rest }: ShardHealth): z.input<typeof schemas.ShardHealth> {
+function shardJson({ leaseExpiresAt, lastAuditAt, lease, ...rest }: ShardHealth): z.input<typeof schemas.ShardHealth> {
   return {
     ...rest,
     ...(leaseExpiresAt === undefined ? {} : { leaseExpiresAt: timeText(leaseExpiresAt) }),
     ...(lastAuditAt === undefined ? {} : { lastAuditAt: timeText(lastAuditAt) }),
+    ...(lease === undefined ? {} : { lease: leaseJson(lease) }),
   };
+}
+
+function leaseJson({ quote, startsAt, expiresAt, signature }: StoredLease): z.input<typeof schemas.ShardLease> {
+  return { quote, startsAt, expiresAt, signature };
 }
 
 /** The data of a server-sent event. */

@@ -87,6 +87,25 @@ export const FilePage = z.object({
   }),
 }).openapi("FilePage");
 
+export const ShardLease = z.object({
+  quote: z.string().openapi({
+    description: "The EIP-712 digest of the quote by which the shard is kept, one of `GET /v1/payments/quotes`.",
+    examples: ["0x9a46d67bc5649f17bf422392b771fbe4716bc2d80df5ab83597e6097baa93177"],
+  }),
+  startsAt: z.int().openapi({
+    description: "When it was granted, as it was signed: milliseconds since 1970.",
+    examples: [1_800_000_000_000],
+  }),
+  expiresAt: z.int().openapi({
+    description: "When it ends, as it was signed: milliseconds since 1970.",
+    examples: [1_802_592_000_000],
+  }),
+  signature: z.string().openapi({
+    description: "The provider's, over the EIP-712 type `Lease`: `0x` and 130 hex digits.",
+    examples: [`0x${"5e".repeat(64)}1b`],
+  }),
+}).openapi("ShardLease", { description: "A provider's signed promise to keep a shard on the terms of a quote." });
+
 export const ShardHealth = z.object({
   index: count("Its place among the file's shards.", 0),
   provider: z.string().openapi({ description: "Who keeps it, as `host:port`.", examples: ["127.0.0.1:8083"] }),
@@ -98,6 +117,7 @@ export const ShardHealth = z.object({
   }),
   leaseExpiresAt: time("Until when its provider has promised to keep it.").optional(),
   lastAuditAt: time("When it was last proven.").optional(),
+  lease: ShardLease.optional().openapi({ description: "The provider's signed promise, where it is paid." }),
   lastError: z.string().optional().openapi({
     description: "What went wrong last.",
     examples: ["Cannot reach 127.0.0.1:8083"],

@@ -128,6 +128,30 @@ export const SignedOfferJson = z.strictObject({
   }),
 }).openapi("SignedOffer", { description: "An offer with the provider's signature." });
 
+export const LeaseQuote = z.strictObject({
+  digest: z.string().openapi({
+    description: "Its EIP-712 digest, which the leases by it name.",
+    examples: ["0x9a46d67bc5649f17bf422392b771fbe4716bc2d80df5ab83597e6097baa93177"],
+  }),
+  chainId: z.int().openapi({ description: "The chain that it is paid on.", examples: [31337] }),
+  channels: Address.openapi({ description: "The Channels contract; with the chain it is part of what is signed." }),
+  quote: Offer.extend({
+    requester: Address.openapi({ description: "For whom the prices are." }),
+    channelId: ChannelId,
+    nonce: z.string().openapi({ description: "32 bytes, drawn for each quote.", examples: [`0x${"11".repeat(32)}`] }),
+  }).openapi("Quote", { description: "Prices for one requester on one channel, until they expire." }),
+  signature: z.string().regex(/^0x[0-9a-f]{130}$/).openapi({
+    description: "The provider's, over the EIP-712 type Quote.",
+    examples: [`0x${"00".repeat(65)}`],
+  }),
+  keepUntil: z.string().openapi({
+    description: "When the last lease by it is over at the latest; then it is forgotten.",
+    examples: ["2027-02-14T08:00:00.000Z"],
+  }),
+}).openapi("LeaseQuote", { description: "A quote that leases of this node's shards are by." });
+
+export const QuoteList = z.strictObject({ quotes: z.array(LeaseQuote) }).openapi("QuoteList");
+
 export const Mined = z.strictObject({
   hash: z.string().optional().openapi({ description: "Absent when there was nothing to do.", examples: ["0x…"] }),
   gasUsed: z.string().optional().openapi({ examples: ["43105"] }),

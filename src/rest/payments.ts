@@ -2,10 +2,12 @@ import { z } from "@hono/zod-openapi";
 import {
   type ChannelView,
   type Hex32,
+  type KeptQuote,
   type MinedTransaction,
   NATIVE_TOKEN,
   parseNodeId,
   type PaymentAdmin,
+  toHex,
   wei,
 } from "../core/mod.ts";
 import { json, withCall } from "./context.ts";
@@ -68,6 +70,19 @@ export function addPaymentRoutes(
     description: "By day, peer and token, the newest day first.",
     responses: { 200: jsonContent(schemas.DayTotalList, "The totals."), ...failures() },
   }, () => json({ totals: payments.totals().map((total) => ({ ...total, amount: String(total.amount) })) }));
+
+  addRoute(app, {
+    method: "get",
+    path: "/v1/payments/quotes",
+    tags: TAGS,
+    operationId: "listQuotes",
+    scope: ["read", "payments"],
+    summary: "List the quotes of leases",
+    description:
+      "Quotes by which this node's shards are kept, each with its provider's signature, until the last lease by it is over. The leases are in " +
+      "`GET /v1/files/{id}/health`; together they prove what a provider has promised.",
+    responses: { 200: jsonContent(schemas.QuoteList, "The quotes."), ...failures() },
+  }, async () => json({ quotes: (await payments.quotes()).map(quoteJson) }));
 
   addRoute(app, {
     method: "get",
@@ -241,6 +256,18 @@ function channelJson({ receipt, owedSince, ...view }: ChannelView) {
         signature: receipt.signature,
       },
     }),
+  };
+}
+
+function quoteJson({ settlement: { chainId, channels }, quote, signature, digest, keepUntil }: KeptQuote) {
+  const { requester, channelId, nonce } = quote;
+  return {
+    digest,
+    chainId,
+    channels,
+    quote: { ...offerJson(quote), requester, channelId, nonce },
+    signature: toHex(signature),
+    keepUntil: new Date(keepUntil).toISOString(),
   };
 }
 

@@ -6,6 +6,7 @@ import {
   isMacProof,
   type MacKeys,
   MAX_SESSION_MS,
+  MAX_SKEW_MS,
   type NodeId,
   notSigned,
   providerMac,
@@ -18,9 +19,6 @@ import { NonceMemory } from "./nonce-memory.ts";
 export const SESSION_HEADER = "velas-session";
 /** Metadata that holds a request's proof, in base64url. */
 export const SIGNATURE_HEADER = "velas-signature";
-
-/** How far the clocks of two nodes may be apart, in milliseconds. */
-export const MAX_SKEW_MS = 60_000;
 
 /** Sessions that are remembered, so that their certificates are checked once. */
 const MAX_SESSIONS = 10_000;

@@ -11,8 +11,9 @@ import type {
   FileState,
   PutFileOptions,
   ShardHealth,
+  StoredLease,
 } from "../core/mod.ts";
-import { NodeError } from "../core/mod.ts";
+import { fromHex, NodeError } from "../core/mod.ts";
 import * as filePb from "../gen/velas/sphere/v1/file_pb.ts";
 
 /** The page size of a list request that names none. */
@@ -130,6 +131,16 @@ function shardToProto(shard: ShardHealth): filePb.ShardHealth {
     lastError: shard.lastError ?? "",
     ...(shard.leaseExpiresAt === undefined ? {} : { leaseExpiresAt: timestampFromMs(shard.leaseExpiresAt) }),
     ...(shard.lastAuditAt === undefined ? {} : { lastAuditAt: timestampFromMs(shard.lastAuditAt) }),
+    ...(shard.lease === undefined ? {} : { lease: leaseToProto(shard.lease) }),
+  });
+}
+
+function leaseToProto({ quote, startsAt, expiresAt, signature }: StoredLease): filePb.ShardPromise {
+  return create(filePb.ShardPromiseSchema, {
+    quote: fromHex(quote) as Uint8Array<ArrayBuffer>,
+    startsAt: timestampFromMs(startsAt),
+    expiresAt: timestampFromMs(expiresAt),
+    signature: fromHex(signature) as Uint8Array<ArrayBuffer>,
   });
 }
 

@@ -1,7 +1,15 @@
 import { Buffer } from "node:buffer";
 import { create } from "@bufbuild/protobuf";
 import { timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
-import { NodeError, parseNodeId, type RequesterId, type ShardReceipt, type ShardRecord } from "../core/mod.ts";
+import {
+  fromHex,
+  NodeError,
+  parseNodeId,
+  type RequesterId,
+  type ShardReceipt,
+  type ShardRecord,
+  toHex,
+} from "../core/mod.ts";
 import * as storagePb from "../gen/velas/sphere/v1/storage_pb.ts";
 import { requesterFromText } from "./convert.ts";
 
@@ -40,19 +48,33 @@ export function shardFromProto(record: storagePb.ShardRecord | undefined): Shard
   };
 }
 
-export function receiptToProto({ provider, record, signature }: ShardReceipt): storagePb.ShardReceipt {
+export function receiptToProto({ provider, record, signature, lease }: ShardReceipt): storagePb.ShardReceipt {
   return create(storagePb.ShardReceiptSchema, {
     provider,
     record: shardToProto(record),
     signature: signature as Uint8Array<ArrayBuffer>,
+    ...(lease !== undefined && {
+      lease: {
+        quote: fromHex(lease.quote) as Uint8Array<ArrayBuffer>,
+        startsAt: BigInt(lease.startsAt),
+        signature: lease.signature as Uint8Array<ArrayBuffer>,
+      },
+    }),
   });
 }
 
-/** A receipt that a peer sent; its signature is for the caller to check. */
+/** A receipt that a peer sent; its signature, and the lease's, are for the caller to check. */
 export function receiptFromProto(receipt: storagePb.ShardReceipt | undefined): ShardReceipt {
   if (receipt === undefined) {
     throw new NodeError("target_misbehaved", "The target's answer breaks the protocol: the receipt is missing");
   }
-  const { provider, record, signature } = receipt;
-  return { provider: parseNodeId(provider), record: shardFromProto(record), signature };
+  const { provider, record, signature, lease } = receipt;
+  return {
+    provider: parseNodeId(provider),
+    record: shardFromProto(record),
+    signature,
+    ...(lease !== undefined && {
+      lease: { quote: toHex(lease.quote), startsAt: Number(lease.startsAt), signature: lease.signature },
+    }),
+  };
 }

@@ -89,6 +89,7 @@ function makeTables(engine: Engine, sync: boolean) {
       spending: "pay-spending",
       total: "pay-total",
       transaction: "pay-transaction",
+      quote: "pay-quote",
     }),
     peers: new TextTable<PeerKind>(engine, commit, {
       peer: "peer",

@@ -73,6 +73,22 @@ test("payments tokens, totals and receipts name the token; a symbol that nobody 
   assert.doesNotMatch(tokens, /\u202e/);
 });
 
+test("payments quotes shows by which prices shards are kept, and until when", async (t) => {
+  const quote = { provider: NAMELESS, channelId: HASH, rates: { token: TOKEN, gibHour: "7", minimum: "1" } };
+  const fake = await startFake(t, {
+    ...TOKENS,
+    "GET /v1/payments/quotes": {
+      json: { quotes: [{ digest: HASH, keepUntil: "2027-02-14T08:00:00.000Z", quote: { ...quote, expiresAt: 0 } }] },
+    },
+  });
+  const { stdout } = await runHere(["payments", "quotes", "--csv", "--url", fake.url]);
+  assert.equal(
+    stdout,
+    "digest,provider,channelId,gibHour,minimum,expiresAt,keepUntil,token,symbol,decimals\n" +
+      `${HASH},${NAMELESS},${HASH},7,1,1970-01-01T00:00:00.000Z,2027-02-14T08:00:00.000Z,${TOKEN},USDC,6\n`,
+  );
+});
+
 test("payments open says which token it took, and passes on which one it may be", async (t) => {
   const fake = await startFake(t, {
     ...TOKENS,

@@ -6,7 +6,9 @@ import {
   costTableOf,
   countsOtherwise,
   DEAL_TYPES,
+  fromHex,
   leaseDigest,
+  leaseOf,
   namedCostTable,
   nodeKeyOf,
   type Offer,
@@ -15,6 +17,7 @@ import {
   type Rates,
   receiptDigest,
   recoverDigestSigner,
+  shardLeaseDigest,
   toHex,
   typedDigest,
   typeText,
@@ -51,6 +54,16 @@ test("signed deals have the types and digests of the vectors", () => {
     assert.equal(toHex(digest), vectors.digests[name], name);
     assert.equal(typeText(DEAL_TYPES[name as keyof typeof digests]), vectors.types[name]);
   }
+});
+
+test("the lease of a shard is made of its record and of the quote, and has the digest and the signature of the vector", () => {
+  const { provider, record, quote, startsAt, digest, signature } = vectors.shardLease;
+  const found = shardLeaseDigest(at, record, { quote, startsAt });
+  assert.equal(toHex(found), digest);
+  assert.equal(recoverDigestSigner(found, fromHex(signature)), provider);
+  const lease = leaseOf(record, { quote, startsAt });
+  assert.equal(lease.shard, `0x${record.id}${"0".repeat(32)}`);
+  assert.equal(toHex(leaseDigest(at, lease)), digest);
 });
 
 test("an offer names the cost table where instructions cost something, and one that names none counts by the first", () => {

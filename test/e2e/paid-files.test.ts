@@ -3,9 +3,24 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { rmSync } from "node:fs";
 import { join } from "node:path";
+import {
+  fromHex,
+  type NodeId,
+  recoverDigestSigner,
+  shardLeaseDigest,
+  type ShardRecord,
+  type StoredLease,
+} from "../../src/core/mod.ts";
 import { test } from "../testing.ts";
 import { get, type NodeProcess, until } from "./harness.ts";
 import { channelOf, equalBooks, startPaidSwarm } from "./paid-swarm.ts";
+
+interface QuoteJson {
+  readonly digest: string;
+  readonly chainId: number;
+  readonly channels: NodeId;
+  readonly quote: { readonly provider: string; readonly requester: string; readonly channelId: string };
+}
 
 interface Health {
   readonly shards: readonly {
@@ -13,6 +28,7 @@ interface Health {
     readonly providerId?: string;
     readonly provider: string;
     readonly leaseExpiresAt?: string;
+    readonly lease?: StoredLease;
   }[];
 }
 
@@ -34,6 +50,24 @@ async function read({ rest }: NodeProcess, id: string): Promise<Uint8Array> {
   return new Uint8Array(await answer.arrayBuffer());
 }
 
+/** Whose signature is under the lease of a shard, with what its provider keeps and the quotes that the requester has. */
+async function signerOf(
+  lease: StoredLease,
+  { requester, provider }: { readonly requester: NodeProcess; readonly provider: NodeProcess },
+): Promise<string> {
+  const { shards } = await get<{ shards: ShardRecord[] }>(`${provider.rest}/v1/shards`);
+  assert.equal(shards.length, 1);
+  const { quotes } = await get<{ quotes: QuoteJson[] }>(`${requester.rest}/v1/payments/quotes`);
+  const by = quotes.find(({ digest }) => digest === lease.quote);
+  assert.ok(by !== undefined, JSON.stringify(quotes));
+  assert.equal(by.quote.provider, provider.nodeId);
+  assert.equal(by.quote.requester, requester.nodeId);
+  assert.equal(by.quote.channelId, (await channelOf(provider)).channelId);
+  const at = { chainId: by.chainId, channels: by.channels };
+  const { expiresAt } = lease;
+  return recoverDigestSigner(shardLeaseDigest(at, { ...shards[0]!, expiresAt }, lease), fromHex(lease.signature));
+}
+
 const health = ({ rest }: NodeProcess, id: string) => get<Health>(`${rest}/v1/files/${id}/health`);
 
 test("a file is put at providers that are paid, and read back for pay, and all books are equal to the wei", async (t) => {
@@ -47,6 +81,12 @@ test("a file is put at providers that are paid, and read back for pay, and all b
     // A third of 450 kB for 30 days and more than what came in: about 10^14 wei.
     assert.ok(BigInt(charged) > 10n ** 14n / 2n && BigInt(charged) < 2n * 10n ** 14n, charged);
     assert.ok(BigInt(paid) >= BigInt(charged), "nothing is kept that was not paid before");
+  }
+  const { shards } = await health(requester, id);
+  for (const { provider: target, lease, leaseExpiresAt } of shards) {
+    const provider = providers.find(({ rpc }) => rpc === target)!;
+    assert.equal(await signerOf(lease!, { requester, provider }), provider.nodeId);
+    assert.ok(lease!.expiresAt - lease!.startsAt >= 30 * 86_400_000, JSON.stringify([lease, leaseExpiresAt]));
   }
   assert.deepEqual(Buffer.from(await read(requester, id)), bytes);
   const after = await equalBooks(requester, providers);
@@ -80,6 +120,12 @@ test("a lease is renewed and paid after its shard was proven; who fails an audit
     return channel.items > honestBefore.items ? channel : undefined;
   });
   assert.ok(BigInt(renewed.charged) > BigInt(honestBefore.charged));
+  const lease = await until(async () => {
+    const { shards } = await health(requester, id);
+    const found = shards.find(({ provider }) => provider === providers[honest]!.rpc)?.lease;
+    return found !== undefined && found.startsAt > first[1]!.lease!.startsAt ? found : undefined;
+  });
+  assert.equal(lease.expiresAt - lease.startsAt >= 10_000, true, "a renewal is signed like the first lease");
   // The file is whole again, at a third provider.
   await until(async () => {
     const { shards } = await health(requester, id);

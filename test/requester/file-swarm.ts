@@ -20,6 +20,7 @@ import {
   fileKeyringOf,
   type FileRequester,
   type FileSettings,
+  type StorageLedger,
 } from "../../src/requester/mod.ts";
 import { FileTable } from "../../src/storage/file-table.ts";
 import { GroupCommit } from "../../src/storage/group-commit.ts";
@@ -71,9 +72,14 @@ export interface SwarmOptions {
   readonly count?: number;
   readonly settings?: Partial<FileSettings>;
   readonly budgetTime?: BudgetTime;
+  /** By default all is free of charge. */
+  readonly ledger?: StorageLedger;
 }
 
-export async function swarm(t: TestScope, { count = 8, settings = {}, time, budgetTime }: SwarmOptions = {}) {
+export async function swarm(
+  t: TestScope,
+  { count = 8, settings = {}, time, budgetTime, ledger = freeLedger }: SwarmOptions = {},
+) {
   const providers: Provider[] = [];
   for (let i = 0; i < count; i++) {
     const key = nodeKeyOf(newSecretKey());
@@ -116,7 +122,7 @@ export async function swarm(t: TestScope, { count = 8, settings = {}, time, budg
     dial,
     peers: { info: (target) => Promise.resolve().then(() => ({ nodeId: at(target).nodeId }) as never) },
     providers: () => providers.map(({ target }) => ({ target })),
-    ledger: freeLedger,
+    ledger,
     self,
     key,
     keys: fileKeyringOf(masterKey),

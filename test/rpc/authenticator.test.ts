@@ -4,6 +4,7 @@ import { test } from "node:test";
 import {
   type Clock,
   macKeysOf,
+  MAX_SKEW_MS,
   newSecretKey,
   type NodeError,
   nodeKeyOf,
@@ -13,7 +14,7 @@ import {
   signRequest,
   STREAM_DIGEST,
 } from "../../src/core/mod.ts";
-import { Authenticator, MAX_SKEW_MS, SESSION_HEADER, SIGNATURE_HEADER } from "../../src/rpc/authenticator.ts";
+import { Authenticator, SESSION_HEADER, SIGNATURE_HEADER } from "../../src/rpc/authenticator.ts";
 import { RequestSigner } from "../../src/rpc/client/request-signer.ts";
 import { NonceMemory } from "../../src/rpc/nonce-memory.ts";
 

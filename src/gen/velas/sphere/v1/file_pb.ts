@@ -13,7 +13,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file velas/sphere/v1/file.proto.
  */
 export const file_velas_sphere_v1_file: GenFile = /*@__PURE__*/
-  fileDesc("Chp2ZWxhcy9zcGhlcmUvdjEvZmlsZS5wcm90bxIPdmVsYXMuc3BoZXJlLnYxIncKB0ZpbGVSZWYSIwoCaWQYASABKAlCFbpIEnIQMg5eWzAtOWEtZl17MzJ9JEgAEhgKBG5hbWUYAiABKAlCCLpIBXIDGIAgSAASHwoHdmVyc2lvbhgDIAEoBEIOukgLMgkY/////////w9CDAoDcmVmEgW6SAIIASJKCgpGaWxlUG9saWN5EhwKC2RhdGFfc2hhcmRzGAEgASgNQge6SAQqAhgKEh4KDXBhcml0eV9zaGFyZHMYAiABKA1CB7pIBCoCGAoiwwIKBEZpbGUSCgoCaWQYASABKAkSDAoEbmFtZRgCIAEoCRIPCgd2ZXJzaW9uGAMgASgEEhQKDGNvbnRlbnRfdHlwZRgEIAEoCRISCgpzaXplX2J5dGVzGAUgASgEEg4KBnNoYTI1NhgGIAEoDBIrCgZwb2xpY3kYByABKAsyGy52ZWxhcy5zcGhlcmUudjEuRmlsZVBvbGljeRIpCgVzdGF0ZRgIIAEoDjIaLnZlbGFzLnNwaGVyZS52MS5GaWxlU3RhdGUSLgoKY3JlYXRlZF9hdBgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEQoJaXNfbGF0ZXN0GAogASgIEhYKDmhlYWx0aHlfc2hhcmRzGAsgASgNEhAKCHdhcm5pbmdzGAwgAygJEhEKCXNoYXJlZF9ieRgNIAEoCSJXCgxGaWxlUHJvZ3Jlc3MSDQoFYnl0ZXMYASABKAQSEwoLdG90YWxfYnl0ZXMYAiABKAQSDgoGc2hhcmRzGAMgASgNEhMKC3NoYXJkX2NvdW50GAQgASgNIvwBCgtTaGFyZEhlYWx0aBINCgVpbmRleBgBIAEoDRIQCghwcm92aWRlchgCIAEoCRITCgtwcm92aWRlcl9pZBgDIAEoCRIOCgZyZWdpb24YBCABKAkSKgoFc3RhdGUYBSABKA4yGy52ZWxhcy5zcGhlcmUudjEuU2hhcmRTdGF0ZRI0ChBsZWFzZV9leHBpcmVzX2F0GAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIxCg1sYXN0X2F1ZGl0X2F0GAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBISCgpsYXN0X2Vycm9yGAggASgJIn0KCkZpbGVIZWFsdGgSIwoEZmlsZRgBIAEoCzIVLnZlbGFzLnNwaGVyZS52MS5GaWxlEiwKBnNoYXJkcxgCIAMoCzIcLnZlbGFzLnNwaGVyZS52MS5TaGFyZEhlYWx0aBIOCgZtYXJnaW4YAyABKBESDAoEcmlzaxgEIAEoASKGAgoJRmlsZUV2ZW50EiwKBHR5cGUYASABKA4yHi52ZWxhcy5zcGhlcmUudjEuRmlsZUV2ZW50VHlwZRIPCgdmaWxlX2lkGAIgASgJEiYKAmF0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIjCgRmaWxlGAQgASgLMhUudmVsYXMuc3BoZXJlLnYxLkZpbGUSLwoIcHJvZ3Jlc3MYBSABKAsyHS52ZWxhcy5zcGhlcmUudjEuRmlsZVByb2dyZXNzEisKBXNoYXJkGAYgASgLMhwudmVsYXMuc3BoZXJlLnYxLlNoYXJkSGVhbHRoEg8KB21lc3NhZ2UYByABKAkikAIKDFB1dEZpbGVPcmRlchIYCgRuYW1lGAEgASgJQgq6SAdyBRABGIAgEh4KDGNvbnRlbnRfdHlwZRgCIAEoCUIIukgFcgMY/wESKwoGcG9saWN5GAMgASgLMhsudmVsYXMuc3BoZXJlLnYxLkZpbGVQb2xpY3kSJwoKc2l6ZV9ieXRlcxgEIAEoBEIOukgLMgkY/////////w9IAIgBARIiCglwcm92aWRlcnMYBSADKAlCD7pIDJIBCRBAIgVyAxisAhITCgthbGxvd19mZXdlchgGIAEoCBIoCgZyZXN1bWUYByABKAlCGLpIFXITMhFeKFswLTlhLWZdezMyfSk/JEINCgtfc2l6ZV9ieXRlcyIMCgpQdXRGaWxlRW5kIo8BCg5QdXRGaWxlUmVxdWVzdBIuCgVvcmRlchgBIAEoCzIdLnZlbGFzLnNwaGVyZS52MS5QdXRGaWxlT3JkZXJIABIPCgVjaHVuaxgCIAEoDEgAEioKA2VuZBgDIAEoCzIbLnZlbGFzLnNwaGVyZS52MS5QdXRGaWxlRW5kSABCEAoHbWVzc2FnZRIFukgCCAEidgoPUHV0RmlsZVJlc3BvbnNlEjEKCHByb2dyZXNzGAEgASgLMh0udmVsYXMuc3BoZXJlLnYxLkZpbGVQcm9ncmVzc0gAEiUKBGZpbGUYAiABKAsyFS52ZWxhcy5zcGhlcmUudjEuRmlsZUgAQgkKB21lc3NhZ2UiiQEKDkdldEZpbGVSZXF1ZXN0Ei4KBGZpbGUYASABKAsyGC52ZWxhcy5zcGhlcmUudjEuRmlsZVJlZkIGukgDyAEBEh0KBXN0YXJ0GAIgASgEQg66SAsyCRj/////////DxIgCgNlbmQYAyABKARCDrpICzIJGP////////8PSACIAQFCBgoEX2VuZCJUCg9HZXRGaWxlUmVzcG9uc2USJQoEZmlsZRgBIAEoCzIVLnZlbGFzLnNwaGVyZS52MS5GaWxlSAASDwoFY2h1bmsYAiABKAxIAEIJCgdtZXNzYWdlIkEKD1N0YXRGaWxlUmVxdWVzdBIuCgRmaWxlGAEgASgLMhgudmVsYXMuc3BoZXJlLnYxLkZpbGVSZWZCBrpIA8gBASI3ChBTdGF0RmlsZVJlc3BvbnNlEiMKBGZpbGUYASABKAsyFS52ZWxhcy5zcGhlcmUudjEuRmlsZSKaAQoQTGlzdEZpbGVzUmVxdWVzdBIYCgZwcmVmaXgYASABKAlCCLpIBXIDGIAgEhoKCWRlbGltaXRlchgCIAEoCUIHukgEcgIYEBIUCgxhbGxfdmVyc2lvbnMYAyABKAgSGwoJcGFnZV9zaXplGAQgASgNQgi6SAUqAxjoBxIdCgpwYWdlX3Rva2VuGAUgASgJQgm6SAZyBBiAgAEiYwoRTGlzdEZpbGVzUmVzcG9uc2USJAoFZmlsZXMYASADKAsyFS52ZWxhcy5zcGhlcmUudjEuRmlsZRIPCgdmb2xkZXJzGAIgAygJEhcKD25leHRfcGFnZV90b2tlbhgDIAEoCSJdChFSZW5hbWVGaWxlUmVxdWVzdBIuCgRmaWxlGAEgASgLMhgudmVsYXMuc3BoZXJlLnYxLkZpbGVSZWZCBrpIA8gBARIYCgRuYW1lGAIgASgJQgq6SAdyBRABGIAgIjkKElJlbmFtZUZpbGVSZXNwb25zZRIjCgRmaWxlGAEgASgLMhUudmVsYXMuc3BoZXJlLnYxLkZpbGUiQwoRUmVtb3ZlRmlsZVJlcXVlc3QSLgoEZmlsZRgBIAEoCzIYLnZlbGFzLnNwaGVyZS52MS5GaWxlUmVmQga6SAPIAQEiFAoSUmVtb3ZlRmlsZVJlc3BvbnNlIkMKEUZpbGVIZWFsdGhSZXF1ZXN0Ei4KBGZpbGUYASABKAsyGC52ZWxhcy5zcGhlcmUudjEuRmlsZVJlZkIGukgDyAEBIkEKEkZpbGVIZWFsdGhSZXNwb25zZRIrCgZoZWFsdGgYASABKAsyGy52ZWxhcy5zcGhlcmUudjEuRmlsZUhlYWx0aCJCChBBdWRpdEZpbGVSZXF1ZXN0Ei4KBGZpbGUYASABKAsyGC52ZWxhcy5zcGhlcmUudjEuRmlsZVJlZkIGukgDyAEBIkAKEUF1ZGl0RmlsZVJlc3BvbnNlEisKBmhlYWx0aBgBIAEoCzIbLnZlbGFzLnNwaGVyZS52MS5GaWxlSGVhbHRoIkMKEVJlcGFpckZpbGVSZXF1ZXN0Ei4KBGZpbGUYASABKAsyGC52ZWxhcy5zcGhlcmUudjEuRmlsZVJlZkIGukgDyAEBIkEKElJlcGFpckZpbGVSZXNwb25zZRIrCgZoZWFsdGgYASABKAsyGy52ZWxhcy5zcGhlcmUudjEuRmlsZUhlYWx0aCJvChBTaGFyZUZpbGVSZXF1ZXN0Ei4KBGZpbGUYASABKAsyGC52ZWxhcy5zcGhlcmUudjEuRmlsZVJlZkIGukgDyAEBEisKCXJlY2lwaWVudBgCIAEoCUIYukgVchMyEV5bMC05YS1mQS1GXXs2NH0kIiUKEVNoYXJlRmlsZVJlc3BvbnNlEhAKCG1hbmlmZXN0GAEgASgMIkQKElVuc2hhcmVGaWxlUmVxdWVzdBIuCgRmaWxlGAEgASgLMhgudmVsYXMuc3BoZXJlLnYxLkZpbGVSZWZCBrpIA8gBASI0ChNVbnNoYXJlRmlsZVJlc3BvbnNlEgwKBHRvbGQYASADKAkSDwoHcGVuZGluZxgCIAMoCSIUChJHZXRTaGFyZUtleVJlcXVlc3QiKAoTR2V0U2hhcmVLZXlSZXNwb25zZRIRCglzaGFyZV9rZXkYASABKAkiRwoVRXhwb3J0TWFuaWZlc3RSZXF1ZXN0Ei4KBGZpbGUYASABKAsyGC52ZWxhcy5zcGhlcmUudjEuRmlsZVJlZkIGukgDyAEBIioKFkV4cG9ydE1hbmlmZXN0UmVzcG9uc2USEAoIbWFuaWZlc3QYASABKAwiMgoVSW1wb3J0TWFuaWZlc3RSZXF1ZXN0EhkKCG1hbmlmZXN0GAEgASgMQge6SAR6AhABIj0KFkltcG9ydE1hbmlmZXN0UmVzcG9uc2USIwoEZmlsZRgBIAEoCzIVLnZlbGFzLnNwaGVyZS52MS5GaWxlIjkKEVdhdGNoRmlsZXNSZXF1ZXN0EiQKAmlkGAEgASgJQhi6SBVyEzIRXihbMC05YS1mXXszMn0pPyQiPwoSV2F0Y2hGaWxlc1Jlc3BvbnNlEikKBWV2ZW50GAEgASgLMhoudmVsYXMuc3BoZXJlLnYxLkZpbGVFdmVudCrQAQoJRmlsZVN0YXRlEhoKFkZJTEVfU1RBVEVfVU5TUEVDSUZJRUQQABIYChRGSUxFX1NUQVRFX1VQTE9BRElORxABEhUKEUZJTEVfU1RBVEVfU1RPUkVEEAISGQoVRklMRV9TVEFURV9SRVBMSUNBVEVEEAMSFQoRRklMRV9TVEFURV9QUk9WRU4QBBIXChNGSUxFX1NUQVRFX0RFR1JBREVEEAUSEwoPRklMRV9TVEFURV9MT1NUEAYSFgoSRklMRV9TVEFURV9SRU1PVkVEEAcqoQEKClNoYXJkU3RhdGUSGwoXU0hBUkRfU1RBVEVfVU5TUEVDSUZJRUQQABIXChNTSEFSRF9TVEFURV9QRU5ESU5HEAESFgoSU0hBUkRfU1RBVEVfU1RPUkVEEAISFgoSU0hBUkRfU1RBVEVfUFJPVkVOEAMSFwoTU0hBUkRfU1RBVEVfU1VTUEVDVBAEEhQKEFNIQVJEX1NUQVRFX0xPU1QQBSrYAQoNRmlsZUV2ZW50VHlwZRIfChtGSUxFX0VWRU5UX1RZUEVfVU5TUEVDSUZJRUQQABIcChhGSUxFX0VWRU5UX1RZUEVfUFJPR1JFU1MQARIZChVGSUxFX0VWRU5UX1RZUEVfU1RBVEUQAhIZChVGSUxFX0VWRU5UX1RZUEVfU0hBUkQQAxIZChVGSUxFX0VWRU5UX1RZUEVfQVVESVQQBBIaChZGSUxFX0VWRU5UX1RZUEVfUkVQQUlSEAUSGwoXRklMRV9FVkVOVF9UWVBFX1JFTU9WRUQQBjL5CQoLRmlsZVNlcnZpY2USTAoDUHV0Eh8udmVsYXMuc3BoZXJlLnYxLlB1dEZpbGVSZXF1ZXN0GiAudmVsYXMuc3BoZXJlLnYxLlB1dEZpbGVSZXNwb25zZSgBMAESSgoDR2V0Eh8udmVsYXMuc3BoZXJlLnYxLkdldEZpbGVSZXF1ZXN0GiAudmVsYXMuc3BoZXJlLnYxLkdldEZpbGVSZXNwb25zZTABEksKBFN0YXQSIC52ZWxhcy5zcGhlcmUudjEuU3RhdEZpbGVSZXF1ZXN0GiEudmVsYXMuc3BoZXJlLnYxLlN0YXRGaWxlUmVzcG9uc2USTQoETGlzdBIhLnZlbGFzLnNwaGVyZS52MS5MaXN0RmlsZXNSZXF1ZXN0GiIudmVsYXMuc3BoZXJlLnYxLkxpc3RGaWxlc1Jlc3BvbnNlElEKBlJlbmFtZRIiLnZlbGFzLnNwaGVyZS52MS5SZW5hbWVGaWxlUmVxdWVzdBojLnZlbGFzLnNwaGVyZS52MS5SZW5hbWVGaWxlUmVzcG9uc2USUQoGUmVtb3ZlEiIudmVsYXMuc3BoZXJlLnYxLlJlbW92ZUZpbGVSZXF1ZXN0GiMudmVsYXMuc3BoZXJlLnYxLlJlbW92ZUZpbGVSZXNwb25zZRJRCgZIZWFsdGgSIi52ZWxhcy5zcGhlcmUudjEuRmlsZUhlYWx0aFJlcXVlc3QaIy52ZWxhcy5zcGhlcmUudjEuRmlsZUhlYWx0aFJlc3BvbnNlEk4KBUF1ZGl0EiEudmVsYXMuc3BoZXJlLnYxLkF1ZGl0RmlsZVJlcXVlc3QaIi52ZWxhcy5zcGhlcmUudjEuQXVkaXRGaWxlUmVzcG9uc2USUQoGUmVwYWlyEiIudmVsYXMuc3BoZXJlLnYxLlJlcGFpckZpbGVSZXF1ZXN0GiMudmVsYXMuc3BoZXJlLnYxLlJlcGFpckZpbGVSZXNwb25zZRJOCgVTaGFyZRIhLnZlbGFzLnNwaGVyZS52MS5TaGFyZUZpbGVSZXF1ZXN0GiIudmVsYXMuc3BoZXJlLnYxLlNoYXJlRmlsZVJlc3BvbnNlElQKB1Vuc2hhcmUSIy52ZWxhcy5zcGhlcmUudjEuVW5zaGFyZUZpbGVSZXF1ZXN0GiQudmVsYXMuc3BoZXJlLnYxLlVuc2hhcmVGaWxlUmVzcG9uc2USWAoLR2V0U2hhcmVLZXkSIy52ZWxhcy5zcGhlcmUudjEuR2V0U2hhcmVLZXlSZXF1ZXN0GiQudmVsYXMuc3BoZXJlLnYxLkdldFNoYXJlS2V5UmVzcG9uc2USYQoORXhwb3J0TWFuaWZlc3QSJi52ZWxhcy5zcGhlcmUudjEuRXhwb3J0TWFuaWZlc3RSZXF1ZXN0GicudmVsYXMuc3BoZXJlLnYxLkV4cG9ydE1hbmlmZXN0UmVzcG9uc2USYQoOSW1wb3J0TWFuaWZlc3QSJi52ZWxhcy5zcGhlcmUudjEuSW1wb3J0TWFuaWZlc3RSZXF1ZXN0GicudmVsYXMuc3BoZXJlLnYxLkltcG9ydE1hbmlmZXN0UmVzcG9uc2USUgoFV2F0Y2gSIi52ZWxhcy5zcGhlcmUudjEuV2F0Y2hGaWxlc1JlcXVlc3QaIy52ZWxhcy5zcGhlcmUudjEuV2F0Y2hGaWxlc1Jlc3BvbnNlMAFiBnByb3RvMw", [file_buf_validate_validate, file_google_protobuf_timestamp]);
+  fileDesc("Chp2ZWxhcy9zcGhlcmUvdjEvZmlsZS5wcm90bxIPdmVsYXMuc3BoZXJlLnYxIncKB0ZpbGVSZWYSIwoCaWQYASABKAlCFbpIEnIQMg5eWzAtOWEtZl17MzJ9JEgAEhgKBG5hbWUYAiABKAlCCLpIBXIDGIAgSAASHwoHdmVyc2lvbhgDIAEoBEIOukgLMgkY/////////w9CDAoDcmVmEgW6SAIIASJKCgpGaWxlUG9saWN5EhwKC2RhdGFfc2hhcmRzGAEgASgNQge6SAQqAhgKEh4KDXBhcml0eV9zaGFyZHMYAiABKA1CB7pIBCoCGAoiwwIKBEZpbGUSCgoCaWQYASABKAkSDAoEbmFtZRgCIAEoCRIPCgd2ZXJzaW9uGAMgASgEEhQKDGNvbnRlbnRfdHlwZRgEIAEoCRISCgpzaXplX2J5dGVzGAUgASgEEg4KBnNoYTI1NhgGIAEoDBIrCgZwb2xpY3kYByABKAsyGy52ZWxhcy5zcGhlcmUudjEuRmlsZVBvbGljeRIpCgVzdGF0ZRgIIAEoDjIaLnZlbGFzLnNwaGVyZS52MS5GaWxlU3RhdGUSLgoKY3JlYXRlZF9hdBgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEQoJaXNfbGF0ZXN0GAogASgIEhYKDmhlYWx0aHlfc2hhcmRzGAsgASgNEhAKCHdhcm5pbmdzGAwgAygJEhEKCXNoYXJlZF9ieRgNIAEoCSJXCgxGaWxlUHJvZ3Jlc3MSDQoFYnl0ZXMYASABKAQSEwoLdG90YWxfYnl0ZXMYAiABKAQSDgoGc2hhcmRzGAMgASgNEhMKC3NoYXJkX2NvdW50GAQgASgNIqoCCgtTaGFyZEhlYWx0aBINCgVpbmRleBgBIAEoDRIQCghwcm92aWRlchgCIAEoCRITCgtwcm92aWRlcl9pZBgDIAEoCRIOCgZyZWdpb24YBCABKAkSKgoFc3RhdGUYBSABKA4yGy52ZWxhcy5zcGhlcmUudjEuU2hhcmRTdGF0ZRI0ChBsZWFzZV9leHBpcmVzX2F0GAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIxCg1sYXN0X2F1ZGl0X2F0GAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBISCgpsYXN0X2Vycm9yGAggASgJEiwKBWxlYXNlGAkgASgLMh0udmVsYXMuc3BoZXJlLnYxLlNoYXJkUHJvbWlzZSKPAQoMU2hhcmRQcm9taXNlEg0KBXF1b3RlGAEgASgMEi0KCXN0YXJ0c19hdBgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKZXhwaXJlc19hdBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEQoJc2lnbmF0dXJlGAQgASgMIn0KCkZpbGVIZWFsdGgSIwoEZmlsZRgBIAEoCzIVLnZlbGFzLnNwaGVyZS52MS5GaWxlEiwKBnNoYXJkcxgCIAMoCzIcLnZlbGFzLnNwaGVyZS52MS5TaGFyZEhlYWx0aBIOCgZtYXJnaW4YAyABKBESDAoEcmlzaxgEIAEoASKGAgoJRmlsZUV2ZW50EiwKBHR5cGUYASABKA4yHi52ZWxhcy5zcGhlcmUudjEuRmlsZUV2ZW50VHlwZRIPCgdmaWxlX2lkGAIgASgJEiYKAmF0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIjCgRmaWxlGAQgASgLMhUudmVsYXMuc3BoZXJlLnYxLkZpbGUSLwoIcHJvZ3Jlc3MYBSABKAsyHS52ZWxhcy5zcGhlcmUudjEuRmlsZVByb2dyZXNzEisKBXNoYXJkGAYgASgLMhwudmVsYXMuc3BoZXJlLnYxLlNoYXJkSGVhbHRoEg8KB21lc3NhZ2UYByABKAkikAIKDFB1dEZpbGVPcmRlchIYCgRuYW1lGAEgASgJQgq6SAdyBRABGIAgEh4KDGNvbnRlbnRfdHlwZRgCIAEoCUIIukgFcgMY/wESKwoGcG9saWN5GAMgASgLMhsudmVsYXMuc3BoZXJlLnYxLkZpbGVQb2xpY3kSJwoKc2l6ZV9ieXRlcxgEIAEoBEIOukgLMgkY/////////w9IAIgBARIiCglwcm92aWRlcnMYBSADKAlCD7pIDJIBCRBAIgVyAxisAhITCgthbGxvd19mZXdlchgGIAEoCBIoCgZyZXN1bWUYByABKAlCGLpIFXITMhFeKFswLTlhLWZdezMyfSk/JEINCgtfc2l6ZV9ieXRlcyIMCgpQdXRGaWxlRW5kIo8BCg5QdXRGaWxlUmVxdWVzdBIuCgVvcmRlchgBIAEoCzIdLnZlbGFzLnNwaGVyZS52MS5QdXRGaWxlT3JkZXJIABIPCgVjaHVuaxgCIAEoDEgAEioKA2VuZBgDIAEoCzIbLnZlbGFzLnNwaGVyZS52MS5QdXRGaWxlRW5kSABCEAoHbWVzc2FnZRIFukgCCAEidgoPUHV0RmlsZVJlc3BvbnNlEjEKCHByb2dyZXNzGAEgASgLMh0udmVsYXMuc3BoZXJlLnYxLkZpbGVQcm9ncmVzc0gAEiUKBGZpbGUYAiABKAsyFS52ZWxhcy5zcGhlcmUudjEuRmlsZUgAQgkKB21lc3NhZ2UiiQEKDkdldEZpbGVSZXF1ZXN0Ei4KBGZpbGUYASABKAsyGC52ZWxhcy5zcGhlcmUudjEuRmlsZVJlZkIGukgDyAEBEh0KBXN0YXJ0GAIgASgEQg66SAsyCRj/////////DxIgCgNlbmQYAyABKARCDrpICzIJGP////////8PSACIAQFCBgoEX2VuZCJUCg9HZXRGaWxlUmVzcG9uc2USJQoEZmlsZRgBIAEoCzIVLnZlbGFzLnNwaGVyZS52MS5GaWxlSAASDwoFY2h1bmsYAiABKAxIAEIJCgdtZXNzYWdlIkEKD1N0YXRGaWxlUmVxdWVzdBIuCgRmaWxlGAEgASgLMhgudmVsYXMuc3BoZXJlLnYxLkZpbGVSZWZCBrpIA8gBASI3ChBTdGF0RmlsZVJlc3BvbnNlEiMKBGZpbGUYASABKAsyFS52ZWxhcy5zcGhlcmUudjEuRmlsZSKaAQoQTGlzdEZpbGVzUmVxdWVzdBIYCgZwcmVmaXgYASABKAlCCLpIBXIDGIAgEhoKCWRlbGltaXRlchgCIAEoCUIHukgEcgIYEBIUCgxhbGxfdmVyc2lvbnMYAyABKAgSGwoJcGFnZV9zaXplGAQgASgNQgi6SAUqAxjoBxIdCgpwYWdlX3Rva2VuGAUgASgJQgm6SAZyBBiAgAEiYwoRTGlzdEZpbGVzUmVzcG9uc2USJAoFZmlsZXMYASADKAsyFS52ZWxhcy5zcGhlcmUudjEuRmlsZRIPCgdmb2xkZXJzGAIgAygJEhcKD25leHRfcGFnZV90b2tlbhgDIAEoCSJdChFSZW5hbWVGaWxlUmVxdWVzdBIuCgRmaWxlGAEgASgLMhgudmVsYXMuc3BoZXJlLnYxLkZpbGVSZWZCBrpIA8gBARIYCgRuYW1lGAIgASgJQgq6SAdyBRABGIAgIjkKElJlbmFtZUZpbGVSZXNwb25zZRIjCgRmaWxlGAEgASgLMhUudmVsYXMuc3BoZXJlLnYxLkZpbGUiQwoRUmVtb3ZlRmlsZVJlcXVlc3QSLgoEZmlsZRgBIAEoCzIYLnZlbGFzLnNwaGVyZS52MS5GaWxlUmVmQga6SAPIAQEiFAoSUmVtb3ZlRmlsZVJlc3BvbnNlIkMKEUZpbGVIZWFsdGhSZXF1ZXN0Ei4KBGZpbGUYASABKAsyGC52ZWxhcy5zcGhlcmUudjEuRmlsZVJlZkIGukgDyAEBIkEKEkZpbGVIZWFsdGhSZXNwb25zZRIrCgZoZWFsdGgYASABKAsyGy52ZWxhcy5zcGhlcmUudjEuRmlsZUhlYWx0aCJCChBBdWRpdEZpbGVSZXF1ZXN0Ei4KBGZpbGUYASABKAsyGC52ZWxhcy5zcGhlcmUudjEuRmlsZVJlZkIGukgDyAEBIkAKEUF1ZGl0RmlsZVJlc3BvbnNlEisKBmhlYWx0aBgBIAEoCzIbLnZlbGFzLnNwaGVyZS52MS5GaWxlSGVhbHRoIkMKEVJlcGFpckZpbGVSZXF1ZXN0Ei4KBGZpbGUYASABKAsyGC52ZWxhcy5zcGhlcmUudjEuRmlsZVJlZkIGukgDyAEBIkEKElJlcGFpckZpbGVSZXNwb25zZRIrCgZoZWFsdGgYASABKAsyGy52ZWxhcy5zcGhlcmUudjEuRmlsZUhlYWx0aCJvChBTaGFyZUZpbGVSZXF1ZXN0Ei4KBGZpbGUYASABKAsyGC52ZWxhcy5zcGhlcmUudjEuRmlsZVJlZkIGukgDyAEBEisKCXJlY2lwaWVudBgCIAEoCUIYukgVchMyEV5bMC05YS1mQS1GXXs2NH0kIiUKEVNoYXJlRmlsZVJlc3BvbnNlEhAKCG1hbmlmZXN0GAEgASgMIkQKElVuc2hhcmVGaWxlUmVxdWVzdBIuCgRmaWxlGAEgASgLMhgudmVsYXMuc3BoZXJlLnYxLkZpbGVSZWZCBrpIA8gBASI0ChNVbnNoYXJlRmlsZVJlc3BvbnNlEgwKBHRvbGQYASADKAkSDwoHcGVuZGluZxgCIAMoCSIUChJHZXRTaGFyZUtleVJlcXVlc3QiKAoTR2V0U2hhcmVLZXlSZXNwb25zZRIRCglzaGFyZV9rZXkYASABKAkiRwoVRXhwb3J0TWFuaWZlc3RSZXF1ZXN0Ei4KBGZpbGUYASABKAsyGC52ZWxhcy5zcGhlcmUudjEuRmlsZVJlZkIGukgDyAEBIioKFkV4cG9ydE1hbmlmZXN0UmVzcG9uc2USEAoIbWFuaWZlc3QYASABKAwiMgoVSW1wb3J0TWFuaWZlc3RSZXF1ZXN0EhkKCG1hbmlmZXN0GAEgASgMQge6SAR6AhABIj0KFkltcG9ydE1hbmlmZXN0UmVzcG9uc2USIwoEZmlsZRgBIAEoCzIVLnZlbGFzLnNwaGVyZS52MS5GaWxlIjkKEVdhdGNoRmlsZXNSZXF1ZXN0EiQKAmlkGAEgASgJQhi6SBVyEzIRXihbMC05YS1mXXszMn0pPyQiPwoSV2F0Y2hGaWxlc1Jlc3BvbnNlEikKBWV2ZW50GAEgASgLMhoudmVsYXMuc3BoZXJlLnYxLkZpbGVFdmVudCrQAQoJRmlsZVN0YXRlEhoKFkZJTEVfU1RBVEVfVU5TUEVDSUZJRUQQABIYChRGSUxFX1NUQVRFX1VQTE9BRElORxABEhUKEUZJTEVfU1RBVEVfU1RPUkVEEAISGQoVRklMRV9TVEFURV9SRVBMSUNBVEVEEAMSFQoRRklMRV9TVEFURV9QUk9WRU4QBBIXChNGSUxFX1NUQVRFX0RFR1JBREVEEAUSEwoPRklMRV9TVEFURV9MT1NUEAYSFgoSRklMRV9TVEFURV9SRU1PVkVEEAcqoQEKClNoYXJkU3RhdGUSGwoXU0hBUkRfU1RBVEVfVU5TUEVDSUZJRUQQABIXChNTSEFSRF9TVEFURV9QRU5ESU5HEAESFgoSU0hBUkRfU1RBVEVfU1RPUkVEEAISFgoSU0hBUkRfU1RBVEVfUFJPVkVOEAMSFwoTU0hBUkRfU1RBVEVfU1VTUEVDVBAEEhQKEFNIQVJEX1NUQVRFX0xPU1QQBSrYAQoNRmlsZUV2ZW50VHlwZRIfChtGSUxFX0VWRU5UX1RZUEVfVU5TUEVDSUZJRUQQABIcChhGSUxFX0VWRU5UX1RZUEVfUFJPR1JFU1MQARIZChVGSUxFX0VWRU5UX1RZUEVfU1RBVEUQAhIZChVGSUxFX0VWRU5UX1RZUEVfU0hBUkQQAxIZChVGSUxFX0VWRU5UX1RZUEVfQVVESVQQBBIaChZGSUxFX0VWRU5UX1RZUEVfUkVQQUlSEAUSGwoXRklMRV9FVkVOVF9UWVBFX1JFTU9WRUQQBjL5CQoLRmlsZVNlcnZpY2USTAoDUHV0Eh8udmVsYXMuc3BoZXJlLnYxLlB1dEZpbGVSZXF1ZXN0GiAudmVsYXMuc3BoZXJlLnYxLlB1dEZpbGVSZXNwb25zZSgBMAESSgoDR2V0Eh8udmVsYXMuc3BoZXJlLnYxLkdldEZpbGVSZXF1ZXN0GiAudmVsYXMuc3BoZXJlLnYxLkdldEZpbGVSZXNwb25zZTABEksKBFN0YXQSIC52ZWxhcy5zcGhlcmUudjEuU3RhdEZpbGVSZXF1ZXN0GiEudmVsYXMuc3BoZXJlLnYxLlN0YXRGaWxlUmVzcG9uc2USTQoETGlzdBIhLnZlbGFzLnNwaGVyZS52MS5MaXN0RmlsZXNSZXF1ZXN0GiIudmVsYXMuc3BoZXJlLnYxLkxpc3RGaWxlc1Jlc3BvbnNlElEKBlJlbmFtZRIiLnZlbGFzLnNwaGVyZS52MS5SZW5hbWVGaWxlUmVxdWVzdBojLnZlbGFzLnNwaGVyZS52MS5SZW5hbWVGaWxlUmVzcG9uc2USUQoGUmVtb3ZlEiIudmVsYXMuc3BoZXJlLnYxLlJlbW92ZUZpbGVSZXF1ZXN0GiMudmVsYXMuc3BoZXJlLnYxLlJlbW92ZUZpbGVSZXNwb25zZRJRCgZIZWFsdGgSIi52ZWxhcy5zcGhlcmUudjEuRmlsZUhlYWx0aFJlcXVlc3QaIy52ZWxhcy5zcGhlcmUudjEuRmlsZUhlYWx0aFJlc3BvbnNlEk4KBUF1ZGl0EiEudmVsYXMuc3BoZXJlLnYxLkF1ZGl0RmlsZVJlcXVlc3QaIi52ZWxhcy5zcGhlcmUudjEuQXVkaXRGaWxlUmVzcG9uc2USUQoGUmVwYWlyEiIudmVsYXMuc3BoZXJlLnYxLlJlcGFpckZpbGVSZXF1ZXN0GiMudmVsYXMuc3BoZXJlLnYxLlJlcGFpckZpbGVSZXNwb25zZRJOCgVTaGFyZRIhLnZlbGFzLnNwaGVyZS52MS5TaGFyZUZpbGVSZXF1ZXN0GiIudmVsYXMuc3BoZXJlLnYxLlNoYXJlRmlsZVJlc3BvbnNlElQKB1Vuc2hhcmUSIy52ZWxhcy5zcGhlcmUudjEuVW5zaGFyZUZpbGVSZXF1ZXN0GiQudmVsYXMuc3BoZXJlLnYxLlVuc2hhcmVGaWxlUmVzcG9uc2USWAoLR2V0U2hhcmVLZXkSIy52ZWxhcy5zcGhlcmUudjEuR2V0U2hhcmVLZXlSZXF1ZXN0GiQudmVsYXMuc3BoZXJlLnYxLkdldFNoYXJlS2V5UmVzcG9uc2USYQoORXhwb3J0TWFuaWZlc3QSJi52ZWxhcy5zcGhlcmUudjEuRXhwb3J0TWFuaWZlc3RSZXF1ZXN0GicudmVsYXMuc3BoZXJlLnYxLkV4cG9ydE1hbmlmZXN0UmVzcG9uc2USYQoOSW1wb3J0TWFuaWZlc3QSJi52ZWxhcy5zcGhlcmUudjEuSW1wb3J0TWFuaWZlc3RSZXF1ZXN0GicudmVsYXMuc3BoZXJlLnYxLkltcG9ydE1hbmlmZXN0UmVzcG9uc2USUgoFV2F0Y2gSIi52ZWxhcy5zcGhlcmUudjEuV2F0Y2hGaWxlc1JlcXVlc3QaIy52ZWxhcy5zcGhlcmUudjEuV2F0Y2hGaWxlc1Jlc3BvbnNlMAFiBnByb3RvMw", [file_buf_validate_validate, file_google_protobuf_timestamp]);
 
 /**
  * FileRef names a version of a file.
@@ -261,6 +261,13 @@ export type ShardHealth = Message<"velas.sphere.v1.ShardHealth"> & {
    * @generated from field: string last_error = 8;
    */
   lastError: string;
+
+  /**
+   * The provider's signed promise, where it is paid.
+   *
+   * @generated from field: velas.sphere.v1.ShardPromise lease = 9;
+   */
+  lease?: ShardPromise | undefined;
 };
 
 /**
@@ -269,6 +276,44 @@ export type ShardHealth = Message<"velas.sphere.v1.ShardHealth"> & {
  */
 export const ShardHealthSchema: GenMessage<ShardHealth> = /*@__PURE__*/
   messageDesc(file_velas_sphere_v1_file, 4);
+
+/**
+ * ShardPromise is the lease of a shard as its file's owner keeps it (docs/protocol.md).
+ *
+ * @generated from message velas.sphere.v1.ShardPromise
+ */
+export type ShardPromise = Message<"velas.sphere.v1.ShardPromise"> & {
+  /**
+   * The digest of the quote by which the shard is kept, 32 bytes.
+   *
+   * @generated from field: bytes quote = 1;
+   */
+  quote: Uint8Array;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp starts_at = 2;
+   */
+  startsAt?: Timestamp | undefined;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp expires_at = 3;
+   */
+  expiresAt?: Timestamp | undefined;
+
+  /**
+   * 65 bytes, by the provider's node key over the EIP-712 type Lease.
+   *
+   * @generated from field: bytes signature = 4;
+   */
+  signature: Uint8Array;
+};
+
+/**
+ * Describes the message velas.sphere.v1.ShardPromise.
+ * Use `create(ShardPromiseSchema)` to create a new message.
+ */
+export const ShardPromiseSchema: GenMessage<ShardPromise> = /*@__PURE__*/
+  messageDesc(file_velas_sphere_v1_file, 5);
 
 /**
  * FileHealth is how safe a file is, and why.
@@ -306,7 +351,7 @@ export type FileHealth = Message<"velas.sphere.v1.FileHealth"> & {
  * Use `create(FileHealthSchema)` to create a new message.
  */
 export const FileHealthSchema: GenMessage<FileHealth> = /*@__PURE__*/
-  messageDesc(file_velas_sphere_v1_file, 5);
+  messageDesc(file_velas_sphere_v1_file, 6);
 
 /**
  * FileEvent is one thing that happened to a file.
@@ -355,7 +400,7 @@ export type FileEvent = Message<"velas.sphere.v1.FileEvent"> & {
  * Use `create(FileEventSchema)` to create a new message.
  */
 export const FileEventSchema: GenMessage<FileEvent> = /*@__PURE__*/
-  messageDesc(file_velas_sphere_v1_file, 6);
+  messageDesc(file_velas_sphere_v1_file, 7);
 
 /**
  * PutFileOrder says what to put and how.
@@ -418,7 +463,7 @@ export type PutFileOrder = Message<"velas.sphere.v1.PutFileOrder"> & {
  * Use `create(PutFileOrderSchema)` to create a new message.
  */
 export const PutFileOrderSchema: GenMessage<PutFileOrder> = /*@__PURE__*/
-  messageDesc(file_velas_sphere_v1_file, 7);
+  messageDesc(file_velas_sphere_v1_file, 8);
 
 /**
  * PutFileEnd says that all of the content was sent.
@@ -433,7 +478,7 @@ export type PutFileEnd = Message<"velas.sphere.v1.PutFileEnd"> & {
  * Use `create(PutFileEndSchema)` to create a new message.
  */
 export const PutFileEndSchema: GenMessage<PutFileEnd> = /*@__PURE__*/
-  messageDesc(file_velas_sphere_v1_file, 8);
+  messageDesc(file_velas_sphere_v1_file, 9);
 
 /**
  * @generated from message velas.sphere.v1.PutFileRequest
@@ -475,7 +520,7 @@ export type PutFileRequest = Message<"velas.sphere.v1.PutFileRequest"> & {
  * Use `create(PutFileRequestSchema)` to create a new message.
  */
 export const PutFileRequestSchema: GenMessage<PutFileRequest> = /*@__PURE__*/
-  messageDesc(file_velas_sphere_v1_file, 9);
+  messageDesc(file_velas_sphere_v1_file, 10);
 
 /**
  * @generated from message velas.sphere.v1.PutFileResponse
@@ -506,7 +551,7 @@ export type PutFileResponse = Message<"velas.sphere.v1.PutFileResponse"> & {
  * Use `create(PutFileResponseSchema)` to create a new message.
  */
 export const PutFileResponseSchema: GenMessage<PutFileResponse> = /*@__PURE__*/
-  messageDesc(file_velas_sphere_v1_file, 10);
+  messageDesc(file_velas_sphere_v1_file, 11);
 
 /**
  * @generated from message velas.sphere.v1.GetFileRequest
@@ -537,7 +582,7 @@ export type GetFileRequest = Message<"velas.sphere.v1.GetFileRequest"> & {
  * Use `create(GetFileRequestSchema)` to create a new message.
  */
 export const GetFileRequestSchema: GenMessage<GetFileRequest> = /*@__PURE__*/
-  messageDesc(file_velas_sphere_v1_file, 11);
+  messageDesc(file_velas_sphere_v1_file, 12);
 
 /**
  * @generated from message velas.sphere.v1.GetFileResponse
@@ -570,7 +615,7 @@ export type GetFileResponse = Message<"velas.sphere.v1.GetFileResponse"> & {
  * Use `create(GetFileResponseSchema)` to create a new message.
  */
 export const GetFileResponseSchema: GenMessage<GetFileResponse> = /*@__PURE__*/
-  messageDesc(file_velas_sphere_v1_file, 12);
+  messageDesc(file_velas_sphere_v1_file, 13);
 
 /**
  * @generated from message velas.sphere.v1.StatFileRequest
@@ -587,7 +632,7 @@ export type StatFileRequest = Message<"velas.sphere.v1.StatFileRequest"> & {
  * Use `create(StatFileRequestSchema)` to create a new message.
  */
 export const StatFileRequestSchema: GenMessage<StatFileRequest> = /*@__PURE__*/
-  messageDesc(file_velas_sphere_v1_file, 13);
+  messageDesc(file_velas_sphere_v1_file, 14);
 
 /**
  * @generated from message velas.sphere.v1.StatFileResponse
@@ -604,7 +649,7 @@ export type StatFileResponse = Message<"velas.sphere.v1.StatFileResponse"> & {
  * Use `create(StatFileResponseSchema)` to create a new message.
  */
 export const StatFileResponseSchema: GenMessage<StatFileResponse> = /*@__PURE__*/
-  messageDesc(file_velas_sphere_v1_file, 14);
+  messageDesc(file_velas_sphere_v1_file, 15);
 
 /**
  * @generated from message velas.sphere.v1.ListFilesRequest
@@ -651,7 +696,7 @@ export type ListFilesRequest = Message<"velas.sphere.v1.ListFilesRequest"> & {
  * Use `create(ListFilesRequestSchema)` to create a new message.
  */
 export const ListFilesRequestSchema: GenMessage<ListFilesRequest> = /*@__PURE__*/
-  messageDesc(file_velas_sphere_v1_file, 15);
+  messageDesc(file_velas_sphere_v1_file, 16);
 
 /**
  * @generated from message velas.sphere.v1.ListFilesResponse
@@ -682,7 +727,7 @@ export type ListFilesResponse = Message<"velas.sphere.v1.ListFilesResponse"> & {
  * Use `create(ListFilesResponseSchema)` to create a new message.
  */
 export const ListFilesResponseSchema: GenMessage<ListFilesResponse> = /*@__PURE__*/
-  messageDesc(file_velas_sphere_v1_file, 16);
+  messageDesc(file_velas_sphere_v1_file, 17);
 
 /**
  * @generated from message velas.sphere.v1.RenameFileRequest
@@ -704,7 +749,7 @@ export type RenameFileRequest = Message<"velas.sphere.v1.RenameFileRequest"> & {
  * Use `create(RenameFileRequestSchema)` to create a new message.
  */
 export const RenameFileRequestSchema: GenMessage<RenameFileRequest> = /*@__PURE__*/
-  messageDesc(file_velas_sphere_v1_file, 17);
+  messageDesc(file_velas_sphere_v1_file, 18);
 
 /**
  * @generated from message velas.sphere.v1.RenameFileResponse
@@ -721,7 +766,7 @@ export type RenameFileResponse = Message<"velas.sphere.v1.RenameFileResponse"> &
  * Use `create(RenameFileResponseSchema)` to create a new message.
  */
 export const RenameFileResponseSchema: GenMessage<RenameFileResponse> = /*@__PURE__*/
-  messageDesc(file_velas_sphere_v1_file, 18);
+  messageDesc(file_velas_sphere_v1_file, 19);
 
 /**
  * @generated from message velas.sphere.v1.RemoveFileRequest
@@ -738,7 +783,7 @@ export type RemoveFileRequest = Message<"velas.sphere.v1.RemoveFileRequest"> & {
  * Use `create(RemoveFileRequestSchema)` to create a new message.
  */
 export const RemoveFileRequestSchema: GenMessage<RemoveFileRequest> = /*@__PURE__*/
-  messageDesc(file_velas_sphere_v1_file, 19);
+  messageDesc(file_velas_sphere_v1_file, 20);
 
 /**
  * @generated from message velas.sphere.v1.RemoveFileResponse
@@ -751,7 +796,7 @@ export type RemoveFileResponse = Message<"velas.sphere.v1.RemoveFileResponse"> &
  * Use `create(RemoveFileResponseSchema)` to create a new message.
  */
 export const RemoveFileResponseSchema: GenMessage<RemoveFileResponse> = /*@__PURE__*/
-  messageDesc(file_velas_sphere_v1_file, 20);
+  messageDesc(file_velas_sphere_v1_file, 21);
 
 /**
  * @generated from message velas.sphere.v1.FileHealthRequest
@@ -768,7 +813,7 @@ export type FileHealthRequest = Message<"velas.sphere.v1.FileHealthRequest"> & {
  * Use `create(FileHealthRequestSchema)` to create a new message.
  */
 export const FileHealthRequestSchema: GenMessage<FileHealthRequest> = /*@__PURE__*/
-  messageDesc(file_velas_sphere_v1_file, 21);
+  messageDesc(file_velas_sphere_v1_file, 22);
 
 /**
  * @generated from message velas.sphere.v1.FileHealthResponse
@@ -785,7 +830,7 @@ export type FileHealthResponse = Message<"velas.sphere.v1.FileHealthResponse"> &
  * Use `create(FileHealthResponseSchema)` to create a new message.
  */
 export const FileHealthResponseSchema: GenMessage<FileHealthResponse> = /*@__PURE__*/
-  messageDesc(file_velas_sphere_v1_file, 22);
+  messageDesc(file_velas_sphere_v1_file, 23);
 
 /**
  * @generated from message velas.sphere.v1.AuditFileRequest
@@ -802,7 +847,7 @@ export type AuditFileRequest = Message<"velas.sphere.v1.AuditFileRequest"> & {
  * Use `create(AuditFileRequestSchema)` to create a new message.
  */
 export const AuditFileRequestSchema: GenMessage<AuditFileRequest> = /*@__PURE__*/
-  messageDesc(file_velas_sphere_v1_file, 23);
+  messageDesc(file_velas_sphere_v1_file, 24);
 
 /**
  * @generated from message velas.sphere.v1.AuditFileResponse
@@ -819,7 +864,7 @@ export type AuditFileResponse = Message<"velas.sphere.v1.AuditFileResponse"> & {
  * Use `create(AuditFileResponseSchema)` to create a new message.
  */
 export const AuditFileResponseSchema: GenMessage<AuditFileResponse> = /*@__PURE__*/
-  messageDesc(file_velas_sphere_v1_file, 24);
+  messageDesc(file_velas_sphere_v1_file, 25);
 
 /**
  * @generated from message velas.sphere.v1.RepairFileRequest
@@ -836,7 +881,7 @@ export type RepairFileRequest = Message<"velas.sphere.v1.RepairFileRequest"> & {
  * Use `create(RepairFileRequestSchema)` to create a new message.
  */
 export const RepairFileRequestSchema: GenMessage<RepairFileRequest> = /*@__PURE__*/
-  messageDesc(file_velas_sphere_v1_file, 25);
+  messageDesc(file_velas_sphere_v1_file, 26);
 
 /**
  * @generated from message velas.sphere.v1.RepairFileResponse
@@ -853,7 +898,7 @@ export type RepairFileResponse = Message<"velas.sphere.v1.RepairFileResponse"> &
  * Use `create(RepairFileResponseSchema)` to create a new message.
  */
 export const RepairFileResponseSchema: GenMessage<RepairFileResponse> = /*@__PURE__*/
-  messageDesc(file_velas_sphere_v1_file, 26);
+  messageDesc(file_velas_sphere_v1_file, 27);
 
 /**
  * @generated from message velas.sphere.v1.ShareFileRequest
@@ -877,7 +922,7 @@ export type ShareFileRequest = Message<"velas.sphere.v1.ShareFileRequest"> & {
  * Use `create(ShareFileRequestSchema)` to create a new message.
  */
 export const ShareFileRequestSchema: GenMessage<ShareFileRequest> = /*@__PURE__*/
-  messageDesc(file_velas_sphere_v1_file, 27);
+  messageDesc(file_velas_sphere_v1_file, 28);
 
 /**
  * @generated from message velas.sphere.v1.ShareFileResponse
@@ -894,7 +939,7 @@ export type ShareFileResponse = Message<"velas.sphere.v1.ShareFileResponse"> & {
  * Use `create(ShareFileResponseSchema)` to create a new message.
  */
 export const ShareFileResponseSchema: GenMessage<ShareFileResponse> = /*@__PURE__*/
-  messageDesc(file_velas_sphere_v1_file, 28);
+  messageDesc(file_velas_sphere_v1_file, 29);
 
 /**
  * @generated from message velas.sphere.v1.UnshareFileRequest
@@ -911,7 +956,7 @@ export type UnshareFileRequest = Message<"velas.sphere.v1.UnshareFileRequest"> &
  * Use `create(UnshareFileRequestSchema)` to create a new message.
  */
 export const UnshareFileRequestSchema: GenMessage<UnshareFileRequest> = /*@__PURE__*/
-  messageDesc(file_velas_sphere_v1_file, 29);
+  messageDesc(file_velas_sphere_v1_file, 30);
 
 /**
  * @generated from message velas.sphere.v1.UnshareFileResponse
@@ -937,7 +982,7 @@ export type UnshareFileResponse = Message<"velas.sphere.v1.UnshareFileResponse">
  * Use `create(UnshareFileResponseSchema)` to create a new message.
  */
 export const UnshareFileResponseSchema: GenMessage<UnshareFileResponse> = /*@__PURE__*/
-  messageDesc(file_velas_sphere_v1_file, 30);
+  messageDesc(file_velas_sphere_v1_file, 31);
 
 /**
  * @generated from message velas.sphere.v1.GetShareKeyRequest
@@ -950,7 +995,7 @@ export type GetShareKeyRequest = Message<"velas.sphere.v1.GetShareKeyRequest"> &
  * Use `create(GetShareKeyRequestSchema)` to create a new message.
  */
 export const GetShareKeyRequestSchema: GenMessage<GetShareKeyRequest> = /*@__PURE__*/
-  messageDesc(file_velas_sphere_v1_file, 31);
+  messageDesc(file_velas_sphere_v1_file, 32);
 
 /**
  * @generated from message velas.sphere.v1.GetShareKeyResponse
@@ -969,7 +1014,7 @@ export type GetShareKeyResponse = Message<"velas.sphere.v1.GetShareKeyResponse">
  * Use `create(GetShareKeyResponseSchema)` to create a new message.
  */
 export const GetShareKeyResponseSchema: GenMessage<GetShareKeyResponse> = /*@__PURE__*/
-  messageDesc(file_velas_sphere_v1_file, 32);
+  messageDesc(file_velas_sphere_v1_file, 33);
 
 /**
  * @generated from message velas.sphere.v1.ExportManifestRequest
@@ -986,7 +1031,7 @@ export type ExportManifestRequest = Message<"velas.sphere.v1.ExportManifestReque
  * Use `create(ExportManifestRequestSchema)` to create a new message.
  */
 export const ExportManifestRequestSchema: GenMessage<ExportManifestRequest> = /*@__PURE__*/
-  messageDesc(file_velas_sphere_v1_file, 33);
+  messageDesc(file_velas_sphere_v1_file, 34);
 
 /**
  * @generated from message velas.sphere.v1.ExportManifestResponse
@@ -1003,7 +1048,7 @@ export type ExportManifestResponse = Message<"velas.sphere.v1.ExportManifestResp
  * Use `create(ExportManifestResponseSchema)` to create a new message.
  */
 export const ExportManifestResponseSchema: GenMessage<ExportManifestResponse> = /*@__PURE__*/
-  messageDesc(file_velas_sphere_v1_file, 34);
+  messageDesc(file_velas_sphere_v1_file, 35);
 
 /**
  * @generated from message velas.sphere.v1.ImportManifestRequest
@@ -1020,7 +1065,7 @@ export type ImportManifestRequest = Message<"velas.sphere.v1.ImportManifestReque
  * Use `create(ImportManifestRequestSchema)` to create a new message.
  */
 export const ImportManifestRequestSchema: GenMessage<ImportManifestRequest> = /*@__PURE__*/
-  messageDesc(file_velas_sphere_v1_file, 35);
+  messageDesc(file_velas_sphere_v1_file, 36);
 
 /**
  * @generated from message velas.sphere.v1.ImportManifestResponse
@@ -1037,7 +1082,7 @@ export type ImportManifestResponse = Message<"velas.sphere.v1.ImportManifestResp
  * Use `create(ImportManifestResponseSchema)` to create a new message.
  */
 export const ImportManifestResponseSchema: GenMessage<ImportManifestResponse> = /*@__PURE__*/
-  messageDesc(file_velas_sphere_v1_file, 36);
+  messageDesc(file_velas_sphere_v1_file, 37);
 
 /**
  * @generated from message velas.sphere.v1.WatchFilesRequest
@@ -1056,7 +1101,7 @@ export type WatchFilesRequest = Message<"velas.sphere.v1.WatchFilesRequest"> & {
  * Use `create(WatchFilesRequestSchema)` to create a new message.
  */
 export const WatchFilesRequestSchema: GenMessage<WatchFilesRequest> = /*@__PURE__*/
-  messageDesc(file_velas_sphere_v1_file, 37);
+  messageDesc(file_velas_sphere_v1_file, 38);
 
 /**
  * @generated from message velas.sphere.v1.WatchFilesResponse
@@ -1073,7 +1118,7 @@ export type WatchFilesResponse = Message<"velas.sphere.v1.WatchFilesResponse"> &
  * Use `create(WatchFilesResponseSchema)` to create a new message.
  */
 export const WatchFilesResponseSchema: GenMessage<WatchFilesResponse> = /*@__PURE__*/
-  messageDesc(file_velas_sphere_v1_file, 38);
+  messageDesc(file_velas_sphere_v1_file, 39);
 
 /**
  * FileState is how safe a file is.

@@ -13,7 +13,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file velas/sphere/v1/storage.proto.
  */
 export const file_velas_sphere_v1_storage: GenFile = /*@__PURE__*/
-  fileDesc("Ch12ZWxhcy9zcGhlcmUvdjEvc3RvcmFnZS5wcm90bxIPdmVsYXMuc3BoZXJlLnYxIu4BCgtTaGFyZFJlY29yZBIKCgJpZBgBIAEoCRINCgVvd25lchgCIAEoCRISCgpzaXplX2J5dGVzGAMgASgEEgwKBHJvb3QYBCABKAwSLQoJc3RvcmVkX2F0GAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpleHBpcmVzX2F0GAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIQCghncmFjZV9tcxgHIAEoBBIxCg1yZWZ1c2VkX3VwX3RvGAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJhCgxTaGFyZFJlY2VpcHQSEAoIcHJvdmlkZXIYASABKAkSLAoGcmVjb3JkGAIgASgLMhwudmVsYXMuc3BoZXJlLnYxLlNoYXJkUmVjb3JkEhEKCXNpZ25hdHVyZRgDIAEoDCKXAQoNUHV0U2hhcmRPcmRlchIhCgJpZBgBIAEoCUIVukgSchAyDl5bMC05YS1mXXszMn0kEiEKCW1heF9ieXRlcxgCIAEoBEIOukgLMgkY/////////w8SIAoIbGVhc2VfbXMYAyABKARCDrpICzIJGP////////8PEh4KBm9mZnNldBgEIAEoBEIOukgLMgkY/////////w8iDQoLUHV0U2hhcmRFbmQikgEKD1B1dFNoYXJkUmVxdWVzdBIvCgVvcmRlchgBIAEoCzIeLnZlbGFzLnNwaGVyZS52MS5QdXRTaGFyZE9yZGVySAASDwoFY2h1bmsYAiABKAxIABIrCgNlbmQYAyABKAsyHC52ZWxhcy5zcGhlcmUudjEuUHV0U2hhcmRFbmRIAEIQCgdtZXNzYWdlEgW6SAIIASJCChBQdXRTaGFyZFJlc3BvbnNlEi4KB3JlY2VpcHQYASABKAsyHS52ZWxhcy5zcGhlcmUudjEuU2hhcmRSZWNlaXB0IjUKEEdldFVwbG9hZFJlcXVlc3QSIQoCaWQYASABKAlCFbpIEnIQMg5eWzAtOWEtZl17MzJ9JCIiChFHZXRVcGxvYWRSZXNwb25zZRINCgVieXRlcxgBIAEoBCJwCg9HZXRTaGFyZFJlcXVlc3QSIQoCaWQYASABKAlCFbpIEnIQMg5eWzAtOWEtZl17MzJ9JBIdCgVzdGFydBgCIAEoBEIOukgLMgkY/////////w8SGwoDZW5kGAMgASgEQg66SAsyCRj/////////DyIwChBHZXRTaGFyZFJlc3BvbnNlEg0KBWJ5dGVzGAEgASgMEg0KBXByb29mGAIgASgMIk4KDFByb3ZlUmVxdWVzdBIhCgJpZBgBIAEoCUIVukgSchAyDl5bMC05YS1mXXszMn0kEhsKBmxlYXZlcxgCIAMoBEILukgIkgEFCAEQgAQiNwoJTGVhZlByb29mEgwKBGxlYWYYASABKAQSDQoFYnl0ZXMYAiABKAwSDQoFcHJvb2YYAyABKAwiOwoNUHJvdmVSZXNwb25zZRIqCgZwcm9vZnMYASADKAsyGi52ZWxhcy5zcGhlcmUudjEuTGVhZlByb29mIlgKEVJlbmV3TGVhc2VSZXF1ZXN0EiEKAmlkGAEgASgJQhW6SBJyEDIOXlswLTlhLWZdezMyfSQSIAoIbGVhc2VfbXMYAiABKARCDrpICzIJGP////////8PIkQKElJlbmV3TGVhc2VSZXNwb25zZRIuCgdyZWNlaXB0GAEgASgLMh0udmVsYXMuc3BoZXJlLnYxLlNoYXJkUmVjZWlwdCI3ChJEZWxldGVTaGFyZFJlcXVlc3QSIQoCaWQYASABKAlCFbpIEnIQMg5eWzAtOWEtZl17MzJ9JCIVChNEZWxldGVTaGFyZFJlc3BvbnNlIl0KGVJlZnVzZUNhcGFiaWxpdGllc1JlcXVlc3QSIQoCaWQYASABKAlCFbpIEnIQMg5eWzAtOWEtZl17MzJ9JBIdCgV1cF90bxgCIAEoBEIOukgLMgkY/////////w8iHAoaUmVmdXNlQ2FwYWJpbGl0aWVzUmVzcG9uc2UiNQoQU3RhdFNoYXJkUmVxdWVzdBIhCgJpZBgBIAEoCUIVukgSchAyDl5bMC05YS1mXXszMn0kIkEKEVN0YXRTaGFyZFJlc3BvbnNlEiwKBnJlY29yZBgBIAEoCzIcLnZlbGFzLnNwaGVyZS52MS5TaGFyZFJlY29yZCJeChFMaXN0U2hhcmRzUmVxdWVzdBIbCglwYWdlX3NpemUYASABKA1CCLpIBSoDGOgHEiwKCnBhZ2VfdG9rZW4YAiABKAlCGLpIFXITMhFeKFswLTlhLWZdezMyfSk/JCJbChJMaXN0U2hhcmRzUmVzcG9uc2USLAoGc2hhcmRzGAEgAygLMhwudmVsYXMuc3BoZXJlLnYxLlNoYXJkUmVjb3JkEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSIRCg9HZXRVc2FnZVJlcXVlc3QiRQoQR2V0VXNhZ2VSZXNwb25zZRIOCgZzaGFyZHMYASABKAQSDQoFYnl0ZXMYAiABKAQSEgoKZnJlZV9ieXRlcxgDIAEoBDLuBgoOU3RvcmFnZVNlcnZpY2USUwoIUHV0U2hhcmQSIC52ZWxhcy5zcGhlcmUudjEuUHV0U2hhcmRSZXF1ZXN0GiEudmVsYXMuc3BoZXJlLnYxLlB1dFNoYXJkUmVzcG9uc2UoATABElIKCUdldFVwbG9hZBIhLnZlbGFzLnNwaGVyZS52MS5HZXRVcGxvYWRSZXF1ZXN0GiIudmVsYXMuc3BoZXJlLnYxLkdldFVwbG9hZFJlc3BvbnNlEk8KCEdldFNoYXJkEiAudmVsYXMuc3BoZXJlLnYxLkdldFNoYXJkUmVxdWVzdBohLnZlbGFzLnNwaGVyZS52MS5HZXRTaGFyZFJlc3BvbnNlEkYKBVByb3ZlEh0udmVsYXMuc3BoZXJlLnYxLlByb3ZlUmVxdWVzdBoeLnZlbGFzLnNwaGVyZS52MS5Qcm92ZVJlc3BvbnNlElUKClJlbmV3TGVhc2USIi52ZWxhcy5zcGhlcmUudjEuUmVuZXdMZWFzZVJlcXVlc3QaIy52ZWxhcy5zcGhlcmUudjEuUmVuZXdMZWFzZVJlc3BvbnNlElgKC0RlbGV0ZVNoYXJkEiMudmVsYXMuc3BoZXJlLnYxLkRlbGV0ZVNoYXJkUmVxdWVzdBokLnZlbGFzLnNwaGVyZS52MS5EZWxldGVTaGFyZFJlc3BvbnNlEm0KElJlZnVzZUNhcGFiaWxpdGllcxIqLnZlbGFzLnNwaGVyZS52MS5SZWZ1c2VDYXBhYmlsaXRpZXNSZXF1ZXN0GisudmVsYXMuc3BoZXJlLnYxLlJlZnVzZUNhcGFiaWxpdGllc1Jlc3BvbnNlElIKCVN0YXRTaGFyZBIhLnZlbGFzLnNwaGVyZS52MS5TdGF0U2hhcmRSZXF1ZXN0GiIudmVsYXMuc3BoZXJlLnYxLlN0YXRTaGFyZFJlc3BvbnNlElUKCkxpc3RTaGFyZHMSIi52ZWxhcy5zcGhlcmUudjEuTGlzdFNoYXJkc1JlcXVlc3QaIy52ZWxhcy5zcGhlcmUudjEuTGlzdFNoYXJkc1Jlc3BvbnNlEk8KCEdldFVzYWdlEiAudmVsYXMuc3BoZXJlLnYxLkdldFVzYWdlUmVxdWVzdBohLnZlbGFzLnNwaGVyZS52MS5HZXRVc2FnZVJlc3BvbnNlYgZwcm90bzM", [file_buf_validate_validate, file_google_protobuf_timestamp]);
+  fileDesc("Ch12ZWxhcy9zcGhlcmUvdjEvc3RvcmFnZS5wcm90bxIPdmVsYXMuc3BoZXJlLnYxIu4BCgtTaGFyZFJlY29yZBIKCgJpZBgBIAEoCRINCgVvd25lchgCIAEoCRISCgpzaXplX2J5dGVzGAMgASgEEgwKBHJvb3QYBCABKAwSLQoJc3RvcmVkX2F0GAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpleHBpcmVzX2F0GAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIQCghncmFjZV9tcxgHIAEoBBIxCg1yZWZ1c2VkX3VwX3RvGAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKNAQoMU2hhcmRSZWNlaXB0EhAKCHByb3ZpZGVyGAEgASgJEiwKBnJlY29yZBgCIAEoCzIcLnZlbGFzLnNwaGVyZS52MS5TaGFyZFJlY29yZBIRCglzaWduYXR1cmUYAyABKAwSKgoFbGVhc2UYBCABKAsyGy52ZWxhcy5zcGhlcmUudjEuU2hhcmRMZWFzZSJBCgpTaGFyZExlYXNlEg0KBXF1b3RlGAEgASgMEhEKCXN0YXJ0c19hdBgCIAEoBBIRCglzaWduYXR1cmUYAyABKAwilwEKDVB1dFNoYXJkT3JkZXISIQoCaWQYASABKAlCFbpIEnIQMg5eWzAtOWEtZl17MzJ9JBIhCgltYXhfYnl0ZXMYAiABKARCDrpICzIJGP////////8PEiAKCGxlYXNlX21zGAMgASgEQg66SAsyCRj/////////DxIeCgZvZmZzZXQYBCABKARCDrpICzIJGP////////8PIg0KC1B1dFNoYXJkRW5kIpIBCg9QdXRTaGFyZFJlcXVlc3QSLwoFb3JkZXIYASABKAsyHi52ZWxhcy5zcGhlcmUudjEuUHV0U2hhcmRPcmRlckgAEg8KBWNodW5rGAIgASgMSAASKwoDZW5kGAMgASgLMhwudmVsYXMuc3BoZXJlLnYxLlB1dFNoYXJkRW5kSABCEAoHbWVzc2FnZRIFukgCCAEiQgoQUHV0U2hhcmRSZXNwb25zZRIuCgdyZWNlaXB0GAEgASgLMh0udmVsYXMuc3BoZXJlLnYxLlNoYXJkUmVjZWlwdCI1ChBHZXRVcGxvYWRSZXF1ZXN0EiEKAmlkGAEgASgJQhW6SBJyEDIOXlswLTlhLWZdezMyfSQiIgoRR2V0VXBsb2FkUmVzcG9uc2USDQoFYnl0ZXMYASABKAQicAoPR2V0U2hhcmRSZXF1ZXN0EiEKAmlkGAEgASgJQhW6SBJyEDIOXlswLTlhLWZdezMyfSQSHQoFc3RhcnQYAiABKARCDrpICzIJGP////////8PEhsKA2VuZBgDIAEoBEIOukgLMgkY/////////w8iMAoQR2V0U2hhcmRSZXNwb25zZRINCgVieXRlcxgBIAEoDBINCgVwcm9vZhgCIAEoDCJOCgxQcm92ZVJlcXVlc3QSIQoCaWQYASABKAlCFbpIEnIQMg5eWzAtOWEtZl17MzJ9JBIbCgZsZWF2ZXMYAiADKARCC7pICJIBBQgBEIAEIjcKCUxlYWZQcm9vZhIMCgRsZWFmGAEgASgEEg0KBWJ5dGVzGAIgASgMEg0KBXByb29mGAMgASgMIjsKDVByb3ZlUmVzcG9uc2USKgoGcHJvb2ZzGAEgAygLMhoudmVsYXMuc3BoZXJlLnYxLkxlYWZQcm9vZiJYChFSZW5ld0xlYXNlUmVxdWVzdBIhCgJpZBgBIAEoCUIVukgSchAyDl5bMC05YS1mXXszMn0kEiAKCGxlYXNlX21zGAIgASgEQg66SAsyCRj/////////DyJEChJSZW5ld0xlYXNlUmVzcG9uc2USLgoHcmVjZWlwdBgBIAEoCzIdLnZlbGFzLnNwaGVyZS52MS5TaGFyZFJlY2VpcHQiNwoSRGVsZXRlU2hhcmRSZXF1ZXN0EiEKAmlkGAEgASgJQhW6SBJyEDIOXlswLTlhLWZdezMyfSQiFQoTRGVsZXRlU2hhcmRSZXNwb25zZSJdChlSZWZ1c2VDYXBhYmlsaXRpZXNSZXF1ZXN0EiEKAmlkGAEgASgJQhW6SBJyEDIOXlswLTlhLWZdezMyfSQSHQoFdXBfdG8YAiABKARCDrpICzIJGP////////8PIhwKGlJlZnVzZUNhcGFiaWxpdGllc1Jlc3BvbnNlIjUKEFN0YXRTaGFyZFJlcXVlc3QSIQoCaWQYASABKAlCFbpIEnIQMg5eWzAtOWEtZl17MzJ9JCJBChFTdGF0U2hhcmRSZXNwb25zZRIsCgZyZWNvcmQYASABKAsyHC52ZWxhcy5zcGhlcmUudjEuU2hhcmRSZWNvcmQiXgoRTGlzdFNoYXJkc1JlcXVlc3QSGwoJcGFnZV9zaXplGAEgASgNQgi6SAUqAxjoBxIsCgpwYWdlX3Rva2VuGAIgASgJQhi6SBVyEzIRXihbMC05YS1mXXszMn0pPyQiWwoSTGlzdFNoYXJkc1Jlc3BvbnNlEiwKBnNoYXJkcxgBIAMoCzIcLnZlbGFzLnNwaGVyZS52MS5TaGFyZFJlY29yZBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiEQoPR2V0VXNhZ2VSZXF1ZXN0IkUKEEdldFVzYWdlUmVzcG9uc2USDgoGc2hhcmRzGAEgASgEEg0KBWJ5dGVzGAIgASgEEhIKCmZyZWVfYnl0ZXMYAyABKAQy7gYKDlN0b3JhZ2VTZXJ2aWNlElMKCFB1dFNoYXJkEiAudmVsYXMuc3BoZXJlLnYxLlB1dFNoYXJkUmVxdWVzdBohLnZlbGFzLnNwaGVyZS52MS5QdXRTaGFyZFJlc3BvbnNlKAEwARJSCglHZXRVcGxvYWQSIS52ZWxhcy5zcGhlcmUudjEuR2V0VXBsb2FkUmVxdWVzdBoiLnZlbGFzLnNwaGVyZS52MS5HZXRVcGxvYWRSZXNwb25zZRJPCghHZXRTaGFyZBIgLnZlbGFzLnNwaGVyZS52MS5HZXRTaGFyZFJlcXVlc3QaIS52ZWxhcy5zcGhlcmUudjEuR2V0U2hhcmRSZXNwb25zZRJGCgVQcm92ZRIdLnZlbGFzLnNwaGVyZS52MS5Qcm92ZVJlcXVlc3QaHi52ZWxhcy5zcGhlcmUudjEuUHJvdmVSZXNwb25zZRJVCgpSZW5ld0xlYXNlEiIudmVsYXMuc3BoZXJlLnYxLlJlbmV3TGVhc2VSZXF1ZXN0GiMudmVsYXMuc3BoZXJlLnYxLlJlbmV3TGVhc2VSZXNwb25zZRJYCgtEZWxldGVTaGFyZBIjLnZlbGFzLnNwaGVyZS52MS5EZWxldGVTaGFyZFJlcXVlc3QaJC52ZWxhcy5zcGhlcmUudjEuRGVsZXRlU2hhcmRSZXNwb25zZRJtChJSZWZ1c2VDYXBhYmlsaXRpZXMSKi52ZWxhcy5zcGhlcmUudjEuUmVmdXNlQ2FwYWJpbGl0aWVzUmVxdWVzdBorLnZlbGFzLnNwaGVyZS52MS5SZWZ1c2VDYXBhYmlsaXRpZXNSZXNwb25zZRJSCglTdGF0U2hhcmQSIS52ZWxhcy5zcGhlcmUudjEuU3RhdFNoYXJkUmVxdWVzdBoiLnZlbGFzLnNwaGVyZS52MS5TdGF0U2hhcmRSZXNwb25zZRJVCgpMaXN0U2hhcmRzEiIudmVsYXMuc3BoZXJlLnYxLkxpc3RTaGFyZHNSZXF1ZXN0GiMudmVsYXMuc3BoZXJlLnYxLkxpc3RTaGFyZHNSZXNwb25zZRJPCghHZXRVc2FnZRIgLnZlbGFzLnNwaGVyZS52MS5HZXRVc2FnZVJlcXVlc3QaIS52ZWxhcy5zcGhlcmUudjEuR2V0VXNhZ2VSZXNwb25zZWIGcHJvdG8z", [file_buf_validate_validate, file_google_protobuf_timestamp]);
 
 /**
  * ShardRecord is what a provider keeps of a shard.
@@ -105,6 +105,13 @@ export type ShardReceipt = Message<"velas.sphere.v1.ShardReceipt"> & {
    * @generated from field: bytes signature = 3;
    */
   signature: Uint8Array;
+
+  /**
+   * On which terms it keeps the shard; set by a provider that is paid for it.
+   *
+   * @generated from field: velas.sphere.v1.ShardLease lease = 4;
+   */
+  lease?: ShardLease | undefined;
 };
 
 /**
@@ -113,6 +120,41 @@ export type ShardReceipt = Message<"velas.sphere.v1.ShardReceipt"> & {
  */
 export const ShardReceiptSchema: GenMessage<ShardReceipt> = /*@__PURE__*/
   messageDesc(file_velas_sphere_v1_storage, 1);
+
+/**
+ * ShardLease is what the EIP-712 type Lease (docs/protocol.md) has beside the record: shard, root, size and end are the record's.
+ *
+ * @generated from message velas.sphere.v1.ShardLease
+ */
+export type ShardLease = Message<"velas.sphere.v1.ShardLease"> & {
+  /**
+   * The digest of the quote by which the shard is kept, 32 bytes.
+   *
+   * @generated from field: bytes quote = 1;
+   */
+  quote: Uint8Array;
+
+  /**
+   * When it was granted, in milliseconds since 1970.
+   *
+   * @generated from field: uint64 starts_at = 2;
+   */
+  startsAt: bigint;
+
+  /**
+   * 65 bytes, by the provider's node key over the type Lease.
+   *
+   * @generated from field: bytes signature = 3;
+   */
+  signature: Uint8Array;
+};
+
+/**
+ * Describes the message velas.sphere.v1.ShardLease.
+ * Use `create(ShardLeaseSchema)` to create a new message.
+ */
+export const ShardLeaseSchema: GenMessage<ShardLease> = /*@__PURE__*/
+  messageDesc(file_velas_sphere_v1_storage, 2);
 
 /**
  * PutShardOrder says how to keep a shard.
@@ -152,7 +194,7 @@ export type PutShardOrder = Message<"velas.sphere.v1.PutShardOrder"> & {
  * Use `create(PutShardOrderSchema)` to create a new message.
  */
 export const PutShardOrderSchema: GenMessage<PutShardOrder> = /*@__PURE__*/
-  messageDesc(file_velas_sphere_v1_storage, 2);
+  messageDesc(file_velas_sphere_v1_storage, 3);
 
 /**
  * PutShardEnd says that all bytes of a shard were sent.
@@ -167,7 +209,7 @@ export type PutShardEnd = Message<"velas.sphere.v1.PutShardEnd"> & {
  * Use `create(PutShardEndSchema)` to create a new message.
  */
 export const PutShardEndSchema: GenMessage<PutShardEnd> = /*@__PURE__*/
-  messageDesc(file_velas_sphere_v1_storage, 3);
+  messageDesc(file_velas_sphere_v1_storage, 4);
 
 /**
  * @generated from message velas.sphere.v1.PutShardRequest
@@ -209,7 +251,7 @@ export type PutShardRequest = Message<"velas.sphere.v1.PutShardRequest"> & {
  * Use `create(PutShardRequestSchema)` to create a new message.
  */
 export const PutShardRequestSchema: GenMessage<PutShardRequest> = /*@__PURE__*/
-  messageDesc(file_velas_sphere_v1_storage, 4);
+  messageDesc(file_velas_sphere_v1_storage, 5);
 
 /**
  * @generated from message velas.sphere.v1.PutShardResponse
@@ -226,7 +268,7 @@ export type PutShardResponse = Message<"velas.sphere.v1.PutShardResponse"> & {
  * Use `create(PutShardResponseSchema)` to create a new message.
  */
 export const PutShardResponseSchema: GenMessage<PutShardResponse> = /*@__PURE__*/
-  messageDesc(file_velas_sphere_v1_storage, 5);
+  messageDesc(file_velas_sphere_v1_storage, 6);
 
 /**
  * @generated from message velas.sphere.v1.GetUploadRequest
@@ -243,7 +285,7 @@ export type GetUploadRequest = Message<"velas.sphere.v1.GetUploadRequest"> & {
  * Use `create(GetUploadRequestSchema)` to create a new message.
  */
 export const GetUploadRequestSchema: GenMessage<GetUploadRequest> = /*@__PURE__*/
-  messageDesc(file_velas_sphere_v1_storage, 6);
+  messageDesc(file_velas_sphere_v1_storage, 7);
 
 /**
  * @generated from message velas.sphere.v1.GetUploadResponse
@@ -262,7 +304,7 @@ export type GetUploadResponse = Message<"velas.sphere.v1.GetUploadResponse"> & {
  * Use `create(GetUploadResponseSchema)` to create a new message.
  */
 export const GetUploadResponseSchema: GenMessage<GetUploadResponse> = /*@__PURE__*/
-  messageDesc(file_velas_sphere_v1_storage, 7);
+  messageDesc(file_velas_sphere_v1_storage, 8);
 
 /**
  * @generated from message velas.sphere.v1.GetShardRequest
@@ -291,7 +333,7 @@ export type GetShardRequest = Message<"velas.sphere.v1.GetShardRequest"> & {
  * Use `create(GetShardRequestSchema)` to create a new message.
  */
 export const GetShardRequestSchema: GenMessage<GetShardRequest> = /*@__PURE__*/
-  messageDesc(file_velas_sphere_v1_storage, 8);
+  messageDesc(file_velas_sphere_v1_storage, 9);
 
 /**
  * @generated from message velas.sphere.v1.GetShardResponse
@@ -313,7 +355,7 @@ export type GetShardResponse = Message<"velas.sphere.v1.GetShardResponse"> & {
  * Use `create(GetShardResponseSchema)` to create a new message.
  */
 export const GetShardResponseSchema: GenMessage<GetShardResponse> = /*@__PURE__*/
-  messageDesc(file_velas_sphere_v1_storage, 9);
+  messageDesc(file_velas_sphere_v1_storage, 10);
 
 /**
  * @generated from message velas.sphere.v1.ProveRequest
@@ -337,7 +379,7 @@ export type ProveRequest = Message<"velas.sphere.v1.ProveRequest"> & {
  * Use `create(ProveRequestSchema)` to create a new message.
  */
 export const ProveRequestSchema: GenMessage<ProveRequest> = /*@__PURE__*/
-  messageDesc(file_velas_sphere_v1_storage, 10);
+  messageDesc(file_velas_sphere_v1_storage, 11);
 
 /**
  * LeafProof is one leaf of an audit with its path to the root.
@@ -366,7 +408,7 @@ export type LeafProof = Message<"velas.sphere.v1.LeafProof"> & {
  * Use `create(LeafProofSchema)` to create a new message.
  */
 export const LeafProofSchema: GenMessage<LeafProof> = /*@__PURE__*/
-  messageDesc(file_velas_sphere_v1_storage, 11);
+  messageDesc(file_velas_sphere_v1_storage, 12);
 
 /**
  * @generated from message velas.sphere.v1.ProveResponse
@@ -385,7 +427,7 @@ export type ProveResponse = Message<"velas.sphere.v1.ProveResponse"> & {
  * Use `create(ProveResponseSchema)` to create a new message.
  */
 export const ProveResponseSchema: GenMessage<ProveResponse> = /*@__PURE__*/
-  messageDesc(file_velas_sphere_v1_storage, 12);
+  messageDesc(file_velas_sphere_v1_storage, 13);
 
 /**
  * @generated from message velas.sphere.v1.RenewLeaseRequest
@@ -409,7 +451,7 @@ export type RenewLeaseRequest = Message<"velas.sphere.v1.RenewLeaseRequest"> & {
  * Use `create(RenewLeaseRequestSchema)` to create a new message.
  */
 export const RenewLeaseRequestSchema: GenMessage<RenewLeaseRequest> = /*@__PURE__*/
-  messageDesc(file_velas_sphere_v1_storage, 13);
+  messageDesc(file_velas_sphere_v1_storage, 14);
 
 /**
  * @generated from message velas.sphere.v1.RenewLeaseResponse
@@ -426,7 +468,7 @@ export type RenewLeaseResponse = Message<"velas.sphere.v1.RenewLeaseResponse"> &
  * Use `create(RenewLeaseResponseSchema)` to create a new message.
  */
 export const RenewLeaseResponseSchema: GenMessage<RenewLeaseResponse> = /*@__PURE__*/
-  messageDesc(file_velas_sphere_v1_storage, 14);
+  messageDesc(file_velas_sphere_v1_storage, 15);
 
 /**
  * @generated from message velas.sphere.v1.DeleteShardRequest
@@ -443,7 +485,7 @@ export type DeleteShardRequest = Message<"velas.sphere.v1.DeleteShardRequest"> &
  * Use `create(DeleteShardRequestSchema)` to create a new message.
  */
 export const DeleteShardRequestSchema: GenMessage<DeleteShardRequest> = /*@__PURE__*/
-  messageDesc(file_velas_sphere_v1_storage, 15);
+  messageDesc(file_velas_sphere_v1_storage, 16);
 
 /**
  * @generated from message velas.sphere.v1.DeleteShardResponse
@@ -456,7 +498,7 @@ export type DeleteShardResponse = Message<"velas.sphere.v1.DeleteShardResponse">
  * Use `create(DeleteShardResponseSchema)` to create a new message.
  */
 export const DeleteShardResponseSchema: GenMessage<DeleteShardResponse> = /*@__PURE__*/
-  messageDesc(file_velas_sphere_v1_storage, 16);
+  messageDesc(file_velas_sphere_v1_storage, 17);
 
 /**
  * @generated from message velas.sphere.v1.RefuseCapabilitiesRequest
@@ -481,7 +523,7 @@ export type RefuseCapabilitiesRequest = Message<"velas.sphere.v1.RefuseCapabilit
  * Use `create(RefuseCapabilitiesRequestSchema)` to create a new message.
  */
 export const RefuseCapabilitiesRequestSchema: GenMessage<RefuseCapabilitiesRequest> = /*@__PURE__*/
-  messageDesc(file_velas_sphere_v1_storage, 17);
+  messageDesc(file_velas_sphere_v1_storage, 18);
 
 /**
  * @generated from message velas.sphere.v1.RefuseCapabilitiesResponse
@@ -494,7 +536,7 @@ export type RefuseCapabilitiesResponse = Message<"velas.sphere.v1.RefuseCapabili
  * Use `create(RefuseCapabilitiesResponseSchema)` to create a new message.
  */
 export const RefuseCapabilitiesResponseSchema: GenMessage<RefuseCapabilitiesResponse> = /*@__PURE__*/
-  messageDesc(file_velas_sphere_v1_storage, 18);
+  messageDesc(file_velas_sphere_v1_storage, 19);
 
 /**
  * @generated from message velas.sphere.v1.StatShardRequest
@@ -511,7 +553,7 @@ export type StatShardRequest = Message<"velas.sphere.v1.StatShardRequest"> & {
  * Use `create(StatShardRequestSchema)` to create a new message.
  */
 export const StatShardRequestSchema: GenMessage<StatShardRequest> = /*@__PURE__*/
-  messageDesc(file_velas_sphere_v1_storage, 19);
+  messageDesc(file_velas_sphere_v1_storage, 20);
 
 /**
  * @generated from message velas.sphere.v1.StatShardResponse
@@ -528,7 +570,7 @@ export type StatShardResponse = Message<"velas.sphere.v1.StatShardResponse"> & {
  * Use `create(StatShardResponseSchema)` to create a new message.
  */
 export const StatShardResponseSchema: GenMessage<StatShardResponse> = /*@__PURE__*/
-  messageDesc(file_velas_sphere_v1_storage, 20);
+  messageDesc(file_velas_sphere_v1_storage, 21);
 
 /**
  * @generated from message velas.sphere.v1.ListShardsRequest
@@ -554,7 +596,7 @@ export type ListShardsRequest = Message<"velas.sphere.v1.ListShardsRequest"> & {
  * Use `create(ListShardsRequestSchema)` to create a new message.
  */
 export const ListShardsRequestSchema: GenMessage<ListShardsRequest> = /*@__PURE__*/
-  messageDesc(file_velas_sphere_v1_storage, 21);
+  messageDesc(file_velas_sphere_v1_storage, 22);
 
 /**
  * @generated from message velas.sphere.v1.ListShardsResponse
@@ -578,7 +620,7 @@ export type ListShardsResponse = Message<"velas.sphere.v1.ListShardsResponse"> &
  * Use `create(ListShardsResponseSchema)` to create a new message.
  */
 export const ListShardsResponseSchema: GenMessage<ListShardsResponse> = /*@__PURE__*/
-  messageDesc(file_velas_sphere_v1_storage, 22);
+  messageDesc(file_velas_sphere_v1_storage, 23);
 
 /**
  * @generated from message velas.sphere.v1.GetUsageRequest
@@ -591,7 +633,7 @@ export type GetUsageRequest = Message<"velas.sphere.v1.GetUsageRequest"> & {
  * Use `create(GetUsageRequestSchema)` to create a new message.
  */
 export const GetUsageRequestSchema: GenMessage<GetUsageRequest> = /*@__PURE__*/
-  messageDesc(file_velas_sphere_v1_storage, 23);
+  messageDesc(file_velas_sphere_v1_storage, 24);
 
 /**
  * @generated from message velas.sphere.v1.GetUsageResponse
@@ -620,7 +662,7 @@ export type GetUsageResponse = Message<"velas.sphere.v1.GetUsageResponse"> & {
  * Use `create(GetUsageResponseSchema)` to create a new message.
  */
 export const GetUsageResponseSchema: GenMessage<GetUsageResponse> = /*@__PURE__*/
-  messageDesc(file_velas_sphere_v1_storage, 24);
+  messageDesc(file_velas_sphere_v1_storage, 25);
 
 /**
  * StorageService keeps shards for other nodes. The owner of a shard is the node whose session the call bears (docs/protocol.md); nobody sees

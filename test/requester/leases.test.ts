@@ -1,0 +1,100 @@
+/** What the owner of files does with the leases that providers sign, and with those that are not what was agreed. */
+import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
+import { LEASE_REFUSED, NodeError, type ShardLease, type ShardReceipt } from "../../src/core/mod.ts";
+import type { StorageLedger } from "../../src/requester/mod.ts";
+import { test } from "../testing.ts";
+import { FakeTime, once, readAll, settled, swarm } from "./file-swarm.ts";
+
+const HOUR = 3_600_000;
+const DAY = 24 * HOUR;
+
+/** A ledger that is paid, whose providers sign leases that are good but at `refused`. */
+function paid(refused: Set<string>): StorageLedger & { readonly calls: string[] } {
+  let count = 0;
+  const calls: string[] = [];
+  return {
+    calls,
+    reserve: ({ target, action }) => ({
+      commit() {},
+      release() {},
+      checkLease({ record }: ShardReceipt): ShardLease {
+        calls.push(`${action} ${target}`);
+        if (refused.has(target)) {
+          throw new NodeError("target_misbehaved", "The lease is refused", { data: { reason: LEASE_REFUSED } });
+        }
+        const quote = `0x${String(++count).padStart(64, "0")}` as const;
+        return { quote, startsAt: record.expiresAt - 1, signature: new Uint8Array(65) };
+      },
+    }),
+  };
+}
+
+test("leases are kept with their shards, and replaced when they are renewed", async (t) => {
+  const time = new FakeTime();
+  const fixture = await swarm(t, { time, ledger: paid(new Set()) });
+  const { id } = await fixture.files.put(once(randomBytes(20_000)), { name: "a", contentType: "" }, fixture.ctx());
+  const { shards } = await settled(fixture, id);
+  assert.equal(new Set(shards.map(({ lease }) => lease?.quote)).size, shards.length, "each shard has its own");
+  for (const { lease, leaseExpiresAt } of shards) assert.deepEqual([lease!.v, lease!.expiresAt], [1, leaseExpiresAt]);
+  time.pass(16 * DAY);
+  await fixture.files.look();
+  const after = (await fixture.files.health({ id }, fixture.ctx())).shards;
+  after.forEach(({ lease }, index) => {
+    assert.ok(lease!.expiresAt > shards[index]!.lease!.expiresAt);
+    assert.notEqual(lease!.quote, shards[index]!.lease!.quote);
+  });
+});
+
+test("a shard whose lease is refused at a put goes to another provider, and is freed where it was", async (t) => {
+  const time = new FakeTime();
+  const refused = new Set<string>();
+  const fixture = await swarm(t, { time, ledger: paid(refused) });
+  refused.add(fixture.providers[0]!.target).add(fixture.providers[1]!.target);
+  const bytes = randomBytes(20_000);
+  const { id } = await fixture.files.put(once(bytes), { name: "a", contentType: "" }, fixture.ctx());
+  const { shards } = await settled(fixture, id);
+  assert.ok(shards.every(({ provider, lease }) => !refused.has(provider) && lease !== undefined));
+  time.pass(2 * DAY);
+  await fixture.files.look();
+  for (const { target, shards } of fixture.providers) {
+    assert.equal((await shards.usage(fixture.ctx())).shards, refused.has(target) ? 0 : 1);
+  }
+  assert.ok((await readAll(fixture, id)).equals(bytes));
+});
+
+test("a renewal whose lease is refused, or is for another root, is noted, and tried ever more seldom", async (t) => {
+  const time = new FakeTime();
+  const refused = new Set<string>();
+  const ledger = paid(refused);
+  const fixture = await swarm(t, { time, count: 6, ledger });
+  const bytes = randomBytes(20_000);
+  const { id } = await fixture.files.put(once(bytes), { name: "a", contentType: "" }, fixture.ctx());
+  const before = (await settled(fixture, id)).shards;
+  const [forger, liar] = [before[0]!.provider, before[1]!.provider];
+  refused.add(forger);
+  const { shards } = fixture.providers.find(({ target }) => target === liar)!;
+  fixture.providers.find(({ target }) => target === liar)!.shards = new Proxy(shards, {
+    get: (target, method: keyof typeof shards) => async (...args: unknown[]) => {
+      const answer = await (target[method] as (...all: unknown[]) => Promise<unknown>)(...args);
+      if (method !== "renew") return answer;
+      const receipt = answer as ShardReceipt;
+      return { ...receipt, record: { ...receipt.record, root: "ab".repeat(32) } };
+    },
+  });
+  ledger.calls.length = 0;
+  for (let passed = 0; passed < 29 * DAY; passed += 6 * HOUR) {
+    time.pass(6 * HOUR);
+    await fixture.files.look();
+  }
+  const after = (await fixture.files.health({ id }, fixture.ctx())).shards;
+  for (const [index, { provider, lease, leaseExpiresAt }] of after.entries()) {
+    const old = before[index]!;
+    const isKept = provider === forger || provider === liar;
+    assert.equal(lease!.quote === old.lease!.quote, isKept, provider);
+    assert.equal(leaseExpiresAt === old.leaseExpiresAt, isKept, provider);
+  }
+  const tries = ledger.calls.filter((call) => call === `renew ${forger}`).length;
+  assert.ok(tries >= 2 && tries <= 12, `${tries} tries in half a lease, where every 10 minutes would be 2000`);
+  assert.ok((await readAll(fixture, id)).equals(bytes), "what is there is read all the same");
+});
