@@ -68,6 +68,7 @@ const CHOSEN: readonly NavGroup[] = [
       { source: "architecture.md", title: "Architecture" },
       { source: "dependencies.md", title: "Dependencies" },
       { source: "decisions/fast-path.md", title: "Decision: fast path" },
+      { source: "decisions/metering.md", title: "Decision: charges of metered modules" },
       { source: "decisions/plugin-host.md", title: "Decision: plugin host" },
       { source: "decisions/shard-store.md", title: "Decision: shard store" },
       { source: "decisions/shard-transport.md", title: "Decision: shard transport" },

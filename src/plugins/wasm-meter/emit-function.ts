@@ -1,7 +1,7 @@
 import { WasmWriter } from "../wasm-binary.ts";
 import { PAGE_COST } from "./costs.ts";
 import { OP } from "./opcodes.ts";
-import type { ScannedFunction, Site } from "./scan-function.ts";
+import type { ScannedFunction, Site } from "./scanned-function.ts";
 
 /** The indices of the globals that the meter adds. */
 export interface MeterGlobals {
@@ -98,7 +98,7 @@ class Emitter {
     const { codeAt } = this.#scanned;
     const { fuel } = this.#options.globals;
     const writer = this.#writer.bytes(this.#body.subarray(0, codeAt));
-    if (cost > 0) {
+    if (cost !== 0) {
       writer.byte(CODE.globalGet).u32(fuel).byte(CODE.i64Const).signed(cost).byte(CODE.i64Sub);
       writer.byte(CODE.globalSet).u32(fuel);
     }
@@ -111,6 +111,9 @@ class Emitter {
     const writer = this.#writer;
     this.#declareLocals();
     this.#enter(entryCost);
+    const tests = sites.some(isTest);
+    // What is over leaves this block by its end, where the trap is: in the midst of a loop it would be in the way of those who go on.
+    if (tests) writer.byte(OP.block).byte(EMPTY);
     // Whoever leaves the function branches to the end of this block, which has the label that the function had.
     if (leavesEarly) writer.byte(OP.block).bytes(this.#options.resultBlock);
     let copied = codeAt;
@@ -124,6 +127,10 @@ class Emitter {
     writer.bytes(body.subarray(copied, body.length - 1));
     if (leavesEarly) writer.byte(OP.end);
     this.#leave();
+    if (tests) {
+      writer.byte(OP.return).byte(OP.end);
+      writer.byte(CODE.i64Const).signed(-1).byte(CODE.globalSet).u32(this.#options.globals.fuel).byte(OP.unreachable);
+    }
     return writer.byte(OP.end).finish();
   }
 
@@ -139,30 +146,32 @@ class Emitter {
     const writer = this.#writer;
     const { fuel, depth } = this.#options.globals;
     if (this.#countsDepth) this.#moveDepth(CODE.i32Sub);
-    writer.byte(CODE.globalGet).u32(fuel).byte(CODE.i64Const).signed(cost).byte(CODE.i64Sub);
     if (!this.#countsDepth) {
+      writer.byte(CODE.globalGet).u32(fuel);
+      if (cost !== 0) writer.byte(CODE.i64Const).signed(cost).byte(CODE.i64Sub);
       writer.byte(CODE.localSet).u32(this.#fuel);
       return;
     }
     // Either is negative when the sign of both together is.
-    writer.byte(CODE.localTee).u32(this.#fuel).byte(CODE.globalGet).u32(depth);
-    writer.byte(CODE.i64FromI32Signed).byte(CODE.i64Or);
-    this.#trapIfNegative();
+    writer.byte(CODE.globalGet).u32(fuel).byte(CODE.localTee).u32(this.#fuel).byte(CODE.globalGet).u32(depth);
+    writer.byte(CODE.i64FromI32Signed).byte(CODE.i64Or).byte(CODE.i64Const).signed(0).byte(CODE.i64LtSigned);
+    writer.byte(OP.if).byte(EMPTY).byte(OP.unreachable).byte(OP.end);
+    this.#pay(cost);
   }
 
-  #put({ kind, value }: Site): void {
+  #put(site: Site): void {
+    const { kind, value } = site;
     const writer = this.#writer;
     const { fuel, denied } = this.#options.globals;
     switch (kind) {
       case "enter":
-      case "merged":
         return;
       case "charge":
-        if (value > 0) this.#charge(value).byte(CODE.localSet).u32(this.#fuel);
-        return;
+        return this.#pay(value);
       case "loop":
-        this.#charge(value).byte(CODE.localTee).u32(this.#fuel);
-        return this.#trapIfNegative();
+        writer.byte(CODE.localGet).u32(this.#fuel);
+        if (value !== 0) writer.byte(CODE.i64Const).signed(value).byte(CODE.i64Sub).byte(CODE.localTee).u32(this.#fuel);
+        return this.#leaveIfOver(site);
       case "save":
         writer.byte(CODE.localGet).u32(this.#fuel).byte(CODE.globalSet).u32(fuel);
         return;
@@ -175,9 +184,8 @@ class Emitter {
       case "tail":
         return this.#leave();
       case "bulk":
-        return this.#chargeCount(value);
       case "length32":
-        return this.#chargeCount(value);
+        return this.#chargeCount(site);
       case "length64":
         return this.#chargeLength(value);
       case "grow":
@@ -195,19 +203,20 @@ class Emitter {
     }
   }
 
-  /** Leaves the fuel less a cost on the stack. */
-  #charge(cost: number): WasmWriter {
-    return this.#writer.byte(CODE.localGet).u32(this.#fuel).byte(CODE.i64Const).signed(cost).byte(CODE.i64Sub);
+  #pay(cost: number): void {
+    if (cost === 0) return;
+    const writer = this.#writer.byte(CODE.localGet).u32(this.#fuel).byte(CODE.i64Const).signed(cost).byte(CODE.i64Sub);
+    writer.byte(CODE.localSet).u32(this.#fuel);
   }
 
   /** Charges the 32-bit number on top of the stack, which stays there, and tests. */
-  #chargeCount(shift: number): void {
+  #chargeCount(site: Site): void {
     const writer = this.#writer;
     writer.byte(CODE.localTee).u32(this.#count).byte(CODE.localGet).u32(this.#fuel);
     writer.byte(CODE.localGet).u32(this.#count).byte(CODE.i64FromI32Unsigned);
-    if (shift > 0) this.#shiftUp(shift);
+    if (site.value > 0) this.#shiftUp(site.value);
     writer.byte(CODE.i64Sub).byte(CODE.localTee).u32(this.#fuel);
-    this.#trapIfNegative();
+    this.#leaveIfOver(site);
   }
 
   /** Charges the 64-bit number on top of the stack, which stays there. */
@@ -224,12 +233,10 @@ class Emitter {
     this.#writer.byte(CODE.i64Const).signed(shift).byte(CODE.i64ShiftRight);
   }
 
-  /** Takes the 64-bit number on top of the stack, and stops the plugin when it is negative. */
-  #trapIfNegative(): void {
-    const writer = this.#writer;
-    writer.byte(CODE.i64Const).signed(0).byte(CODE.i64LtSigned).byte(OP.if).byte(EMPTY);
-    writer.byte(CODE.localGet).u32(this.#fuel).byte(CODE.globalSet).u32(this.#options.globals.fuel);
-    writer.byte(OP.unreachable).byte(OP.end);
+  /** Takes the fuel on top of the stack, and stops the plugin when there is less than what it owes. */
+  #leaveIfOver({ debt, labels }: Site): void {
+    const writer = this.#writer.byte(CODE.i64Const).signed(debt).byte(CODE.i64LtSigned);
+    writer.byte(OP.brIf).u32(labels + (this.#scanned.leavesEarly ? 1 : 0));
   }
 
   #moveDepth(operation: number): void {
@@ -244,7 +251,12 @@ class Emitter {
   }
 }
 
+/** Whether the fuel is tested there. */
+function isTest({ kind }: Site): boolean {
+  return kind === "loop" || kind === "bulk" || kind === "length32";
+}
+
 /** Whether nothing is put into the code there. */
 function isFree({ kind, value }: Site): boolean {
-  return kind === "merged" || (kind === "charge" && value === 0);
+  return kind === "charge" && value === 0;
 }

@@ -5,7 +5,7 @@ import type { HostCost } from "./costs.ts";
 import { emitFunction } from "./emit-function.ts";
 import type { MeterGlobals } from "./emit-function.ts";
 import { scanFunction } from "./scan-function.ts";
-import type { ScanContext } from "./scan-function.ts";
+import type { ScanContext } from "./scanned-function.ts";
 
 /** What metering changes of a module. */
 export interface MeteredParts {

@@ -7,91 +7,45 @@ import {
   SLOW_INSTRUCTIONS,
   TABLE_ELEMENT_SHIFT,
 } from "./costs.ts";
-import type { HostCost } from "./costs.ts";
 import {
   BULK_BYTES,
   BULK_ELEMENTS,
   BULK_INSTRUCTIONS,
   FIRST_RELAXED,
-  IMMEDIATE,
   OP,
   PLAIN,
   refusedFeature,
   SIMD_INSTRUCTIONS,
 } from "./opcodes.ts";
 import type { Instruction } from "./opcodes.ts";
-
-/** How many values a function or block takes and gives. */
-export interface Arity {
-  readonly params: number;
-  readonly results: number;
-}
-
-/** What the scanner must know of the module around a function. */
-export interface ScanContext {
-  readonly types: readonly Arity[];
-  /** The type of every function, imported ones first. */
-  readonly functionTypes: readonly number[];
-  /** The costs of the imported functions. */
-  readonly hostCosts: readonly HostCost[];
-}
-
-/** Something to be put into a function's code, or in place of a part of it. */
-export interface Site {
-  /** Where in the function's body. */
-  readonly at: number;
-  readonly kind: SiteKind;
-  /** A cost, a shift or a number of labels, as the kind says. */
-  value: number;
-}
-
-export type SiteKind =
-  /** The function begins; `value` is the cost of its first block. */
-  | "enter"
-  /** A basic block begins; `value` is its cost. */
-  | "charge"
-  /** The same at the head of a loop, where the fuel is tested too. */
-  | "loop"
-  /** A loop that nothing branches to: its cost was added elsewhere. */
-  | "merged"
-  /** The fuel is written back, and read again behind the call. */
-  | "save"
-  | "restore"
-  /** A `return`, one byte, becomes a branch out of `value` labels. */
-  | "return"
-  /** The function is left by a call in its place. */
-  | "tail"
-  /** The number on top of the stack, shifted right by `value`, is charged. */
-  | "bulk"
-  /** The same for 32 and 64 bits, for an allocation of the host's. */
-  | "length32"
-  | "length64"
-  /** Before and behind `memory.grow`. */
-  | "grow"
-  | "grown";
-
-/** What a function's code needs to be metered. */
-export interface ScannedFunction {
-  /** In the order of the code. The first is the function's entry. */
-  readonly sites: readonly Site[];
-  /** The local variables that it declares beside its parameters, and where its code begins behind the declarations. */
-  readonly locals: number;
-  readonly localGroups: number;
-  readonly localsAt: number;
-  readonly codeAt: number;
-  /** Whether it calls anything that may call again. */
-  readonly calls: boolean;
-  /** Whether code may leave it other than over its end. */
-  readonly leavesEarly: boolean;
-  /** What it takes of the stack: values at the most, parameters and locals included. */
-  readonly frameSlots: number;
-  readonly usesRelaxedSimd: boolean;
-}
+import type { Arity, ScanContext, ScannedFunction, Site, SiteKind } from "./scanned-function.ts";
+import { skipImmediate } from "./skip-immediate.ts";
+import { ChargePlaces, SETTLED } from "./place-charges.ts";
+import type { ChargedBlock } from "./place-charges.ts";
 
 const EMPTY_BLOCK = 0x40;
 const V128 = 0x7b;
+/** How often a loop is thought to run; that of nested ones multiplies to at most {@link MAX_WEIGHT}. */
+const LOOP_TURNS = 8;
+const MAX_WEIGHT = 2 ** 60;
 const FRAME_SLOTS = 6; // return address, frame pointer, instance and what an engine keeps beside the values
 const MAX_LOCALS = 50_000; // as engines have it
+
+/** A basic block while its function is read. */
+interface Block extends ChargedBlock {
+  kind: "enter" | "charge" | "loop";
+  readonly at: number;
+  readonly labels: number;
+}
+
+/** A place in a basic block at which it matters how much fuel there seems to be. */
+interface Inner {
+  readonly kind: SiteKind;
+  readonly at: number;
+  readonly value: number;
+  readonly labels: number;
+  readonly block: Block | undefined;
+}
 
 interface Frame {
   readonly opcode: number;
@@ -106,9 +60,12 @@ interface Frame {
   /** For `if`: whether the arm before `else` runs over its end. */
   fallsThrough: boolean;
   hasElse: boolean;
-  /** For `loop`: its site, and the basic block before it. */
-  readonly site: Site | undefined;
-  readonly before: Site | undefined;
+  /** Where branches to its label lead. */
+  readonly label: number;
+  /** For `loop`: the basic block that it begins with; for `if` the one before it. */
+  readonly block: Block | undefined;
+  /** How often it is run, as a guess. */
+  readonly weight: number;
 }
 
 /**
@@ -123,11 +80,15 @@ class Scanner {
   readonly #reader: WasmReader;
   readonly #context: ScanContext;
   readonly #type: Arity;
-  readonly #sites: Site[] = [];
+  readonly #sites: (Block | Inner)[] = [];
+  readonly #blocks: Block[] = [];
+  readonly #places = new ChargePlaces();
   readonly #frames: Frame[] = [];
   #frame: Frame;
   /** The basic block that instructions count into; undefined where code cannot be reached. */
-  #block: Site | undefined;
+  #block: Block | undefined;
+  /** How often the code is run, as a guess. */
+  #weight = 1;
   #height = 0;
   #maxHeight = 0;
   #calls = false;
@@ -139,7 +100,12 @@ class Scanner {
     this.#reader = new WasmReader(body);
     this.#context = context;
     this.#type = type;
-    this.#frame = frame(OP.block, { params: 0, results: type.results }, { base: 0, reached: true });
+    this.#frame = frame(OP.block, { params: 0, results: type.results }, {
+      base: 0,
+      reached: true,
+      label: SETTLED,
+      weight: 1,
+    });
   }
 
   scan(): ScannedFunction {
@@ -147,12 +113,13 @@ class Scanner {
     const { locals, groups, localsAt } = this.#locals();
     const codeAt = reader.offset;
     this.#frames.push(this.#frame);
-    this.#block = this.#add("enter", codeAt, 0);
+    this.#block = this.#begin("enter", SETTLED);
     while (this.#frames.length > 0) this.#instruction(reader.byte());
     if (!reader.done) throw invalidModule("The module has bytes behind the end of a function");
     const values = this.#type.params + locals + this.#maxHeight;
+    this.#places.settle(this.#blocks);
     return {
-      sites: this.#sites,
+      sites: this.#sites.map(siteOf),
       locals,
       localGroups: groups,
       localsAt,
@@ -203,7 +170,8 @@ class Scanner {
         this.#count(INSTRUCTION_COST);
         this.#pop(1);
         this.#target(reader.u32());
-        if (this.#block !== undefined) this.#begin("charge");
+        this.#weight /= 2;
+        if (this.#block !== undefined) this.#begin("charge", this.#block.after);
         return;
       case OP.brTable: {
         this.#count(INSTRUCTION_COST);
@@ -214,10 +182,12 @@ class Scanner {
       case OP.return:
         this.#count(INSTRUCTION_COST);
         this.#returns = true;
+        this.#leadTo(SETTLED);
         this.#add("return", reader.offset - 1, this.#frames.length - 1);
         return this.#stop();
       case OP.unreachable:
         this.#count(INSTRUCTION_COST);
+        if (this.#block !== undefined) this.#block.weight = 0;
         return this.#stop();
       case OP.call:
         return this.#call(reader.offset - 1, reader.u32());
@@ -243,40 +213,9 @@ class Scanner {
   }
 
   #plain({ immediate, pops, pushes }: Instruction): void {
-    this.#immediate(immediate);
+    skipImmediate(this.#reader, immediate);
     this.#pop(pops);
     this.#push(pushes);
-  }
-
-  #immediate(kind: number): void {
-    const reader = this.#reader;
-    switch (kind) {
-      case IMMEDIATE.index:
-        reader.u32();
-        return;
-      case IMMEDIATE.twoIndices:
-        reader.u32();
-        reader.u32();
-        return;
-      case IMMEDIATE.memory:
-      case IMMEDIATE.memoryLane:
-        if (reader.u32() >= 0x40) throw invalidModule("The module has several memories, and this node runs one");
-        reader.u32();
-        if (kind === IMMEDIATE.memoryLane) reader.byte();
-        return;
-      case IMMEDIATE.signed:
-        return reader.skipSigned();
-      case IMMEDIATE.bytes4:
-        return void reader.slice(4);
-      case IMMEDIATE.bytes8:
-        return void reader.slice(8);
-      case IMMEDIATE.bytes16:
-        return void reader.slice(16);
-      case IMMEDIATE.lane:
-        return void reader.byte();
-      case IMMEDIATE.types:
-        for (let rest = reader.u32(); rest > 0; rest--) readValueType(reader);
-    }
   }
 
   #open(opcode: number): void {
@@ -286,57 +225,63 @@ class Scanner {
       this.#pop(1);
     }
     const base = Math.max(this.#height - type.params, this.#frame.base);
-    const before = this.#block;
-    const reached = before !== undefined;
-    let site: Site | undefined;
-    if (reached && opcode !== OP.block) site = this.#begin(opcode === OP.loop ? "loop" : "charge");
-    this.#frame = frame(opcode, type, { base, reached, site, before });
+    const weight = this.#weight;
+    let block = this.#block;
+    const reached = block !== undefined;
+    let label = this.#places.add();
+    if (opcode === OP.loop) {
+      this.#weight = Math.min(weight * LOOP_TURNS, MAX_WEIGHT);
+      if (block !== undefined) block = this.#begin("loop", label = block.after);
+    } else if (opcode === OP.if) {
+      this.#weight /= 2;
+      if (block !== undefined) this.#begin("charge", block.after);
+    }
+    this.#frame = frame(opcode, type, { base, reached, label, block, weight });
     this.#frames.push(this.#frame);
     this.#height = base;
     this.#push(type.params);
   }
 
   #else(): void {
-    const { reached, base, params } = this.#frame;
+    const { block, base, params, label, weight } = this.#frame;
     this.#frame.hasElse = true;
     this.#frame.fallsThrough = this.#block !== undefined;
+    this.#leadTo(label);
     this.#height = base;
     this.#push(params);
+    this.#weight = weight / 2;
     this.#block = undefined;
-    if (reached) this.#begin("charge");
+    if (block !== undefined) this.#begin("charge", block.after);
   }
 
   #end(): void {
     const ended = this.#frames.pop()!;
     const isReached = this.#block !== undefined;
     this.#height = ended.base;
-    if (this.#frames.length === 0) return;
+    this.#weight = ended.weight;
+    if (this.#frames.length === 0) return this.#leadTo(SETTLED);
     this.#frame = this.#frames[this.#frames.length - 1]!;
     this.#push(ended.results);
     switch (ended.opcode) {
       case OP.loop:
-        // A loop that nothing branches back to is no loop; its code belongs to the block before.
-        if (!ended.targeted && ended.site !== undefined && ended.before !== undefined) {
-          ended.before.value += ended.site.value;
-          this.#merge(ended.site, ended.before);
+        // A loop that nothing branches back to is no loop.
+        if (!ended.targeted && ended.block !== undefined) ended.block.kind = "charge";
+        return;
+      case OP.if:
+        if (ended.block !== undefined && !ended.hasElse) this.#places.join(ended.block.after, ended.label);
+        if (isReached || (ended.reached && !ended.hasElse) || ended.fallsThrough || ended.targeted) {
+          this.#meet(ended.label);
         }
         return;
-      case OP.if: {
-        const skips = ended.reached && !ended.hasElse;
-        this.#block = undefined;
-        if (isReached || skips || ended.fallsThrough || ended.targeted) this.#begin("charge");
-        return;
-      }
       default:
-        if (ended.targeted) this.#begin("charge");
+        if (ended.targeted) this.#meet(ended.label);
     }
   }
 
-  /** Lets a block's later instructions count into another one. */
-  #merge(site: Site, into: Site): void {
-    site.value = 0;
-    (site as { kind: SiteKind }).kind = "merged";
-    if (this.#block === site) this.#block = into;
+  /** The present block goes on where others do, and another one begins there. */
+  #meet(label: number): void {
+    this.#leadTo(label);
+    this.#begin("charge", label);
   }
 
   #blockType(): Arity {
@@ -366,11 +311,9 @@ class Scanner {
     const host = hostCosts[index];
     this.#count(host?.cost ?? INSTRUCTION_COST);
     if (host?.chargesLength !== undefined) this.#add(host.chargesLength === "i32" ? "length32" : "length64", at, 3);
-    const touchesFuel = host === undefined || host.hostCharges;
-    if (touchesFuel) this.#add("save", at, 0);
+    if (host === undefined || host.hostCharges) this.#settleAround(at);
     this.#pop(type.params);
     this.#push(type.results);
-    if (touchesFuel) this.#add("restore", this.#reader.offset, 0);
     if (host === undefined) this.#calls = true;
   }
 
@@ -378,15 +321,23 @@ class Scanner {
     const type = this.#typeAt(this.#reader.u32());
     this.#reader.u32();
     this.#count(SLOW_INSTRUCTIONS.get(OP.callIndirect)!);
-    this.#add("save", at, 0);
+    this.#settleAround(at);
     this.#pop(1 + type.params);
     this.#push(type.results);
-    this.#add("restore", this.#reader.offset, 0);
     this.#calls = true;
+  }
+
+  /** What was spent is written back before the call that was just read, and the fuel read again behind it. */
+  #settleAround(at: number): void {
+    this.#leadTo(SETTLED);
+    this.#add("save", at, 0);
+    this.#add("restore", this.#reader.offset, 0);
+    if (this.#block !== undefined) this.#begin("charge", SETTLED);
   }
 
   #tail(at: number): void {
     this.#count(INSTRUCTION_COST);
+    this.#leadTo(SETTLED);
     this.#add("tail", at, 0);
     this.#calls = true;
   }
@@ -419,15 +370,31 @@ class Scanner {
     this.#plain(instruction);
   }
 
-  #add(kind: SiteKind, at: number, value: number): Site {
-    const site = { kind, at, value };
-    this.#sites.push(site);
-    return site;
+  #add(kind: SiteKind, at: number, value: number): void {
+    this.#sites.push({ kind, at, value, labels: this.#frames.length - 1, block: this.#block });
   }
 
   /** A basic block begins behind the instruction that was just read. */
-  #begin(kind: "charge" | "loop"): Site {
-    return this.#block = this.#add(kind, this.#reader.offset, 0);
+  #begin(kind: Block["kind"], before: number): Block {
+    const block = {
+      kind,
+      at: this.#reader.offset,
+      // A loop begins within its own label.
+      labels: this.#frames.length - (kind === "loop" ? 0 : 1),
+      before,
+      after: this.#places.add(),
+      value: 0,
+      weight: this.#weight,
+      debt: 0,
+    };
+    this.#sites.push(block);
+    this.#blocks.push(block);
+    return this.#block = block;
+  }
+
+  /** The present block, if there is one, can go on at a place. */
+  #leadTo(place: number): void {
+    if (this.#block !== undefined) this.#places.join(this.#block.after, place);
   }
 
   /** What follows cannot be reached before a label. */
@@ -444,6 +411,7 @@ class Scanner {
     const target = this.#frames[this.#frames.length - 1 - label];
     if (target === undefined) throw invalidModule(`The module branches out of ${label} blocks, and there are fewer`);
     target.targeted = true;
+    this.#leadTo(target.label);
   }
 
   #pop(count: number): void {
@@ -463,25 +431,15 @@ const ONE_RESULT: Arity = { params: 0, results: 1 };
 function frame(
   opcode: number,
   { params, results }: Arity,
-  { base, reached, site, before }: {
-    base: number;
-    reached: boolean;
-    site?: Site | undefined;
-    before?: Site | undefined;
-  },
+  place: Pick<Frame, "base" | "reached" | "label" | "weight"> & { readonly block?: Block | undefined },
 ): Frame {
-  return {
-    opcode,
-    params,
-    results,
-    base,
-    reached,
-    targeted: false,
-    fallsThrough: false,
-    hasElse: false,
-    site,
-    before,
-  };
+  return { block: undefined, ...place, opcode, params, results, targeted: false, fallsThrough: false, hasElse: false };
+}
+
+/** What is known of a place when all blocks are. */
+function siteOf(site: Block | Inner): Site {
+  const { kind, at, value, labels } = site;
+  return { kind, at, value, labels, debt: ("block" in site ? site.block : site)?.debt ?? 0 };
 }
 
 function refused(opcode: number): Error {
