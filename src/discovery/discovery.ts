@@ -14,6 +14,7 @@ import {
   type TaskService,
 } from "../core/mod.ts";
 import { choosePeers } from "./choose-peer.ts";
+import type { Outcome } from "./experience.ts";
 import { DiscoveryMetrics } from "./discovery-metrics.ts";
 import { failureOutcome, observeTasks, TaskMemory } from "./observe-tasks.ts";
 import { PeerBook } from "./peer-book.ts";
@@ -81,7 +82,7 @@ export interface Discovery {
   /** A peer failed this node in a way that the task itself did not show, such as with a result that others contradict. */
   taskFailed(target: string, error: NodeError): void;
   /** A peer kept, proved or gave back a shard, or failed to. Counts only for the node that the book knows there. */
-  shardOutcome(place: ShardPlace, outcome: { readonly weight: number; readonly error?: string }): void;
+  shardOutcome(place: ShardPlace, outcome: Outcome): void;
   close(): Promise<void>;
 }
 

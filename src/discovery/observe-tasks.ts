@@ -72,10 +72,12 @@ export class TaskMemory {
 /** The same service, whose tasks are told of. Speed is this node's own measure: what a provider says of its time counts for nothing. */
 export function observeTasks(
   tasks: TaskService,
-  { target, memory, onOutcome }: {
+  { target, memory, onOutcome, elapsedMs = () => performance.now() }: {
     readonly target: string;
     readonly memory: TaskMemory;
     readonly onOutcome: OnOutcome;
+    /** A clock that never goes back. */
+    readonly elapsedMs?: () => number;
   },
 ): TaskService {
   const failed = (cause: unknown): never => {
@@ -94,9 +96,9 @@ export function observeTasks(
     tap(source, { onEvent: (event) => event.type === "state" && ended(event.task), onFailure: failed });
   return {
     run: (spec, ctx) => {
-      const startedAt = performance.now();
+      const startedAt = elapsedMs();
       return tasks.run(spec, ctx).then((result) => {
-        onOutcome(target, { weight: 1, pace: memory.pace(spec, performance.now() - startedAt) });
+        onOutcome(target, { weight: 1, pace: memory.pace(spec, elapsedMs() - startedAt) });
         return result;
       }, failed);
     },
