@@ -1,36 +1,12 @@
 import type { Command } from "commander";
-import { NodeError } from "../core/mod.ts";
+import { NodeError, PAYMENT_TABLES, paymentCsv, type PaymentRow as Row, type PaymentTableName } from "../core/mod.ts";
 import { type ClientFlags, clientOf, withClientOptions, withExamples } from "./command.ts";
 import type { CliContext } from "./context.ts";
 import { formatTable, printable } from "./terminal.ts";
 import { isCoin, type TokenJson, tokenName } from "./token-names.ts";
 
-type Row = Readonly<Record<string, unknown>>;
-
-/** What an amount is in: columns of their own for programs, one for people. */
-const TOKEN = ["token", "symbol", "decimals"] as const;
-
 interface ListFlags extends ClientFlags {
   readonly csv?: boolean;
-}
-
-interface QuoteJson extends Row {
-  readonly quote: { readonly rates: Row; readonly expiresAt: number } & Row;
-}
-
-/** A quote on one line: the prices of what is kept. */
-function quoteRow({ quote: { rates, expiresAt, provider, channelId }, digest, keepUntil }: QuoteJson): Row {
-  const { token, gibHour, minimum } = rates;
-  return {
-    digest,
-    provider,
-    channelId,
-    gibHour,
-    minimum,
-    expiresAt: new Date(expiresAt).toISOString(),
-    keepUntil,
-    token,
-  };
 }
 
 /** `velas-sphere payments …` */
@@ -52,56 +28,20 @@ export function addPaymentsCommands(program: Command, cli: CliContext): void {
   );
 
   for (
-    const [name, summary, columns, read] of [
-      [
-        "channels",
-        "list payment channels",
-        ["channelId", "role", "state", "peer", "deposit", "charged", "paid", "claimed", "items", ...TOKEN],
-        async (flags: ClientFlags) => await channels(cli, flags),
-      ],
-      [
-        "vouchers",
-        "list the newest voucher of each channel",
-        ["channelId", "role", "peer", "paid", "voucher", ...TOKEN],
-        async (flags: ClientFlags) => (await channels(cli, flags)).filter((row) => row["voucher"] !== undefined),
-      ],
-      [
-        "receipts",
-        "list the newest receipt of each channel, as its provider signed it",
-        ["channelId", "sequence", "charged", "paid", "items", "issuedAt", "signature", ...TOKEN],
-        async (flags: ClientFlags) =>
-          (await channels(cli, flags)).flatMap(({ receipt, token }) =>
-            receipt === undefined ? [] : [{ ...receipt as Row, token }]
-          ),
-      ],
-      [
-        "quotes",
-        "list the quotes that providers keep this node's shards by",
-        ["digest", "provider", "channelId", "gibHour", "minimum", "expiresAt", "keepUntil", ...TOKEN],
-        async (flags: ClientFlags) =>
-          (await clientOf(cli, flags).json<{ quotes: QuoteJson[] }>("GET", "/v1/payments/quotes")).quotes.map(quoteRow),
-      ],
-      [
-        "totals",
-        "list what was spent and earned by day, peer and token",
-        ["day", "direction", "peer", "amount", "items", ...TOKEN],
-        async (flags: ClientFlags) =>
-          (await clientOf(cli, flags).json<{ totals: Row[] }>("GET", "/v1/payments/totals")).totals,
-      ],
-      [
-        "tokens",
-        "list the ERC-20 tokens that the node deals in, as they call themselves",
-        ["token", "symbol", "decimals"],
-        async (flags: ClientFlags) =>
-          (await tokens(cli, flags)).map(({ address, symbol, decimals }) => ({ token: address, symbol, decimals })),
-      ],
+    const [name, summary] of [
+      ["channels", "list payment channels"],
+      ["vouchers", "list the newest voucher of each channel"],
+      ["receipts", "list the newest receipt of each channel, as its provider signed it"],
+      ["quotes", "list the quotes that providers keep this node's shards by"],
+      ["totals", "list what was spent and earned by day, peer and token"],
+      ["tokens", "list the ERC-20 tokens that the node deals in, as they call themselves"],
     ] as const
   ) {
     withExamples(
       withClientOptions(payments.command(name).summary(summary))
         .description(`${summary[0]!.toUpperCase()}${summary.slice(1)}.`)
         .option("--csv", "comma-separated values, with a line of names")
-        .action(async (flags: ListFlags) => list(cli, flags, { columns, rows: await read(flags) })),
+        .action((flags: ListFlags) => list(cli, flags, name)),
       [`velas-sphere payments ${name}`, "as a table"],
       [`velas-sphere payments ${name} --csv`, "for a spreadsheet"],
     );
@@ -218,10 +158,6 @@ export function addPaymentsCommands(program: Command, cli: CliContext): void {
   );
 }
 
-async function channels(cli: CliContext, flags: ClientFlags): Promise<Row[]> {
-  return (await clientOf(cli, flags).json<{ channels: Row[] }>("GET", "/v1/payments/channels")).channels;
-}
-
 async function tokens(cli: CliContext, flags: ClientFlags): Promise<readonly TokenJson[]> {
   return (await clientOf(cli, flags).json<{ tokens: TokenJson[] }>("GET", "/v1/payments/tokens")).tokens;
 }
@@ -230,31 +166,25 @@ async function nameOf(cli: CliContext, flags: ClientFlags, token: string | undef
   return tokenName(token, (await tokens(cli, flags)).find(({ address }) => address === token));
 }
 
-async function list(
-  cli: CliContext,
-  flags: ListFlags,
-  { columns, rows }: { readonly columns: readonly string[]; readonly rows: readonly Row[] },
-): Promise<void> {
+async function list(cli: CliContext, flags: ListFlags, name: PaymentTableName): Promise<void> {
+  const { list, columns: all, rows: rowsOf } = PAYMENT_TABLES[name];
+  const answer = await clientOf(cli, flags).json<Record<typeof list, Row[]>>("GET", `/v1/payments/${list}`);
+  const rows = rowsOf(answer[list]);
   if (flags.json === true) return cli.out.line(JSON.stringify(rows));
-  // One that calls its columns so has them from the node already.
-  const isOfTokens = columns[0] === "token";
+  // Rows of tokens say so themselves.
+  const isOfTokens = name === "tokens";
   const known = isOfTokens || rows.every(({ token }) => isCoin(token)) ? [] : await tokens(cli, flags);
   const infoOf = (row: Row) => known.find(({ address }) => address === row["token"]);
   if (flags.csv === true) {
-    cli.out.line(columns.join(","));
-    for (const row of rows) {
-      const { symbol, decimals } = infoOf(row) ?? {};
-      const whole: Row = { symbol, decimals, ...row };
-      cli.out.line(columns.map((column) => csvOf(textOf(whole[column]))).join(","));
-    }
+    for (const line of paymentCsv(name, rows, known).slice(0, -1).split("\n")) cli.out.line(printable(line));
   } else if (rows.length === 0) cli.err.line("None.");
   else {
     const { bold } = cli.out.colors;
     // For people the symbol and a short address are one column.
-    const shown = isOfTokens ? columns : columns.filter((column) => column !== "symbol" && column !== "decimals");
+    const columns = isOfTokens ? all : all.filter((column) => column !== "symbol" && column !== "decimals");
     const cell = (row: Row, column: string) =>
       column === "token" && !isOfTokens ? tokenName(row[column] as string, infoOf(row)) : textOf(row[column]);
-    show(cli, [shown.map(bold), ...rows.map((row) => shown.map((column) => cell(row, column)))]);
+    show(cli, [columns.map(bold), ...rows.map((row) => columns.map((column) => cell(row, column)))]);
   }
 }
 
@@ -291,10 +221,6 @@ async function send(
 
 function textOf(value: unknown): string {
   return value === undefined ? "" : printable(String(value));
-}
-
-function csvOf(text: string): string {
-  return /[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }
 
 function amountOf(text: string): string {

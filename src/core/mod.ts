@@ -25,6 +25,7 @@ export * from "./node-info.ts";
 export * from "./peer.ts";
 export * from "./permissions.ts";
 export * from "./payment-store.ts";
+export * from "./payment-tables.ts";
 export * from "./payment.ts";
 export * from "./plugin.ts";
 export * from "./price.ts";

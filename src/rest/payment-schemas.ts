@@ -1,4 +1,5 @@
 import { z } from "@hono/zod-openapi";
+import { PAYMENT_TABLES, type PaymentTableName } from "../core/mod.ts";
 import { Target } from "./schemas.ts";
 
 /** An amount of money: a text, since JSON's numbers end at 2^53. */
@@ -77,6 +78,11 @@ export const DayTotal = z.strictObject({
 }).openapi("DayTotal", { description: "What was spent at, or earned from, one peer on one day (UTC) in one token." });
 
 export const DayTotalList = z.strictObject({ totals: z.array(DayTotal) }).openapi("DayTotalList");
+
+export const PaymentTable = z.enum(Object.keys(PAYMENT_TABLES) as [PaymentTableName, ...PaymentTableName[]]).openapi({
+  description: "Which table.",
+  examples: ["totals"],
+});
 
 export const PaymentSummary = z.strictObject({
   chainId: z.int().openapi({ examples: [31337] }),

@@ -1,12 +1,16 @@
 import { z } from "@hono/zod-openapi";
 import {
   type ChannelView,
+  type DayTotal,
   type Hex32,
   type KeptQuote,
   type MinedTransaction,
   NATIVE_TOKEN,
   parseNodeId,
+  PAYMENT_TABLES,
   type PaymentAdmin,
+  paymentCsv,
+  type PaymentRow,
   toHex,
   wei,
 } from "../core/mod.ts";
@@ -60,6 +64,8 @@ export function addPaymentRoutes(
     responses: { 200: jsonContent(schemas.ChannelList, "The channels."), ...failures() },
   }, () => json({ channels: payments.channels().map(channelJson) }));
 
+  addCsvRoute(app, payments);
+
   addRoute(app, {
     method: "get",
     path: "/v1/payments/totals",
@@ -69,7 +75,7 @@ export function addPaymentRoutes(
     summary: "List what was spent and earned",
     description: "By day, peer and token, the newest day first.",
     responses: { 200: jsonContent(schemas.DayTotalList, "The totals."), ...failures() },
-  }, () => json({ totals: payments.totals().map((total) => ({ ...total, amount: String(total.amount) })) }));
+  }, () => json({ totals: payments.totals().map(totalJson) }));
 
   addRoute(app, {
     method: "get",
@@ -237,6 +243,58 @@ export function addPaymentRoutes(
     });
     return json(minedJson(mined));
   });
+}
+
+/** The same lists as tables for spreadsheets. */
+function addCsvRoute(app: RestApp, payments: PaymentAdmin): void {
+  const lists = {
+    channels: () => payments.channels().map(channelJson),
+    quotes: async () => (await payments.quotes()).map(quoteJson),
+    totals: () => payments.totals().map(totalJson),
+    tokens: async () => (await payments.tokens()).map((info) => ({ ...info })),
+  };
+  addRoute(app, {
+    method: "get",
+    path: "/v1/payments/csv/{table}",
+    tags: TAGS,
+    operationId: "exportPayments",
+    scope: ["read", "payments"],
+    summary: "Get the books as CSV",
+    description:
+      "One table, with a line of names, in UTF-8. Amounts are in the token's smallest unit; `symbol` and `decimals` are what its contract tells " +
+      "(`GET /v1/payments/tokens`). A text that a spreadsheet would run as a formula has an apostrophe in front.",
+    request: { params: z.object({ table: schemas.PaymentTable }) },
+    responses: {
+      200: {
+        description: "The table.",
+        content: {
+          "text/csv": {
+            schema: z.string().openapi({
+              examples: [
+                "day,direction,peer,amount,items,token,symbol,decimals\n" +
+                "2027-01-15,spent,0x70997970C51812dc3A010C7d01b50e0d17dc79C8,2000,2,0x0000000000000000000000000000000000000000,,\n",
+              ],
+            }),
+          },
+        },
+      },
+      ...failures("invalid_argument"),
+    },
+  }, async (_, { params: { table } }) => {
+    const { list, rows } = PAYMENT_TABLES[table];
+    const items: readonly PaymentRow[] = await lists[list]();
+    return new Response(paymentCsv(table, rows(items), await payments.tokens()), {
+      headers: {
+        "Content-Type": "text/csv; charset=utf-8; header=present",
+        "Content-Disposition": `attachment; filename="${table}.csv"`,
+        "Cache-Control": "no-store",
+      },
+    });
+  });
+}
+
+function totalJson(total: DayTotal) {
+  return { ...total, amount: String(total.amount) };
 }
 
 function channelJson({ receipt, owedSince, ...view }: ChannelView) {

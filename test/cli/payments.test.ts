@@ -89,6 +89,89 @@ test("payments quotes shows by which prices shards are kept, and until when", as
   );
 });
 
+const RECEIPT = {
+  channelId: HASH,
+  sequence: 1,
+  charged: "10",
+  paid: "20",
+  items: 1,
+  issuedAt: "then",
+  signature: "0x",
+};
+const QUOTE = {
+  provider: NAMELESS,
+  channelId: HASH,
+  rates: { token: TOKEN, gibHour: "7", minimum: "1" },
+  expiresAt: 0,
+};
+const BOOKS: Readonly<Record<string, { list: string; items: object[]; row: string }>> = {
+  channels: {
+    list: "channels",
+    items: [channelJson(TOKEN)],
+    row: `${HASH},payer,open,${NAMELESS},2500000,10,20,0,1`,
+  },
+  vouchers: {
+    list: "channels",
+    items: [channelJson(TOKEN), channelJson(TOKEN, { voucher: "0x66" })],
+    row: `${HASH},payer,${NAMELESS},20,0x66`,
+  },
+  receipts: {
+    list: "channels",
+    items: [channelJson(TOKEN), channelJson(TOKEN, { receipt: RECEIPT })],
+    row: `${HASH},1,10,20,1,then,0x`,
+  },
+  quotes: {
+    list: "quotes",
+    items: [{ digest: HASH, keepUntil: "later", quote: QUOTE }],
+    row: `${HASH},${NAMELESS},${HASH},7,1,1970-01-01T00:00:00.000Z,later`,
+  },
+  totals: {
+    list: "totals",
+    items: [{ day: "2027-01-15", direction: "spent", peer: NAMELESS, amount: "10", items: 1, token: TOKEN }],
+    row: `2027-01-15,spent,${NAMELESS},10,1`,
+  },
+};
+
+for (const [name, { list, items, row }] of Object.entries(BOOKS)) {
+  test(`payments ${name} --csv runs no formula, quotes what needs it, and has its line of names also when empty`, async (t) => {
+    const csvOf = async (items: readonly object[], symbol: string) => {
+      const fake = await startFake(t, {
+        "GET /v1/payments/tokens": { json: { chainId: 1, tokens: [{ address: TOKEN, symbol, decimals: 6 }] } },
+        [`GET /v1/payments/${list}`]: { json: { [list]: items } },
+      });
+      const { code, stdout } = await runHere(["payments", name, "--csv", "--url", fake.url]);
+      assert.equal(code, 0);
+      return stdout;
+    };
+    const head = await csvOf([], "USDC");
+    assert.match(head, /^[a-zA-Z,]+,token,symbol,decimals\n$/);
+    assert.equal(head.split(",").length, row.split(",").length + 3);
+    for (
+      const [symbol, cell] of [
+        ["USDC", "USDC"],
+        ["-2+3", "'-2+3"],
+        ["+1", "'+1"],
+        ["@SUM(A1)", "'@SUM(A1)"],
+        ['=HYPERLINK("x","y")', `"'=HYPERLINK(""x"",""y"")"`],
+        ["a,b", '"a,b"'],
+        ['say "x"', '"say ""x"""'],
+      ] as const
+    ) {
+      assert.equal(await csvOf(items, symbol), `${head}${row},${TOKEN},${cell},6\n`);
+    }
+  });
+}
+
+test("payments tokens --csv runs no formula and has its line of names also when empty", async (t) => {
+  const tokens = [{ address: TOKEN, symbol: "=1+1", decimals: 6 }, { address: NAMELESS }];
+  for (const known of [tokens, []]) {
+    const fake = await startFake(t, { "GET /v1/payments/tokens": { json: { chainId: 1, tokens: known } } });
+    const { stdout } = await runHere(["payments", "tokens", "--csv", "--url", fake.url]);
+    const rows = known.length === 0 ? "" : `${TOKEN},'=1+1,6\n${NAMELESS},,\n`;
+    assert.equal(stdout, `token,symbol,decimals\n${rows}`);
+  }
+});
+
 test("payments open says which token it took, and passes on which one it may be", async (t) => {
   const fake = await startFake(t, {
     ...TOKENS,

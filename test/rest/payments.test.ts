@@ -1,6 +1,6 @@
 /** Money over REST, of a node that deals in a token, on a real chain. */
 import assert from "node:assert/strict";
-import { NATIVE_TOKEN, NodeError } from "../../src/core/mod.ts";
+import { NATIVE_TOKEN, NodeError, wei } from "../../src/core/mod.ts";
 import * as schemas from "../../src/rest/payment-schemas.ts";
 import { chainFor, keyOf, paidNode, RATES } from "../payments/paid-nodes.ts";
 import { deployToken } from "../payments/tokens.ts";
@@ -52,4 +52,55 @@ test("tokens, offers, credit and totals are told as their schemas say, each toke
   assert.equal(credit, "0");
   assert.deepEqual(credits, [NATIVE_TOKEN, token.address].map((one) => ({ token: one, amount: "0" })));
   schemas.DayTotalList.parse(await get("/totals"));
+});
+
+test("every table of the books comes as CSV too, as it is in JSON", async (t) => {
+  const chain = await chainFor(t);
+  const token = await deployToken(chain, "NamedToken");
+  await token.send("tell", ["-A1+A2", 6]); // a symbol that tokens may have, and a formula to a spreadsheet
+  const provider = await paidNode(t, chain, { key: keyOf(2), rates: { ...RATES, token: token.address } });
+  const desks = new Map([["p:1", () => provider.earnings]]);
+  const { admin, spendings } = await paidNode(t, chain, { key: keyOf(1), desks });
+  await token.mint(keyOf(1).nodeId, 1_000_000n);
+  const { url } = await serve(t, { payments: admin });
+  const csvOf = async (table: string) => {
+    const answer = await fetch(`${url}/v1/payments/csv/${table}`);
+    assert.equal(answer.status, 200);
+    assert.match(answer.headers.get("content-type")!, /^text\/csv; charset=utf-8/);
+    assert.equal(answer.headers.get("content-disposition"), `attachment; filename="${table}.csv"`);
+    return (await answer.text()).trimEnd().split("\n").map((line) => line.split(","));
+  };
+  const tables = ["channels", "vouchers", "receipts", "quotes", "totals", "tokens"];
+  for (const table of tables) {
+    const [head, ...rows] = await csvOf(table);
+    assert.deepEqual(head!.slice(-3), ["token", "symbol", "decimals"]);
+    assert.deepEqual(rows, [], table);
+  }
+
+  await admin.open("p:1", wei(1_000_000n), { signal: AbortSignal.timeout(60_000) });
+  const reservation = await spendings.tasks.reserve({ target: "p:1", limits: {}, inputBytes: 5 });
+  await reservation.commit({ wallMicros: 1000, inputBytes: 5, outputBytes: 5, instructions: 0 });
+  const lists = await Promise.all(["channels", "totals"].map(async (list) => {
+    const answer = await (await fetch(`${url}/v1/payments/${list}`)).json() as Record<string, object[]>;
+    return answer[list]![0] as Record<string, Record<string, unknown>>;
+  }));
+  const [{ receipt, ...channel }, total] = lists as [typeof lists[0], typeof lists[0]];
+  const sources: Record<string, object | undefined> = {
+    channels: channel,
+    vouchers: channel,
+    receipts: receipt,
+    totals: total,
+    tokens: {},
+  };
+  for (const table of tables) {
+    const source = sources[table];
+    const [head, ...rows] = await csvOf(table);
+    if (source === undefined) {
+      assert.deepEqual(rows, [], table);
+      continue;
+    }
+    const wanted: Record<string, unknown> = { ...source, token: token.address, symbol: "'-A1+A2", decimals: 6 };
+    assert.deepEqual(rows, [head!.map((column) => String(wanted[column]))], table);
+  }
+  assert.equal((await fetch(`${url}/v1/payments/csv/secrets`)).status, 400);
 });

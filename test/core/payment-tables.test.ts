@@ -1,0 +1,27 @@
+import assert from "node:assert/strict";
+import { csvCell } from "../../src/core/mod.ts";
+import { test } from "../testing.ts";
+
+test("a cell of CSV is quoted where it must be, and never a formula", () => {
+  const cells: readonly (readonly [unknown, string])[] = [
+    [undefined, ""],
+    ["", ""],
+    [0, "0"],
+    [-1.5, "-1.5"],
+    ["-15", "-15"],
+    ["2027-01-15", "2027-01-15"],
+    ["a b", "a b"],
+    ["=1+1", "'=1+1"],
+    ["+1", "'+1"],
+    ["-1+1", "'-1+1"],
+    ["@A1", "'@A1"],
+    [" =1", "' =1"],
+    ["\t=1", "'\t=1"],
+    ["\r", `"'\r"`],
+    ["a\nb", `"a\nb"`],
+    ["a,b", `"a,b"`],
+    [`"`, `""""`],
+    [`=","`, `"'="",""`.concat(`"`)],
+  ];
+  for (const [value, cell] of cells) assert.equal(csvCell(value), cell, JSON.stringify(value));
+});
