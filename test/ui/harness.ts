@@ -35,6 +35,8 @@ export interface OpenPageOptions extends BrowserContextOptions {
 
 export interface OpenedPage {
   readonly page: Page;
+  /** What it complained of so far, and what it asked of other hosts. */
+  readonly complaints: readonly string[];
   /** Fails when the page complained of anything, or asked anything of another host. */
   assertQuiet(): void;
 }
@@ -56,6 +58,7 @@ export async function openPage(t: TestScope, url: string, options: OpenPageOptio
   await page.goto(url);
   return {
     page,
+    complaints,
     assertQuiet: () => assert.deepEqual(complaints.filter((text) => mayFail === undefined || !mayFail.test(text)), []),
   };
 }

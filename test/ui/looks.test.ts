@@ -4,6 +4,7 @@ import { post, until } from "../e2e/harness.ts";
 import { channelsOf, ETHER, startPaidSwarm } from "../e2e/paid-swarm.ts";
 import { test } from "../testing.ts";
 import { assertFits, openBrowser, openPage, picture } from "./harness.ts";
+import { FAINT, NAMELESS, SIDEWAYS, SMALL } from "./page-checks.ts";
 
 const WIDTHS = [390, 768, 900, 1440, 2560] as const;
 const THEMES = ["light", "dark"] as const;
@@ -19,74 +20,10 @@ const PAGES = [
   ["settings", "Settings", "node.dataDir"],
 ] as const;
 
-/**
- * Texts that WCAG 2.2 AA (1.4.3) calls too faint: below 4.5:1, or 3:1 for large ones. Disabled controls are exempt there, and what
- * is not seen does not count.
- */
-const FAINT = `(() => {
-  const context = Object.assign(document.createElement("canvas"), { width: 1, height: 1 })
-    .getContext("2d", { willReadFrequently: true });
-  const known = new Map();
-  const rgba = (color) => {
-    if (!known.has(color)) {
-      context.clearRect(0, 0, 1, 1);
-      context.fillStyle = color;
-      context.fillRect(0, 0, 1, 1);
-      const [r, g, b, a] = context.getImageData(0, 0, 1, 1).data;
-      known.set(color, [r, g, b, a / 255]);
-    }
-    return known.get(color);
-  };
-  const over = ([r, g, b, a], below) => [r, g, b].map((value, i) => value * a + below[i] * (1 - a));
-  const linear = (value) => (value /= 255) <= .04045 ? value / 12.92 : ((value + .055) / 1.055) ** 2.4;
-  const luminance = ([r, g, b]) => .2126 * linear(r) + .7152 * linear(g) + .0722 * linear(b);
-  const ancestors = (one) => one === null ? [] : [one, ...ancestors(one.parentElement)];
-  const behind = (chain) => chain.toReversed()
-    .reduce((below, one) => over(rgba(getComputedStyle(one).backgroundColor), below), [255, 255, 255]);
-  const faint = [];
-  for (const one of document.querySelectorAll("body *")) {
-    const text = [...one.childNodes].filter(({ nodeType }) => nodeType === 3).map(({ data }) => data).join("").trim();
-    const typed = one.matches("input:not([type=checkbox]), textarea, select") ? one.value || one.placeholder : "";
-    if (text === "" && typed === "" || !one.checkVisibility({ visibilityProperty: true })) continue;
-    const { width, height } = one.getBoundingClientRect();
-    if (width < 2 || height < 2 || one.closest(":disabled, .visually-hidden, svg") !== null) continue;
-    const style = getComputedStyle(one);
-    const chain = ancestors(one);
-    const below = behind(chain);
-    const opacity = chain.reduce((all, each) => all * Number(getComputedStyle(each).opacity), 1);
-    const [r, g, b, a] = rgba(style.color);
-    const shown = over([r, g, b, a * opacity], below);
-    const [light, dark] = [luminance(shown), luminance(below)].sort((x, y) => y - x);
-    const ratio = (light + .05) / (dark + .05);
-    const size = parseFloat(style.fontSize);
-    const least = size >= 24 || size >= 18.66 && Number(style.fontWeight) >= 700 ? 3 : 4.5;
-    if (ratio < least) faint.push(\`\${one.tagName}.\${one.className} "\${(text || typed).slice(0, 40)}" \${ratio.toFixed(2)}:1\`);
-  }
-  return faint;
-})()`;
-
-/** Controls and pictures that a screen reader would have no name for. */
-const NAMELESS = `[...document.querySelectorAll("input, select, textarea, button, a[href], progress, img, dialog")]
-  .filter((one) => one.checkVisibility() && one.type !== "hidden")
-  .filter((one) => {
-    const label = one.getAttribute("aria-label") ?? "";
-    const by = (one.getAttribute("aria-labelledby") ?? "").split(" ").map((id) => document.getElementById(id)?.textContent);
-    const own = one.matches("button, a") ? one.textContent : one.matches("img") ? one.alt : "";
-    const labels = [...one.labels ?? []].map(({ textContent }) => textContent);
-    return [label, ...by, own, ...labels].every((text) => (text ?? "").trim() === "");
-  })
-  .map((one) => one.outerHTML.slice(0, 200))`;
-
-/** What has to be scrolled sideways to be seen, and labels of the menu that are wider than their place. */
-const SIDEWAYS = `[
-  ...[...document.querySelectorAll("nav, .table-wrap")].filter((one) => one.scrollWidth > one.clientWidth),
-  ...[...document.querySelectorAll(".side nav a")]
-    .filter((one) => one.checkVisibility() && one.lastElementChild.getBoundingClientRect().width > one.getBoundingClientRect().width),
-].map((one) => one.className || one.textContent)`;
-
 async function assertReadable(page: Page, where: string): Promise<void> {
   assert.deepEqual(await page.evaluate(FAINT), [], `${where}: too faint`);
   assert.deepEqual(await page.evaluate(NAMELESS), [], `${where}: without a name`);
+  assert.deepEqual(await page.evaluate(SMALL), [], `${where}: hard to hit`);
 }
 
 test("every page fits and can be read on phone, tablet, desk and wall, light and dark, and every control has a name", async (t) => {
@@ -126,6 +63,16 @@ test("every page fits and can be read on phone, tablet, desk and wall, light and
     await page.evaluate(`document.querySelector("#probe").style.color = "rgb(128 128 128 / .6)"`);
     assert.match(String(await page.evaluate(FAINT)), /^P\. "faint" [1-4]\.\d\d:1$/);
     assert.deepEqual(await page.evaluate(NAMELESS), ["<input>"]);
+    await page.evaluate(`{
+      const place = document.createElement("div");
+      for (const text of "xy") {
+        const button = Object.assign(document.createElement("button"), { textContent: text });
+        Object.assign(button.style, { all: "unset", display: "block", fontSize: "9px", lineHeight: "9px" });
+        place.append(button);
+      }
+      document.querySelector("main").append(place);
+    }`);
+    assert.match(String(await page.evaluate(SMALL)), /^BUTTON "x" .*,BUTTON "y"/);
     await page.reload();
     await page.getByText("connected").waitFor();
     for (const width of WIDTHS) {

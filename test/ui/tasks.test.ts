@@ -168,7 +168,7 @@ test("a file is the input, and what is no text is shown as bytes", async (t) => 
   writeFileSync(join(folder, "bytes.bin"), new Uint8Array([0, 255, 65, 66]));
   const { page, assertQuiet } = await openPage(t, `${node.rest}/#/tasks`);
   await page.getByLabel("Function").selectOption("echo");
-  await page.locator("input[type=file]").setInputFiles(join(folder, "bytes.bin"));
+  await page.getByLabel("Drop a file to use it as the input").setInputFiles(join(folder, "bytes.bin"));
   await page.getByText("bytes.bin").waitFor();
   await page.getByRole("button", { name: "Run", exact: true }).click();
   await page.locator(".result .output").filter({ hasText: "00 ff 41 42" }).waitFor();

@@ -1,7 +1,7 @@
 import type { ComponentChildren, ComponentType, JSX } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import { loginNeeded } from "./api.ts";
-import { features } from "./features.ts";
+import { features, featuresAsked } from "./features.ts";
 import { connection, node } from "./live.ts";
 import { Login } from "./login.tsx";
 import { Files } from "./pages/files.tsx";
@@ -13,7 +13,7 @@ import { Settings } from "./pages/settings.tsx";
 import { Tasks } from "./pages/tasks.tsx";
 import { Icon, Logo } from "./parts/icons.tsx";
 import type { IconName } from "./parts/icons.tsx";
-import { Empty, Text } from "./parts/states.tsx";
+import { Empty, Loading, Text } from "./parts/states.tsx";
 import { Toasts } from "./parts/toasts.tsx";
 import { href, route } from "./route.ts";
 import { logOut, may, session } from "./session.ts";
@@ -44,7 +44,9 @@ const PAGES: Readonly<Record<string, Page>> = {
 export function Shell(): JSX.Element {
   if (loginNeeded.value) return <Login />;
   const { page } = route.value;
-  const pages = Object.entries(PAGES).filter(([, { needs }]) => needs === undefined || features.value.has(needs));
+  const pages = featuresAsked.value
+    ? Object.entries(PAGES).filter(([, { needs }]) => needs === undefined || features.value.has(needs))
+    : [];
   const current = PAGES[page];
   return (
     <div class="shell">
@@ -61,10 +63,12 @@ export function Shell(): JSX.Element {
               <span>{name}</span>
             </a>
           ))}
-          <a class="on-wide" href="v1/docs">
-            <Icon name="api" />
-            <span>API</span>
-          </a>
+          {featuresAsked.value && (
+            <a class="on-wide" href="v1/docs">
+              <Icon name="api" />
+              <span>API</span>
+            </a>
+          )}
         </nav>
         <footer>
           <NodeCard />
@@ -81,9 +85,11 @@ export function Shell(): JSX.Element {
       </header>
       <main id="content" tabIndex={-1}>
         <Banner />
-        {current === undefined
+        {!featuresAsked.value
+          ? <Loading rows={5} />
+          : current === undefined
           ? (
-            <Empty icon="warn" title="There is no such page">
+            <Empty icon="warn" title="There is no such page" level={2}>
               <p>
                 <a href={href("overview")}>Go to the overview</a>
               </p>
@@ -114,7 +120,7 @@ function PageFrame({ name, view: View, scopes }: Page): JSX.Element {
 function NotForToken({ scopes }: { readonly scopes: readonly Scope[] }): JSX.Element {
   const { token = "", scopes: has = [] } = session.value ?? {};
   return (
-    <Empty icon="warn" title="This token is not for this page">
+    <Empty icon="warn" title="This token is not for this page" level={2}>
       <p>
         The token <b>{token}</b> has the {has.length === 1 ? "scope" : "scopes"} {has.join(", ")}; this page needs{" "}
         {list(scopes)}. Log in with another token, or let the node's operator add the scope.

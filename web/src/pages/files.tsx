@@ -91,7 +91,7 @@ function FileTable({ list, prefix }: { readonly list: FileList; readonly prefix:
     if (list.error !== undefined) return <Failure error={list.error} retry={list.reload} />;
     if (!list.loaded) return <Loading rows={6} />;
     return (
-      <Empty icon="files" title={prefix === "" ? "No files yet" : "Nothing in this folder"}>
+      <Empty icon="files" title={prefix === "" ? "No files yet" : "Nothing in this folder"} level={2}>
         <p>
           Drop some above, or use the folder's link from a program:{" "}
           <code>curl -T cat.jpg …/v1/files/{prefix}cat.jpg</code>

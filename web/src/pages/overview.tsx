@@ -9,7 +9,7 @@ import { cpu, epoch, node, sample } from "../live.ts";
 import { Chart } from "../parts/chart.tsx";
 import { Copy } from "../parts/copy.tsx";
 import { DayBars } from "../parts/day-bars.tsx";
-import { Empty, Loaded, Text } from "../parts/states.tsx";
+import { Empty, Failure, Loaded, Text } from "../parts/states.tsx";
 import { TaskRows } from "../parts/task-rows.tsx";
 import { useChange, useResource } from "../resource.ts";
 import type { Resource } from "../resource.ts";
@@ -54,7 +54,10 @@ export function Overview(): JSX.Element {
             ))}
           </div>
         </header>
-        <Loaded of={stats} rows={6}>{(value) => <Charts stats={value} grows={span.value === "1h"} />}</Loaded>
+        {stats.error !== undefined && <Failure error={stats.error} retry={stats.reload} />}
+        {(stats.value !== undefined || stats.error === undefined) && (
+          <Charts stats={stats.value} grows={span.value === "1h"} />
+        )}
       </section>
       <section aria-labelledby="recent">
         <header class="section-head">
@@ -178,22 +181,30 @@ function Kept(): JSX.Element {
   const usage = useResource<ShardUsage>((abort) => getJson("v1/shards/usage", abort), [epoch.value]);
   useChange(now30s, usage.reload);
   return (
-    <Loaded of={usage} rows={1}>
-      {({ shards, bytes: used, uploadBytes, quotaBytes, freeBytes }) => (
-        <dl class="panel kept">
-          <dt>Kept for others</dt>
-          <dd>
-            <span>
-              <b>{bytes(used + uploadBytes)}</b> of {bytes(quotaBytes)}
-            </span>
-            <span class="small quiet">
-              {`${counted(shards, "shard")}, ${bytes(freeBytes)} left`}
-            </span>
-            <progress value={used + uploadBytes} max={Math.max(quotaBytes, 1)} aria-label="Quota used" />
-          </dd>
-        </dl>
-      )}
-    </Loaded>
+    <>
+      {usage.error !== undefined && <Failure error={usage.error} retry={usage.reload} />}
+      {(usage.value !== undefined || usage.error === undefined) && <KeptPanel usage={usage.value} />}
+    </>
+  );
+}
+
+/** Without figures it has its place already, so that nothing moves when they come. */
+function KeptPanel({ usage }: { readonly usage: ShardUsage | undefined }): JSX.Element {
+  const used = (usage?.bytes ?? 0) + (usage?.uploadBytes ?? 0);
+  return (
+    <dl class="panel kept">
+      <dt>Kept for others</dt>
+      <dd>
+        <span>
+          <b>{usage === undefined ? "–" : bytes(used)}</b>
+          {usage !== undefined && ` of ${bytes(usage.quotaBytes)}`}
+        </span>
+        <span class="small quiet">
+          {usage !== undefined && `${counted(usage.shards, "shard")}, ${bytes(usage.freeBytes)} left`}
+        </span>
+        <progress value={used} max={Math.max(usage?.quotaBytes ?? 1, 1)} aria-label="Quota used" />
+      </dd>
+    </dl>
   );
 }
 
@@ -238,8 +249,13 @@ function Money(): JSX.Element {
 
 const DIRECTIONS = [["earned", "Earned"], ["spent", "Spent"]] as const;
 
-function Charts({ stats, grows }: { readonly stats: Stats; readonly grows: boolean }): JSX.Element {
-  const { at, values } = useStats(stats, grows);
+const NO_STATS: Stats = { stepMs: 0, at: [], values: {} };
+
+/** Without readings the plots are empty and have their places already, so that nothing moves when they come. */
+function Charts({ stats, grows }: { readonly stats: Stats | undefined; readonly grows: boolean }): JSX.Element {
+  const { at, values } = useStats(stats ?? NO_STATS, grows && stats !== undefined);
+  const has = (name: string, feature: string) =>
+    at.length < 2 ? features.value.has(feature) : values[name] !== undefined;
   const lines = useMemo(() => {
     const rate = (name: string) => rateOf(at, values[name] ?? []);
     const now = (name: string) => values[name] ?? [];
@@ -262,19 +278,22 @@ function Charts({ stats, grows }: { readonly stats: Stats; readonly grows: boole
       memory: [{ label: "resident", color: "--teal", values: now("memoryBytes") }],
     };
   }, [at, values]);
-  if (at.length < 2) return <p class="quiet">The node started just now; the plots begin with its second reading.</p>;
+  const common = {
+    at,
+    note: stats === undefined ? "" : "The node started just now; this begins with its second reading.",
+  };
   return (
     <div class="charts">
-      <Chart title="Tasks a second" at={at} lines={lines.tasks} />
-      <Chart title="Tasks now" at={at} lines={lines.queue} />
-      {values["filePutBytes"] !== undefined && (
-        <Chart title="Own files, a second" at={at} lines={lines.files} show={bytes} binary />
+      <Chart {...common} title="Tasks a second" lines={lines.tasks} />
+      <Chart {...common} title="Tasks now" lines={lines.queue} />
+      {has("filePutBytes", "files") && (
+        <Chart {...common} title="Own files, a second" lines={lines.files} show={bytes} binary />
       )}
-      {values["shardBytes"] !== undefined && (
-        <Chart title="Shards of others, a second" at={at} lines={lines.shards} show={bytes} binary />
+      {has("shardBytes", "shards") && (
+        <Chart {...common} title="Shards of others, a second" lines={lines.shards} show={bytes} binary />
       )}
-      <Chart title="Processor" at={at} lines={lines.cpu} show={(value) => `${few(value)} %`} />
-      <Chart title="Memory" at={at} lines={lines.memory} show={bytes} binary />
+      <Chart {...common} title="Processor" lines={lines.cpu} show={(value) => `${few(value)} %`} />
+      <Chart {...common} title="Memory" lines={lines.memory} show={bytes} binary />
     </div>
   );
 }

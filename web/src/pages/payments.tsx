@@ -30,7 +30,7 @@ export function Payments(): JSX.Element {
 /** A node without a chain is no failure, so the page says how it works and what would change that. */
 function Free(): JSX.Element {
   return (
-    <Empty icon="payments" title="This node works free of charge">
+    <Empty icon="payments" title="This node works free of charge" level={2}>
       <p>It pays nobody, and nobody pays it: tasks and files cost nothing between nodes that let each other in.</p>
       <p class="free-how">
         To trade for money, give it a chain and prices, and start it again: <code>payments.rpcUrls</code>,{" "}

@@ -29,7 +29,7 @@ export function Peers(): JSX.Element {
         {({ peers: list, total }) =>
           list.length === 0
             ? (
-              <Empty icon="peers" title="No peers yet">
+              <Empty icon="peers" title="No peers yet" level={2}>
                 <p>
                   Add one above, name some in <code>peers.static</code>, or let the node read a registry with{" "}
                   <code>payments.registry</code>.

@@ -81,16 +81,15 @@ export function Plugins(): JSX.Element {
 }
 
 /** What every task is held to, whichever plugin runs it. */
-function Limits(): JSX.Element | null {
+function Limits(): JSX.Element {
   const limits = node.value?.limits;
-  if (limits === undefined) return null;
-  const { inputBytes, outputBytes, memoryBytes, timeoutMs, instructions } = limits;
+  const show = (value: number | undefined, how: (value: number) => string) => value === undefined ? "–" : how(value);
   const shown: readonly (readonly [name: string, value: string])[] = [
-    ["Input", bytes(inputBytes)],
-    ["Output", bytes(outputBytes)],
-    ["Memory", bytes(memoryBytes)],
-    ["Time", duration(timeoutMs)],
-    ...instructions === undefined ? [] : [["Instructions", count(instructions)] as const],
+    ["Input", show(limits?.inputBytes, bytes)],
+    ["Output", show(limits?.outputBytes, bytes)],
+    ["Memory", show(limits?.memoryBytes, bytes)],
+    ["Time", show(limits?.timeoutMs, duration)],
+    ["Instructions", show(limits?.instructions, count)],
   ];
   return (
     <section class="panel limits" aria-labelledby="limits">

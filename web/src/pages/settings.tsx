@@ -39,7 +39,7 @@ export function Settings(): JSX.Element {
             (one.key + one.description).toLowerCase().includes(wanted.value) &&
             (!changed.value || one.source !== "default")
           );
-          if (shown.length === 0) return <Empty icon="settings" title="No setting matches" />;
+          if (shown.length === 0) return <Empty icon="settings" title="No setting matches" level={2} />;
           return Object.entries(Object.groupBy(shown, ({ key }) => key.split(".")[0]!)).map(([group, list]) => (
             <section key={group} class="panel settings">
               <h2>{group}</h2>

@@ -17,6 +17,8 @@ export interface ChartProps {
   /** Milliseconds since the epoch. */
   readonly at: readonly number[];
   readonly lines: readonly ChartLine[];
+  /** What stands in its place while there is too little to draw. */
+  readonly note?: string;
   /** Says a value with its unit. */
   readonly show?: (value: number) => string;
   /** Whether the values are bytes, whose round numbers are powers of two. */
@@ -45,14 +47,16 @@ function translucent(color: string, alpha: number): string {
 }
 
 /** A plot over time, with its latest values beside the title, which is also how a screen reader has it. */
-export function Chart({ title, at, lines, show = few, binary = false, height = 150 }: ChartProps): JSX.Element {
+export function Chart({ title, at, lines, note, show = few, binary = false, height = 150 }: ChartProps): JSX.Element {
   const place = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot | undefined>(undefined);
   const data = [at.map((ms) => ms / 1000), ...lines.map(({ values }) => values)] as uPlot.AlignedData;
+  const isDrawn = at.length >= 2;
   const look = theme.value;
   const dark = theme.dark.value;
 
   useEffect(() => {
+    if (!isDrawn) return;
     const element = place.current!;
     const dim = resolve("--dim", element);
     const grid = { stroke: resolve("--line", element), width: 1 };
@@ -106,7 +110,7 @@ export function Chart({ title, at, lines, show = few, binary = false, height = 1
       chart.destroy();
       plot.current = undefined;
     };
-  }, [look, dark, lines.length]);
+  }, [look, dark, lines.length, isDrawn]);
 
   useEffect(() => plot.current?.setData(data), [at, lines]);
 
@@ -124,7 +128,9 @@ export function Chart({ title, at, lines, show = few, binary = false, height = 1
           );
         })}
       </figcaption>
-      <div ref={place} class="plot" style={{ height: `${height}px` }} aria-hidden="true" />
+      <div key={String(isDrawn)} ref={place} class="plot" style={{ height: `${height}px` }} aria-hidden={isDrawn}>
+        {!isDrawn && <p class="quiet">{note}</p>}
+      </div>
     </figure>
   );
 }

@@ -13,15 +13,18 @@ export function Text({ of }: { readonly of: string }): JSX.Element {
 export interface EmptyProps {
   readonly icon: IconName;
   readonly title: string;
+  /** The level of its heading: 2 when it is all that a page has. */
+  readonly level?: 2 | 3;
   readonly children?: ComponentChildren;
 }
 
 /** What stands where things would, when there are none. */
-export function Empty({ icon, title, children }: EmptyProps): JSX.Element {
+export function Empty({ icon, title, level = 3, children }: EmptyProps): JSX.Element {
+  const Heading = `h${level}` as const;
   return (
     <div class="empty">
       <Icon name={icon} />
-      <h3>{title}</h3>
+      <Heading>{title}</Heading>
       {children}
     </div>
   );
