@@ -2,8 +2,12 @@ import { once } from "node:events";
 import { createServer as createHttp2Server } from "node:http2";
 import type { Http2Server, ServerHttp2Session, ServerHttp2Stream } from "node:http2";
 import { type AddressInfo, createServer as createTcpServer, type Server, type Socket } from "node:net";
-import type { ConnectRouter } from "@connectrpc/connect";
-import { connectNodeAdapter } from "@connectrpc/connect-node";
+import { type ConnectRouter, createConnectRouter } from "@connectrpc/connect";
+import {
+  compressionGzip,
+  universalRequestFromNodeRequest,
+  universalResponseToNodeResponse,
+} from "@connectrpc/connect-node";
 
 /** A server on loopback that a test owns. */
 export interface TestServer {
@@ -13,9 +17,24 @@ export interface TestServer {
   kill(): Promise<void>;
 }
 
-/** Serves Connect routes over h2c, on a port of its own or the given one. */
+/**
+ * Serves Connect routes over h2c, on a port of its own or the given one. Not by `connectNodeAdapter`, which prints an error whenever a
+ * caller resets a stream in the middle of the answer (`write ECANCELED`), as a node does with one that is over its bounds.
+ */
 export async function serveRoutes(routes: (router: ConnectRouter) => void, port = 0): Promise<TestServer> {
-  const server = createHttp2Server(connectNodeAdapter({ routes }));
+  const router = createConnectRouter({ acceptCompression: [compressionGzip] });
+  routes(router);
+  const handlers = new Map(router.handlers.map((handler) => [handler.requestPath, handler]));
+  const server = createHttp2Server(async (request, response) => {
+    const handler = handlers.get(request.url);
+    if (handler === undefined) return void response.writeHead(404).end();
+    try {
+      const answer = await handler(universalRequestFromNodeRequest(request, response, undefined, undefined));
+      await universalResponseToNodeResponse(answer, response);
+    } catch {
+      response.stream?.destroy(); // the caller left, and has its own error
+    }
+  });
   return await start(server, port);
 }
 
