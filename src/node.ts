@@ -8,6 +8,7 @@ import {
 } from "./config/mod.ts";
 import {
   createReceiptSigner,
+  isConfined,
   type Log,
   macKeysOf,
   type NodeDescriber,
@@ -146,6 +147,7 @@ async function assemble({ live, log, closers, closeAll }: Assembly): Promise<Run
     rules: {
       outbound,
       applyTo: (target) => known.discovery?.isStrangers(target) === true,
+      applyToCaller: (target) => isConfined() && known.discovery?.isNamed(target) !== true,
     },
     key,
     signTasks: isPaid(config),

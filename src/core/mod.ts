@@ -11,6 +11,7 @@ export * from "./capability.ts";
 export * from "./clock.ts";
 export * from "./close-server.ts";
 export * from "./steady-clock.ts";
+export * from "./confined.ts";
 export * from "./cost-table.ts";
 export * from "./deal.ts";
 export * from "./errors.ts";

@@ -70,9 +70,14 @@ export function specialKindOf(address: string): string | undefined {
 /** Decides which addresses the node may connect to for a URL that came from outside. */
 export class OutboundRules {
   #allowed: readonly Network[] = [];
+  readonly #resolve: Resolve;
 
-  /** `allowed` are networks and addresses that are not public and may be reached all the same; others in the list are ignored. */
-  constructor(allowed: readonly string[] = []) {
+  /**
+   * `allowed` are networks and addresses that are not public and may be reached all the same; others in the list are ignored. `resolve`
+   * finds the addresses of a name, by default as the system does.
+   */
+  constructor(allowed: readonly string[] = [], resolve: Resolve = (name, done) => lookup(name, { all: true }, done)) {
+    this.#resolve = resolve;
     this.allow(allowed);
   }
 
@@ -107,7 +112,7 @@ export class OutboundRules {
    * lead elsewhere between check and use. One forbidden address among several refuses all.
    */
   readonly lookup = (name: string, options: { readonly all?: boolean | undefined }, done: LookupDone): void => {
-    lookup(name, { all: true }, (error, addresses) => {
+    this.#resolve(name, (error, addresses) => {
       if (error !== null) return done(error, []);
       try {
         for (const { address } of addresses) this.check(address, name);
@@ -120,6 +125,12 @@ export class OutboundRules {
     });
   };
 }
+
+/** Finds all addresses of a name. */
+export type Resolve = (
+  name: string,
+  done: (error: Error | null, addresses: { readonly address: string; readonly family: number }[]) => void,
+) => void;
 
 // deno-lint-ignore no-explicit-any -- node:net and node:http disagree on the types of this callback
 type LookupDone = (error: Error | null, address: any, family?: number) => void;

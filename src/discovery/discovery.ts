@@ -77,6 +77,8 @@ export interface Discovery {
   shardPeers(options: { readonly namedOnly: boolean }): readonly ShardPeer[];
   /** Whether only the registry, where anybody writes, names a target, so that it must not lead to forbidden addresses. */
   isStrangers(target: string): boolean;
+  /** Whether the operator named the target, in the configuration or with "peers add". */
+  isNamed(target: string): boolean;
   /** The same service, from whose tasks the book learns. */
   observe(target: string, tasks: TaskService): TaskService;
   /** A peer failed this node in a way that the task itself did not show, such as with a result that others contradict. */
@@ -182,6 +184,7 @@ export async function openDiscovery(options: DiscoveryOptions): Promise<Discover
         return [{ target, score, ...(claims !== undefined && claims.region !== "" && { region: claims.region }) }];
       }),
     isStrangers: (target) => book.isStrangers(target),
+    isNamed: (target) => book.isNamed(target),
     observe: (target, tasks) =>
       observeTasks(tasks, {
         target,

@@ -126,8 +126,13 @@ export class PeerBook {
 
   /** Whether only the registry, where anybody writes, names a target. */
   isStrangers(target: string): boolean {
+    return this.#entries.has(target) && !this.isNamed(target);
+  }
+
+  /** Whether the operator named the target. */
+  isNamed(target: string): boolean {
     const entry = this.#entries.get(target);
-    return entry !== undefined && !entry.isStatic && !entry.record.added;
+    return entry !== undefined && (entry.isStatic || entry.record.added);
   }
 
   view(target: string): PeerView | undefined {

@@ -1,6 +1,6 @@
 import { OpenAPIHono } from "@hono/zod-openapi";
 import { routePath } from "hono/route";
-import { AccessTokens, hasScope, inSpan, NOBODY, NodeError, TRACEPARENT } from "../core/mod.ts";
+import { AccessTokens, confine, hasScope, inSpan, NOBODY, NodeError, TRACEPARENT } from "../core/mod.ts";
 import { createAccessCheck } from "./access.ts";
 import { addAlertRoutes } from "./alerts.ts";
 import { addBackupRoute } from "./backup.ts";
@@ -87,7 +87,7 @@ export function createRestApp(options: RestAppOptions): RestApp {
       c.res = new Response(null, { status: 204 });
     } else if (refusal === undefined) {
       try {
-        await inSpan(span, next);
+        await inSpan(span, () => confine(caller ?? NOBODY, next));
       } catch (error) {
         // Hono hands only instances of Error to onError.
         c.res = fail(error, c);

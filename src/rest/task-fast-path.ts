@@ -1,6 +1,6 @@
 import { Buffer } from "node:buffer";
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { type Caller, hasScope, inSpan, NodeError, TRACEPARENT } from "../core/mod.ts";
+import { type Caller, confine, hasScope, inSpan, NodeError, TRACEPARENT } from "../core/mod.ts";
 import { createAccessCheck } from "./access.ts";
 import { readBody } from "./body.ts";
 import { reported } from "./boundary.ts";
@@ -51,7 +51,8 @@ export function createTaskFastPath(options: RestAppOptions): RestFastPath {
       const limited = checkRate(incoming, caller);
       if (limited !== undefined) throw limited;
       const body = await readBody({ incoming, outgoing }, limits);
-      const text = await inSpan(span, () => runLegacyTask(body, { incoming, outgoing, requestId }, options));
+      const run = () => runLegacyTask(body, { incoming, outgoing, requestId }, options);
+      const text = await inSpan(span, () => confine(caller, run));
       send(outgoing, text, { status: 200, headers: { "Content-Type": "application/json" }, requestId });
     } catch (error) {
       const problem = problemOf(reported(error, { requestId, method: METHOD, path: PATH }, log), requestId);

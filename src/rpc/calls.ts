@@ -2,8 +2,10 @@ import { Buffer } from "node:buffer";
 import {
   ANONYMOUS,
   type CallContext,
+  type Caller,
   callerAddress,
   type Clock,
+  confine,
   type Counter,
   type ErrorCode,
   type Histogram,
@@ -53,6 +55,9 @@ export interface CallOpening {
   readonly onAbort?: (error: NodeError) => void;
 }
 
+/** Finds whose token a call bears before it is served; nobody's where none is needed, or it bears none that is good and will be refused. */
+export type CallerFinder = (path: string, metadata: Call["metadata"]) => Caller | undefined;
+
 export interface CallsOptions {
   readonly clock: Clock;
   readonly log: Log;
@@ -71,6 +76,8 @@ export interface CallsOptions {
   readonly allow?: AllowList | undefined;
   /** Traces calls; without one none is. */
   readonly tracer?: Tracer | undefined;
+  /** Which of the owner's tokens a call bears, where it matters. */
+  readonly callerOf?: CallerFinder | undefined;
 }
 
 /** What a service may add to its answer. The node's own services do not; the conformance suite's does. */
@@ -101,6 +108,7 @@ export class Call implements CallContext, Expiring {
   readonly #tick: number;
   readonly #span: Span | undefined;
   readonly #signedBy: SignedBy | undefined;
+  readonly #caller: Caller | undefined;
   #ended = false;
 
   constructor(calls: Calls, route: Route, opening: CallOpening) {
@@ -108,6 +116,7 @@ export class Call implements CallContext, Expiring {
     this.route = route;
     this.metadata = opening.metadata;
     this.#onAbort = opening.onAbort;
+    this.#caller = calls.callerOf?.(route.path, opening.metadata);
     try {
       const { metadata } = opening;
       this.#signedBy = calls.authenticator?.identify({ method: "POST", path: route.path, headers: metadata });
@@ -151,9 +160,11 @@ export class Call implements CallContext, Expiring {
     }
   }
 
-  /** Runs a part of the call, so that what it does shows as part of its trace. */
+  /** Runs a part of the call, so that what it does shows as part of its trace, and reaches only what its caller may reach. */
   traced<T>(work: () => T): T {
-    return this.#span === undefined ? work() : inSpan(this.#span, work);
+    const caller = this.#caller;
+    const run = caller === undefined ? work : () => confine(caller, work);
+    return this.#span === undefined ? run() : inSpan(this.#span, run);
   }
 
   /** The deadline has passed. */
@@ -213,6 +224,7 @@ export class Calls {
   readonly #self: string | undefined;
   readonly allow: AllowList | undefined;
   readonly tracer: Tracer | undefined;
+  readonly callerOf: CallerFinder | undefined;
   readonly #clock: Clock;
   readonly #limiter: RateLimiter | undefined;
   readonly #open = new Set<Call>();
@@ -226,6 +238,7 @@ export class Calls {
     this.#clock = options.clock;
     this.#limiter = options.limiter;
     this.tracer = options.tracer;
+    this.callerOf = options.callerOf;
     this.log = options.log;
     this.requestTimeoutMs = options.requestTimeoutMs;
     this.authenticator = options.authenticator;

@@ -8,7 +8,8 @@ import {
   NodeError,
   type RequesterId,
 } from "../core/mod.ts";
-import { Call } from "./calls.ts";
+import { FileService } from "../gen/velas/sphere/v1/file_pb.ts";
+import { Call, type CallerFinder } from "./calls.ts";
 
 /** Who may call what belongs to the node's owner. */
 export interface OwnerAccess {
@@ -20,6 +21,9 @@ export interface OwnerAccess {
   /** Whether only programs of this machine reach the ports; then no token is needed, as with REST. */
   readonly loopbackOnly: boolean;
 }
+
+/** How paths of methods begin that are for the owner's programs. */
+const OWNER_SERVICE = `/${FileService.typeName}/`;
 
 /** What a token must be for, to call here. */
 const SCOPES = ["files"] as const satisfies readonly AccessScope[];
@@ -49,6 +53,15 @@ export function createOwnerCheck(
     }
     const { signal, requestId, deadlineAt } = ctx;
     return { requester: self, signal, requestId, ...(deadlineAt === undefined ? {} : { deadlineAt }) };
+  };
+}
+
+/** Finds whose token a call of the owner's services bears. */
+export function callerFinder({ tokens, clock }: OwnerAccess): CallerFinder {
+  return (path, metadata) => {
+    if (tokens?.required !== true || !path.startsWith(OWNER_SERVICE)) return undefined;
+    const caller = tokens.bearer(headerOf(metadata, "authorization"), clock.now());
+    return caller instanceof NodeError ? undefined : caller;
   };
 }
 

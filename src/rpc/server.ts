@@ -16,11 +16,12 @@ import {
 } from "../core/mod.ts";
 import type { Authenticator } from "./authenticator.ts";
 import type { AllowList } from "./allow-list.ts";
-import { Calls } from "./calls.ts";
+import { type CallerFinder, Calls } from "./calls.ts";
 import { createConnectHandler } from "./connect-handler.ts";
 import { withCors } from "./cors.ts";
 import { createFastPath } from "./fast-path.ts";
 import { Listener, type ListenerLimits } from "./listener.ts";
+import { callerFinder } from "./owner-access.ts";
 import type { Route, UnaryRoute } from "./route.ts";
 import { assertRuntimeSupported } from "./runtime-check.ts";
 import { fileRoutes, type FileRoutesOptions } from "./services/files.ts";
@@ -75,6 +76,8 @@ export interface RouteServerOptions {
   readonly allow?: AllowList;
   /** Traces calls; without one none is. */
   readonly tracer?: Tracer | undefined;
+  /** Which of the owner's tokens a call bears, where it matters. */
+  readonly callerOf?: CallerFinder;
   /** Serves HTTP paths that are no RPC method, over HTTP/1.1 and HTTP/2. */
   readonly fallback?: RequestListener;
   /** Sites whose pages may call from a browser; none by default. */
@@ -129,7 +132,11 @@ export function createRpcServer(options: RpcServerOptions): RpcServer {
     ...(options.payments === undefined ? [] : paymentRoutes(options.payments)),
     ...(options.storage === undefined ? [] : storageRoutes(options.storage, options.clock)),
   ];
-  return createRouteServer(routes, options);
+  const { files } = options;
+  return createRouteServer(
+    routes,
+    files === undefined ? options : { ...options, callerOf: callerFinder(files.access) },
+  );
 }
 
 /** Serves the given routes, and health and reflection for them. */

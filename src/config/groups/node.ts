@@ -60,7 +60,7 @@ export const node = z.strictObject({
     default: [],
     expectation: 'a list such as "127.0.0.0/8" or "10.1.2.3"',
     description:
-      "Networks and addresses that are not public and that URLs may lead to all the same: plugin installs, webhooks, HTTP of plugins by name. Without it the node refuses loopback, private, link-local and other special addresses",
+      "Networks and addresses that are not public and that URLs may lead to all the same: plugin installs, webhooks, HTTP of plugins by name; and targets that a token without the scope admin names. Without it the node refuses loopback, private, link-local and other special addresses",
   }),
   bytesInPerSecond: bandwidth("What all others together may send of shards, and this node read of its own files,"),
   bytesOutPerSecond: bandwidth("What all others together may read of shards, and this node send of its own files,"),

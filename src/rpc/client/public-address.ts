@@ -6,6 +6,8 @@ export interface PeerRules {
   readonly outbound: OutboundRules;
   /** Whether the rules hold for a target, `host:port`, since a stranger named it. */
   readonly applyTo: (target: string) => boolean;
+  /** Whether they hold for the call that is being made, since its caller named the target and is confined. By default they do not. */
+  readonly applyToCaller?: (target: string) => boolean;
 }
 
 /** Throws `target_unreachable` for a target that is an address to which the rules do not let it lead. */

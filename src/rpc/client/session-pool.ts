@@ -10,7 +10,7 @@ export interface SessionPoolOptions extends SessionOptions {
 }
 
 /**
- * The connections to all peers, one for each target. When there are too many, those without a call are closed, the
+ * The connections to all peers, one for each target, and another for callers that are confined. When there are too many, those without a call are closed, the
  * longest unused first.
  */
 export class SessionPool {
@@ -34,13 +34,18 @@ export class SessionPool {
    * `target_unreachable` for an address that the rules forbid, and `shutting_down` after close().
    */
   session(address: TargetAddress): PeerSession {
-    const known = this.#sessions.get(address.name);
+    const { rules } = this.#options;
+    const isConfined = rules?.applyToCaller?.(address.name) === true;
+    // Connections of their own: one that leads to a private address may be open already, for somebody who may use it.
+    const key = isConfined ? `confined ${address.name}` : address.name;
+    const known = this.#sessions.get(key);
     if (known !== undefined) return known;
     if (this.#closed) throw closing();
-    if (this.#options.rules !== undefined) assertAllowed(address, this.#options.rules);
+    const options = isConfined ? { ...this.#options, rules: { ...rules!, applyTo: () => true } } : this.#options;
+    if (options.rules !== undefined) assertAllowed(address, options.rules);
     if (this.#sessions.size >= this.#options.maxSessions) this.#evict(address);
-    const session = new PeerSession(address, this.#options);
-    this.#sessions.set(address.name, session);
+    const session = new PeerSession(address, options);
+    this.#sessions.set(key, session);
     return session;
   }
 
@@ -54,9 +59,12 @@ export class SessionPool {
 
   #evict(wanted: TargetAddress): void {
     let victim: PeerSession | undefined;
-    for (const session of this.#sessions.values()) {
+    let victimKey = "";
+    for (const [key, session] of this.#sessions) {
       if (session.openStreams > 0) continue;
-      if (victim === undefined || session.lastUsedAt < victim.lastUsedAt) victim = session;
+      if (victim !== undefined && session.lastUsedAt >= victim.lastUsedAt) continue;
+      victim = session;
+      victimKey = key;
     }
     const { maxSessions } = this.#options;
     if (victim === undefined) {
@@ -66,7 +74,7 @@ export class SessionPool {
         { data: { target: wanted.name, maxSessions } },
       );
     }
-    this.#sessions.delete(victim.address.name);
+    this.#sessions.delete(victimKey);
     victim.retire();
   }
 }
