@@ -1,22 +1,26 @@
 /**
  * What other requesters' calls cost a small one: its latency on two workers alone, beside one requester that keeps 18 long calls in the
- * pool, and beside nine that keep two each. Alone and crowded rounds take turns, so that other load on the machine counts for both. Prints p50 and
+ * pool, beside nine that keep two each, and beside nine that keep two each of a plugin of their own (ten modules in all), whose calls
+ * are of different lengths; of those it also prints how they shared the workers' time. Alone and crowded rounds take turns, so that other load on the machine counts for both. Prints p50 and
  * p99 and their ratio to alone. The hogs have a core less than they could, and this process, the small calls' worker and one hog
  * want one each: on a machine of two cores or a busy one the ratio also shows how its scheduler shares them.
  * Run: `node bench/fairness.ts` or `deno run -A bench/fairness.ts`.
  */
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { isDeno, noMetrics, silentLog } from "../src/core/mod.ts";
-import type { RequesterId } from "../src/core/mod.ts";
-import { openPluginHost } from "../src/plugins/mod.ts";
+import type { PluginOutcome, RequesterId } from "../src/core/mod.ts";
+import { openPluginHost, packPlugin } from "../src/plugins/mod.ts";
 
 const WORKERS = 2;
 const ROUNDS = 4;
 const CALLS = 200;
 const IN_POOL = 18;
 const LONG_INPUT = "10000000"; // primes: some 60 ms
+const LESS_LONG_INPUT = "8000000"; // long too: the pool takes what needs 25 ms for long
+const PLUGINS = 10;
+const SHARES_MS = 8_000;
 
 const folder = mkdtempSync(join(tmpdir(), "bench-fairness-"));
 const host = await openPluginHost({
@@ -30,14 +34,33 @@ const host = await openPluginHost({
   log: silentLog,
   metrics: noMetrics,
 });
+const encoder = new TextEncoder();
 const limits = { timeoutMs: 60_000, memoryBytes: 256 << 20, outputBytes: 1 << 20 };
 const requester = (number: number): RequesterId => `0x${number.toString(16).padStart(40, "0")}`;
 const never = new AbortController().signal;
-const encoder = new TextEncoder();
 
-function call(fn: string, input: string, by: number): Promise<unknown> {
+// Ten modules with the same code, each with a name and so a hash of its own. The host has the first.
+const wasm = new Uint8Array(readFileSync(new URL("../wasm-plugins/demo/demo.wasm", import.meta.url)));
+const manifest = JSON.parse(readFileSync(new URL("../wasm-plugins/demo/manifest.json", import.meta.url), "utf8"));
+for (let i = 1; i < PLUGINS; i++) {
+  const named = encoder.encode(JSON.stringify({ ...manifest, name: nameOf(i) }));
+  await host.installBytes(packPlugin(wasm, named));
+}
+
+function nameOf(plugin: number): string {
+  return plugin === 0 ? "demo" : `demo-${plugin}`;
+}
+
+interface Call {
+  readonly fn: string;
+  readonly input: string;
+  readonly by: number;
+  readonly plugin: number;
+}
+
+function call({ fn, input, by, plugin }: Call): Promise<PluginOutcome> {
   return host.execute({
-    plugin: "demo",
+    plugin: nameOf(plugin),
     function: fn,
     input: encoder.encode(input),
     contentType: "",
@@ -52,54 +75,75 @@ async function small(): Promise<number[]> {
   const times: number[] = [];
   for (let i = 0; i < CALLS; i++) {
     const startedAt = performance.now();
-    await call("greet", "hello", 1);
+    await call({ fn: "greet", input: "hello", by: 1, plugin: 0 });
     times.push((performance.now() - startedAt) * 1000);
     await new Promise((resolve) => setTimeout(resolve, 2));
   }
   return times;
 }
 
-/** Keeps long calls of so many requesters in the pool until it is stopped; returns how many ended. Canceling them would cost workers. */
-function hogs(count: number): () => Promise<number> {
+interface Hogs {
+  readonly requesters: number;
+  /** Whether each calls a plugin of its own, and every other one somewhat shorter calls. */
+  readonly ownPlugins: boolean;
+}
+
+/** Keeps long calls in the pool until it is stopped; returns the milliseconds that each requester had. Canceling them would cost workers. */
+function hogs({ requesters, ownPlugins }: Hogs): () => Promise<number[]> {
   let stopped = false;
-  let ended = 0;
+  const had = new Array<number>(requesters).fill(0);
   const all = Array.from({ length: IN_POOL }, async (_, i) => {
+    const who = i % requesters;
+    const input = ownPlugins && who % 2 === 1 ? LESS_LONG_INPUT : LONG_INPUT;
+    const plugin = ownPlugins ? 1 + who % (PLUGINS - 1) : 0;
     while (!stopped) {
-      await call("primes", LONG_INPUT, 2 + i % count);
-      ended++;
+      const { usage } = await call({ fn: "primes", input, by: 2 + who, plugin });
+      // What still runs when it is stopped is as many calls of each, however long they are.
+      if (!stopped) had[who] = had[who]! + usage.wallMicros / 1000;
     }
   });
   return async () => {
     stopped = true;
     await Promise.all(all);
-    return ended;
+    return had;
   };
 }
 
 const quantile = (times: number[], q: number): number => times.sort((a, b) => a - b)[Math.floor(times.length * q)]!;
 
 console.log(`${isDeno ? "Deno" : "Node"}: latency of a 5-byte call in microseconds, ${WORKERS} workers`);
-for (const count of [1, 9]) {
+const KINDS: readonly (readonly [label: string, hogs: Hogs])[] = [
+  ["1 hog", { requesters: 1, ownPlugins: false }],
+  ["9 hogs", { requesters: 9, ownPlugins: false }],
+  ["9 hogs with plugins of their own", { requesters: PLUGINS - 1, ownPlugins: true }],
+];
+for (const [label, kind] of KINDS) {
   const alone: number[] = [];
   const crowded: number[] = [];
-  let ended = 0;
   await small();
   for (let round = 0; round < ROUNDS; round++) {
     alone.push(...await small());
-    const stop = hogs(count);
+    const stop = hogs(kind);
     await new Promise((resolve) => setTimeout(resolve, 500)); // until they are known to be long
     crowded.push(...await small());
-    ended += await stop();
+    await stop();
   }
   for (const q of [0.5, 0.99]) {
     const [a, b] = [quantile(alone, q), quantile(crowded, q)];
     console.log(
-      `${count} hog${count > 1 ? "s" : ""} p${q * 100}: alone ${a.toFixed(0)}, beside ${b.toFixed(0)} (ratio ${
-        (b / a).toFixed(2)
-      })`,
+      `${label}, p${q * 100}: alone ${a.toFixed(0)}, beside ${b.toFixed(0)} (ratio ${(b / a).toFixed(2)})`,
     );
   }
-  console.log(`  ${ended} long calls ended meanwhile`);
+  if (kind.requesters === 1) continue;
+  const stop = hogs(kind);
+  await new Promise((resolve) => setTimeout(resolve, SHARES_MS));
+  const had = await stop();
+  const total = had.reduce((sum, ms) => sum + ms, 0);
+  console.log(
+    `  shares of ${(total / 1000).toFixed(1)} s: ${
+      had.map((ms) => `${(100 * ms / total).toFixed(1)} %`).join(", ")
+    }; the most is ${(Math.max(...had) / Math.min(...had)).toFixed(2)} of the least`,
+  );
 }
 await host.close();
 rmSync(folder, { recursive: true });
