@@ -74,6 +74,10 @@ const SERVERS: Readonly<Record<string, () => Promise<number>>> = {
 interface Memory {
   readonly residentMiB: number;
   readonly heapMiB: number;
+  /** Pages that V8 holds for its heap, in use or not. */
+  readonly heapPagesMiB: number;
+  /** What JavaScript holds outside of the heap: buffers, and what node:http2 counts. */
+  readonly externalMiB: number;
 }
 
 async function serve(name: string): Promise<void> {
@@ -81,8 +85,11 @@ async function serve(name: string): Promise<void> {
   // Each line that comes in is answered with the memory in use, after garbage was collected.
   process.stdin.on("data", () => {
     (globalThis as { gc?: () => void }).gc?.();
-    const { rss, heapUsed } = process.memoryUsage();
-    console.log(JSON.stringify({ residentMiB: rss / 2 ** 20, heapMiB: heapUsed / 2 ** 20 } satisfies Memory));
+    const { rss, heapUsed, heapTotal, external } = process.memoryUsage();
+    const [residentMiB, heapMiB, heapPagesMiB, externalMiB] = [rss, heapUsed, heapTotal, external].map((bytes) =>
+      bytes / 2 ** 20
+    ) as [number, number, number, number];
+    console.log(JSON.stringify({ residentMiB, heapMiB, heapPagesMiB, externalMiB } satisfies Memory));
   });
 }
 
@@ -116,7 +123,8 @@ async function churn(name: string): Promise<void> {
       child.stdin.write("\n");
       const found = JSON.parse(await nextLine()) as Memory;
       console.log(
-        `${name}, ${when}: ${found.residentMiB.toFixed(1)} MiB resident, ${found.heapMiB.toFixed(1)} MiB of heap`,
+        `${name}, ${when}: ${found.residentMiB.toFixed(1)} MiB resident, ${found.heapMiB.toFixed(1)} of ` +
+          `${found.heapPagesMiB.toFixed(1)} MiB of heap, ${found.externalMiB.toFixed(1)} MiB outside of it`,
       );
       return found;
     };

@@ -32,7 +32,7 @@ export function explainFailure(
     return { code: "overloaded", message: `The machine has no room for another instance: ${messageOf(error)}` };
   }
   const { meter } = instance;
-  if (meter.isOver || error instanceof BudgetIsOver) return budgetIsOver(instructions);
+  if (meter.left < 0 || error instanceof BudgetIsOver) return budgetIsOver(instructions);
   if (error instanceof WasiExit) return { code: "plugin_trapped", message: error.message };
   if (meter.isTooDeep || (error instanceof RangeError && /call stack/i.test(error.message))) {
     return { code: "plugin_trapped", message: "The plugin recursed too deeply: its stack is full" };

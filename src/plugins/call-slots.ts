@@ -45,24 +45,28 @@ export interface SlotCall {
 }
 
 const FIELD = {
-  word: 0,
-  moduleId: 1,
-  functionIndex: 2,
-  memoryPages: 3,
-  outputBytes: 4,
-  timeoutMs: 5,
-  flags: 6,
-  inputLength: 7,
-  outputLength: 8,
-  canceled: 9,
-  wallMicros: 10,
-  budget: 11, // two words
-  spent: 13, // two words
-  requesterNumber: 15,
-  unread: 16,
+  moduleId: 0,
+  functionIndex: 1,
+  memoryPages: 2,
+  outputBytes: 3,
+  timeoutMs: 4,
+  flags: 5,
+  inputLength: 6,
+  outputLength: 7,
+  canceled: 8,
+  wallMicros: 9,
+  budget: 10, // two words
+  spent: 12, // two words
+  requesterNumber: 14,
+  unread: 15,
 } as const;
-const FIELDS = 17;
-const HEADER_INTS = 16;
+const FIELDS = 16;
+/**
+ * The bells have cache lines of their own, and the words of all slots together have one: both sides look through them for every call, and
+ * each line that the other side wrote to meanwhile has to come from its core.
+ */
+const WORDS = 32;
+const HEADER_INTS = WORDS + SLOTS;
 const FLAG = { events: 1, streams: 2, inSlot: 4 } as const;
 const STATE_BITS = 3;
 const STATE_MASK = 7;
@@ -70,7 +74,7 @@ const STATE_MASK = 7;
 const CALL_NUMBERS = 1 << 28;
 
 /** Bells, in the header. */
-const BELL = { worker: 0, pool: 1 } as const;
+const BELL = { worker: 0, pool: 16 } as const;
 const ASLEEP = 0; // only a message wakes that side
 const AWAKE = 1; // or a message that wakes it is on its way
 const DOZING = 2; // it blocks on the bell
@@ -155,7 +159,7 @@ export class CallSlots {
     ints[at + FIELD.canceled] = 0;
     ints[at + FIELD.unread] = 0;
     if (call.inputInSlot) this.#write(slot, input);
-    Atomics.store(ints, at, word(callNumber, SLOT_STATE.pending));
+    Atomics.store(ints, WORDS + slot, word(callNumber, SLOT_STATE.pending));
   }
 
   /** The call in a slot; valid while it is pending or running. */
@@ -186,8 +190,7 @@ export class CallSlots {
   /** Moves a slot from one state to another; false when it was not in the first, or holds another call. */
   move(slot: number, callNumber: number, from: SlotState, to: SlotState): boolean {
     const expected = word(callNumber, from);
-    return Atomics.compareExchange(this.#ints, HEADER_INTS + slot * FIELDS, expected, word(callNumber, to)) ===
-      expected;
+    return Atomics.compareExchange(this.#ints, WORDS + slot, expected, word(callNumber, to)) === expected;
   }
 
   /** The oldest pending call whose number is higher than `after`. */
@@ -195,7 +198,7 @@ export class CallSlots {
     let slot = -1;
     let lowest = CALL_NUMBERS;
     for (let i = 0; i < SLOTS; i++) {
-      const value = Atomics.load(this.#ints, HEADER_INTS + i * FIELDS);
+      const value = Atomics.load(this.#ints, WORDS + i);
       const callNumber = value >>> STATE_BITS;
       if ((value & STATE_MASK) !== SLOT_STATE.pending || callNumber >= lowest || callNumber <= after) continue;
       slot = i;
@@ -206,7 +209,7 @@ export class CallSlots {
 
   /** The state of a slot that is known to hold this call. */
   state(slot: number): SlotState {
-    return (Atomics.load(this.#ints, HEADER_INTS + slot * FIELDS) & STATE_MASK) as SlotState;
+    return (Atomics.load(this.#ints, WORDS + slot) & STATE_MASK) as SlotState;
   }
 
   /** Puts a small output into the slot and ends the call. Only the worker calls this. */
@@ -220,7 +223,7 @@ export class CallSlots {
     this.#ints[at + FIELD.outputLength] = result.output.length;
     this.#ints[at + FIELD.wallMicros] = Math.min(result.wallMicros, 0x7fff_ffff);
     this.#putLong(at + FIELD.spent, result.instructions);
-    Atomics.store(this.#ints, at, word(callNumber, SLOT_STATE.done));
+    Atomics.store(this.#ints, WORDS + slot, word(callNumber, SLOT_STATE.done));
   }
 
   /** Takes the output out of a slot that is done, and frees it. Only the pool calls this. */
@@ -231,13 +234,13 @@ export class CallSlots {
     output.set(this.#data[slot]!.subarray(0, length));
     const wallMicros = this.#ints[at + FIELD.wallMicros]!;
     const instructions = this.#long(at + FIELD.spent);
-    Atomics.store(this.#ints, at, SLOT_STATE.free);
+    Atomics.store(this.#ints, WORDS + slot, SLOT_STATE.free);
     return { output, outputBytes: length, wallMicros, instructions };
   }
 
   /** Frees a slot whatever it holds. Only the pool calls this, once the worker can no longer take it. */
   free(slot: number): void {
-    Atomics.store(this.#ints, HEADER_INTS + slot * FIELDS, SLOT_STATE.free);
+    Atomics.store(this.#ints, WORDS + slot, SLOT_STATE.free);
   }
 
   /** Asks the running call to stop at its next host call. */

@@ -15,6 +15,8 @@ export class InstanceMeter {
   #depth: WebAssembly.Global<"i32"> | undefined;
   #denied: WebAssembly.Global<"i32"> | undefined;
   #budget = 0;
+  /** The same as a bigint, which most calls need again. */
+  #fuelAtFirst = 0n;
 
   /** The counters of an instance, known only once it exists. */
   attach(exports: WebAssembly.Exports): void {
@@ -25,8 +27,11 @@ export class InstanceMeter {
 
   /** Allows this many instructions from now on. */
   begin(budget: number): void {
-    this.#budget = budget;
-    this.#fuel!.value = BigInt(budget);
+    if (budget !== this.#budget) {
+      this.#budget = budget;
+      this.#fuelAtFirst = BigInt(budget);
+    }
+    this.#fuel!.value = this.#fuelAtFirst;
     this.#depth!.value = STACK_SLOTS;
     this.#denied!.value = 0;
   }
@@ -40,12 +45,12 @@ export class InstanceMeter {
 
   /** Instructions since {@link begin}; at most the budget. */
   get spent(): number {
-    return this.isOver ? this.#budget : this.#budget - Number(this.#fuel!.value);
+    return this.#budget - Math.max(0, this.left);
   }
 
-  /** Whether the plugin wanted to spend more than it may. */
-  get isOver(): boolean {
-    return this.#fuel!.value < 0n;
+  /** Instructions that the plugin may still spend; below zero when it wanted to spend more than it may. */
+  get left(): number {
+    return Number(this.#fuel!.value);
   }
 
   /** Whether the plugin called functions in one another to a depth that is not allowed. */

@@ -81,6 +81,7 @@ export class PoolWorker {
   #callNumber = 0;
   #running: RunningCall | undefined;
   #exited = false;
+  #ringsPool = true;
   /** How many of its slots are in use. */
   load = 0;
   /** How long they are expected to take, together. */
@@ -120,6 +121,8 @@ export class PoolWorker {
 
   /** Whether the thread wakes the pool when calls have ended, or the pool looks by itself. */
   set ringsPool(rings: boolean) {
+    if (rings === this.#ringsPool) return;
+    this.#ringsPool = rings;
     if (rings) this.#slots.silence("pool");
     else this.#slots.rouse("pool");
   }
@@ -256,6 +259,7 @@ export class PoolWorker {
     if (this.retired) return;
     if (message === 0) {
       // From here on the worker rings again; what it finished before is harvested now.
+      this.#ringsPool = true;
       this.#slots.silence("pool");
       this.harvest();
       this.#options.onProgress(this);

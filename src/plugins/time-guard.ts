@@ -8,10 +8,10 @@ const ENTRY = "__velasGuarded";
 const entry = isDeno ? new vm.Script(`${ENTRY}()`) : undefined;
 
 /**
- * How long a worker may go on with further calls under one guard, in milliseconds. Starting a guard costs about as much as a
- * small call, so calls share one; each may run that much longer than its limit.
+ * How long a worker may go on with further calls under one guard, in milliseconds. Starting a guard on Deno costs about as much as a
+ * small call, so calls share one; each may run that much longer than its limit. On either runtime they share the instance too.
  */
-export const GUARD_WINDOW_MS = isDeno ? 2 : 0;
+export const GUARD_WINDOW_MS = 2;
 
 /**
  * Runs code and stops it when its time is over, even in a loop without end. Only on Deno: there a worker that loops cannot be

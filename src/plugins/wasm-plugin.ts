@@ -21,13 +21,15 @@ export interface WasmPluginOptions {
   readonly streamPlaces: Places;
 }
 
-/** What of a call was settled before it runs. */
+/** A call, from its beginning to its end. */
 interface ReadyCall {
   readonly call: PluginCall;
   readonly functionIndex: number;
   readonly memoryPages: number;
+  /** What has come of the input. */
+  inputBytes: number;
   /** What the result depends on beside the input, as far as the call has come. */
-  readonly used: Set<string>;
+  used: Set<string> | undefined;
 }
 
 /** What a plugin learns from an answer that is neither in the module nor in the input. */
@@ -76,35 +78,38 @@ export class WasmPlugin {
   async execute(call: PluginCall, functionName: string): Promise<PluginOutcome> {
     const functionIndex = this.#indices.get(functionName);
     if (functionIndex === undefined) throw noSuchFunction(this.manifest.name, functionName);
-    const used = new Set<string>(this.#prepared.usesRelaxedSimd ? ["relaxed-simd"] : []);
-    const ready = { call, functionIndex, memoryPages: this.#memoryPages(call.limits.memoryBytes), used };
+    const used = this.#prepared.usesRelaxedSimd ? new Set(["relaxed-simd"]) : undefined;
+    const memoryPages = this.#memoryPages(call.limits.memoryBytes);
+    const ready: ReadyCall = { call, functionIndex, memoryPages, inputBytes: 0, used };
+    const { functions, streams } = this.manifest;
     this.#calls++;
     try {
-      const { inputBytes, ...outcome } = this.manifest.streams.has(functionName)
-        ? await this.#runOnStream(ready)
-        : await this.#runOnWhole(ready);
-      const { output, outputBytes, wallMicros, instructions } = outcome;
-      const nondeterministic = [...ready.used].sort();
-      return {
+      const { output, outputBytes, wallMicros, instructions } =
+        await (streams.has(functionName) ? this.#runOnStream(ready) : this.#runOnWhole(ready));
+      const outcome = {
         output,
-        contentType: this.manifest.functions[functionIndex]!.outputContentType || "application/octet-stream",
-        usage: { wallMicros, inputBytes, outputBytes, instructions },
-        ...(nondeterministic.length > 0 && { nondeterministic }),
+        contentType: functions[functionIndex]!.outputContentType || "application/octet-stream",
+        usage: { wallMicros, inputBytes: ready.inputBytes, outputBytes, instructions },
       };
+      return ready.used === undefined ? outcome : { ...outcome, nondeterministic: [...ready.used].sort() };
     } finally {
       this.#calls--;
       if (this.#closed) this.#forget();
     }
   }
 
-  async #runOnWhole(ready: ReadyCall): Promise<PoolOutcome & { inputBytes: number }> {
-    const input = await readInput(ready.call, this.#maxInputBytes);
-    // Nothing more comes.
-    return { ...await this.#run(ready, input, () => Promise.resolve(undefined)), inputBytes: input.length };
+  /** Not async where the input is here already, as it most often is: each turn of a promise counts beside a small call. */
+  #runOnWhole(ready: ReadyCall): Promise<PoolOutcome> {
+    const run = (input: Uint8Array): Promise<PoolOutcome> => {
+      ready.inputBytes = input.length;
+      return this.#run(ready, input, nothingMore);
+    };
+    const input = readInput(ready.call, this.#maxInputBytes);
+    return input instanceof Uint8Array ? run(input) : input.then(run);
   }
 
   /** Begins when something has come: a source that is silent holds no worker. */
-  async #runOnStream(ready: ReadyCall): Promise<PoolOutcome & { inputBytes: number }> {
+  async #runOnStream(ready: ReadyCall): Promise<PoolOutcome> {
     const { call } = ready;
     const input = new StreamedInput(call);
     try {
@@ -112,7 +117,8 @@ export class WasmPlugin {
       await this.#streamPlaces.enter(call.signal);
       try {
         const outcome = await this.#run(ready, new Uint8Array(0), (length) => input.read(length));
-        return { ...outcome, inputBytes: input.sizeBytes };
+        ready.inputBytes = input.sizeBytes;
+        return outcome;
       } finally {
         this.#streamPlaces.leave();
       }
@@ -124,10 +130,11 @@ export class WasmPlugin {
   }
 
   #run(
-    { call, functionIndex, memoryPages, used }: ReadyCall,
+    ready: ReadyCall,
     input: Uint8Array,
     more: (length: number) => Promise<Uint8Array | undefined>,
   ): Promise<PoolOutcome> {
+    const { call, functionIndex, memoryPages } = ready;
     // It asks by messages of its worker, which belong to no call. Without a grant all it can ask for is input.
     const scope = this.#granted.size === 0 ? undefined : currentScope();
     const onAsk: AnswerRequest = async (request) => {
@@ -144,7 +151,7 @@ export class WasmPlugin {
       const answering = () => this.#services.answer(request, asker);
       const answer = await (scope === undefined ? answering() : scope(answering));
       const learned = LEARNED[request.type];
-      if (learned !== undefined) used.add(learned);
+      if (learned !== undefined) (ready.used ??= new Set()).add(learned);
       return answer;
     };
     return this.#pool.run({
@@ -187,6 +194,11 @@ export class WasmPlugin {
       { data: { needed: min * PAGE_BYTES, allowed: memoryBytes } },
     );
   }
+}
+
+/** The rest of an input that came whole. */
+function nothingMore(): Promise<undefined> {
+  return Promise.resolve(undefined);
 }
 
 /** The error for a function that a plugin does not have. */

@@ -7,6 +7,7 @@ import { budgetIsOver, explainFailure, pluginFailed } from "./call-failure.ts";
 import { CallSlots, shared, SLOT_BYTES, SLOT_STATE } from "./call-slots.ts";
 import type { SlotCall } from "./call-slots.ts";
 import { WorkerSink } from "./call-sink.ts";
+import type { SinkOptions } from "./call-sink.ts";
 import { InstanceCache } from "./instance-cache.ts";
 import { PieceBuffers } from "./piece-buffers.ts";
 import { GUARD_WINDOW_MS, runGuarded } from "./time-guard.ts";
@@ -40,6 +41,10 @@ let working = false;
 let awaitsMessage = false;
 /** When the first outcome was put into a slot that the pool was not told of; 0 when there is none. */
 let unannouncedSince = 0;
+/** The call that runs, or ran last. */
+let running: Runnable;
+/** When a call ended last. To look at the clock costs some percent of a small call. */
+let endedAt = 0;
 
 port.on("message", (message: ToWorker) => {
   if (message !== 0) receive(message);
@@ -83,8 +88,9 @@ async function work(): Promise<void> {
       slots.ring("worker");
       continue;
     }
-    await run(next);
-    if (performance.now() - breathed > BREATH_MS) {
+    const cold = run(next);
+    if (cold !== undefined) await cold;
+    if (endedAt - breathed > BREATH_MS) {
       await new Promise<void>((resolve) => setImmediate(resolve));
       breathed = performance.now();
     }
@@ -108,46 +114,64 @@ function oldestRunnable(): Runnable | undefined {
   }
 }
 
-/** Runs a call, unless it was withdrawn, and under the same guard the next ones that find a warm instance. */
-async function run(first: Runnable): Promise<void> {
-  let current = first;
-  if (!take(current)) return;
-  let startedAt = performance.now();
-  let instance: WarmInstance | undefined;
-  const { moduleId, memoryPages, requesterNumber, timeoutMs } = current.call;
+/** Runs a call, unless it was withdrawn. Gives a promise only when the call needs a new instance. */
+function run(next: Runnable): Promise<void> | undefined {
+  if (!take(next)) return undefined;
+  const startedAt = performance.now();
+  begin(next);
+  const instance = cache.take(next.call);
+  if (instance === undefined) return runCold(next, startedAt);
+  runIn(instance, { startedAt, isNew: false });
+  return undefined;
+}
+
+async function runCold({ call, module }: Runnable, startedAt: number): Promise<void> {
+  let instance: WarmInstance;
   try {
-    begin(current);
-    instance = cache.take(current.call);
-    let isNew = false;
-    if (instance === undefined) {
-      instance = await WarmInstance.create(current.module, memoryPages, sink);
-      isNew = true;
-    }
-    const guardedAt = performance.now();
+    instance = await WarmInstance.create(module, call.memoryPages, sink);
+  } catch (error) {
+    failWith(error, undefined);
+    sink.end();
+    return;
+  }
+  runIn(instance, { startedAt, isNew: true });
+}
+
+/** Runs the present call, and under the same guard the next ones that the same instance is for. */
+function runIn(instance: WarmInstance, { startedAt, isNew }: { startedAt: number; isNew: boolean }): void {
+  const { call: { timeoutMs }, module } = running;
+  const guardedAt = isNew ? performance.now() : startedAt;
+  try {
     runGuarded(timeoutMs, () => {
-      if (isNew) instance!.setUp(bounds(current.call));
-      for (;;) {
-        complete(current, instance!, startedAt);
-        if (performance.now() - guardedAt >= GUARD_WINDOW_MS) return;
-        if (current.module.fresh) return;
+      if (isNew) instance.setUp(bounds(running.call));
+      complete(instance, startedAt);
+      while (!module.fresh && endedAt - guardedAt < GUARD_WINDOW_MS) {
         const next = oldestRunnable();
-        const { call } = next ?? {};
-        if (next === undefined || call?.moduleId !== moduleId || call.memoryPages !== memoryPages) return;
-        if (call.requesterNumber !== requesterNumber || call.timeoutMs !== timeoutMs || !take(next)) return;
-        current = next;
-        startedAt = performance.now();
-        begin(current);
+        if (next === undefined || !isAlike(next.call, running.call) || !take(next)) return;
+        begin(next);
+        complete(instance, endedAt);
       }
     });
-    if (current.module.fresh) instance.close();
-    else cache.put(current.call, instance);
+    if (module.fresh) instance.close();
+    else cache.put(running.call, instance);
   } catch (error) {
-    const { instructions } = current.call;
-    fail(current, explainFailure(error, { instance, refusal: sink.refusal, timeoutMs, instructions }));
-    instance?.close();
+    failWith(error, instance);
+    instance.close();
   } finally {
     sink.end();
   }
+}
+
+/** Whether two calls may share an instance and a guard. */
+function isAlike(a: SlotCall, b: SlotCall): boolean {
+  return a.moduleId === b.moduleId && a.memoryPages === b.memoryPages && a.requesterNumber === b.requesterNumber &&
+    a.timeoutMs === b.timeoutMs;
+}
+
+/** Ends the present call with what stopped it. */
+function failWith(error: unknown, instance: WarmInstance | undefined): void {
+  const { timeoutMs, instructions } = running.call;
+  fail(explainFailure(error, { instance, refusal: sink.refusal, timeoutMs, instructions }));
 }
 
 /** Tells the pool of outcomes in the slots. Several calls share a message. */
@@ -161,53 +185,59 @@ function take({ slot, callNumber }: Runnable): boolean {
   return slots.move(slot, callNumber, SLOT_STATE.pending, SLOT_STATE.running);
 }
 
-function begin({ slot, callNumber, call }: Runnable): void {
-  sink.begin({
-    outputBytes: call.outputBytes,
-    wantsEvents: call.wantsEvents,
-    streamsOutput: call.streamsOutput,
-    isCanceled: () => slots.isCanceled(slot),
-    onEvent: (event) => post({ type: "event", callNumber, event }),
-    onAsk: (request, { memory: answer }) => post({ type: "ask", callNumber, request, answer }),
-    onChunk: (bytes, check) => {
-      slots.waitUnread(slot, bytes.length, check);
-      post({ type: "chunk", callNumber, piece: pieces.put(bytes), length: bytes.length });
-    },
-  });
+function begin(next: Runnable): void {
+  running = next;
+  const { outputBytes, wantsEvents, streamsOutput } = next.call;
+  sink.begin({ ...HANDLERS, outputBytes, wantsEvents, streamsOutput });
 }
+
+/** What the running call says goes to the pool. */
+const HANDLERS: Pick<SinkOptions, "isCanceled" | "onEvent" | "onAsk" | "onChunk"> = {
+  isCanceled: () => slots.isCanceled(running.slot),
+  onEvent: (event) => post({ type: "event", callNumber: running.callNumber, event }),
+  onAsk: (request, { memory: answer }) => post({ type: "ask", callNumber: running.callNumber, request, answer }),
+  onChunk: (bytes, check) => {
+    const { slot, callNumber } = running;
+    slots.waitUnread(slot, bytes.length, check);
+    post({ type: "chunk", callNumber, piece: pieces.put(bytes), length: bytes.length });
+  },
+};
 
 function bounds({ memoryPages, wantsEvents, instructions }: SlotCall): InstanceCall {
   return { bufferBytes: memoryPages * 65_536, wantsLogs: wantsEvents, instructions };
 }
 
 /** Calls the plugin and hands the outcome over. Throws when the plugin was stopped in the middle. */
-function complete({ slot, callNumber, call, module }: Runnable, instance: WarmInstance, startedAt: number): void {
+function complete(instance: WarmInstance, startedAt: number): void {
+  const { slot, callNumber, call, module } = running;
   const input = call.inputInSlot ? slots.input(slot, call.inputLength) : inputs.get(callNumber)!;
-  inputs.delete(callNumber);
+  if (!call.inputInSlot) inputs.delete(callNumber);
   const last = instance.call(module.functions[call.functionIndex]!, input, bounds(call));
   if (sink.refusal !== undefined) throw sink.refusal;
-  const { meter } = instance;
-  const done = { slot, callNumber, call, module };
+  const { left } = instance.meter;
   // Its last stretch may have gone over the budget without another test; it returned in good order, too.
-  if (meter.isOver) return fail(done, budgetIsOver(call.instructions));
+  if (left < 0) return fail(budgetIsOver(call.instructions));
   const error = instance.error();
   // A plugin that reports an error returned in good order; its instance may go on.
-  if (error !== undefined) return fail(done, pluginFailed(error));
+  if (error !== undefined) return fail(pluginFailed(error));
   const output = sink.finish(last);
-  const wallMicros = Math.ceil((performance.now() - startedAt) * 1000);
-  const instructions = meter.spent;
+  const instructions = call.instructions - left;
+  endedAt = performance.now();
+  const wallMicros = Math.ceil((endedAt - startedAt) * 1000);
   if (output.length <= SLOT_BYTES && !sink.posted) {
     slots.finish(slot, callNumber, { output, wallMicros, instructions });
-    const now = performance.now();
-    if (unannouncedSince === 0) unannouncedSince = now;
-    else if (now - unannouncedSince > ANNOUNCE_MS) announce();
+    if (unannouncedSince === 0) unannouncedSince = endedAt;
+    else if (endedAt - unannouncedSince > ANNOUNCE_MS) announce();
     return;
   }
   post({ type: "output", callNumber, output: shared(output), outputBytes: sink.outputBytes, wallMicros, instructions });
   slots.move(slot, callNumber, SLOT_STATE.running, SLOT_STATE.posted);
 }
 
-function fail({ slot, callNumber }: Runnable, { code, message }: CallFailure): void {
+/** Ends the present call with a failure. */
+function fail({ code, message }: CallFailure): void {
+  const { slot, callNumber } = running;
+  endedAt = performance.now();
   inputs.delete(callNumber);
   post({ type: "failure", callNumber, code, message });
   slots.move(slot, callNumber, SLOT_STATE.running, SLOT_STATE.posted);
