@@ -7,6 +7,8 @@ interface Level {
   /** The words before: empty for the program, `task run` for a subcommand. */
   readonly path: string;
   readonly words: readonly { readonly word: string; readonly meaning: string }[];
+  /** Whether only a subcommand can follow, and so no file. */
+  readonly hasSubcommands: boolean;
 }
 
 const SHELLS = { bash: bashScript, zsh: zshScript, fish: fishScript } as const;
@@ -39,7 +41,7 @@ function levelsOf(program: Command): Level[] {
         .map((word) => ({ word, meaning: "" })),
       ...help.visibleOptions(command).flatMap(optionWords),
     ];
-    levels.push({ path, words });
+    levels.push({ path, words, hasSubcommands: command.commands.length > 0 });
     for (const sub of command.commands) visit(sub, path === "" ? sub.name() : `${path} ${sub.name()}`);
   };
   visit(program, "");
@@ -98,12 +100,14 @@ compdef _velas_sphere velas-sphere
 }
 
 function fishScript(levels: readonly Level[]): string {
-  const lines = levels.flatMap(({ path, words }) =>
-    words.map(({ word, meaning }) => {
+  const lines = levels.flatMap(({ path, words, hasSubcommands }) => {
+    const there = `complete -c velas-sphere -n '__velas_sphere_at "${path}"'`;
+    const completions = words.map(({ word, meaning }) => {
       const kind = word.startsWith("--") ? `-l ${word.slice(2)}` : `-a ${word}`;
-      return `complete -c velas-sphere -n '__velas_sphere_at "${path}"' ${kind} -d ${quote(meaning)}`;
-    })
-  );
+      return `${there} ${kind} -d ${quote(meaning)}`;
+    });
+    return hasSubcommands ? [`${there} -f`, ...completions] : completions;
+  });
   return `# fish completion for velas-sphere
 function __velas_sphere_at
   set -l at ""
