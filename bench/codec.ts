@@ -213,7 +213,7 @@ const layout = fileLayout(encoded.sizeBytes, policy);
 const readers = shards.map(({ parts, nodes }) => {
   const bytes = new Uint8Array(Buffer.concat(parts));
   const source = {
-    node: ({ level, index }: NodePosition) => nodes.get(`${level}/${index}`)!,
+    nodes: (positions: readonly NodePosition[]) => positions.map(({ level, index }) => nodes.get(`${level}/${index}`)!),
     leaves: ({ first, end }: { first: number; end: number }) => bytes.subarray(first * LEAF_BYTES, end * LEAF_BYTES),
   };
   return {

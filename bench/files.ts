@@ -179,7 +179,7 @@ async function measureDecode(header: ReturnType<typeof openHeader>): Promise<voi
           bytes: new Uint8Array(shard.subarray(start, end)),
           proof: await proveRange(
             {
-              node: (position) => Promise.resolve(nodes[index]!.get(keyOf(position))!),
+              nodes: (positions) => positions.map((position) => nodes[index]!.get(keyOf(position))!),
               leaves: ({ first, end: last }) => Promise.resolve(shard.subarray(first * 1024, last * 1024)),
             },
             layout.leafCount,

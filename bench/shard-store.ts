@@ -131,7 +131,7 @@ async function growth(): Promise<void> {
     const figures = [
       puts,
       await time(() => shards.read(any(), { start: 0, end: 1024 })),
-      await time(() => shards.node(any(), 6, 0)),
+      await time(() => shards.nodes(any(), [{ level: 6, index: 0 }])),
       await time(() => shards.list(OWNER, any().id, 100)),
     ];
     first ??= figures;

@@ -139,8 +139,8 @@ export function proofPositions(leafCount: number, range: LeafRange): NodePositio
 
 /** Where a prover finds a tree. */
 export interface TreeSource {
-  /** The digest of a node of {@link BLOCK_LEVEL} or above, as a {@link NodeListener} got it. */
-  node(position: NodePosition): Uint8Array | Promise<Uint8Array>;
+  /** The digests of nodes of {@link BLOCK_LEVEL} or above, as a {@link NodeListener} got them, in the order of the positions. */
+  nodes(positions: readonly NodePosition[]): readonly Uint8Array[] | Promise<readonly Uint8Array[]>;
   /** The bytes of leaves within one block. */
   leaves(range: LeafRange): Uint8Array | Promise<Uint8Array>;
 }
@@ -149,16 +149,15 @@ export interface TreeSource {
 export async function proveRange(source: TreeSource, leafCount: number, range: LeafRange): Promise<Uint8Array> {
   const positions = proofPositions(leafCount, range);
   const proof = new Uint8Array(positions.length * DIGEST_BYTES);
-  for (const [place, position] of positions.entries()) {
-    let digest: Uint8Array;
-    if (position.level >= BLOCK_LEVEL) {
-      digest = await source.node(position);
-    } else {
-      const leaves = leavesOfNode(leafCount, position);
-      digest = hashSubtree(await source.leaves(leaves), leaves.first);
-    }
-    proof.set(digest, place * DIGEST_BYTES);
+  // Levels rise, so those that are kept come last.
+  const below = positions.filter(({ level }) => level < BLOCK_LEVEL);
+  for (const [place, position] of below.entries()) {
+    const leaves = leavesOfNode(leafCount, position);
+    proof.set(hashSubtree(await source.leaves(leaves), leaves.first), place * DIGEST_BYTES);
   }
+  if (below.length === positions.length) return proof;
+  const digests = await source.nodes(positions.slice(below.length));
+  for (const [i, digest] of digests.entries()) proof.set(digest, (below.length + i) * DIGEST_BYTES);
   return proof;
 }
 

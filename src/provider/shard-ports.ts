@@ -45,7 +45,11 @@ export interface ShardStore {
   suspended(key: ShardKey): Promise<number>;
   /** Throws `not_found`, and `data_corrupt` for a block that does not have its checksum, which puts the shard in quarantine. */
   read(key: ShardKey, span: ByteSpan): Promise<Uint8Array>;
-  node(key: ShardKey, level: number, index: number): Promise<Uint8Array>;
+  /** Nodes of the shard's tree, as `keepNode` got them, in the order of the positions. Throws like `read`. */
+  nodes(
+    key: ShardKey,
+    positions: readonly { readonly level: number; readonly index: number }[],
+  ): Promise<readonly Uint8Array[]>;
   /** Moves the end of a lease. Throws `not_found`. */
   renew(key: ShardKey, expiresAt: number): Promise<ShardRecord>;
   /** Notes up to which end capabilities are refused, unless that is noted already; durable when it returns. Throws `not_found`. */

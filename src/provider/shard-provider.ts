@@ -22,7 +22,14 @@ import {
   type ShardUsage,
   SteadyClock,
 } from "../core/mod.ts";
-import { LEAF_BYTES, type LeafRange, MerkleBuilder, proveRange, type TreeHead } from "../codec/mod.ts";
+import {
+  LEAF_BYTES,
+  type LeafRange,
+  MerkleBuilder,
+  type NodePosition,
+  proveRange,
+  type TreeHead,
+} from "../codec/mod.ts";
 import { abortable } from "./abortable.ts";
 import type { ShardStore, ShardUpload, StorageLedger, StorageQuote, StorageReservation } from "./shard-ports.ts";
 import { ShardUpkeep } from "./shard-upkeep.ts";
@@ -348,7 +355,7 @@ class Provider implements ShardProvider {
   #tree(key: ShardKey) {
     const { store } = this.#options;
     return {
-      node: ({ level, index }: { level: number; index: number }) => store.node(key, level, index),
+      nodes: (positions: readonly NodePosition[]) => store.nodes(key, positions),
       leaves: ({ first, end }: LeafRange) => store.read(key, { start: first * LEAF_BYTES, end: end * LEAF_BYTES }),
     };
   }

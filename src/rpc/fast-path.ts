@@ -4,30 +4,26 @@ import type { IncomingHttpHeaders, OutgoingHttpHeaders, ServerHttp2Stream } from
 import { constants } from "node:http2";
 import { Code } from "@connectrpc/connect";
 import { type ErrorCode, NodeError } from "../core/mod.ts";
-import { type Call, type Calls, REQUEST_ID_HEADER, REQUESTER_HEADER } from "./calls.ts";
+import { type Call, type CallOpening, type Calls, REQUEST_ID_HEADER, REQUESTER_HEADER } from "./calls.ts";
+import { answerFrame, answerStatus } from "./grpc-answer.ts";
 import { FRAME_HEADER_BYTES, FrameError, parseGrpcTimeout, statusOf, statusTrailers } from "./grpc-frame.ts";
-import type { UnaryRoute } from "./route.ts";
+import type { Frame, UnaryRoute, UploadRoute } from "./route.ts";
+import { serveUpload } from "./upload-call.ts";
 
 /*
- * Unary gRPC over the stream API of node:http2, without the layers that Connect needs to serve three protocols: a frame is taken from
- * the body, handed to the same function that Connect calls, and the answer goes out as headers, one data frame, and trailers.
- *
- * A peer may reset its stream at any moment, also between two lines here, and node:http2 then throws from respond() or sendTrailers().
- * So each of these calls is guarded: a stream that is gone needs no answer.
+ * Unary gRPC, and streams of large bytes, over the stream API of node:http2, without the layers that Connect needs to serve three protocols: a
+ * frame is taken from the body, handed to the same function that Connect calls, and the answer goes out as headers, one data frame, and trailers.
  */
 
-const { HTTP2_HEADER_CONTENT_TYPE, HTTP2_HEADER_METHOD, HTTP2_HEADER_PATH, NGHTTP2_NO_ERROR } = constants;
+const { HTTP2_HEADER_CONTENT_TYPE, HTTP2_HEADER_METHOD, HTTP2_HEADER_PATH } = constants;
 
-const OK_HEADERS: OutgoingHttpHeaders = { ":status": 200, [HTTP2_HEADER_CONTENT_TYPE]: "application/grpc+proto" };
-const OK_TRAILERS: OutgoingHttpHeaders = { "grpc-status": "0" };
-const WAIT_FOR_TRAILERS = { waitForTrailers: true } as const;
-const END_STREAM = { endStream: true } as const;
 const NO_BYTES = Buffer.alloc(0);
 const COMPRESSED = "received compressed envelope, but do not know how to decompress";
 
 export interface FastPathOptions {
   readonly calls: Calls;
-  readonly routes: Iterable<UnaryRoute>;
+  /** Those of streams must take large bytes ({@link StreamRoute.bytes}). */
+  readonly routes: Iterable<FastRoute>;
   readonly maxMessageBytes: number;
   /** While it gives an error, calls are refused with it. */
   readonly refusal: () => NodeError | undefined;
@@ -40,12 +36,15 @@ export interface FastPathOptions {
 const CALL = Symbol("call");
 type CallStream = ServerHttp2Stream & { [CALL]: FastCall | undefined };
 
-/** Serves a stream if it is a unary gRPC call that needs nothing special; returns false, having touched nothing, if not. */
+/** A route that the fast path can serve. */
+export type FastRoute = UnaryRoute | UploadRoute;
+
+/** Serves a stream if it is a gRPC call of such a route that needs nothing special; returns false, having touched nothing, if not. */
 export type FastPath = (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => boolean;
 
 /** Makes the fast path for some routes. */
 export function createFastPath(options: FastPathOptions): FastPath {
-  const routes = new Map<string, UnaryRoute>();
+  const routes = new Map<string, FastRoute>();
   for (const route of options.routes) routes.set(route.path, route);
   return (stream, headers) => {
     const route = routes.get(headers[HTTP2_HEADER_PATH] as string);
@@ -62,7 +61,8 @@ export function createFastPath(options: FastPathOptions): FastPath {
       timeoutMs = typeof timeout === "string" ? parseGrpcTimeout(timeout) : undefined;
       if (timeoutMs === undefined) return false;
     }
-    new FastCall(stream, { route, headers, timeoutMs, options });
+    if (route.kind === "unary") new FastCall(stream, { route, headers, timeoutMs, options });
+    else void serveUpload(stream, { route, opening: openingOf(stream, headers, timeoutMs), options });
     return true;
   };
 }
@@ -76,6 +76,20 @@ interface FastCallInit {
 
 const text = (value: string | string[] | undefined): string | undefined =>
   typeof value === "string" ? value : undefined;
+
+function openingOf(
+  stream: ServerHttp2Stream,
+  headers: IncomingHttpHeaders,
+  timeoutMs: number | undefined,
+): CallOpening {
+  return {
+    requester: text(headers[REQUESTER_HEADER]),
+    requestId: text(headers[REQUEST_ID_HEADER]),
+    timeoutMs,
+    address: () => stream.session?.socket?.remoteAddress,
+    metadata: headers,
+  };
+}
 
 class FastCall {
   readonly #stream: ServerHttp2Stream;
@@ -95,11 +109,7 @@ class FastCall {
     this.#route = route;
     this.#maxMessageBytes = options.maxMessageBytes;
     this.#call = options.calls.open(route, {
-      requester: text(headers[REQUESTER_HEADER]),
-      requestId: text(headers[REQUEST_ID_HEADER]),
-      timeoutMs,
-      address: () => stream.session?.socket?.remoteAddress,
-      metadata: headers,
+      ...openingOf(stream, headers, timeoutMs),
       onAbort: (error) => this.#fail(error),
     });
     // An error on a stream is the peer's doing (a reset, a broken connection); `close` follows and ends the call.
@@ -167,7 +177,7 @@ class FastCall {
   /** The client has sent everything: take the one message from the body, and answer it. */
   run(): void {
     if (this.#answered) return;
-    let response: Promise<Uint8Array>;
+    let response: Promise<Frame>;
     try {
       if (this.#call.signsBody) this.#call.checkBody(hash("sha256", this.#whole(), "buffer"));
       const message = this.#message();
@@ -191,19 +201,10 @@ class FastCall {
     return this.#whole().subarray(FRAME_HEADER_BYTES);
   }
 
-  #succeed(frame: Uint8Array): void {
+  #succeed(frame: Frame): void {
     if (this.#answered) return;
-    const stream = this.#stream;
     this.#finish("ok");
-    if (stream.destroyed || stream.closed) return;
-    try {
-      const { answer } = this.#call;
-      stream.on("wantTrailers", answer === undefined ? sendOkTrailers : () => sendTrailers(stream, answer.trailers));
-      stream.respond(answer === undefined ? OK_HEADERS : { ...OK_HEADERS, ...answer.headers }, WAIT_FOR_TRAILERS);
-      stream.end(frame);
-    } catch {
-      stream.destroy();
-    }
+    answerFrame(this.#stream, frame, this.#call.answer);
   }
 
   #refuse(reason: unknown): void {
@@ -219,20 +220,9 @@ class FastCall {
     if (!this.#answered) this.#end(error.code, statusTrailers(error, code));
   }
 
-  /** Answers with headers that are trailers too. */
   #end(code: ErrorCode, trailers: OutgoingHttpHeaders): void {
-    const stream = this.#stream;
     this.#finish(code);
-    if (stream.destroyed || stream.closed) return;
-    try {
-      stream.respond({ ...OK_HEADERS, ...trailers }, END_STREAM);
-      // The rest of a body that nobody wants would keep the stream open: a reset without an error says so (RFC 9113 §8.1).
-      if (stream.readableEnded) return;
-      stream.resume();
-      stream.close(NGHTTP2_NO_ERROR);
-    } catch {
-      stream.destroy();
-    }
+    answerStatus(this.#stream, trailers);
   }
 
   #finish(code: ErrorCode | "ok"): void {
@@ -267,16 +257,4 @@ function onClose(this: ServerHttp2Stream): void {
   const call = stream[CALL];
   stream[CALL] = undefined;
   call?.closed();
-}
-
-function sendOkTrailers(this: ServerHttp2Stream): void {
-  sendTrailers(this, undefined);
-}
-
-function sendTrailers(stream: ServerHttp2Stream, more: OutgoingHttpHeaders | undefined): void {
-  try {
-    stream.sendTrailers(more === undefined ? OK_TRAILERS : { ...OK_TRAILERS, ...more });
-  } catch {
-    stream.destroy();
-  }
 }

@@ -17,6 +17,40 @@ export function frameOf(message: Uint8Array): Uint8Array {
   return frame;
 }
 
+/**
+ * What stands before the bytes of a message that has one field of type `bytes` and nothing else: frame header, tag and length (Protocol Buffers,
+ * "Encoding"). So large bytes can be sent without a copy.
+ */
+export function bytesFieldHead(field: number, length: number): Uint8Array {
+  const head = fieldHead(field, length);
+  return Buffer.concat([frameHeader(head.length + length), head]);
+}
+
+/** The frame of a message that has fields of type `bytes` and nothing else, in parts of which those are some; empty ones are left out. */
+export function bytesFieldsFrame(fields: readonly (readonly [field: number, bytes: Uint8Array])[]): Uint8Array[] {
+  const parts = fields.flatMap(([field, bytes]) => bytes.length === 0 ? [] : [fieldHead(field, bytes.length), bytes]);
+  return [frameHeader(parts.reduce((sum, part) => sum + part.length, 0)), ...parts];
+}
+
+function frameHeader(length: number): Uint8Array {
+  const header = Buffer.alloc(FRAME_HEADER_BYTES);
+  header.writeUInt32BE(length, 1);
+  return header;
+}
+
+function fieldHead(field: number, length: number): Uint8Array {
+  return Uint8Array.from([...varint(field * 8 + LENGTH_DELIMITED), ...varint(length)]);
+}
+
+/** The wire type of strings, bytes and messages. */
+export const LENGTH_DELIMITED = 2;
+
+function varint(value: number): number[] {
+  const bytes = [];
+  for (; value > 0x7f; value = Math.floor(value / 128)) bytes.push((value % 128) | 0x80);
+  return [...bytes, value];
+}
+
 const TIMEOUT = /^(\d{1,8})([HMSmun])$/;
 const UNIT_MS: Readonly<Record<string, number>> = { H: 3_600_000, M: 60_000, S: 1000, m: 1, u: 1e-3, n: 1e-6 };
 

@@ -21,6 +21,9 @@ interface RouteBase {
   readonly labels: { readonly method: string };
 }
 
+/** A gRPC frame, whole or in parts, so that large bytes need not be copied behind what stands before them. */
+export type Frame = Uint8Array | readonly Uint8Array[];
+
 /** A unary method and the function behind it. */
 export interface UnaryRoute extends RouteBase {
   readonly kind: "unary";
@@ -28,7 +31,7 @@ export interface UnaryRoute extends RouteBase {
   /** Validates the request and answers it. */
   handle(request: MessageShape<DescMessage>, ctx: CallContext): Promise<MessageInitShape<DescMessage>>;
   /** The same from bytes to bytes: a serialized request in, a gRPC frame with the response out. May throw at once. */
-  handleBytes(request: Uint8Array, ctx: CallContext): Promise<Uint8Array>;
+  handleBytes(request: Uint8Array, ctx: CallContext): Promise<Frame>;
 }
 
 /** A method that answers with a stream, and the function behind it. */
@@ -37,12 +40,27 @@ export interface StreamRoute extends RouteBase {
   readonly method: DescMethodServerStreaming | DescMethodBiDiStreaming;
   /** Whether its calls are stopped as soon as the server drains, because they last as long as the caller likes. */
   readonly endsOnDrain: boolean;
+  /** The field of its requests that holds large bytes, if one does and the answer is a single message after all of them. */
+  readonly bytes?: BytesField;
   /** Validates each message and answers. Takes one message, or a stream of them, as the method's kind says. */
   handle(
     request: MessageShape<DescMessage> | AsyncIterable<MessageShape<DescMessage>>,
     ctx: CallContext,
   ): AsyncIterable<MessageInitShape<DescMessage>>;
 }
+
+/**
+ * A field of type `bytes` that stands alone in its message. Such messages may be handed on in parts, each a message with a part of the bytes, before
+ * they are there as a whole.
+ */
+export interface BytesField {
+  readonly number: number;
+  /** A message with these bytes in the field. */
+  wrap(bytes: Uint8Array): MessageShape<DescMessage>;
+}
+
+/** A stream of requests whose large bytes need not be whole messages. */
+export type UploadRoute = StreamRoute & { readonly bytes: BytesField };
 
 /** A method that the server answers, over all protocols. */
 export type Route = UnaryRoute | StreamRoute;
@@ -65,7 +83,7 @@ export function parseRequest<D extends DescMessage>(schema: D, bytes: Uint8Array
 /** Ways to answer a unary method from bytes that are faster than the general one. */
 export interface ByteHandlers {
   /** Answers, or returns undefined to leave this request to the general way. May throw at once. */
-  tryBytes(request: Uint8Array, ctx: CallContext): Promise<Uint8Array> | undefined;
+  tryBytes(request: Uint8Array, ctx: CallContext): Promise<Frame> | undefined;
 }
 
 /** Binds a unary method to its function. The function gets valid requests only. */
@@ -118,7 +136,7 @@ export function serverStream<I extends DescMessage, O extends DescMessage>(
 export function bidiStream<I extends DescMessage, O extends DescMessage>(
   method: DescMethodBiDiStreaming<I, O>,
   fn: (requests: AsyncIterable<MessageShape<I>>, ctx: CallContext) => AsyncIterable<MessageInitShape<O>>,
-  options: { readonly endsOnDrain: boolean },
+  options: { readonly endsOnDrain: boolean; readonly bytes?: BytesField },
 ): StreamRoute {
   async function* validated(requests: AsyncIterable<MessageShape<I>>): AsyncGenerator<MessageShape<I>> {
     for await (const request of requests) {
@@ -133,6 +151,7 @@ export function bidiStream<I extends DescMessage, O extends DescMessage>(
     kind: "bidi_streaming",
     method,
     endsOnDrain: options.endsOnDrain,
+    ...(options.bytes !== undefined && { bytes: options.bytes }),
     handle: handle as StreamRoute["handle"],
   };
 }

@@ -19,10 +19,10 @@ import type { AllowList } from "./allow-list.ts";
 import { type CallerFinder, Calls } from "./calls.ts";
 import { createConnectHandler } from "./connect-handler.ts";
 import { withCors } from "./cors.ts";
-import { createFastPath } from "./fast-path.ts";
+import { createFastPath, type FastRoute } from "./fast-path.ts";
 import { Listener, type ListenerLimits } from "./listener.ts";
 import { callerFinder } from "./owner-access.ts";
-import type { Route, UnaryRoute } from "./route.ts";
+import type { Route } from "./route.ts";
 import { assertRuntimeSupported } from "./runtime-check.ts";
 import { fileRoutes, type FileRoutesOptions } from "./services/files.ts";
 import { healthRoutes, type HealthSource } from "./services/health.ts";
@@ -165,7 +165,7 @@ export function createRouteServer(routes: readonly Route[], options: RouteServer
     tls: options.tls,
     fastPath: createFastPath({
       calls,
-      routes: all.filter((route): route is UnaryRoute => route.kind === "unary"),
+      routes: all.filter((route): route is FastRoute => route.kind === "unary" || route.bytes !== undefined),
       maxMessageBytes: limits.maxMessageBytes,
       refusal,
     }),

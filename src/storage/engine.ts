@@ -21,6 +21,8 @@ export interface Engine {
   get(key: string): Promise<string | undefined>;
   getMany(keys: readonly string[]): Promise<(string | undefined)[]>;
   getBytes(key: string): Promise<Uint8Array | undefined>;
+  /** Several values, read one after the other as fast as the store gives them. They are to be read from, not to be changed, kept or transferred. */
+  viewMany(keys: readonly string[]): Promise<(Uint8Array | undefined)[]>;
   keys(range: KeyRange): Promise<string[]>;
   entries(range: KeyRange): Promise<[string, string][]>;
   /** Applies all changes or none. With `sync` it returns when they would survive a power cut. */

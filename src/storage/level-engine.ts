@@ -99,6 +99,11 @@ export class LevelEngine implements Engine {
     });
   }
 
+  viewMany(keys: readonly string[]): Promise<(Uint8Array | undefined)[]> {
+    // All of them in one visit to the thread pool.
+    return this.#read((db) => db.getMany<string, Uint8Array>(keys as string[], BODY_OPTIONS));
+  }
+
   keys(range: KeyRange): Promise<string[]> {
     return this.#read((db) => db.keys(iteratorOptions(range)).all());
   }

@@ -21,6 +21,10 @@ export class MemoryEngine implements Engine {
     return Promise.resolve(this.#values.get(key) as Uint8Array | undefined);
   }
 
+  viewMany(keys: readonly string[]): Promise<(Uint8Array | undefined)[]> {
+    return Promise.resolve(keys.map((key) => this.#values.get(key) as Uint8Array | undefined));
+  }
+
   keys({ gt, lt, limit, reverse }: KeyRange): Promise<string[]> {
     const ordered = this.#order();
     // The least text above `gt`.

@@ -190,12 +190,21 @@ export class LevelShardStore implements UploadHost {
     throw await this.#quarantine(key, row);
   }
 
-  async node(key: ShardKey, level: number, index: number): Promise<Uint8Array> {
+  async nodes(
+    key: ShardKey,
+    positions: readonly { readonly level: number; readonly index: number }[],
+  ): Promise<readonly Uint8Array[]> {
     const row = await this.#existing(key);
-    const at = (index % NODES_PER_ROW) * NODE_BYTES;
-    const digests = await this.tables.trees.getBytes(treeKey(row.seq, level, Math.floor(index / NODES_PER_ROW)));
-    if (digests === undefined || digests.length < at + NODE_BYTES) throw await this.#quarantine(key, row);
-    return digests.subarray(at, at + NODE_BYTES);
+    const keys = positions.map(({ level, index }) => treeKey(row.seq, level, Math.floor(index / NODES_PER_ROW)));
+    // Neighbours are mostly in one row.
+    const wanted = [...new Set(keys)];
+    const rows = await this.tables.trees.viewMany(wanted);
+    const digests = positions.map(({ index }, i) => {
+      const at = (index % NODES_PER_ROW) * NODE_BYTES;
+      return rows[wanted.indexOf(keys[i]!)]?.slice(at, at + NODE_BYTES);
+    });
+    if (digests.every((digest) => digest?.length === NODE_BYTES)) return digests as Uint8Array[];
+    throw await this.#quarantine(key, row);
   }
 
   renew(key: ShardKey, expiresAt: number): Promise<ShardRecord> {
@@ -442,18 +451,17 @@ export class LevelShardStore implements UploadHost {
   async #blocks(seq: number, sizeBytes: number, span: ByteSpan): Promise<Uint8Array | undefined> {
     const first = Math.floor(span.start / SHARD_BLOCK_BYTES);
     const end = blockCount(span.end);
-    const bytes = new Uint8Array(span.end - span.start);
-    const whole = await Promise.all(Array.from({ length: end - first }, async (_, i) => {
-      const block = first + i;
-      const blockAt = block * SHARD_BLOCK_BYTES;
-      const sealed = await this.tables.bodies.getBytes(blockKey(seq, block));
+    // Not filled with zeros: it is written over from end to end, or given to nobody.
+    const bytes = Buffer.allocUnsafeSlow(span.end - span.start);
+    const keys = Array.from({ length: end - first }, (_, i) => blockKey(seq, first + i));
+    for (const [i, sealed] of (await this.tables.bodies.viewMany(keys)).entries()) {
+      const blockAt = (first + i) * SHARD_BLOCK_BYTES;
       const opened = openBlock(sealed, Math.min(SHARD_BLOCK_BYTES, sizeBytes - blockAt));
-      if (opened === undefined) return false;
+      if (opened === undefined) return undefined;
       const from = Math.max(0, span.start - blockAt);
       bytes.set(opened.subarray(from, span.end - blockAt), blockAt + from - span.start);
-      return true;
-    }));
-    return whole.every(Boolean) ? bytes : undefined;
+    }
+    return new Uint8Array(bytes.buffer);
   }
 
   /** Marks a shard as damaged and returns the error that says so. */

@@ -38,6 +38,10 @@ export class Sublevel {
     return this.#engine.getBytes(this.#prefix + key);
   }
 
+  viewMany(keys: readonly string[]): Promise<(Uint8Array | undefined)[]> {
+    return this.#engine.viewMany(keys.map((key) => this.#prefix + key));
+  }
+
   async keys(range: SublevelRange): Promise<string[]> {
     const keys = await this.#engine.keys(this.#full(range));
     return keys.map((key) => key.slice(this.#prefix.length));

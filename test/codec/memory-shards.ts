@@ -45,7 +45,8 @@ export class MemoryShard implements ShardWriter, ShardReader {
   async read(span: Span, _signal?: AbortSignal): Promise<ShardPiece> {
     this.reads++;
     const source = {
-      node: ({ level, index }: NodePosition) => this.nodes.get(`${level}/${index}`)!,
+      nodes: (positions: readonly NodePosition[]) =>
+        positions.map(({ level, index }) => this.nodes.get(`${level}/${index}`)!),
       leaves: ({ first, end }: { first: number; end: number }) =>
         this.bytes.subarray(first * LEAF_BYTES, end * LEAF_BYTES),
     };

@@ -62,7 +62,8 @@ function build(bytes: Uint8Array, chunkBytes = bytes.length): Built {
 function prove(bytes: Uint8Array, nodes: Built["nodes"], range: { first: number; end: number }): Promise<Uint8Array> {
   return proveRange(
     {
-      node: ({ level, index }: NodePosition) => nodes.get(`${level}/${index}`)!,
+      nodes: (positions: readonly NodePosition[]) =>
+        positions.map(({ level, index }) => nodes.get(`${level}/${index}`)!),
       leaves: ({ first, end }) => {
         assert.ok(Math.floor(first / BLOCK_LEAVES) === Math.floor((end - 1) / BLOCK_LEAVES), "leaves of two blocks");
         return bytes.subarray(first * LEAF_BYTES, end * LEAF_BYTES);

@@ -62,7 +62,8 @@ test("trees and range proofs are those of the reference", async () => {
     assert.equal(hex(head.root), root, `${leafCount} leaves`);
     assert.equal(head.leafCount, leafCount);
     const source = {
-      node: ({ level, index }: NodePosition) => nodes.get(`${level}/${index}`)!,
+      nodes: (positions: readonly NodePosition[]) =>
+        positions.map(({ level, index }) => nodes.get(`${level}/${index}`)!),
       leaves: (range: { first: number; end: number }) =>
         bytes.subarray(range.first * LEAF_BYTES, range.end * LEAF_BYTES),
     };

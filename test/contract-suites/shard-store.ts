@@ -96,8 +96,12 @@ export function testShardStore(name: string, make: (options?: MakeOptions) => Pr
     await upload.write(shardBytes(1024));
     await upload.finish(ROOT);
     const key = { owner: ALICE, id: shardId(1) };
-    for (const i of [0, 1023, 1024, 2047, 2048, 2499]) assert.deepEqual(await store.node(key, 6, i), digest(i));
-    assert.deepEqual(await store.node(key, 7, 1249), digest(2506));
+    const places = [0, 1023, 1024, 2047, 2048, 2499].map((index) => ({ level: 6, index }));
+    assert.deepEqual(
+      (await store.nodes(key, [...places, { level: 7, index: 1249 }])).map((one) => new Uint8Array(one)),
+      [...places.map(({ index }) => digest(index)), digest(2506)],
+    );
+    assert.deepEqual(await store.nodes(key, []), []);
   });
 
   run("counts shards and bytes, of each owner and of all, and forgets what is removed", async (store) => {

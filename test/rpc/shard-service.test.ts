@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import {
   type Log,
   newSecretKey,
@@ -10,8 +11,10 @@ import {
   openSession,
   signRequest,
   silentLog,
+  STREAM_DIGEST,
   systemClock,
 } from "../../src/core/mod.ts";
+import { PutShardRequestSchema, PutShardResponseSchema } from "../../src/gen/velas/sphere/v1/storage_pb.ts";
 import { freeLedger } from "../../src/payments/mod.ts";
 import { createShardProvider } from "../../src/provider/mod.ts";
 import { createPeers } from "../../src/rpc/client/mod.ts";
@@ -105,6 +108,49 @@ test("an owner that goes away in the middle of an upload leaves it to go on", as
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
   assert.ok(uploaded > 0);
+});
+
+test("an upload may come as gRPC, which is read as bytes, and as gRPC-Web, which Connect reads, in any frames", async (t) => {
+  const { target, provider } = await serve(t);
+  const key = nodeKeyOf(newSecretKey());
+  const peers = createPeers({ requester: key.nodeId, key });
+  t.after(() => peers.close());
+  const session = openSession(key, { provider, chainId: 0, expiresAt: Date.now() + 60_000 });
+  const path = "/velas.sphere.v1.StorageService/PutShard";
+  const bytes = randomBytes(200 << 10);
+  await using raw = new RawClient(Number(target.split(":")[1]));
+  const ways = [["application/grpc", 70_000], ["application/grpc", 999], [
+    "application/grpc-web+proto",
+    70_000,
+  ]] as const;
+  for (const [i, [type, size]] of ways.entries()) {
+    const id = String(i).repeat(32);
+    const order = create(PutShardRequestSchema, {
+      message: { case: "order", value: { id, maxBytes: 1n << 20n, leaseMs: 60_000n } },
+    });
+    const messages = [order];
+    for (let at = 0; at < bytes.length; at += size) {
+      messages.push(
+        create(PutShardRequestSchema, { message: { case: "chunk", value: bytes.subarray(at, at + size) } }),
+      );
+    }
+    messages.push(create(PutShardRequestSchema, { message: { case: "end", value: {} } }));
+    const proof = signRequest(session, { method: "POST", path, digest: STREAM_DIGEST }, Date.now());
+    const answer = await raw.call(path, messages.map((one) => frameOf(toBinary(PutShardRequestSchema, one))), {
+      "content-type": type,
+      "velas-session": Buffer.from(session.certificate).toString("base64url"),
+      "velas-signature": Buffer.from(proof).toString("base64url"),
+    });
+    assert.equal(answer.headers[":status"], "200");
+    const { receipt } = fromBinary(
+      PutShardResponseSchema,
+      answer.body.subarray(5, 5 + answer.body.readUInt32BE(1)),
+    );
+    assert.equal(receipt?.record?.sizeBytes, BigInt(bytes.length));
+    const ctx = { requester: key.nodeId, signal: new AbortController().signal, requestId: "r" };
+    const read = await peers.dialShards(target).get(id, { start: 0, end: bytes.length }, ctx);
+    assert.ok(Buffer.compare(read.bytes, bytes) === 0);
+  }
 });
 
 /** A signed call of StatShard, as gRPC and as Connect in JSON send it. */

@@ -22,9 +22,9 @@ import {
   type ShardService,
   type ShardUsage,
 } from "../../core/mod.ts";
-import { type PutShardRequestSchema, StorageService } from "../../gen/velas/sphere/v1/storage_pb.ts";
+import { PutShardRequestSchema, StorageService } from "../../gen/velas/sphere/v1/storage_pb.ts";
 import { CAPABILITY_HEADER } from "../capability-check.ts";
-import { frameOf } from "../grpc-frame.ts";
+import { bytesFieldHead, frameOf } from "../grpc-frame.ts";
 import { receiptFromProto, shardFromProto } from "../shard-convert.ts";
 import { explain } from "./failures.ts";
 import { isUnknownService, type Peer } from "./peer.ts";
@@ -33,6 +33,9 @@ import { decodeAnswer, pathOf } from "./transport.ts";
 import { WatchedInput } from "./watched-input.ts";
 
 const { method } = StorageService;
+
+/** The number of the field that a piece of a shard is in. */
+const CHUNK_FIELD = PutShardRequestSchema.field.chunk.number;
 
 /** Bytes of a shard are sent in messages of at most this size. */
 const CHUNK_BYTES = 1 << 20; // 1 MiB
@@ -59,15 +62,13 @@ export class RemoteShards implements ShardService {
     const onAbort = () => stop.abort(ctx.signal.reason);
     if (ctx.signal.aborted) onAbort();
     else ctx.signal.addEventListener("abort", onAbort, { once: true });
-    const input = new WatchedInput(requestsOf(source, order), stop);
+    const input = new WatchedInput(framesOf(source, order), stop);
     try {
       const timeoutMs = ctx.deadlineAt === undefined ? undefined : peer.timeLeft(ctx, 0);
-      const call = { path: pathOf(method.putShard), body: "stream", signal: ctx.signal } as const;
-      const metadata = { ...peer.metadata(ctx), ...await calls.metadata(call) };
-      const response = await peer.transport.stream(method.putShard, stop.signal, timeoutMs, metadata, input);
-      let receipt: ShardReceipt | undefined;
-      for await (const message of response.message) receipt = receiptFromProto(message.receipt);
-      return this.#checked(receipt, provider);
+      const path = pathOf(method.putShard);
+      const metadata = { ...peer.metadata(ctx), ...await calls.metadata({ path, body: "stream", signal: ctx.signal }) };
+      const answer = await peer.transport.uploadFrames(path, input, { signal: stop.signal, timeoutMs, metadata });
+      return this.#checked(receiptFromProto(decodeAnswer(method.putShard, answer, peer.target).receipt), provider);
     } catch (reason) {
       if (input.failure !== undefined) throw input.failure.reason;
       throw this.#explain(reason);
@@ -178,16 +179,22 @@ export class RemoteShards implements ShardService {
   }
 }
 
-async function* requestsOf(
+/** The requests of PutShard as gRPC frames. What they say of a piece stands before it, and the piece itself is not copied. */
+async function* framesOf(
   source: AsyncIterable<Uint8Array>,
   { id, maxBytes, leaseMs, offset = 0 }: PutShardOrder,
-): AsyncGenerator<MessageInitShape<typeof PutShardRequestSchema>> {
+): AsyncGenerator<readonly Uint8Array[]> {
   const value = { id, maxBytes: BigInt(maxBytes), leaseMs: BigInt(leaseMs), offset: BigInt(offset) };
-  yield { message: { case: "order", value } };
+  yield [frame({ case: "order", value })];
   for await (const bytes of source) {
     for (let at = 0; at < bytes.length; at += CHUNK_BYTES) {
-      yield { message: { case: "chunk", value: bytes.subarray(at, at + CHUNK_BYTES) as Uint8Array<ArrayBuffer> } };
+      const chunk = bytes.subarray(at, at + CHUNK_BYTES);
+      yield [bytesFieldHead(CHUNK_FIELD, chunk.length), chunk];
     }
   }
-  yield { message: { case: "end", value: {} } };
+  yield [frame({ case: "end", value: {} })];
+}
+
+function frame(message: MessageInitShape<typeof PutShardRequestSchema>["message"]): Uint8Array {
+  return frameOf(toBinary(PutShardRequestSchema, create(PutShardRequestSchema, { message: message! })));
 }

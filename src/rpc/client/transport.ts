@@ -19,6 +19,7 @@ import { connectionFailure, failed, misbehaved } from "./failures.ts";
 import { MOST_LARGE_BYTES } from "./session.ts";
 import type { SessionPool } from "./session-pool.ts";
 import type { PeerStream } from "./connection.ts";
+import { MessageBody, type RequestBody, StreamBody } from "./request-body.ts";
 import { callStreaming } from "./stream-call.ts";
 import { callUnary, toHeaders, type UnaryAnswer } from "./unary-call.ts";
 
@@ -50,6 +51,15 @@ export interface BytesCallOptions {
 export interface PeerTransport extends Transport {
   /** Calls a unary method by its path. Throws the ConnectErrors that unary() throws. */
   unaryBytes(path: string, message: Uint8Array, options: BytesCallOptions): Promise<Uint8Array>;
+  /**
+   * Calls a method that takes a stream and answers with one message at its end, the response here. The request comes as gRPC frames, each in
+   * parts that are written without a copy. It is sent once, and whoever makes the call ends it when the source fails.
+   */
+  uploadFrames(
+    path: string,
+    frames: AsyncIterable<readonly Uint8Array[]>,
+    options: BytesCallOptions,
+  ): Promise<Uint8Array>;
 }
 
 /**
@@ -72,12 +82,20 @@ export function createPeerTransport(address: TargetAddress, options: PeerTranspo
     ...(acceptCompression.length > 0 ? { "grpc-accept-encoding": acceptCompression.map((c) => c.name).join(",") } : {}),
   };
 
-  const call = (path: string, message: Uint8Array, given: BytesCallOptions, compressed: boolean) => {
+  // Async, so that a message that is too large is a rejection.
+  const callMessage = async (path: string, message: Uint8Array, given: BytesCallOptions, compressed = false) => {
     if (message.length > writeMaxBytes) throw tooLarge(address.name, message.length, writeMaxBytes);
+    const encoding = compressed ? { "grpc-encoding": sendCompression!.name } : {};
+    return await call(path, new MessageBody(message, compressed), {
+      ...given,
+      metadata: { ...given.metadata, ...encoding },
+    });
+  };
+
+  const call = (path: string, body: RequestBody, given: BytesCallOptions) => {
     const { signal, timeoutMs, metadata } = given;
     const headers: OutgoingHttpHeaders = { ...base, ...metadata, ":path": path };
     if (timeoutMs !== undefined) headers["grpc-timeout"] = formatTimeout(timeoutMs);
-    if (compressed) headers["grpc-encoding"] = sendCompression!.name;
     let session;
     try {
       session = pool.session(address);
@@ -87,8 +105,7 @@ export function createPeerTransport(address: TargetAddress, options: PeerTranspo
     return callUnary({
       session,
       headers,
-      message,
-      compressed,
+      body,
       signal,
       timeoutMs,
       deadlines: pool.deadlines,
@@ -143,7 +160,11 @@ export function createPeerTransport(address: TargetAddress, options: PeerTranspo
 
   return {
     async unaryBytes(path, message, given) {
-      return await messageOf(await call(path, message, given, false));
+      return await messageOf(await callMessage(path, message, given));
+    },
+
+    async uploadFrames(path, frames, given) {
+      return await messageOf(await call(path, new StreamBody(frames, MOST_LARGE_BYTES), given));
     },
 
     async unary<I extends DescMessage, O extends DescMessage>(
@@ -163,7 +184,7 @@ export function createPeerTransport(address: TargetAddress, options: PeerTranspo
       // As with Connect's transports, no time at all means no limit.
       const limit = timeoutMs !== undefined && timeoutMs > 0 ? timeoutMs : undefined;
       const given = { signal, timeoutMs: limit, metadata: toMetadata(header) };
-      const answer = await call(pathOf(method), bytes, given, compressed);
+      const answer = await callMessage(pathOf(method), bytes, given, compressed);
       const raw = messageOf(answer);
       return new Answer(
         method,
@@ -230,8 +251,8 @@ class Answer<I extends DescMessage, O extends DescMessage> implements UnaryRespo
 }
 
 /** Reads the message of an answer. Throws a ConnectError whose cause says `target_misbehaved`. */
-export function decodeAnswer<I extends DescMessage, O extends DescMessage>(
-  method: DescMethodUnary<I, O>,
+export function decodeAnswer<O extends DescMessage>(
+  method: { readonly output: O },
   bytes: Uint8Array,
   target: string,
 ): MessageShape<O> {

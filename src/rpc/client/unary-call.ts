@@ -8,10 +8,11 @@ import type { Deadlines, Expiring } from "../deadlines.ts";
 import { FRAME_HEADER_BYTES } from "../grpc-frame.ts";
 import * as failures from "./failures.ts";
 import type { PeerStream } from "./connection.ts";
+import type { RequestBody } from "./request-body.ts";
 import type { PeerSession } from "./session.ts";
 
 /*
- * One unary gRPC call, driven by the events of its stream: no promise but the caller's, no generator, no closure per event.
+ * One gRPC call with one answer, driven by the events of its stream: no promise but the caller's, no generator, no closure per event.
  *
  * The events may come in any order that is not absurd: Deno gives the data before the response's headers, a connection that drops
  * gives `end` and `close` and no error, and a stream may be destroyed between any two steps. So every event only adds to what is
@@ -22,8 +23,8 @@ const { NGHTTP2_CANCEL, NGHTTP2_NO_ERROR, NGHTTP2_REFUSED_STREAM } = constants;
 
 /** How often a call is begun again when it is certain that the peer never saw it. */
 const MAX_ATTEMPTS = 3;
-/** From this size on a message is written behind its frame header instead of being copied behind it. */
-const COPY_LIMIT_BYTES = 16 << 10;
+/** What an answer gets room for at once when its header announces as much. */
+const FRAME_ROOM_BYTES = 1 << 20; // 1 MiB
 const CONTENT_TYPE = /^application\/grpc(?:\+proto)?(?:;|$)/i;
 const NO_HEADERS: IncomingHttpHeaders = Object.freeze({});
 const CALL = Symbol("call");
@@ -49,10 +50,8 @@ const OVER: StreamEvents = Object.freeze({ response() {}, data() {}, trailers() 
 export interface UnaryCallInit {
   readonly session: PeerSession;
   readonly headers: OutgoingHttpHeaders;
-  /** The serialized request. */
-  readonly message: Uint8Array;
-  /** Whether the message is compressed, as `grpc-encoding` in the headers says. */
-  readonly compressed: boolean;
+  /** The request, compressed if `grpc-encoding` in the headers says so. */
+  readonly body: RequestBody;
   readonly signal: AbortSignal | undefined;
   readonly timeoutMs: number | undefined;
   readonly deadlines: Deadlines;
@@ -71,8 +70,9 @@ export interface UnaryAnswer {
 }
 
 /**
- * Calls a unary method. Rejects with a ConnectError whose cause is the NodeError, if the failure is of this side or of the
- * network. A request that the peer certainly never processed is sent again by itself.
+ * Calls a method that answers with one message. Rejects with a ConnectError whose cause is the NodeError, if the failure is of this side or of the
+ * network. A repeatable request
+ * that the peer certainly never processed is sent again by itself.
  */
 export function callUnary(init: UnaryCallInit): Promise<UnaryAnswer> {
   return new Promise((resolve, reject) => {
@@ -121,11 +121,11 @@ class UnaryCall implements Expiring, StreamEvents {
   }
 
   #send(): void {
-    const { session, headers, message, compressed } = this.#init;
+    const { session, headers, body } = this.#init;
     this.#attempts++;
     let stream: CallStream;
     try {
-      stream = session.request(headers, message.length) as CallStream;
+      stream = session.request(headers, body.sizeBytes) as CallStream;
     } catch (error) {
       return this.fail(this.#notOpened(error));
     }
@@ -137,17 +137,7 @@ class UnaryCall implements Expiring, StreamEvents {
     stream.on("end", onEnd);
     stream.on("error", onError);
     stream.on("close", onClose);
-    if (message.length <= COPY_LIMIT_BYTES) {
-      const frame = Buffer.allocUnsafe(FRAME_HEADER_BYTES + message.length);
-      writeFrameHeader(frame, message.length, compressed);
-      frame.set(message, FRAME_HEADER_BYTES);
-      stream.end(frame);
-    } else {
-      const frameHeader = Buffer.allocUnsafe(FRAME_HEADER_BYTES);
-      writeFrameHeader(frameHeader, message.length, compressed);
-      stream.write(frameHeader);
-      stream.end(message);
-    }
+    body.send(stream);
   }
 
   #notOpened(error: unknown): ConnectError {
@@ -214,12 +204,15 @@ class UnaryCall implements Expiring, StreamEvents {
     }
   }
 
-  /** Copies into a buffer that doubles: a peer that sends single bytes costs no more memory than it sent. */
+  /**
+   * Copies into a buffer that is as long as the frame, or doubles beyond {@link FRAME_ROOM_BYTES}: a peer that announces much and sends single bytes
+   * costs no more memory than it sent and that.
+   */
   #append(chunk: Buffer): void {
     const needed = this.#length + chunk.length;
     let body = this.#body!;
     if (!this.#bodyIsOwn || body.length < needed) {
-      const wanted = Math.max(needed, 2 * body.length);
+      const wanted = Math.max(needed, 2 * body.length, this.#expected > needed ? FRAME_ROOM_BYTES : 0);
       // Not longer than the frame, if its length is known; what comes beyond it is an error that data() reports.
       const grown = Buffer.allocUnsafe(this.#expected > needed ? Math.min(wanted, this.#expected) : wanted);
       body.copy(grown, 0, 0, this.#length);
@@ -250,7 +243,10 @@ class UnaryCall implements Expiring, StreamEvents {
     const stream = this.#stream!;
     const { connection, rstCode } = stream;
     const neverSent = stream.pending || rstCode === NGHTTP2_REFUSED_STREAM;
-    if (neverSent && (connection.established || !connection.closed) && this.#attempts < MAX_ATTEMPTS) {
+    if (
+      neverSent && this.#init.body.repeatable && (connection.established || !connection.closed) &&
+      this.#attempts < MAX_ATTEMPTS
+    ) {
       this.#forget();
       return this.#send();
     }
@@ -382,11 +378,6 @@ function onError(this: CallStream, error: Error): void {
 
 function onClose(this: CallStream): void {
   this[CALL].close();
-}
-
-function writeFrameHeader(frame: Buffer, length: number, compressed: boolean): void {
-  frame[0] = compressed ? 1 : 0;
-  frame.writeUInt32BE(length, 1);
 }
 
 function hasStatus(headers: IncomingHttpHeaders): boolean {

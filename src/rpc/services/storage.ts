@@ -1,3 +1,4 @@
+import { create } from "@bufbuild/protobuf";
 import {
   type CallContext,
   type Clock,
@@ -6,14 +7,32 @@ import {
   type PutShardOrder,
   type ShardService,
 } from "../../core/mod.ts";
-import { type PutShardRequest, StorageService } from "../../gen/velas/sphere/v1/storage_pb.ts";
+import {
+  type GetShardRequest,
+  GetShardResponseSchema,
+  type PutShardRequest,
+  PutShardRequestSchema,
+  StorageService,
+} from "../../gen/velas/sphere/v1/storage_pb.ts";
 import { Call } from "../calls.ts";
 import { CAPABILITY_HEADER, CapabilityCheck, type CapabilityUse } from "../capability-check.ts";
 import { cutOff } from "../cut-off.ts";
-import { bidiStream, type Route, unary } from "../route.ts";
+import { bytesFieldsFrame } from "../grpc-frame.ts";
+import { bidiStream, type BytesField, parseRequest, type Route, unary } from "../route.ts";
 import { receiptToProto, shardToProto } from "../shard-convert.ts";
+import { validate } from "../validation.ts";
 
 const DEFAULT_PAGE_SIZE = 50;
+
+/** The fields of GetShard's answer. */
+const ANSWER = GetShardResponseSchema.field;
+
+/** The pieces of a shard in the requests of PutShard. */
+const CHUNKS: BytesField = {
+  number: PutShardRequestSchema.field.chunk.number,
+  wrap: (bytes) =>
+    create(PutShardRequestSchema, { message: { case: "chunk", value: bytes as Uint8Array<ArrayBuffer> } }),
+};
 
 /** The context of a call that may be another's with leave of the owner. Throws what {@link owner} and the check throw. */
 function actor(capabilities: CapabilityCheck, ctx: CallContext, use: CapabilityUse): CallContext {
@@ -37,14 +56,26 @@ function owner(ctx: CallContext): CallContext {
 export function storageRoutes(shards: ShardService, clock: Clock): Route[] {
   const { method } = StorageService;
   const capabilities = new CapabilityCheck(clock);
+  const get = async ({ id, start, end }: GetShardRequest, ctx: CallContext) => {
+    const span = { start: Number(start), end: Number(end) };
+    const use = { shard: id, action: "read", bytes: Math.max(0, span.end - span.start) } as const;
+    const { bytes, proof } = await shards.get(id, span, actor(capabilities, ctx, use));
+    return { bytes: bytes as Uint8Array<ArrayBuffer>, proof: proof as Uint8Array<ArrayBuffer> };
+  };
   return [
-    bidiStream(method.putShard, (requests, ctx) => put(shards, requests, () => owner(ctx)), { endsOnDrain: false }),
+    bidiStream(method.putShard, (requests, ctx) => put(shards, requests, () => owner(ctx)), {
+      endsOnDrain: false,
+      bytes: CHUNKS,
+    }),
     unary(method.getUpload, async ({ id }, ctx) => ({ bytes: BigInt(await shards.uploaded(id, owner(ctx))) })),
-    unary(method.getShard, async ({ id, start, end }, ctx) => {
-      const span = { start: Number(start), end: Number(end) };
-      const use = { shard: id, action: "read", bytes: Math.max(0, span.end - span.start) } as const;
-      const { bytes, proof } = await shards.get(id, span, actor(capabilities, ctx, use));
-      return { bytes: bytes as Uint8Array<ArrayBuffer>, proof: proof as Uint8Array<ArrayBuffer> };
+    unary(method.getShard, get, {
+      // Its answer is large: not copied into a message and from there into a frame.
+      tryBytes: async (request, ctx) => {
+        const message = parseRequest(method.getShard.input, request);
+        await validate(method.getShard.input, message);
+        const { bytes, proof } = await get(message, ctx);
+        return bytesFieldsFrame([[ANSWER.bytes.number, bytes], [ANSWER.proof.number, proof]]);
+      },
     }),
     unary(method.prove, async ({ id, leaves }, ctx) => ({
       proofs: (await shards.prove(

@@ -1,0 +1,100 @@
+import { Buffer } from "node:buffer";
+import type { ClientHttp2Stream } from "node:http2";
+import { FRAME_HEADER_BYTES } from "../grpc-frame.ts";
+
+/** What a call sends. */
+export interface RequestBody {
+  /** Bytes that it will have; of a stream as many as a large request counts (`session.ts`). */
+  readonly sizeBytes: number;
+  /** Whether it can be sent once more, on another stream. */
+  readonly repeatable: boolean;
+  /** Writes it, and ends the stream. What breaks the stream is the stream's to tell. */
+  send(stream: ClientHttp2Stream): void;
+}
+
+/** From this size on a message is written behind its frame header instead of being copied behind it. */
+const COPY_LIMIT_BYTES = 16 << 10;
+
+/** The one message of a unary call. */
+export class MessageBody implements RequestBody {
+  readonly repeatable = true;
+  readonly #message: Uint8Array;
+  readonly #compressed: boolean;
+
+  constructor(message: Uint8Array, compressed: boolean) {
+    this.#message = message;
+    this.#compressed = compressed;
+  }
+
+  get sizeBytes(): number {
+    return this.#message.length;
+  }
+
+  send(stream: ClientHttp2Stream): void {
+    const message = this.#message;
+    const copies = message.length <= COPY_LIMIT_BYTES;
+    const frame = Buffer.allocUnsafe(FRAME_HEADER_BYTES + (copies ? message.length : 0));
+    frame[0] = this.#compressed ? 1 : 0;
+    frame.writeUInt32BE(message.length, 1);
+    if (copies) {
+      frame.set(message, FRAME_HEADER_BYTES);
+      stream.end(frame);
+    } else {
+      stream.write(frame);
+      stream.end(message);
+    }
+  }
+}
+
+/**
+ * The messages of a stream, as gRPC frames in parts that are written as they are: nothing of a large message is copied. No more is asked of the
+ * source than the stream takes. A source that fails leaves the stream as it is: whoever made the call ends it.
+ */
+export class StreamBody implements RequestBody {
+  readonly sizeBytes: number;
+  readonly repeatable = false;
+  readonly #frames: AsyncIterable<readonly Uint8Array[]>;
+
+  constructor(frames: AsyncIterable<readonly Uint8Array[]>, sizeBytes: number) {
+    this.#frames = frames;
+    this.sizeBytes = sizeBytes;
+  }
+
+  send(stream: ClientHttp2Stream): void {
+    const frames = this.#frames[Symbol.asyncIterator]();
+    // Not awaited: the source may be waiting for its own bytes.
+    stream.once("close", () => void frames.return?.().catch(ignore));
+    this.#write(frames, stream).catch(ignore);
+  }
+
+  async #write(frames: AsyncIterator<readonly Uint8Array[]>, stream: ClientHttp2Stream): Promise<void> {
+    for (let next = await frames.next(); next.done !== true; next = await frames.next()) {
+      if (stream.destroyed || stream.closed) return;
+      let takesMore = true;
+      stream.cork();
+      for (const part of next.value) takesMore = stream.write(part);
+      stream.uncork();
+      if (!takesMore && !await drained(stream)) return;
+    }
+    if (!stream.destroyed && !stream.closed) stream.end();
+  }
+}
+
+/** Resolves with true when the stream takes more, with false when it is over. */
+function drained(stream: ClientHttp2Stream): Promise<boolean> {
+  if (!stream.writableNeedDrain) return Promise.resolve(true);
+  return new Promise((resolve) => {
+    const onDrain = () => {
+      stream.off("close", onClose);
+      resolve(true);
+    };
+    const onClose = () => {
+      stream.off("drain", onDrain);
+      resolve(false);
+    };
+    stream.once("drain", onDrain);
+    stream.once("close", onClose);
+  });
+}
+
+function ignore(): void {}
