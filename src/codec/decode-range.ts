@@ -22,7 +22,7 @@ export interface DecodeOptions extends GatherOptions {
   readonly header: OpenedHeader;
   /** Which plaintext bytes; by default all. */
   readonly range?: Span;
-  /** Stripes that one read takes at most, by default those of about 1 MiB; the first reads are smaller, so that the first bytes come soon. */
+  /** Stripes that one read takes at most, by default those of about 3 MiB; the first reads are smaller, so that the first bytes come soon. */
   readonly stripesPerRead?: number;
   readonly signal?: AbortSignal;
 }
@@ -37,7 +37,10 @@ export interface DecodeOptions extends GatherOptions {
  */
 export async function* decodeRange(options: DecodeOptions): AsyncGenerator<Uint8Array, void, undefined> {
   const { layout, header, signal } = options;
-  const stripesPerRead = windowStripes(layout.policy, options.stripesPerRead);
+  const stripesPerRead = windowStripes(
+    layout.policy,
+    options.stripesPerRead ?? WINDOW_FACTOR * windowStripes(layout.policy),
+  );
   const range = options.range ?? { start: 0, end: layout.sizeBytes };
   const windows = planWindows(layout, planRange(layout, range), stripesPerRead);
   const gatherer = new ShardGatherer(options);
@@ -83,7 +86,9 @@ export async function* decodeRange(options: DecodeOptions): AsyncGenerator<Uint8
 }
 
 /** Windows that are read while one is opened. */
-const WINDOWS_AHEAD = 3;
+const WINDOWS_AHEAD = 2;
+/** How much larger they are than those of a put: each read is a signed call with a proof, and costs as much for a little as for three times that. */
+const WINDOW_FACTOR = 3;
 
 /** Cuts a plan into windows of 1, 2, 4… stripes up to the limit. */
 function* planWindows(layout: FileLayout, plan: RangePlan, limit: number): Generator<RangePlan, undefined> {
