@@ -5,8 +5,10 @@
  *
  * Every KiB of the stream has its own number: the get's digest is compared with the record's, and ranges byte by byte.
  *
- * Prints MiB/s of put and get beside each stage of them alone and beside a plain copy of the same bytes with fsync, the time to the first byte of
- * random ranges, and how much the resident memory of each node grew. It is told apart by `/proc`: "held" is memory of the process alone, "mapped"
+ * Prints MiB/s of put and get beside each stage of them alone and beside a plain copy of the same bytes with fsync, and what share of their slowest
+ * stage alone they reach. A stage alone has all cores of the machine for itself; in a put and a get seven processes, this one as their client
+ * and all stages share them. So the processor time is told too: that of each stage, that of all processes of a put and a get for a MiB of the file,
+ * and the most MiB/s that this leaves on the machine's cores. Then the time to the first byte of random ranges, and how much the resident memory of each node grew. It is told apart by `/proc`: "held" is memory of the process alone, "mapped"
  * are pages of LevelDB's files, which the system takes back when it needs them. Takes 1.5 times the size on disk, in a folder that it removes;
  * refuses to begin with less than three times the size free.
  */
@@ -14,7 +16,7 @@ import { createHash, randomBytes } from "node:crypto";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { open, statfs } from "node:fs/promises";
 import { request } from "node:http";
-import { tmpdir } from "node:os";
+import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { parseArgs } from "node:util";
@@ -89,10 +91,51 @@ class MemoryWatch {
   }
 }
 
-async function rate(what: string, mib: number, work: () => Promise<unknown>): Promise<void> {
-  const startedAt = performance.now();
+const CORES = availableParallelism();
+
+/** Processor time of this process and of others so far, in milliseconds. */
+function cpuMs(pids: readonly number[]): number {
+  const own = process.cpuUsage();
+  const others = pids.map((pid) => {
+    // After the name, which may hold anything, come 11 fields and then user and system time in ticks of 10 ms (proc_pid_stat(5)).
+    const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ").at(-1)!.split(" ");
+    return 10 * (Number(fields[11]) + Number(fields[12]));
+  });
+  return (own.user + own.system) / 1000 + others.reduce((sum, ms) => sum + ms, 0);
+}
+
+/** Measures some work of this process and of others, and returns its MiB/s. */
+async function rate(
+  what: string,
+  mib: number,
+  work: () => Promise<unknown>,
+  pids: readonly number[] = [],
+): Promise<number> {
+  const [startedAt, cpuBefore] = [performance.now(), cpuMs(pids)];
   await work();
-  console.log(`${what.padEnd(44)} ${(mib / ((performance.now() - startedAt) / 1000)).toFixed(0).padStart(6)} MiB/s`);
+  const speed = mib / ((performance.now() - startedAt) / 1000);
+  const cost = (cpuMs(pids) - cpuBefore) / mib;
+  console.log(`${what.padEnd(44)} ${speed.toFixed(0).padStart(6)} MiB/s, ${cost.toFixed(1)} ms of CPU a MiB`);
+  if (pids.length > 0) {
+    console.log(`  on ${CORES} cores that CPU time allows ${(CORES * 1000 / cost).toFixed(0)} MiB/s at most`);
+  }
+  return speed;
+}
+
+/** The slowest stage alone of a put and of a get, as far as they were measured. */
+interface Slowest {
+  readonly put: Stage;
+  readonly get: Stage;
+}
+
+interface Stage {
+  readonly name: string;
+  readonly speed: number;
+}
+
+function tellShare(what: string, speed: number, stage: Stage | undefined): void {
+  if (stage === undefined) return;
+  console.log(`  ${(speed / stage.speed).toFixed(2)} of ${stage.name} alone, the slowest stage of a ${what}`);
 }
 
 const block = randomBytes(MIB);
@@ -115,7 +158,7 @@ function rangeOf(start: number, end: number): Buffer {
   return Buffer.concat(blocks).subarray(start - first * MIB, end - first * MIB);
 }
 
-async function measureStages(): Promise<void> {
+async function measureStages(): Promise<Slowest> {
   await rate("a plain copy, with fsync", stageMib, async () => {
     const file = await open(join(folder, "copy"), "w");
     for await (const bytes of source(stageMib)) await file.write(bytes);
@@ -136,12 +179,12 @@ async function measureStages(): Promise<void> {
     }),
     { type: "master", key: block.subarray(0, 32) },
   );
-  await rate("encode alone: seal, parity, mask, tree", stageMib, async () => {
+  const encode = await rate("encode alone: seal, parity, mask, tree", stageMib, async () => {
     const writers = Array.from({ length: 6 }, () => ({ write: () => Promise.resolve() }));
     await encodeFile(source(stageMib), { header, policy: POLICY, writers });
   });
-  await measureDecode(header);
-  await rate("shard store alone: six, fsynced, of the file", stageMib, async () => {
+  const decode = await measureDecode(header);
+  const store = await rate("shard store alone: six, fsynced, of the file", stageMib, async () => {
     await Promise.all(Array.from({ length: 6 }, async (_, i) => {
       const { shards, close } = await openShardStore(join(folder, `store-${i}`), { minFreeBytes: 0 });
       const key = { owner: `0x${"a1".repeat(20)}`, id: "0".repeat(32) } as const;
@@ -153,10 +196,14 @@ async function measureStages(): Promise<void> {
       rmSync(join(folder, `store-${i}`), { recursive: true });
     }));
   });
+  return {
+    put: store < encode ? { name: "the shard stores", speed: store } : { name: "encoding", speed: encode },
+    get: { name: "decoding", speed: decode },
+  };
 }
 
 /** Decodes a file that lies in memory: verify, unmask, open. */
-async function measureDecode(header: ReturnType<typeof openHeader>): Promise<void> {
+async function measureDecode(header: ReturnType<typeof openHeader>): Promise<number> {
   const mib = Math.min(stageMib, 128);
   const shards: Uint8Array[][] = Array.from({ length: 6 }, () => []);
   const nodes = shards.map(() => new Map<string, Uint8Array>());
@@ -169,7 +216,7 @@ async function measureDecode(header: ReturnType<typeof openHeader>): Promise<voi
   });
   const whole = shards.map((shard) => Buffer.concat(shard));
   const layout = fileLayout(mib * MIB, POLICY);
-  await rate("decode alone: prove, verify, unmask, open", mib, async () => {
+  return await rate("decode alone: prove, verify, unmask, open", mib, async () => {
     const pieces = decodeRange({
       header,
       layout,
@@ -192,7 +239,7 @@ async function measureDecode(header: ReturnType<typeof openHeader>): Promise<voi
   });
 }
 
-async function measureNodes(): Promise<void> {
+async function measureNodes(slowest: Slowest | undefined): Promise<void> {
   const providers = await Promise.all(Array.from({ length: 6 }, (_, i) =>
     startNode(scope, {
       dataDir: join(folder, `provider-${i + 1}`),
@@ -204,13 +251,16 @@ async function measureNodes(): Promise<void> {
   });
   // A small file first, so that what is loaded on first use does not count.
   await drain(requester.rest, await put(requester.rest, "small", 8 * MIB));
-  const memory = new MemoryWatch([requester, ...providers].map(({ child }) => child.pid!));
+  const pids = [requester, ...providers].map(({ child }) => child.pid!);
+  const memory = new MemoryWatch(pids);
   try {
     let file: Put | undefined;
-    await rate("put over six nodes", totalMib, async () => file = await put(requester.rest, "big", totalBytes));
+    const putting = async () => file = await put(requester.rest, "big", totalBytes);
+    tellShare("put", await rate("put over six nodes", totalMib, putting, pids), slowest?.put);
     console.log(`  ${memory.tell()}`);
     const url = `${requester.rest}/v1/files/${file!.id}/content`;
-    await rate("get over six nodes, its digest compared", totalMib, () => drain(requester.rest, file!));
+    const getting = () => drain(requester.rest, file!);
+    tellShare("get", await rate("get over six nodes, its digest compared", totalMib, getting, pids), slowest?.get);
     console.log(`  ${memory.tell()}`);
     const seeks: number[] = [];
     for (let i = 0; i < 50; i++) {
@@ -306,8 +356,8 @@ try {
   if (!(Number.isSafeInteger(totalMib) && totalMib >= 16)) throw new Error("--mib takes a whole number from 16 on");
   const disk = await statfs(folder);
   if (disk.bavail * disk.bsize < 3 * totalBytes) throw new Error(`${folder} has less than ${3 * totalMib} MiB free`);
-  if (args.only !== "nodes") await measureStages();
-  if (args.only !== "stages") await measureNodes();
+  const slowest = args.only === "nodes" ? undefined : await measureStages();
+  if (args.only !== "stages") await measureNodes(slowest);
 } catch (error) {
   console.error(error);
   process.exitCode = 1;
