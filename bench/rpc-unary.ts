@@ -73,6 +73,7 @@ function serveTaskPath(port: number): Promise<number> {
   const tasks = createTaskProvider({
     store: openMemoryStore().tasks,
     host: {
+      keep: () => () => {},
       resolve: () => plugin,
       // A unary call brings its input whole.
       execute: ({ input }) => Promise.resolve({ output: input as Uint8Array, contentType: "text/plain", usage: USAGE }),

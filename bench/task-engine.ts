@@ -31,6 +31,7 @@ const outcome: PluginOutcome = {
 };
 
 const host: PluginHost = {
+  keep: () => () => {},
   resolve: () => ({ plugin: "noop@1.0.0", sha256: "00", function: "noop", outputContentType: "text/plain" }),
   // As a worker would: the answer comes in a later turn of the event loop, many at once.
   execute: (_call: PluginCall) => new Promise((resolve) => setImmediate(resolve, outcome)),

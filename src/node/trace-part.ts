@@ -31,7 +31,10 @@ export function makeTracer(
 }
 
 /** The plugins, with a span for each run of a call that is traced. */
-export function tracedPlugins(plugins: Plugins, tracer: Tracer | undefined): Pick<Plugins, "resolve" | "execute"> {
+export function tracedPlugins(
+  plugins: Plugins,
+  tracer: Tracer | undefined,
+): Pick<Plugins, "resolve" | "execute" | "keep"> {
   if (tracer === undefined) return plugins;
   const execute = async (call: PluginCall, parent: Span) => {
     const span = tracer.begin("plugin.execute", {
@@ -50,6 +53,7 @@ export function tracedPlugins(plugins: Plugins, tracer: Tracer | undefined): Pic
   };
   return {
     resolve: (plugin, fn, requester) => plugins.resolve(plugin, fn, requester),
+    keep: (plugin) => plugins.keep(plugin),
     execute(call) {
       const parent = currentSpan();
       return parent === undefined ? plugins.execute(call) : execute(call, parent);

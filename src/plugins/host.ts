@@ -82,6 +82,8 @@ export interface Plugins {
   resolve(plugin: string, fn: string, requester?: RequesterId): ResolvedFunction;
   /** Runs a function. Throws as {@link resolve} does, and what the run ended with; see {@link PluginRuntime.execute}. */
   execute(call: PluginCall): Promise<PluginOutcome>;
+  /** Keeps a module that a requester brought from making room for others until what this returns is called, once. Other plugins stay by themselves. */
+  keep(plugin: string): () => void;
   /** Every plugin, ready or not, by name and version. */
   list(): readonly PluginInfo[];
   /** Throws `plugin_not_found`. */
@@ -222,6 +224,10 @@ class Host implements Plugins {
       this.#meters.failed(resolved.plugin);
       throw error;
     }
+  }
+
+  keep(plugin: string): () => void {
+    return isModuleRef(plugin) ? this.modules?.keep(plugin.toLowerCase()) ?? nothing : nothing;
   }
 
   list(): readonly PluginInfo[] {
@@ -451,3 +457,5 @@ function checkDigest(bytes: Uint8Array, sha256: string): void {
     data: { expected: sha256.toLowerCase(), actual },
   });
 }
+
+function nothing(): void {}

@@ -36,6 +36,8 @@ interface Entry {
   /** As the file's time says it. */
   notedAt: number;
   running: number;
+  /** Tasks that run or wait and are to find it. */
+  kept: number;
   plugin: Promise<WasmPlugin> | undefined;
 }
 
@@ -47,7 +49,7 @@ const NOTE_INTERVAL_MS = 60_000;
 
 /**
  * Modules that requesters brought, by SHA-256. When there is no room for another, those that were not used for longest go: of its requester over
- * the requester's quota, of all over the cache's size. One that a task runs stays. A module is compiled when it is first needed; what it may do is for
+ * the requester's quota, of all over the cache's size. One that a task runs or waits for stays. A module is compiled when it is first needed; what it may do is for
  * `load` to say.
  */
 export class ModuleCache implements ModuleKeeping {
@@ -138,7 +140,7 @@ export class ModuleCache implements ModuleKeeping {
       const now = this.#options.clock.now();
       await this.#folder.touch(sha256, now);
       const plugin = Promise.resolve(this.#options.load(prepared));
-      const entry = { record, lastUsedAt: now, notedAt: now, running: 0, plugin };
+      const entry = { record, lastUsedAt: now, notedAt: now, running: 0, kept: 0, plugin };
       this.#entries.set(sha256, entry);
       this.#count(sizeOf(entry));
       this.#letGo(entry);
@@ -150,15 +152,26 @@ export class ModuleCache implements ModuleKeeping {
     return this.#next(async () => {
       const entry = this.#entries.get(sha256);
       if (entry === undefined) throw moduleNotHere(sha256);
-      if (entry.running > 0) {
+      const tasks = Math.max(entry.running, entry.kept);
+      if (tasks > 0) {
         throw new NodeError(
           "failed_precondition",
-          `${entry.running} tasks run the module ${sha256} now: cancel them, or wait for their end`,
+          `${tasks} tasks run the module ${sha256} now or wait to: cancel them, or wait for their end`,
         );
       }
       this.#forget(entry);
       await this.#folder.remove(sha256);
     });
+  }
+
+  /** Keeps a module from making room, and from being removed, until what this returns is called, once; undefined when it is not here. */
+  keep(sha256: string): (() => void) | undefined {
+    const entry = this.#entries.get(sha256);
+    if (entry === undefined) return undefined;
+    entry.kept++;
+    return () => {
+      entry.kept--;
+    };
   }
 
   /** Runs a function of a module. Throws `plugin_not_found` when the module is not here (any more), and what the run ended with. */
@@ -185,7 +198,7 @@ export class ModuleCache implements ModuleKeeping {
 
   async #open(): Promise<void> {
     for (const { lastUsedAt, ...record } of await this.#folder.open()) {
-      const entry = { record, lastUsedAt, notedAt: lastUsedAt, running: 0, plugin: undefined };
+      const entry = { record, lastUsedAt, notedAt: lastUsedAt, running: 0, kept: 0, plugin: undefined };
       this.#entries.set(record.sha256, entry);
       this.#count(sizeOf(entry));
     }
@@ -206,7 +219,7 @@ export class ModuleCache implements ModuleKeeping {
       let over = overBytes;
       for (const entry of from) {
         if (over <= 0) break;
-        if (entry.running > 0 || victims.has(entry)) continue;
+        if (entry.running > 0 || entry.kept > 0 || victims.has(entry)) continue;
         victims.add(entry);
         over -= sizeOf(entry);
       }
@@ -324,7 +337,7 @@ function noRoom(needed: number, { maxBytes, setting }: { readonly maxBytes: numb
   return new NodeError(
     "storage_full",
     `The module would take ${needed} bytes where at most ${maxBytes} are (${setting})` +
-      (never ? "" : ", and tasks run what else is there: upload it when they have ended"),
+      (never ? "" : ", and tasks run or wait for what else is there: upload it when they have ended"),
     { data: { needed, maxBytes, setting }, retryable: !never },
   );
 }

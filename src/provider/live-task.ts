@@ -34,6 +34,8 @@ export interface LiveTaskOptions {
   readonly queuedAt: number;
   /** Begins the run; the task has a slot then. */
   readonly onStart: (live: LiveTask) => void;
+  /** Lets go of what is kept for it, once it has ended. */
+  readonly letGo?: (() => void) | undefined;
   /** It has waited too long. */
   readonly onExpire: (live: LiveTask) => void;
 }
@@ -81,6 +83,7 @@ export class LiveTask implements Job {
   readonly #onStart: (live: LiveTask) => void;
   readonly #onExpire: (live: LiveTask) => void;
   readonly #finish: (ending: Ending) => void;
+  #letGo: (() => void) | undefined;
 
   constructor(options: LiveTaskOptions) {
     this.task = options.task;
@@ -92,6 +95,7 @@ export class LiveTask implements Job {
     this.priority = options.task.record.priority;
     this.#onStart = options.onStart;
     this.#onExpire = options.onExpire;
+    this.#letGo = options.letGo;
     const { promise, resolve } = Promise.withResolvers<Ending>();
     this.ending = promise;
     this.#finish = resolve;
@@ -129,6 +133,8 @@ export class LiveTask implements Job {
 
   /** Tells everybody how it ended. */
   finish(ending: Ending): void {
+    this.#letGo?.();
+    this.#letGo = undefined;
     this.#finish(ending);
     for (const watcher of [...this.#watchers]) {
       if (isEnd(ending.record.state)) watcher.push({ type: "state", task: ending.record });

@@ -20,6 +20,8 @@ export interface PluginHost {
   resolve(plugin: string, fn: string, requester: RequesterId): ResolvedFunction;
   /** Runs a function to its end. Throws a NodeError when it fails, is stopped, or breaks a limit. */
   execute(call: PluginCall): Promise<PluginOutcome>;
+  /** Keeps what a task needs here while it waits: a module that its requester brought. To be let go of with what this returns. */
+  keep(plugin: string): () => void;
 }
 
 /** Keeps tasks. `test/contract-suites/task-store.ts` holds for it. */

@@ -34,9 +34,13 @@ export class QuickRuns {
     const reservation = ledger.reserve(quote);
     const run = new QuickRun(spec, ctx, { seq: this.#parts.nextSeq(now), queuedAt: now });
     let usage: Usage | undefined;
+    let letGo: (() => void) | undefined;
     this.#runs.add(run);
     try {
-      if (!scheduler.tryTake(ctx.requester)) await this.#turn(run);
+      if (!scheduler.tryTake(ctx.requester)) {
+        letGo = host.keep(plugin);
+        await this.#turn(run);
+      }
       try {
         if (run.stopping !== undefined) throw run.stopping;
         const outcome = await host.execute({
@@ -68,6 +72,7 @@ export class QuickRuns {
     } finally {
       this.#runs.delete(run);
       run.close();
+      letGo?.();
       const settled = settle(reservation, { usage, log });
       if (settled !== undefined) await settled;
     }

@@ -197,6 +197,7 @@ export class TaskIntake {
       ...options,
       task,
       queuedAt: this.#parts.clock.now(),
+      letGo: this.#parts.host.keep(task.record.plugin),
       onStart: (live) => void this.#runner.run(live),
       onExpire: (live) => this.#runner.expire(live),
     });

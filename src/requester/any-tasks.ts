@@ -110,9 +110,14 @@ const UNBEGUN: ReadonlySet<ErrorCode> = new Set([
   "unauthenticated",
 ]);
 
+/** Failures to take the task's module, which another provider may. */
+const MODULE_REFUSED: ReadonlySet<ErrorCode> = new Set(["storage_full", "input_too_large"]);
+
 /** Whether the provider surely has not begun the task, and another may. */
 export function isUnbegun(error: unknown): boolean {
   if (!(error instanceof NodeError)) return false;
   if (UNBEGUN.has(error.code)) return true;
+  // A full disk may also take the result of a task that has run.
+  if (error.data["taskSent"] === false && MODULE_REFUSED.has(error.code)) return true;
   return error.code === "target_unreachable" && error.data["requestSent"] === false;
 }

@@ -131,11 +131,23 @@ export class ModuleTasks implements TaskService {
       }
     } catch (error) {
       // A node of an older version may have it installed.
-      if (!(error instanceof NodeError) || error.code !== "unimplemented") throw error;
+      if (!(error instanceof NodeError) || error.code !== "unimplemented") throw unbegun(error);
     }
     if (this.#known.size >= MAX_KNOWN) this.#known.delete(this.#known.values().next().value!);
     this.#known.add(sha256);
   }
+}
+
+/** Says of a failure that no task was sent yet: a provider that has no room for the module says nothing of others. */
+function unbegun(error: unknown): unknown {
+  if (!(error instanceof NodeError)) return error;
+  const { code, message, data, retryable, retryAfterMs } = error;
+  return new NodeError(code, message, {
+    cause: error.cause,
+    data: { ...data, taskSent: false },
+    retryable,
+    ...(retryAfterMs !== undefined && { retryAfterMs }),
+  });
 }
 
 function refused(target: string): NodeError {

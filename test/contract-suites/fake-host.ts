@@ -20,7 +20,15 @@ export interface GatedRun {
 export class FakeHost {
   readonly calls: PluginCall[] = [];
   readonly gated: GatedRun[] = [];
+  /** How often a plugin is kept and was not let go of. */
+  readonly kept = new Map<string, number>();
   readonly #arrivals: { readonly count: number; readonly resolve: () => void }[] = [];
+
+  keep(plugin: string): () => void {
+    const add = (change: number) => this.kept.set(plugin, (this.kept.get(plugin) ?? 0) + change);
+    add(1);
+    return () => add(-1);
+  }
 
   resolve(plugin: string, fn: string): ResolvedFunction {
     if (plugin !== "" && plugin !== "fake") {

@@ -155,6 +155,25 @@ test("a provider that takes no modules refuses them, runs its operator's, and is
   assert.equal(chosen.stdout, "world", chosen.stderr);
 });
 
+test("--any goes on to the next provider when one has no room for the module", async (t) => {
+  const { folder, provider, requester, wasm } = await start(t, { acceptModules: true });
+  // A quota that none of them fits, though the largest module that the node says to take is larger.
+  const full = await startNode(t, {
+    dataDir: join(folder, "full"),
+    config: { plugins: { acceptModules: true, moduleBytesPerRequester: 128 << 10 } },
+  });
+  for (const { rpc } of [full, provider]) await post(`${requester.rest}/v1/peers`, { target: rpc });
+  const refused = await wasm(ownModule(folder, "first").file, "--function", "greet", "hello", "--target", full.rpc);
+  assert.notEqual(refused.code, 0);
+  assert.match(refused.stderr, /plugins\.moduleBytesPerRequester\).*storage_full/);
+  // Of two that are alike one is chosen by chance.
+  for (const name of ["a", "b", "c", "d", "e"]) {
+    const done = await wasm(ownModule(folder, name).file, "--function", "greet", "hello", "--any");
+    assert.equal(done.stdout, "world", done.stderr);
+  }
+  assert.deepEqual(await modulesOf(full), []);
+});
+
 test("two targets verify what a module of one's own gives", async (t) => {
   const { folder, provider, requester, wasm } = await start(t, { acceptModules: true });
   const other = await startNode(t, { dataDir: join(folder, "other"), config: { plugins: { acceptModules: true } } });

@@ -157,6 +157,26 @@ test("a module that a task runs neither makes room nor can be removed", async (t
   assert.deepEqual(has(cache, b, c), [false, true]);
 });
 
+test("a module that a task waits for neither makes room nor can be removed, until all have let go", async (t) => {
+  const { cache, add } = await open(t);
+  const [a, b] = [await add("a"), await add("b")];
+  const letGo = [cache.keep(a)!, cache.keep(a)!];
+  assert.equal(cache.keep("0".repeat(64)), undefined);
+  const c = await add("c");
+  assert.deepEqual(has(cache, a, b, c), [true, false, true], "the older one stays since tasks wait for it");
+  letGo.pop()!();
+  const other = cache.keep(c)!;
+  await assert.rejects(add("d"), { code: "storage_full", retryable: true, message: /tasks run or wait for/ });
+  await assert.rejects(cache.remove(a), {
+    code: "failed_precondition",
+    message: /1 tasks run the module .* or wait to/,
+  });
+  other();
+  letGo.pop()!();
+  await cache.remove(a);
+  assert.deepEqual(has(cache, a, c), [false, true]);
+});
+
 test("modules and the order of their use survive a restart; they are compiled when they are needed", async (t) => {
   const { cache, settings, add, tick } = await open(t);
   const [a, b] = [await add("a"), await add("b", BOB)];

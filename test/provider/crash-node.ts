@@ -43,6 +43,7 @@ export function specOf(id: string): TaskSpec {
 /** A plugin that takes 0 to 4 ms, and notes each run in `file`. */
 export function slowHost(file: string, round: number): PluginHost {
   return {
+    keep: () => () => {},
     resolve: () => ({ plugin: "hash@1", sha256: "", function: "hash", outputContentType: "text/plain" }),
     async execute(call: PluginCall): Promise<PluginOutcome> {
       const input = call.input as Uint8Array;

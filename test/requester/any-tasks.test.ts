@@ -83,6 +83,19 @@ test("any() tries the next provider when one surely has not begun, three at most
   }
 });
 
+test("any() tries the next provider when one has no room for the task's module, and not when a result found none", async (t) => {
+  const data = { taskSent: false };
+  for (const code of ["storage_full", "input_too_large"] as const) {
+    const { requester, faults, calls } = swarm(t);
+    faults.set("a:1", new NodeError(code, "No room for the module", { data }));
+    await requester.any({}).run(spec({ id: "t1" }), ctx());
+    assert.deepEqual(calls, ["run a:1", "run b:1"]);
+    faults.set("a:1", new NodeError(code, "The disk is full"));
+    await assert.rejects(requester.any({}).run(spec({ id: "t2" }), ctx()), { code });
+    assert.deepEqual(calls.slice(2), ["run a:1"]);
+  }
+});
+
 test("any() does not try another provider when one may have begun, or the task itself failed", async (t) => {
   const faults = [
     new NodeError("target_unreachable", "The connection was lost", { data: { requestSent: true } }),

@@ -111,6 +111,19 @@ test("a node that takes no modules, or none of this size, is told no bytes", asy
   await near.run(ours, ctx());
 });
 
+test("that a node has no room for the module is told as what happened before the task was sent", async () => {
+  const { far, near } = bring();
+  far.fault = new NodeError("storage_full", "No room", { data: { needed: 5 }, retryable: true, retryAfterMs: 7 });
+  await assert.rejects(near.run(ours, ctx()), {
+    code: "storage_full",
+    message: "No room",
+    data: { needed: 5, taskSent: false },
+    retryable: true,
+    retryAfterMs: 7,
+  });
+  assert.deepEqual(far.calls, ["has"]);
+});
+
 test("a node that knows no modules is asked to run it: it may be installed there", async () => {
   const { far, near } = bring();
   far.fault = new NodeError("unimplemented", "What is that?");
