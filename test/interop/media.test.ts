@@ -1,30 +1,11 @@
 import assert from "node:assert/strict";
-import { execFileSync, spawn } from "node:child_process";
+import { execFileSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
-import { tmpdir } from "node:os";
 import { commandLine, type NodeProcess, post, run, scratch, startNode } from "../e2e/harness.ts";
+import { startMediaPlugin } from "../e2e/media-plugin.ts";
 import { startSwarm } from "../e2e/swarm.ts";
-import { test, type TestScope } from "../testing.ts";
-
-/** Starts the media plugin on a free port; returns its address. */
-async function startPlugin(t: TestScope, args: readonly string[] = []): Promise<string> {
-  const [command, all] = commandLine(["plugin", "media", "--json", "--listen", "127.0.0.1:0", ...args]);
-  const child = spawn(command, all, { cwd: tmpdir(), stdio: ["ignore", "ignore", "pipe"] });
-  const ended = new Promise<void>((resolve) => child.on("close", () => resolve()));
-  t.after(() => {
-    if (child.exitCode === null && child.signalCode === null) process.kill(child.pid!, "SIGTERM");
-    return ended;
-  });
-  return await new Promise((resolve, reject) => {
-    ended.then(() => reject(new Error("The plugin ended instead of serving")));
-    createInterface({ input: child.stderr! }).on("line", (line) => {
-      const { rpc } = JSON.parse(line) as { rpc?: string };
-      if (rpc !== undefined) resolve(rpc);
-    });
-  });
-}
+import { test } from "../testing.ts";
 
 /** Seconds, eight by default, of test picture and tone; with its index at the end, as cameras write it, or where `args` want it. */
 function clip(folder: string, name: string, args: readonly string[] = [], seconds = 8): string {
@@ -58,7 +39,7 @@ async function media(node: NodeProcess, fn: string, options: { file: string; typ
 
 test("a task's video is described, cut and converted, whether or not its index comes first", async (t) => {
   const folder = scratch(t);
-  const plugin = await startPlugin(t);
+  const plugin = await startMediaPlugin(t);
   const node = await startNode(t, {
     dataDir: join(folder, "data"),
     config: { plugins: { external: [{ name: "media", address: plugin }] } },
@@ -92,7 +73,7 @@ test("a task's video is described, cut and converted, whether or not its index c
 
 test("a long conversion tells how far it is", async (t) => {
   const folder = scratch(t);
-  const plugin = await startPlugin(t);
+  const plugin = await startMediaPlugin(t);
   const node = await startNode(t, {
     dataDir: join(folder, "data"),
     config: { plugins: { external: [{ name: "media", address: plugin }] } },
@@ -122,7 +103,7 @@ test("a long conversion tells how far it is", async (t) => {
 
 test("the README's pipe of a source that is made as it goes runs through the plugin", async (t) => {
   const folder = scratch(t);
-  const plugin = await startPlugin(t);
+  const plugin = await startMediaPlugin(t);
   const node = await startNode(t, {
     dataDir: join(folder, "data"),
     config: { plugins: { external: [{ name: "media", address: plugin }] } },
@@ -141,7 +122,7 @@ test("the README's pipe of a source that is made as it goes runs through the plu
 
 test("noise, playlists that name other files, empty and wrong input fail with words, and the plugin goes on", async (t) => {
   const folder = scratch(t);
-  const plugin = await startPlugin(t);
+  const plugin = await startMediaPlugin(t);
   const node = await startNode(t, {
     dataDir: join(folder, "data"),
     config: { plugins: { external: [{ name: "media", address: plugin }] } },
@@ -179,7 +160,7 @@ test("noise, playlists that name other files, empty and wrong input fail with wo
 
 test("files that lie sealed on six nodes are read where FFmpeg looks, and an HLS ladder of them plays", async (t) => {
   const { requester, providers, folder } = await startSwarm(t);
-  const plugin = await startPlugin(t, ["--node", requester.rest, "--prefix", "films/"]);
+  const plugin = await startMediaPlugin(t, ["--node", requester.rest, "--prefix", "films/"]);
   const node = await startNode(t, {
     dataDir: join(folder, "runner"),
     config: { plugins: { external: [{ name: "media", address: plugin }] } },
