@@ -9,6 +9,9 @@ import type { TestScope } from "../testing.ts";
 
 const CHROMIUM = process.env["CHROMIUM"] ?? "/usr/bin/chromium";
 
+/** Waits end with what they wait for. This is only how long a test hangs that waits in vain: a busy machine must not be taken for that. */
+const HANG_MS = 180_000;
+
 const FLAGS = [
   "--no-sandbox",
   "--disable-gpu",
@@ -22,7 +25,7 @@ const FLAGS = [
 
 /** Starts a browser that goes with the test. */
 export async function openBrowser(t: TestScope): Promise<Browser> {
-  const browser = await chromium.launch({ executablePath: CHROMIUM, args: FLAGS });
+  const browser = await chromium.launch({ executablePath: CHROMIUM, args: FLAGS, timeout: HANG_MS });
   t.after(() => browser.close());
   return browser;
 }
@@ -45,6 +48,7 @@ export interface OpenedPage {
 export async function openPage(t: TestScope, url: string, options: OpenPageOptions = {}): Promise<OpenedPage> {
   const { mayFail, browser = await openBrowser(t), ...context } = options;
   const opened = await browser.newContext({ viewport: { width: 1280, height: 860 }, locale: "en-GB", ...context });
+  opened.setDefaultTimeout(HANG_MS);
   const page = await opened.newPage();
   const complaints: string[] = [];
   page.on("console", (message) => {
