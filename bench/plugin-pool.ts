@@ -11,6 +11,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ANONYMOUS, isDeno, noMetrics, silentLog } from "../src/core/mod.ts";
 import { openPluginHost } from "../src/plugins/mod.ts";
+import { asked } from "./asked.ts";
 
 const ROUNDS = 12;
 const CONCURRENCY = 16;
@@ -91,14 +92,11 @@ for (const [fn, size, scale] of [["greet", 5, 1], ["echo", 4096, 0.1], ["echo", 
   ];
   const [pool = 0, single = 0, workers] = await compare(candidates.filter(({ callers }) => callers > 0), input);
   const rate = (value: number): string => `${Math.round(value).toLocaleString("en")}/s`;
-  const beside = workers === undefined
-    ? ""
-    : `, Extism workers ${rate(workers)} (ratio ${(pool / workers).toFixed(1)})`;
-  console.log(
-    `${fn}, ${size} bytes: pool ${rate(pool)}, Extism in process ${rate(single)} (ratio ${
-      (pool / single).toFixed(2)
-    })${beside}`,
-  );
+  console.log(`${fn}, ${size} bytes: pool ${rate(pool)}`);
+  console.log(`  of Extism in process, ${rate(single)}: ${asked({ atLeast: 0.5 }, pool / single)}`);
+  if (workers !== undefined) {
+    console.log(`  of Extism's workers, ${rate(workers)}: ${asked({ atLeast: 15 }, pool / workers, 1)}`);
+  }
 }
 await Promise.all([host.close(), inProcess.close(), ...inWorkers.map((plugin) => plugin.close())]);
 rmSync(folder, { recursive: true });

@@ -28,6 +28,7 @@ import { createTaskProvider } from "../src/provider/mod.ts";
 import { frameOf } from "../src/rpc/grpc-frame.ts";
 import { createRpcServer, DEFAULT_RPC_LIMITS, HealthState } from "../src/rpc/mod.ts";
 import { openMemoryStore } from "../src/storage/mod.ts";
+import { asked } from "./asked.ts";
 
 const { values: args } = parseArgs({
   options: {
@@ -276,6 +277,11 @@ async function main(): Promise<void> {
           (perSecond / rate("connect-node")).toFixed(2)
         } × connect-node`,
     );
+  }
+  for (const name of ["task path", ...(args.command === undefined ? [] : [COMMAND])]) {
+    const [ofRaw, ofConnect] = [rate(name) / rate("raw node:http2"), rate(name) / rate("connect-node")];
+    console.log(`${name} of raw: ${asked({ atLeast: 0.5 }, ofRaw)}`);
+    console.log(`${name} of connect-node: ${asked({ atLeast: 3 }, ofConnect)}`);
   }
 }
 

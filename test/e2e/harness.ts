@@ -31,7 +31,8 @@ export function commandLine(args: readonly string[]): [command: string, args: st
       ...args,
     ]];
   }
-  return [process.execPath, ["--disable-warning=ExperimentalWarning", main, ...args]];
+  // As tools/run.mjs and the executable start it.
+  return [process.execPath, ["--disable-warning=ExperimentalWarning", "--max-semi-space-size=8", main, ...args]];
 }
 
 /** The program's environment: this one without anything that would configure a node. */
