@@ -5,15 +5,31 @@ import { isDeno, isSingleExecutable, NodeError } from "../core/mod.ts";
 import type { CliContext } from "./context.ts";
 import { EXIT } from "./exit-codes.ts";
 import { runCli } from "./program.ts";
-import { reportError } from "./report-error.ts";
+import { isRefusedByDeno, reportError } from "./report-error.ts";
 import { createScreen } from "./terminal.ts";
 
 const OLDEST_NODE = 24;
 
 /** Runs this process: its arguments, environment, streams and signals. Never throws; ends the process with the exit code. */
 export async function runMain(): Promise<void> {
-  const interruption = new AbortController();
-  const cli: CliContext = {
+  try {
+    const interruption = new AbortController();
+    const cli = makeContext(interruption.signal);
+    handleSignals(interruption, cli);
+    handleFaults(cli);
+    handleGoneReaders(cli);
+    assertNodeVersion();
+    await end(await runCli(process.argv.slice(2), cli));
+  } catch (error) {
+    // Deno may not even let it look at the environment.
+    const screen = createScreen(process.stderr, {});
+    await end(reportError(error, screen, { verbose: !isRefusedByDeno(error), json: false }));
+  }
+}
+
+/** Throws what Deno throws when it may not look at its environment. */
+function makeContext(interrupted: AbortSignal): CliContext {
+  return {
     out: createScreen(process.stdout, process.env),
     err: createScreen(process.stderr, process.env),
     get stdin() {
@@ -22,21 +38,12 @@ export async function runMain(): Promise<void> {
     env: process.env,
     cwd: process.cwd(),
     homeDir: homedir(),
-    interrupted: interruption.signal,
+    interrupted,
     programName: programName(),
     exitCode: EXIT.ok,
     onFault: undefined,
     onHangup: undefined,
   };
-  handleSignals(interruption, cli);
-  handleFaults(cli);
-  handleGoneReaders(cli);
-  try {
-    assertNodeVersion();
-    await end(await runCli(process.argv.slice(2), cli));
-  } catch (error) {
-    await end(reportError(error, cli.err, { verbose: true, json: false }));
-  }
 }
 
 /** The first signal asks the command to end, the second ends the process. */

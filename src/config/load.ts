@@ -260,7 +260,7 @@ function readIfThere(path: string): string | undefined {
   try {
     return readFileSync(path, "utf8");
   } catch (cause) {
-    const code = String((cause as { code?: unknown }).code);
+    const { code = (cause as Error).message } = cause as { code?: string };
     if (code === "ENOENT" || code === "ENOTDIR") return undefined;
     throw new NodeError("config_invalid", `Cannot read the configuration file ${path} (${code})`, { cause });
   }

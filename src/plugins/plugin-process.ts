@@ -182,12 +182,19 @@ export class PluginProcess {
     const secret = randomBytes(32).toString("hex");
     // Any sleep(1) takes whole seconds.
     const args = ["-c", WATCH, "velas-plugin", String(Math.ceil(graceMs / 1000)), folder, ...command];
-    const child = spawn("/bin/sh", args, {
-      detached: true,
-      stdio: ["pipe", "pipe", "pipe"],
-      env: { ...this.#environment(), [SOCKET_VARIABLE]: path, [SECRET_VARIABLE]: secret },
-      ...cwd !== undefined && { cwd },
-    });
+    let child;
+    try {
+      child = spawn("/bin/sh", args, {
+        detached: true,
+        stdio: ["pipe", "pipe", "pipe"],
+        env: { ...this.#environment(), [SOCKET_VARIABLE]: path, [SECRET_VARIABLE]: secret },
+        ...cwd !== undefined && { cwd },
+      });
+    } catch (error) {
+      // As on Deno without --allow-run; it is tried again.
+      rmSync(folder, { recursive: true, force: true });
+      throw error;
+    }
     const lines = new ProcessLog({ log, now: () => performance.now() });
     lines.read(child.stdout!, "stdout");
     lines.read(child.stderr!, "stderr");
