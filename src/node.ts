@@ -208,7 +208,15 @@ async function assemble({ live, log, closers, closeAll }: Assembly): Promise<Run
   closers.push(() => provider.close());
   const bandwidths = makeBandwidths(live);
   const earned = payments?.earnings.storage ?? freeLedger;
-  const shards = await openShardPart({ config, key, ledger: earned, bandwidths, log, metrics });
+  const shards = await openShardPart({
+    config,
+    key,
+    ledger: earned,
+    custody: payments?.keeper,
+    bandwidths,
+    log,
+    metrics,
+  });
   if (shards !== undefined) closers.push(() => shards.close());
   const requester = createTaskRequester({
     local: provider,
@@ -231,6 +239,7 @@ async function assemble({ live, log, closers, closeAll }: Assembly): Promise<Run
     peers,
     discovery,
     ledger: payments?.spendings.storage ?? freeLedger,
+    custody: payments?.holder,
     bandwidths,
     key,
     log,

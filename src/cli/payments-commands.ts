@@ -33,6 +33,7 @@ export function addPaymentsCommands(program: Command, cli: CliContext): void {
       ["vouchers", "list the newest voucher of each channel"],
       ["receipts", "list the newest receipt of each channel, as its provider signed it"],
       ["quotes", "list the quotes that providers keep this node's shards by"],
+      ["custody", "list the promises to keep a shard or to lose stake, of this node and of its providers"],
       ["totals", "list what was spent and earned by day, peer and token"],
       ["tokens", "list the ERC-20 tokens that the node deals in, as they call themselves"],
     ] as const
@@ -140,21 +141,99 @@ export function addPaymentsCommands(program: Command, cli: CliContext): void {
   );
 
   withExamples(
+    withClientOptions(
+      payments.command("challenge").summary("challenge a provider on the chain to show a shard")
+        .argument("<what>", "the id of a file, a shard or a custody statement"),
+    )
+      .description(
+        "Have the Audit contract draw a leaf of a shard, which its provider must show within a day. Of a file, the shards that failed an audit " +
+          "are challenged. The bond is the provider's when it answers, and comes back as credit in the contract when it does not.",
+      )
+      .action(async (what: string, flags: ClientFlags) => {
+        for (const { id } of await statementsOf(cli, flags, what)) {
+          const path = `/v1/payments/custody/${textOf(id)}/challenge`;
+          const { deadline, ...mined } = await clientOf(cli, flags).json<Row>("POST", path);
+          if (flags.json === true) cli.out.line(JSON.stringify({ id, deadline, ...mined }));
+          else cli.out.line(`Challenged ${textOf(id)}: the provider may answer until ${textOf(deadline)}`);
+        }
+      }),
+    ["velas-sphere payments challenge 00112233445566778899aabbccddeeff", "what of a file was lost"],
+  );
+
+  withExamples(
+    withClientOptions(
+      payments.command("slash").summary("slash a provider that did not answer a challenge")
+        .argument("<what>", "the id of a file, a shard or a custody statement"),
+    )
+      .description(
+        "Have a provider whose time to answer is over lose the penalty; half of it is credit in the registry.",
+      )
+      .action(async (what: string, flags: ClientFlags) => {
+        for (const { id } of await statementsOf(cli, flags, what)) {
+          await send(cli, flags, { path: `/custody/${textOf(id)}/slash` });
+        }
+      }),
+    ["velas-sphere payments slash 00112233445566778899aabbccddeeff", "a day after the challenge"],
+  );
+
+  withExamples(
+    withClientOptions(
+      payments.command("pledge").summary("promise that the stake stays").argument(
+        "<days>",
+        "for how many days from now",
+      ),
+    )
+      .description(
+        "Promise in the registry that no stake leaves for some days. Requesters take a custody statement only when its lease ends before that.",
+      )
+      .action((days: string, flags: ClientFlags) => {
+        if (!/^[0-9]{1,4}$/.test(days)) {
+          throw new NodeError("invalid_argument", `"${days}" is no number of days: give a whole one, up to 1095`);
+        }
+        const until = new Date(Date.now() + Number(days) * 86_400_000).toISOString();
+        return send(cli, flags, { path: "/pledge", json: { until } });
+      }),
+    ["velas-sphere payments pledge 365", "for a year"],
+  );
+
+  withExamples(
     withClientOptions(payments.command("withdraw").summary("withdraw from the contract"))
       .description("Send what the contract holds for this node to its account, or to another one.")
       .option("--amount <wei>", "how much; all without it")
       .option("--to <address>", "the account; this node's without it")
       .option("--token <address>", "the ERC-20; the chain's coin without it")
-      .action((flags: ClientFlags & { amount?: string; to?: string; token?: string }) => {
-        const { amount, to, token } = flags;
+      .option("--from <contract>", "channels, audit (bonds that came back) or registry (what others lost to this node)")
+      .action((flags: ClientFlags & { amount?: string; to?: string; token?: string; from?: string }) => {
+        const { amount, to, token, from } = flags;
         const json = {
           ...(amount !== undefined && { amount: amountOf(amount) }),
           ...(to !== undefined && { to }),
           ...(token !== undefined && { token }),
+          ...(from !== undefined && { from }),
         };
         return send(cli, flags, { path: "/withdraw", json });
       }),
     ["velas-sphere payments withdraw", "everything"],
+  );
+}
+
+async function statements(cli: CliContext, flags: ClientFlags): Promise<Row[]> {
+  return (await clientOf(cli, flags).json<{ custody: Row[] }>("GET", "/v1/payments/custody")).custody;
+}
+
+/** The statements that a word means: the one with that id, or those over a shard or over what was lost of a file. */
+async function statementsOf(cli: CliContext, flags: ClientFlags, what: string): Promise<readonly Row[]> {
+  const held = (await statements(cli, flags)).filter(({ role }) => role === "requester");
+  const named = held.filter(({ id, shard }) => id === what || shard === what);
+  if (named.length > 0) return named.slice(-1);
+  const ofFile = held.filter(({ fileId }) => fileId === what);
+  const lost = ofFile.filter((row) => row["lost"] === true);
+  if (lost.length > 0) return lost;
+  throw new NodeError(
+    ofFile.length > 0 ? "failed_precondition" : "not_found",
+    ofFile.length > 0
+      ? `No shard of file ${what} was lost: name a shard or a statement ("payments custody" lists them)`
+      : `No provider has put stake on "${what}": give the id of a file, a shard or a statement ("payments custody" lists them)`,
   );
 }
 

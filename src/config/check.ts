@@ -1,4 +1,4 @@
-import { isGrant, isNodeId, parseNetwork } from "../core/mod.ts";
+import { isGrant, isNodeId, MIN_CUSTODY_GRACE_MS, parseNetwork } from "../core/mod.ts";
 import { isLoopback, parseAddress } from "./address.ts";
 import { exposedAddress, speaksTls, TLS_GROUPS } from "./exposure.ts";
 import type { Config } from "./schema.ts";
@@ -84,7 +84,7 @@ function hasPrice({ token: _, offerMs: __, ...amounts }: Config["prices"]): bool
 }
 
 /** A node that takes or pays money knows where. */
-function checkPayments({ payments, prices }: Config): string[] {
+function checkPayments({ payments, prices, files, storage }: Config): string[] {
   const { rpcUrls, chainId, channels } = payments;
   if (rpcUrls.length === 0) {
     return hasPrice(prices)
@@ -98,6 +98,21 @@ function checkPayments({ payments, prices }: Config): string[] {
   if (chainId === 0) faults.push("payments.rpcUrls is set without payments.chainId: set the number of the chain");
   if (channels === "") {
     faults.push("payments.rpcUrls is set without payments.channels: set the address of the contract");
+  }
+  for (const [key, penalty] of [["payments", payments.custodyPenalty], ["files", files.custodyPenalty]] as const) {
+    if (penalty !== "0" && payments.audit === "") {
+      faults.push(`${key}.custodyPenalty is set without payments.audit: set the address of the contract`);
+    }
+  }
+  if (payments.audit !== "" && payments.registry === "") {
+    faults.push(
+      "payments.audit is set without payments.registry: set the address that the contract's REGISTRY() tells",
+    );
+  }
+  if (payments.custodyPenalty !== "0" && storage.graceMs < MIN_CUSTODY_GRACE_MS) {
+    faults.push(
+      "payments.custodyPenalty is set and storage.graceMs is below two days: shards that can be challenged would be dropped too soon",
+    );
   }
   return faults;
 }

@@ -13,6 +13,7 @@ export * from "./close-server.ts";
 export * from "./steady-clock.ts";
 export * from "./confined.ts";
 export * from "./cost-table.ts";
+export * from "./custody.ts";
 export * from "./deal.ts";
 export * from "./errors.ts";
 export * from "./file.ts";

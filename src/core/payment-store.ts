@@ -1,8 +1,8 @@
 /**
  * What the books of payments hold: channels that pay this node and that it pays, totals by day and peer, transactions, and the quotes that
- * leases of this node's shards are by.
+ * leases of this node's shards are by, custody statements, and how far the challenges of them were read.
  */
-export type PaymentKind = "earning" | "spending" | "total" | "transaction" | "quote";
+export type PaymentKind = "earning" | "spending" | "total" | "transaction" | "quote" | "custody" | "audit";
 
 /** One change of the books; without a text the entry goes. */
 export interface PaymentChange {

@@ -12,7 +12,7 @@ const TOKEN = ["token", "symbol", "decimals"] as const;
 interface PaymentTable {
   readonly columns: readonly string[];
   /** The list at `/v1/payments/…` that it is made of. */
-  readonly list: "channels" | "quotes" | "totals" | "tokens";
+  readonly list: "channels" | "quotes" | "custody" | "totals" | "tokens";
   readonly rows: (items: readonly PaymentRow[]) => readonly PaymentRow[];
 }
 
@@ -39,6 +39,11 @@ export const PAYMENT_TABLES = {
     list: "quotes",
     columns: ["digest", "provider", "channelId", "gibHour", "minimum", "expiresAt", "keepUntil", ...TOKEN],
     rows: (items) => items.map(quoteRow),
+  },
+  custody: {
+    list: "custody",
+    columns: ["id", "role", "provider", "shard", "fileId", "expiresAt", "penalty", "lost", "released"],
+    rows: same,
   },
   totals: {
     list: "totals",

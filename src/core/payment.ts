@@ -1,3 +1,4 @@
+import type { CustodyView } from "./custody.ts";
 import type { Offer, Quote, Receipt, Settlement, Voucher } from "./deal.ts";
 import { NodeError } from "./errors.ts";
 import type { NodeId } from "./ids.ts";
@@ -136,8 +137,24 @@ export interface PaymentAdmin {
   exit(channelId: Hex32): Promise<MinedTransaction>;
   /** Makes this node known in the registry, or known anew. Throws `failed_precondition` when no registry is configured. */
   register(profile: RegistryProfile): Promise<MinedTransaction>;
-  /** Sends credit in the contract to an account, by default to this node. */
-  withdraw(token: NodeId, options: { readonly amount?: Wei; readonly to?: NodeId }): Promise<MinedTransaction>;
+  /** Custody statements that this node signed or was given, and that can still be challenged. */
+  custody(): readonly CustodyView[];
+  /** Challenges a statement that this node was given, with a bond. Throws `not_found` and `failed_precondition`. */
+  challenge(id: Hex32): Promise<MinedTransaction & { readonly deadline: number }>;
+  /** Has the provider of a challenge that was not answered in time lose its stake. Throws `not_found` and `failed_precondition`. */
+  slash(id: Hex32): Promise<MinedTransaction>;
+  /** Promises in the registry that this node's stake stays until a time, in Unix seconds. */
+  pledge(until: number): Promise<MinedTransaction>;
+  /** Sends credit in a contract, by default the channels', to an account, by default to this node. */
+  withdraw(
+    token: NodeId,
+    options: {
+      readonly amount?: Wei;
+      readonly to?: NodeId;
+      /** Bonds that came back are in `audit`, what others lost to this node in `registry`. */
+      readonly from?: "channels" | "audit" | "registry";
+    },
+  ): Promise<MinedTransaction>;
 }
 
 /** What a node says of itself in the registry. */

@@ -1,3 +1,4 @@
+import type { CustodyRelease, ShardCustody } from "./custody.ts";
 import type { NodeId, RequesterId } from "./ids.ts";
 import type { CallContext } from "./task.ts";
 import type { Hex32 } from "./typed-data.ts";
@@ -136,8 +137,16 @@ export interface ShardService {
   prove(id: ShardId, leaves: readonly number[], ctx: CallContext): Promise<readonly LeafProof[]>;
   /** Extends the lease to `leaseMs` from now, if that is later. */
   renew(id: ShardId, leaseMs: number, ctx: CallContext): Promise<ShardReceipt>;
-  /** Removes a shard, or what an interrupted upload left of it. One that is not there is no error. */
-  remove(id: ShardId, ctx: CallContext): Promise<void>;
+  /**
+   * Removes a shard, or what an interrupted upload left of it. One that is not there is no error. Throws `failed_precondition` with the reason
+   * {@link CUSTODY_NOT_RELEASED} for one that the provider has signed custody of, without the owner's releases.
+   */
+  remove(id: ShardId, ctx: CallContext, options?: { readonly releases?: readonly CustodyRelease[] }): Promise<void>;
+  /**
+   * Signs that the provider keeps a shard or loses stake, for the time of its newest lease; the same lease gets the same statement. Throws
+   * `unimplemented` where the provider puts no stake on shards, and `failed_precondition` for another lease.
+   */
+  custody(id: ShardId, lease: ShardLease, ctx: CallContext): Promise<ShardCustody>;
   /**
    * From now on refuses capabilities for a shard that end by `upTo` (milliseconds since the epoch), and what was made from them, for as long as the
    * shard is kept. An earlier time than one before changes nothing.

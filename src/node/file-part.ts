@@ -2,6 +2,7 @@ import { type Config, dataPaths } from "../config/mod.ts";
 import { type Log, type Metrics, type NodeKey, SteadyClock, systemClock } from "../core/mod.ts";
 import type { Discovery } from "../discovery/mod.ts";
 import { createFileRequester, DEFAULT_FILE_SETTINGS, fileKeyringOf, type FileRequester } from "../requester/mod.ts";
+import type { CustodyHolder } from "../payments/mod.ts";
 import type { StorageLedger } from "../requester/mod.ts";
 import type { Peers } from "../rpc/client/mod.ts";
 import { loadOrCreateMasterKey } from "../storage/master-key-file.ts";
@@ -16,6 +17,8 @@ export interface FilePartOptions {
   readonly peers: Peers;
   readonly discovery: Discovery;
   readonly ledger: StorageLedger;
+  /** Takes what providers put at stake on shards, when the node has an Audit contract. */
+  readonly custody: CustodyHolder | undefined;
   readonly bandwidths: Bandwidths;
   readonly key: NodeKey;
   readonly log: Log;
@@ -27,11 +30,11 @@ const STEADY_TIME = "files/steady-time";
 
 /** Makes what keeps this node's files at others. */
 export async function makeFilePart(
-  { config, live, store, peers, discovery, bandwidths, ...rest }: FilePartOptions,
+  { config, live, store, peers, discovery, bandwidths, custody, ...rest }: FilePartOptions,
 ): Promise<FileRequester> {
   const { dataDir, keyPassphrase: passphrase } = config.node;
   const masterKey = await loadOrCreateMasterKey({ dataDir, passphrase, log: rest.log });
-  const { maxFileBytes: _, ...settings } = config.files;
+  const { maxFileBytes: _, custodyPenalty, ...settings } = config.files;
   // Times that files wait for were set by it: it must not begin before them.
   const kept = Number(await store.meta.get(STEADY_TIME));
   const keptMs = Number.isSafeInteger(kept) ? kept : 0;
@@ -45,9 +48,11 @@ export async function makeFilePart(
     onOutcome: (place, outcome) => discovery.shardOutcome(place, outcome),
     keys: fileKeyringOf(masterKey),
     bandwidth: bandwidths,
+    ...(custody !== undefined && { custody }),
     settings: {
       ...DEFAULT_FILE_SETTINGS,
       ...settings,
+      asksCustody: custodyPenalty !== "0",
       get leaseMs() {
         return live.config.files.leaseMs;
       },

@@ -65,6 +65,13 @@ export async function openPaymentPart(
     costTable: COST_TABLE_VERSION,
     claimAt: weiOf(payments.claimAt),
     claimEveryMs: payments.claimEveryMs,
+    ...(payments.audit !== "" && {
+      custody: {
+        audit: parseNodeId(payments.audit),
+        penalty: weiOf(payments.custodyPenalty),
+        least: weiOf(config.files.custodyPenalty),
+      },
+    }),
   });
 }
 

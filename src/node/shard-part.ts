@@ -1,5 +1,6 @@
 import { type Config, dataPaths } from "../config/mod.ts";
-import { type Log, type Metrics, type NodeKey, SteadyClock, systemClock } from "../core/mod.ts";
+import { type Log, type Metrics, newUlid, type NodeKey, SteadyClock, systemClock } from "../core/mod.ts";
+import type { CustodyKeeper } from "../payments/mod.ts";
 import { createShardProvider, paceShards, type ShardProvider, type StorageLedger } from "../provider/mod.ts";
 import type { ShardKeeping } from "../rest/mod.ts";
 import type { Bandwidths } from "./bandwidths.ts";
@@ -9,6 +10,8 @@ export interface ShardPartOptions {
   readonly config: Config;
   readonly key: NodeKey;
   readonly ledger: StorageLedger;
+  /** Puts stake on shards, when the node is to. */
+  readonly custody: CustodyKeeper | undefined;
   readonly bandwidths: Bandwidths;
   readonly log: Log;
   readonly metrics: Metrics;
@@ -24,7 +27,7 @@ export interface ShardPart {
 
 /** Opens the shard database and serves it; nothing when the configuration leaves no room for shards (`storage.quotaBytes` 0). */
 export async function openShardPart(
-  { config, key, ledger, bandwidths, log, metrics }: ShardPartOptions,
+  { config, key, ledger, custody, bandwidths, log, metrics }: ShardPartOptions,
 ): Promise<ShardPart | undefined> {
   const {
     quotaBytes,
@@ -49,12 +52,18 @@ export async function openShardPart(
     store: store.shards,
     key,
     ledger,
+    ...(custody !== undefined && { custody }),
     limits,
     clock,
     steady,
     keepTime: (nowMs) => store.shards.keepTime(nowMs),
     log,
     metrics,
+  });
+  const never = new AbortController().signal;
+  custody?.proveWith(async ({ owner, id }, leaf) => {
+    const call = { requester: owner, signal: never, requestId: newUlid(clock.now()) };
+    return (await provider.prove(id, [leaf], call))[0]!;
   });
   return {
     provider: paceShards(provider, bandwidths),

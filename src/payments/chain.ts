@@ -19,6 +19,7 @@ export interface ChainOptions {
   readonly chainId: number;
   readonly channels: NodeId;
   readonly registry: NodeId | undefined;
+  readonly custody?: { readonly audit: NodeId };
   /** How many blocks must lie on what is believed. */
   readonly confirmations: number;
   /**
@@ -164,7 +165,7 @@ export class Chain implements ChannelReader {
   }
 
   async #check(): Promise<void> {
-    const { chainId, channels, registry } = this.#options;
+    const { chainId, channels, registry, custody } = this.#options;
     const actual = await this.client.getChainId();
     if (actual !== chainId) {
       throw new NodeError(
@@ -172,7 +173,8 @@ export class Chain implements ChannelReader {
         `The endpoints (payments.rpcUrls) are of chain ${actual}, and payments.chainId is ${chainId}: correct one of them`,
       );
     }
-    for (const [key, address] of [["channels", channels], ["registry", registry]] as const) {
+    const contracts = [["channels", channels], ["registry", registry], ["audit", custody?.audit]] as const;
+    for (const [key, address] of contracts) {
       if (address === undefined) continue;
       const code = await this.client.getCode({ address });
       if (code === undefined || code === "0x") {

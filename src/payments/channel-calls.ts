@@ -81,8 +81,14 @@ export class ChannelCalls {
     return await this.#call({ functionName: "finishExit", args: [id] }, { purpose: { kind: "exit", channel: id } });
   }
 
-  async withdraw(token: NodeId, to: NodeId, amount: Wei): Promise<TransactionReceipt> {
-    return await this.#call({ functionName: "withdraw", args: [token, to, amount] }, { purpose: { kind: "withdraw" } });
+  /** Sends credit in a contract to an account: all of them keep credit alike. */
+  async withdraw(
+    token: NodeId,
+    to: NodeId,
+    { amount, contract = this.#options.channels }: { readonly amount: Wei; readonly contract?: NodeId },
+  ): Promise<TransactionReceipt> {
+    const call = { functionName: "withdraw", args: [token, to, amount] };
+    return await this.#call(call, { purpose: { kind: "withdraw" }, contract });
   }
 
   /** Makes this node known: where it is, its region, and stake. What it can do others ask it themselves. */
@@ -108,10 +114,11 @@ export class ChannelCalls {
       .map(({ args }) => ({ id: args.id.toLowerCase() as Hex32, amount: args.amount }));
   }
 
-  async credit(token: NodeId): Promise<bigint> {
-    const { chain, channels, self } = this.#options;
+  /** What a contract, by default the channels', holds for this node. */
+  async credit(token: NodeId, address: NodeId = this.#options.channels): Promise<bigint> {
+    const { chain, self } = this.#options;
     return await chain.read(() =>
-      chain.client.readContract({ address: channels, abi: channelsAbi, functionName: "credit", args: [token, self] })
+      chain.client.readContract({ address, abi: channelsAbi, functionName: "credit", args: [token, self] })
     );
   }
 
@@ -136,10 +143,14 @@ export class ChannelCalls {
 
   async #call(
     call: { readonly functionName: string; readonly args: readonly unknown[] },
-    { purpose, value = 0n }: { readonly purpose: Purpose; readonly value?: bigint },
+    { purpose, value = 0n, contract = this.#options.channels }: {
+      readonly purpose: Purpose;
+      readonly value?: bigint;
+      readonly contract?: NodeId;
+    },
   ): Promise<TransactionReceipt> {
     const { encodeFunctionData } = await import("viem");
     const data = encodeFunctionData({ abi: channelsAbi, ...call } as Parameters<typeof encodeFunctionData>[0]);
-    return await this.#options.transactions.send({ to: this.#options.channels, data, value }, purpose);
+    return await this.#options.transactions.send({ to: contract, data, value }, purpose);
   }
 }

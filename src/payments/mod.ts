@@ -12,6 +12,8 @@ export { Books } from "./books.ts";
 export { Budget, type Caps } from "./budget.ts";
 export { loadCurve } from "./curve.ts";
 export { chargeDueWithoutChain } from "./due-charges.ts";
+export { CustodyHolder, type CustodyOrder } from "./custody-holder.ts";
+export { CustodyKeeper } from "./custody-keeper.ts";
 export { Earnings, isFree, storagePrice } from "./earnings.ts";
 export { type FreeLedger, freeLedger, type FreeReservation } from "./free-ledger.ts";
 export { openPayments, type Payments, type PaymentsOptions } from "./open-payments.ts";

@@ -16,15 +16,20 @@ import {
   type PaymentStore,
   type PaymentSummary,
   type Rates,
+  type Settlement,
   toNodeError,
   type Wei,
   wei,
 } from "../core/mod.ts";
 import { Books } from "./books.ts";
+import { AuditCalls } from "./audit-calls.ts";
 import { Budget, type Caps } from "./budget.ts";
 import { Chain, type ChainOptions } from "./chain.ts";
 import { ChannelCalls } from "./channel-calls.ts";
-import { loadCurve } from "./curve.ts";
+import { type Curve, loadCurve } from "./curve.ts";
+import { CustodyBook } from "./custody-book.ts";
+import { CustodyHolder } from "./custody-holder.ts";
+import { CustodyKeeper } from "./custody-keeper.ts";
 import { type CreditRule, Earnings, type EarningsOptions } from "./earnings.ts";
 import { Spendings } from "./spendings.ts";
 import { Tokens } from "./tokens.ts";
@@ -49,6 +54,8 @@ export interface PaymentsOptions extends Omit<ChainOptions, "clock" | "log"> {
   /** In a token other than the chain's coin, what is claimed at once when this much is unclaimed. */
   readonly claimAt: Wei;
   readonly claimEveryMs: number;
+  /** Stake on shards, where the Audit contract is known: what this node puts on one, and the least that it asks of others; 0 is none. */
+  readonly custody?: { readonly audit: NodeId; readonly penalty: Wei; readonly least: Wei };
   readonly retryMs?: number;
   /** After how long a transaction that is not mined is sent again with higher fees. */
   readonly bumpMs?: number;
@@ -64,6 +71,10 @@ export interface Payments {
   readonly admin: PaymentAdmin;
   readonly chain: Chain;
   readonly calls: ChannelCalls;
+  /** Puts stake on the shards that this node keeps, when it is to. */
+  readonly keeper?: CustodyKeeper;
+  /** Takes what others put on this node's shards, when it is to. */
+  readonly holder?: CustodyHolder;
   /** Claims what it is worth to claim, and everything of payers that are leaving. Runs by itself too. */
   claimDue(): Promise<void>;
   close(): Promise<void>;
@@ -113,7 +124,14 @@ export async function openPayments(options: PaymentsOptions): Promise<Payments> 
     }
   };
 
-  await Promise.all([totals.load(store), earnings.load(), spendings.load()]);
+  const custody = openCustody(options, { key, settlement, curve, chain, transactions });
+  await Promise.all([
+    totals.load(store),
+    earnings.load(),
+    spendings.load(),
+    custody?.book.load(),
+    custody?.keeper?.load(),
+  ]);
   const resumed = await transactions.resume();
   for (const id of earnings.closing()) {
     if (!resumed.some(({ kind, channel }) => kind === "close" && channel === id)) await earnings.setClosing(id, false);
@@ -148,18 +166,22 @@ export async function openPayments(options: PaymentsOptions): Promise<Payments> 
   }, options.claimEveryMs);
   timer.unref();
 
-  const admin = makeAdmin({ options, earnings, spendings, calls, chain, totals, claim, oneAfterTheOther });
+  const admin = makeAdmin({ options, earnings, spendings, calls, chain, totals, custody, claim, oneAfterTheOther });
   return {
     earnings,
     spendings,
     admin,
     chain,
     calls,
+    ...(custody?.keeper !== undefined && { keeper: custody.keeper }),
+    // One that asks for none still signs releases of what it was given before.
+    ...(custody !== undefined && { holder: custody.holder }),
     claimDue,
     close: async () => {
       clearInterval(timer);
+      const watching = custody?.keeper?.close();
       transactions.close();
-      await spendings.close();
+      await Promise.all([spendings.close(), watching]);
       await Promise.allSettled([claiming]);
       await books.close();
       chain.close();
@@ -167,7 +189,40 @@ export async function openPayments(options: PaymentsOptions): Promise<Payments> 
   };
 }
 
+interface CustodyParts {
+  readonly book: CustodyBook;
+  readonly calls: AuditCalls;
+  readonly holder: CustodyHolder;
+  readonly keeper: CustodyKeeper | undefined;
+}
+
+/** Both sides of custody; undefined where no Audit contract is known. */
+function openCustody(
+  { custody, store, clock, log, confirmations, pollMs }: PaymentsOptions,
+  parts: {
+    readonly key: NodeKey;
+    readonly settlement: Settlement;
+    readonly curve: Curve;
+    readonly chain: Chain;
+    readonly transactions: Transactions;
+  },
+): CustodyParts | undefined {
+  if (custody === undefined) return undefined;
+  const { audit, penalty, least } = custody;
+  const site = { chainId: parts.settlement.chainId, audit };
+  const book = new CustodyBook({ store, clock });
+  const calls = new AuditCalls({ ...parts, audit });
+  const shared = { ...parts, site, book, calls, store, clock, log, confirmations };
+  return {
+    book,
+    calls,
+    holder: new CustodyHolder({ ...shared, least }),
+    keeper: penalty === 0n ? undefined : new CustodyKeeper({ ...shared, penalty, watchMs: pollMs }),
+  };
+}
+
 interface AdminParts {
+  readonly custody: CustodyParts | undefined;
   readonly options: PaymentsOptions;
   readonly earnings: Earnings;
   readonly spendings: Spendings;
@@ -179,7 +234,7 @@ interface AdminParts {
 }
 
 function makeAdmin(parts: AdminParts): PaymentAdmin {
-  const { options, earnings, spendings, calls, chain, totals, claim, oneAfterTheOther } = parts;
+  const { options, earnings, spendings, calls, chain, totals, custody, claim, oneAfterTheOther } = parts;
   const { key, channels, chainId, clock } = options;
   const views = () => [...spendings.views(), ...earnings.views()];
   const tokens = new Tokens({ chain, clock });
@@ -195,6 +250,10 @@ function makeAdmin(parts: AdminParts): PaymentAdmin {
       "not_found",
       `No channel ${channelId} ${role === "payee" ? "pays this node" : "is in the books"}`,
     );
+  };
+  const audited = () => {
+    if (custody !== undefined) return custody;
+    throw new NodeError("failed_precondition", "No Audit contract is configured: set payments.audit");
   };
   return {
     settlement: { chainId, channels },
@@ -281,10 +340,30 @@ function makeAdmin(parts: AdminParts): PaymentAdmin {
       }
       return shown(await calls.register({ target: parseTarget(target).name, region, stake }));
     },
-    withdraw: async (token, { amount, to = key.nodeId }) => {
-      const held = await calls.credit(token);
-      if (held === 0n) throw new NodeError("failed_precondition", "There is nothing to withdraw: claim first");
-      return shown(await calls.withdraw(token, to, amount ?? wei(held)));
+    custody: () => custody?.book.views() ?? [],
+    challenge: async (id) => {
+      const { receipt, deadline } = await audited().holder.challenge(id);
+      return { ...shown(receipt), deadline };
+    },
+    slash: async (id) => shown(await audited().holder.slash(id)),
+    pledge: async (until) => shown(await audited().calls.pledge(until)),
+    withdraw: async (token, { amount, to = key.nodeId, from = "channels" }) => {
+      const contract = from === "channels"
+        ? channels
+        : from === "audit"
+        ? options.custody?.audit
+        : await custody?.calls.registry() ?? options.registry;
+      if (contract === undefined) {
+        throw new NodeError("failed_precondition", `The contract is not configured: set payments.${from}`);
+      }
+      const held = await calls.credit(token, contract);
+      if (held === 0n) {
+        throw new NodeError(
+          "failed_precondition",
+          `There is nothing to withdraw${from === "channels" ? ": claim first" : ` from ${from}`}`,
+        );
+      }
+      return shown(await calls.withdraw(token, to, { amount: amount ?? wei(held), contract }));
     },
   };
 }

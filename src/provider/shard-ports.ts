@@ -1,8 +1,10 @@
 import type {
   ByteSpan,
+  CustodyRelease,
   NewShard,
   NodeId,
   RequesterId,
+  ShardCustody,
   ShardId,
   ShardKey,
   ShardLease,
@@ -66,6 +68,16 @@ export interface ShardStore {
   totals(owner?: RequesterId): Promise<ShardTotals>;
   /** Bytes that may still be stored: what the quota leaves after shards and open uploads. */
   freeBytes(): number;
+}
+
+/** Puts stake on shards, for a provider that does. */
+export interface CustodyKeeper {
+  /** Runs work on a shard while no other of this runs on it, so that none is signed for while it is dropped. */
+  apart<T>(shard: ShardKey, work: () => Promise<T>): Promise<T>;
+  /** The statement for the lease of a shard, which is stored before it is given. Throws as `ShardService.custody` does. */
+  sign(record: ShardRecord, lease: ShardLease): Promise<ShardCustody>;
+  /** Notes releases before a shard is dropped. Throws as `ShardService.remove` does. */
+  release(shard: ShardKey, releases: readonly CustodyRelease[]): Promise<void>;
 }
 
 /** What a storage operation may cost at most. */

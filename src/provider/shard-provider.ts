@@ -2,6 +2,7 @@ import {
   type ByteSpan,
   type CallContext,
   type Clock,
+  type CustodyRelease,
   type LeafProof,
   type Log,
   MAX_CHALLENGE_LEAVES,
@@ -12,6 +13,7 @@ import {
   type PutShardOrder,
   receiptText,
   type ShardBytes,
+  type ShardCustody,
   type ShardId,
   type ShardKey,
   type ShardLease,
@@ -31,7 +33,14 @@ import {
   type TreeHead,
 } from "../codec/mod.ts";
 import { abortable } from "./abortable.ts";
-import type { ShardStore, ShardUpload, StorageLedger, StorageQuote, StorageReservation } from "./shard-ports.ts";
+import type {
+  CustodyKeeper,
+  ShardStore,
+  ShardUpload,
+  StorageLedger,
+  StorageQuote,
+  StorageReservation,
+} from "./shard-ports.ts";
 import { ShardUpkeep } from "./shard-upkeep.ts";
 
 /** Bounds of what a provider keeps. Durations are milliseconds. */
@@ -50,6 +59,8 @@ export interface ShardProviderOptions {
   readonly store: ShardStore;
   readonly key: NodeKey;
   readonly ledger: StorageLedger;
+  /** Without it no stake is put on shards. */
+  readonly custody?: CustodyKeeper;
   readonly limits: ShardLimits;
   readonly clock: Clock;
   /** By default one that begins with the clock's time. */
@@ -263,8 +274,27 @@ class Provider implements ShardProvider {
     return this.#receipt(renewed, reservation.lease(renewed, startsAt));
   }
 
-  async remove(id: ShardId, ctx: CallContext): Promise<void> {
-    await this.#options.store.remove(this.#key(id, ctx));
+  async remove(
+    id: ShardId,
+    ctx: CallContext,
+    { releases = [] }: { readonly releases?: readonly CustodyRelease[] } = {},
+  ): Promise<void> {
+    const { store, custody } = this.#options;
+    const key = this.#key(id, ctx);
+    if (custody === undefined) return void await store.remove(key);
+    await custody.apart(key, async () => {
+      await custody.release(key, releases);
+      await store.remove(key);
+    });
+  }
+
+  async custody(id: ShardId, lease: ShardLease, ctx: CallContext): Promise<ShardCustody> {
+    const { custody } = this.#options;
+    const key = this.#key(id, ctx);
+    if (custody !== undefined) {
+      return await custody.apart(key, async () => custody.sign(await this.#record(key), lease));
+    }
+    throw new NodeError("unimplemented", "This node puts no stake on shards (payments.custodyPenalty)");
   }
 
   async refuse(id: ShardId, upTo: number, ctx: CallContext): Promise<void> {

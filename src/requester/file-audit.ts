@@ -43,17 +43,19 @@ export class FileAudit {
     }
     const now = clock.now();
     let stands = false;
+    let isLost = false;
     await book.update(id, (file) => {
       const old = file.shards[index]!;
       // The file may have been removed meanwhile, and its shards freed, or this one moved.
       stands = file.phase === "kept" && old.target === shard.target;
       if (!stands) return undefined;
-      return withShard(
-        file,
-        index,
-        failure === undefined ? proven(old, now) : this.#failing(old, { failure, now: steady.now() }),
-      );
+      const next = failure === undefined ? proven(old, now) : this.#failing(old, { failure, now: steady.now() });
+      isLost = next.state === "lost";
+      return withShard(file, index, next);
     }, { durable: false });
+    if (isLost && shard.providerId !== undefined) {
+      await this.#kit.custody?.lost(shard.providerId, shardIdOf(opened.header, index));
+    }
     // Nobody is blamed for not having what it was told to drop.
     if (!stands && failure !== undefined) return;
     metrics.audits.add(1, { result: failure === undefined ? "proven" : isGone(failure) ? "lost" : "unreachable" });

@@ -1,12 +1,15 @@
 import type {
+  CustodyRelease,
   FileChange,
   NamedVersion,
   NameRange,
   NodeId,
   ProviderScore,
+  ShardCustody,
   ShardId,
   ShardLease,
   ShardReceipt,
+  ShardRecord,
   StoredFile,
 } from "../core/mod.ts";
 
@@ -54,6 +57,26 @@ export interface StorageOrder {
 export interface StorageLedger {
   /** Sets aside the most that an operation may cost. Throws when that is over a cap. A promise when the provider has to be paid first. */
   reserve(order: StorageOrder): StorageReservation | Promise<StorageReservation>;
+}
+
+/** Keeps what providers put at stake on shards. */
+export interface CustodyHolder {
+  /** Whether there is a statement for a lease already. */
+  has(order: { readonly record: ShardRecord; readonly lease: ShardLease }): boolean;
+  /** Asks for a statement, checks it and keeps it. Throws when the provider's stake, or its answer, is not good. */
+  take(
+    order: {
+      readonly provider: NodeId;
+      readonly record: ShardRecord;
+      readonly lease: ShardLease;
+      readonly fileId: string;
+    },
+    ask: () => Promise<ShardCustody>,
+  ): Promise<void>;
+  /** Releases of a provider from all that it has signed for a shard, but for one that it lost. */
+  releases(provider: NodeId, shard: ShardId): readonly CustodyRelease[];
+  /** A provider failed to prove a shard: it is not released any more. */
+  lost(provider: NodeId, shard: ShardId): Promise<void>;
 }
 
 /** What a lease must be for. */

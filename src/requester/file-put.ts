@@ -369,7 +369,9 @@ export class FilePut {
     const kept = (file: StoredFile): StoredFile => {
       if (file.phase !== "uploading") throw removedMeanwhile(id);
       const { upload: _upload, ...rest } = file;
-      const renewAt = steady.now() + Math.floor(settings.leaseMs * (1 - settings.renewBelow));
+      // At once where providers are to put stake on the shards.
+      const waitMs = settings.asksCustody ? 0 : Math.floor(settings.leaseMs * (1 - settings.renewBelow));
+      const renewAt = steady.now() + waitMs;
       return { ...rest, phase: "kept", dueAt: steady.now() + settings.auditIntervalMs, renewAt };
     };
     const manifest = (file: StoredFile) => ({

@@ -35,7 +35,7 @@ import type { FileKit } from "./file-kit.ts";
 import { listFiles } from "./file-list.ts";
 import { importedFile } from "./file-import.ts";
 import { FileMetrics } from "./file-metrics.ts";
-import type { FileStore, ProviderOffer, StorageLedger } from "./file-ports.ts";
+import type { CustodyHolder, FileStore, ProviderOffer, StorageLedger } from "./file-ports.ts";
 import { FilePut } from "./file-put.ts";
 import { FileRead } from "./file-read.ts";
 import { FileRepair } from "./file-repair.ts";
@@ -60,6 +60,8 @@ export interface FileRequesterOptions {
   /** The nodes that may be asked to keep shards. */
   readonly providers: () => readonly ProviderOffer[] | Promise<readonly ProviderOffer[]>;
   readonly ledger: StorageLedger;
+  /** Keeps what providers put at stake on shards. */
+  readonly custody?: CustodyHolder;
   /** Hears how providers keep and prove shards. */
   readonly onOutcome?: ProviderScoresOptions["onOutcome"];
   readonly self: NodeId;
@@ -151,6 +153,7 @@ class Requester implements FileRequester {
       random: systemRandom,
       master: { type: "master", key: keys.masterKey } satisfies Identity,
       share: { type: "x25519", secretKey: keys.shareSecret } satisfies Identity,
+      ...(options.custody !== undefined && { custody: options.custody }),
       busy: new Set(),
       closing: this.#closing.signal,
     };
@@ -170,6 +173,7 @@ class Requester implements FileRequester {
     });
     this.#renewal = new LeaseRenewal({
       ...kit,
+      self,
       audit: new FileAudit(kit, new ByteBudget(settings.auditBytesPerSecond, budgetTime)),
     });
   }

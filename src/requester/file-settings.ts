@@ -8,6 +8,8 @@ export interface FileSettings {
   readonly leaseMs: number;
   /** A lease is renewed when less than this part of it is left. */
   readonly renewBelow: number;
+  /** Whether providers are asked to put stake on shards. */
+  readonly asksCustody: boolean;
   /** How long a provider may take no bytes, or give none, before another one is used. */
   readonly stallMs: number;
   /** How long an upload that nobody goes on with is kept. */
@@ -40,6 +42,7 @@ export const DEFAULT_FILE_SETTINGS: FileSettings = {
   ackMargin: 1,
   leaseMs: 30 * 24 * HOUR,
   renewBelow: 0.5,
+  asksCustody: false,
   stallMs: 10_000,
   uploadTtlMs: 24 * HOUR,
   unknownSizeBytes: 2 ** 36,

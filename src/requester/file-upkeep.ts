@@ -1,4 +1,12 @@
-import { inRequest, newUlid, NodeError, type StoredFile, type StoredShard } from "../core/mod.ts";
+import {
+  CUSTODY_NOT_RELEASED,
+  inRequest,
+  newUlid,
+  NodeError,
+  type StoredFile,
+  type StoredShard,
+  toNodeError,
+} from "../core/mod.ts";
 import { type OpenedHeader, openHeader } from "../codec/mod.ts";
 import { dropPieces } from "./check-files.ts";
 import { DuePool } from "./due-pool.ts";
@@ -152,16 +160,19 @@ export class FileUpkeep {
     header: OpenedHeader,
     { index, target, providerId }: { index: number; target: string; providerId?: StoredShard["providerId"] },
   ): Promise<boolean> {
-    const { pool, closing } = this.#options;
+    const { pool, custody, closing } = this.#options;
+    const id = shardIdOf(header, index);
     try {
+      const releases = providerId === undefined ? [] : custody?.releases(providerId, id) ?? [];
       await this.#timed(
         { target },
-        (signal) => pool.at(target, providerId).remove(shardIdOf(header, index), pool.call(signal)),
+        (signal) => pool.at(target, providerId).remove(id, pool.call(signal), { releases }),
       );
       return true;
-    } catch {
+    } catch (error) {
       closing.throwIfAborted();
-      return false;
+      // One that is not released drops it by itself when the lease is over.
+      return toNodeError(error).data?.["reason"] === CUSTODY_NOT_RELEASED;
     }
   }
 

@@ -3,6 +3,9 @@ import {
   LEASE_REFUSED,
   newUlid,
   NodeError,
+  type NodeId,
+  shardLeaseOf,
+  type ShardRecord,
   type StoredFile,
   type StoredShard,
   toNodeError,
@@ -11,6 +14,7 @@ import { openShards } from "./open-file.ts";
 import { DuePool } from "./due-pool.ts";
 import type { FileAudit } from "./file-audit.ts";
 import type { FileKit } from "./file-kit.ts";
+import type { CustodyHolder } from "./file-ports.ts";
 import { isHealthy, withShard } from "./file-state.ts";
 import { hex } from "./hex.ts";
 import { leased } from "./lease-end.ts";
@@ -20,6 +24,8 @@ import { withTimeout } from "./with-timeout.ts";
 export interface LeaseRenewalOptions extends FileKit {
   /** Has shards proven before their leases are paid. Its bandwidth is its own, so that audits and renewals do not wait for each other. */
   readonly audit: FileAudit;
+  /** This node. */
+  readonly self: NodeId;
 }
 
 /** How often at most, and at least when leases are shorter, it is looked for leases to renew. */
@@ -75,6 +81,7 @@ export class LeaseRenewal {
     }
     const after = await book.get(file.id);
     if (after === undefined) return;
+    const hasCustody = await this.#takeCustody(after);
     const waits = after.shards.flatMap((shard, index) => {
       if (!isHealthy(shard)) return [];
       const leftMs = this.#leftMs(shard);
@@ -82,7 +89,7 @@ export class LeaseRenewal {
       return [refused.has(index) ? leftMs / 2 : leftMs - margin];
     });
     // With nothing to renew, what comes next is a repair, which has it looked at again.
-    const next = waits.length === 0 ? settings.leaseMs : Math.min(...waits);
+    const next = !hasCustody ? 0 : waits.length === 0 ? settings.leaseMs : Math.min(...waits);
     await this.#later(file.id, Math.max(next, retryMs(settings.leaseMs)));
   }
 
@@ -133,6 +140,61 @@ export class LeaseRenewal {
       }
     }));
     return refused;
+  }
+
+  /**
+   * Has providers sign for the newest leases. Returns whether it is not to be tried again soon: those that put no stake on shards, or have too
+   * little, are asked with the next lease.
+   */
+  async #takeCustody(file: StoredFile): Promise<boolean> {
+    const { custody, settings, self } = this.#options;
+    if (custody === undefined || !settings.asksCustody || file.phase !== "kept" || file.sharedBy !== undefined) {
+      return true;
+    }
+    const { header, layout, roots } = await openShards(this.#options, file);
+    const taken = await Promise.all(file.shards.map(async (shard, index) => {
+      const { lease: stored, providerId, state } = shard;
+      if (state === "pending") return false;
+      if (stored === undefined || providerId === undefined || !isHealthy(shard)) return true;
+      const record: ShardRecord = {
+        id: shardIdOf(header, index),
+        owner: self,
+        sizeBytes: layout.shardBytes,
+        root: hex(roots[index]!),
+        expiresAt: stored.expiresAt,
+        storedAt: 0,
+        graceMs: 0,
+      };
+      const order = { provider: providerId, record, lease: shardLeaseOf(stored), fileId: file.id };
+      return custody.has(order) || await this.#askCustody(custody, order, shard.target);
+    }));
+    return taken.every((done) => done);
+  }
+
+  async #askCustody(
+    custody: CustodyHolder,
+    order: Parameters<CustodyHolder["take"]>[0],
+    target: string,
+  ): Promise<boolean> {
+    const { settings, closing, pool, log } = this.#options;
+    try {
+      const limit = { timeoutMs: settings.stallMs, what: `Asking ${target} for custody` };
+      const { record: { id }, lease, provider } = order;
+      await custody.take(
+        order,
+        () => withTimeout(closing, limit, (signal) => pool.at(target, provider).custody(id, lease, pool.call(signal))),
+      );
+      return true;
+    } catch (cause) {
+      closing.throwIfAborted();
+      const error = toNodeError(cause);
+      log.warn("A provider has put no stake on a shard", {
+        fileId: order.fileId,
+        provider: target,
+        error: error.message,
+      });
+      return !["target_unreachable", "deadline_exceeded", "chain_failed"].includes(error.code);
+    }
   }
 
   async #later(id: string, delayMs: number): Promise<void> {

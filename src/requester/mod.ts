@@ -13,7 +13,14 @@ export type { ProviderChooser } from "./any-tasks.ts";
 export type { ModuleSource } from "./module-tasks.ts";
 export type { Ledger, RequestStore, Reservation, TaskOrder } from "./ports.ts";
 export { createTaskRequester, type TaskRequester, type TaskRequesterOptions } from "./task-requester.ts";
-export type { FileStore, ProviderOffer, StorageLedger, StorageOrder, StorageReservation } from "./file-ports.ts";
+export type {
+  CustodyHolder,
+  FileStore,
+  ProviderOffer,
+  StorageLedger,
+  StorageOrder,
+  StorageReservation,
+} from "./file-ports.ts";
 export { checkFiles, type FileCheck } from "./check-files.ts";
 export { type FileKeyring, fileKeyringOf } from "./file-keyring.ts";
 export { createFileRequester, type FileRequester, type FileRequesterOptions } from "./file-requester.ts";

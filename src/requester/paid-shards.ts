@@ -1,11 +1,14 @@
 import type {
   ByteSpan,
   CallContext,
+  CustodyRelease,
   LeafProof,
   NodeId,
   PutShardOrder,
   ShardBytes,
+  ShardCustody,
   ShardId,
+  ShardLease,
   ShardPage,
   ShardReceipt,
   ShardRecord,
@@ -71,8 +74,16 @@ export class PaidShards implements ShardService {
     return this.#options.shards.refuse(id, upTo, ctx);
   }
 
-  remove(id: ShardId, ctx: CallContext): Promise<void> {
-    return this.#options.shards.remove(id, ctx);
+  remove(
+    id: ShardId,
+    ctx: CallContext,
+    options?: { readonly releases?: readonly CustodyRelease[] },
+  ): Promise<void> {
+    return this.#options.shards.remove(id, ctx, options);
+  }
+
+  custody(id: ShardId, lease: ShardLease, ctx: CallContext): Promise<ShardCustody> {
+    return this.#options.shards.custody(id, lease, ctx);
   }
 
   stat(id: ShardId, ctx: CallContext): Promise<ShardRecord> {

@@ -158,10 +158,61 @@ export const LeaseQuote = z.strictObject({
 
 export const QuoteList = z.strictObject({ quotes: z.array(LeaseQuote) }).openapi("QuoteList");
 
+export const StatementId = z.string().regex(/^0x[0-9a-f]{64}$/).openapi({
+  description: "A custody statement's id: its EIP-712 digest.",
+  examples: ["0xc9b56c107dc3900b0c7025a30e496f73a80dd844311cf8ab35fc614ffb0a61f5"],
+});
+
+export const CustodyStatement = z.strictObject({
+  id: StatementId,
+  role: z.enum(["provider", "requester"]).openapi({ description: "Whether this node keeps the shard or has it kept." }),
+  provider: Address.openapi({ description: "Who keeps the shard, or loses stake." }),
+  requester: Address.openapi({ description: "Who gets half of what is lost." }),
+  shard: z.string().openapi({ description: "The shard's id.", examples: ["0f8a3c5d9b2e47618c0d4e7fa1b2c3d4"] }),
+  fileId: z.string().optional().openapi({
+    description: "The file that the shard is of, where this node has it kept.",
+    examples: ["00112233445566778899aabbccddeeff"],
+  }),
+  root: z.string().openapi({ description: "The root of the shard's tree.", examples: [`0x${"ab".repeat(32)}`] }),
+  leafCount: z.int().openapi({ description: "Leaves of 1 KiB.", examples: [65] }),
+  expiresAt: z.string().openapi({
+    description: "Until when it can be challenged.",
+    examples: ["2027-02-14T08:00:00.000Z"],
+  }),
+  penalty: Amount.openapi({ description: "What the provider loses." }),
+  lease: z.string().openapi({
+    description: "The digest of the lease that it is for.",
+    examples: [`0x${"25".repeat(32)}`],
+  }),
+  signature: z.string().openapi({ description: "The provider's, over the EIP-712 type Custody.", examples: ["0x…"] }),
+  lost: z.boolean().openapi({
+    description: "Whether the provider failed to prove the shard; then it is never released.",
+  }),
+  released: z.boolean().openapi({ description: "Whether the requester has released this node." }),
+}).openapi("CustodyStatement", { description: "A provider's promise to keep a shard or to lose stake." });
+
+export const CustodyList = z.strictObject({ custody: z.array(CustodyStatement) }).openapi("CustodyList");
+
+export const Pledge = z.strictObject({
+  until: z.iso.datetime().openapi({
+    description: "Until when no stake leaves, later than any pledge before and 3 years ahead at most.",
+    examples: ["2027-06-01T00:00:00Z"],
+  }),
+}).openapi("Pledge");
+
 export const Mined = z.strictObject({
   hash: z.string().optional().openapi({ description: "Absent when there was nothing to do.", examples: ["0x…"] }),
   gasUsed: z.string().optional().openapi({ examples: ["43105"] }),
 }).openapi("MinedTransaction", { description: "A transaction that was mined." });
+
+export const ChallengeMined = z.strictObject({
+  hash: z.string().openapi({ description: "The transaction.", examples: ["0x…"] }),
+  gasUsed: z.string().openapi({ examples: ["108372"] }),
+  deadline: z.string().openapi({
+    description: "Until when the provider may answer; after it, it can be slashed.",
+    examples: ["2027-01-16T08:00:00.000Z"],
+  }),
+}).openapi("MinedChallenge", { description: "A challenge that was opened." });
 
 export const AskOffer = z.strictObject({ target: Target }).openapi("AskOffer");
 
@@ -182,8 +233,15 @@ export const OpenChannel = z.strictObject({
   }),
 }).openapi("OpenChannel");
 export const TopUp = z.strictObject({ amount: Amount }).openapi("TopUp");
-export const Withdraw = z.strictObject({ token: Address.optional(), amount: Amount.optional(), to: Address.optional() })
-  .openapi("Withdraw");
+export const Withdraw = z.strictObject({
+  token: Address.optional(),
+  amount: Amount.optional(),
+  to: Address.optional(),
+  from: z.enum(["channels", "audit", "registry"]).optional().openapi({
+    description:
+      "The contract that holds it: `channels` unless said otherwise, `audit` for bonds, `registry` for stake that left and what others lost to this node.",
+  }),
+}).openapi("Withdraw");
 export const Register = z.strictObject({
   target: Target.openapi({ description: "Where others reach this node's RPC." }),
   region: z.string().max(32).optional().openapi({

@@ -1,6 +1,7 @@
 import { z } from "@hono/zod-openapi";
 import {
   type ChannelView,
+  type CustodyView,
   type DayTotal,
   type Hex32,
   type KeptQuote,
@@ -24,6 +25,7 @@ import type { RestApp } from "./routes.ts";
 
 const TAGS = ["Payments"];
 const Params = z.object({ id: schemas.ChannelId });
+const StatementParams = z.object({ id: schemas.StatementId });
 const TokenParams = z.strictObject({ address: schemas.Address.openapi({ description: "The ERC-20's contract." }) });
 const PROBLEMS = ["invalid_argument", "not_found", "failed_precondition", "chain_failed"] as const;
 
@@ -225,6 +227,61 @@ export function addPaymentRoutes(
   });
 
   addRoute(app, {
+    method: "get",
+    path: "/v1/payments/custody",
+    tags: TAGS,
+    operationId: "listCustody",
+    scope: ["read", "payments"],
+    summary: "List custody statements",
+    description:
+      "Promises to keep a shard or to lose stake, of this node and of its providers, that can still be challenged.",
+    responses: { 200: jsonContent(schemas.CustodyList, "The statements."), ...failures() },
+  }, () => json({ custody: payments.custody().map(statementJson) }));
+
+  addRoute(app, {
+    method: "post",
+    path: "/v1/payments/custody/{id}/challenge",
+    tags: TAGS,
+    operationId: "challengeCustody",
+    scope: "payments",
+    summary: "Challenge a provider on the chain",
+    description:
+      "The contract draws a leaf of the shard. The provider shows it within a day and gets the bond, or can be slashed, and the bond comes back.",
+    request: { params: StatementParams },
+    responses: { 200: jsonContent(schemas.ChallengeMined, "The challenge."), ...failures(...PROBLEMS) },
+  }, async (_, { params }) => {
+    const { deadline, hash, gasUsed } = await payments.challenge(params.id as Hex32);
+    return json({ hash, gasUsed: String(gasUsed), deadline: new Date(deadline * 1000).toISOString() });
+  });
+
+  addRoute(app, {
+    method: "post",
+    path: "/v1/payments/custody/{id}/slash",
+    tags: TAGS,
+    operationId: "slashCustody",
+    scope: "payments",
+    summary: "Slash a provider that did not answer",
+    description: "It loses the penalty, half of it to the requester of the statement, as credit in the registry.",
+    request: { params: StatementParams },
+    responses: { 200: jsonContent(schemas.Mined, "The transaction."), ...failures(...PROBLEMS) },
+  }, async (_, { params }) => json(minedJson(await payments.slash(params.id as Hex32))));
+
+  addRoute(app, {
+    method: "post",
+    path: "/v1/payments/pledge",
+    tags: TAGS,
+    operationId: "pledgeStake",
+    scope: "payments",
+    summary: "Promise that the stake stays",
+    description: "Requesters take custody statements only for leases that end before the pledge does.",
+    request: { body: { required: true, content: { "application/json": { schema: schemas.Pledge } } } },
+    responses: { 200: jsonContent(schemas.Mined, "The transaction."), ...failures(...PROBLEMS) },
+  }, async (c) => {
+    const { until } = await readJson(c, schemas.Pledge, limits);
+    return json(minedJson(await payments.pledge(Math.floor(Date.parse(until) / 1000))));
+  });
+
+  addRoute(app, {
     method: "post",
     path: "/v1/payments/withdraw",
     tags: TAGS,
@@ -236,10 +293,11 @@ export function addPaymentRoutes(
     request: { body: { required: false, content: { "application/json": { schema: schemas.Withdraw } } } },
     responses: { 200: jsonContent(schemas.Mined, "The transaction."), ...failures(...PROBLEMS) },
   }, async (c) => {
-    const { token, amount, to } = await readOptionalJson(c, schemas.Withdraw, limits);
+    const { token, amount, to, from } = await readOptionalJson(c, schemas.Withdraw, limits);
     const mined = await payments.withdraw(token === undefined ? NATIVE_TOKEN : parseNodeId(token), {
       ...(amount !== undefined && { amount: wei(BigInt(amount)) }),
       ...(to !== undefined && { to: parseNodeId(to) }),
+      ...(from !== undefined && { from }),
     });
     return json(minedJson(mined));
   });
@@ -250,6 +308,7 @@ function addCsvRoute(app: RestApp, payments: PaymentAdmin): void {
   const lists = {
     channels: () => payments.channels().map(channelJson),
     quotes: async () => (await payments.quotes()).map(quoteJson),
+    custody: () => payments.custody().map(statementJson),
     totals: () => payments.totals().map(totalJson),
     tokens: async () => (await payments.tokens()).map((info) => ({ ...info })),
   };
@@ -326,6 +385,16 @@ function quoteJson({ settlement: { chainId, channels }, quote, signature, digest
     quote: { ...offerJson(quote), requester, channelId, nonce },
     signature: toHex(signature),
     keepUntil: new Date(keepUntil).toISOString(),
+  };
+}
+
+function statementJson({ custody, signature, ...view }: CustodyView) {
+  return {
+    ...view,
+    ...custody,
+    expiresAt: new Date(custody.expiresAt * 1000).toISOString(),
+    penalty: String(custody.penalty),
+    signature: toHex(signature),
   };
 }
 

@@ -1,11 +1,12 @@
 import { Buffer } from "node:buffer";
-import { create } from "@bufbuild/protobuf";
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
 import {
   fromHex,
   NodeError,
   parseNodeId,
   type RequesterId,
+  type ShardLease,
   type ShardReceipt,
   type ShardRecord,
   toHex,
@@ -48,18 +49,27 @@ export function shardFromProto(record: storagePb.ShardRecord | undefined): Shard
   };
 }
 
+export function leaseToProto(
+  { quote, startsAt, signature }: ShardLease,
+): MessageInitShape<typeof storagePb.ShardLeaseSchema> {
+  return {
+    quote: fromHex(quote) as Uint8Array<ArrayBuffer>,
+    startsAt: BigInt(startsAt),
+    signature: signature as Uint8Array<ArrayBuffer>,
+  };
+}
+
+/** A lease as it came; whatever it says is for its reader to check. */
+export function leaseFromProto({ quote, startsAt, signature }: storagePb.ShardLease): ShardLease {
+  return { quote: toHex(quote), startsAt: Number(startsAt), signature };
+}
+
 export function receiptToProto({ provider, record, signature, lease }: ShardReceipt): storagePb.ShardReceipt {
   return create(storagePb.ShardReceiptSchema, {
     provider,
     record: shardToProto(record),
     signature: signature as Uint8Array<ArrayBuffer>,
-    ...(lease !== undefined && {
-      lease: {
-        quote: fromHex(lease.quote) as Uint8Array<ArrayBuffer>,
-        startsAt: BigInt(lease.startsAt),
-        signature: lease.signature as Uint8Array<ArrayBuffer>,
-      },
-    }),
+    ...(lease !== undefined && { lease: leaseToProto(lease) }),
   });
 }
 
@@ -73,8 +83,6 @@ export function receiptFromProto(receipt: storagePb.ShardReceipt | undefined): S
     provider: parseNodeId(provider),
     record: shardFromProto(record),
     signature,
-    ...(lease !== undefined && {
-      lease: { quote: toHex(lease.quote), startsAt: Number(lease.startsAt), signature: lease.signature },
-    }),
+    ...(lease !== undefined && { lease: leaseFromProto(lease) }),
   };
 }

@@ -90,6 +90,8 @@ function makeTables(engine: Engine, sync: boolean) {
       total: "pay-total",
       transaction: "pay-transaction",
       quote: "pay-quote",
+      custody: "pay-custody",
+      audit: "pay-audit",
     }),
     peers: new TextTable<PeerKind>(engine, commit, {
       peer: "peer",

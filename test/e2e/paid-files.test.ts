@@ -12,8 +12,9 @@ import {
   type StoredLease,
 } from "../../src/core/mod.ts";
 import { test } from "../testing.ts";
-import { get, type NodeProcess, until } from "./harness.ts";
-import { channelOf, equalBooks, startPaidSwarm } from "./paid-swarm.ts";
+import { startLocalChain } from "../../src/payments/local-chain.ts";
+import { get, type NodeProcess, run, until } from "./harness.ts";
+import { channelOf, equalBooks, ETHER, startPaidSwarm } from "./paid-swarm.ts";
 
 interface QuoteJson {
   readonly digest: string;
@@ -136,4 +137,64 @@ test("a lease is renewed and paid after its shard was proven; who fails an audit
   assert.deepEqual([after.charged, after.paid, after.items], [before.charged, before.paid, before.items]);
   assert.deepEqual(Buffer.from(await read(requester, id)), bytes);
   await equalBooks(requester, providers);
+});
+
+test("a provider with stake on a shard answers a challenge from the command line, and is slashed for what it lost", async (t) => {
+  const chain = await startLocalChain();
+  t.after(() => chain.close());
+  const penalty = String(ETHER / 100n);
+  const { requester, providers, providerAgain } = await startPaidSwarm(t, {
+    chain,
+    // One more than the file needs: a repair at the provider that lost the shard would let it answer after all.
+    providers: 3,
+    prices: PRICES,
+    provider: { payments: { audit: chain.audit, custodyPenalty: penalty } },
+    requester: { files: { custodyPenalty: penalty, auditIntervalMs: "1s" }, payments: { audit: chain.audit } },
+  });
+  const cli = (node: NodeProcess, ...args: string[]) => run([...args, "--url", node.rest]);
+  for (const provider of providers) {
+    const registered = await cli(provider, "payments", "register", provider.rpc, "--stake", String(ETHER / 2n));
+    assert.equal(registered.code, 0, registered.stderr);
+    assert.equal((await cli(provider, "payments", "pledge", "365")).code, 0);
+  }
+  const id = await put(requester, "staked.bin", randomBytes(100_000), "1+1");
+  const statements = await until(async () => {
+    const { stdout } = await cli(requester, "payments", "custody", "--json");
+    const found = JSON.parse(stdout) as {
+      id: string;
+      shard: string;
+      provider: string;
+      fileId: string;
+      lost: boolean;
+    }[];
+    return found.length === 2 ? found : undefined;
+  });
+  assert.ok(statements.every(({ fileId, lost }) => fileId === id && !lost));
+
+  const honest = providers.find(({ nodeId }) => nodeId === statements[0]!.provider)!;
+  const challenged = await cli(requester, "payments", "challenge", statements[0]!.shard);
+  assert.equal(challenged.code, 0, challenged.stderr);
+  assert.match(challenged.stdout, /^Challenged 0x[0-9a-f]{64}: the provider may answer until 20/);
+  // It shows the leaf by itself, and gets the bond.
+  await until(async () => (await cli(honest, "payments", "withdraw", "--from", "audit")).code === 0 || undefined);
+
+  // The other one loses what it promised to keep.
+  const liar = providers.findIndex(({ nodeId }) => nodeId === statements[1]!.provider);
+  await providers[liar]!.stop();
+  rmSync(join(providers[liar]!.dataDir, "shards"), { recursive: true });
+  await providerAgain(liar);
+  await until(async () => {
+    const { stdout } = await cli(requester, "payments", "custody", "--json");
+    return (JSON.parse(stdout) as { id: string; lost: boolean }[]).some((one) =>
+      one.id === statements[1]!.id && one.lost
+    ) || undefined;
+  });
+  assert.equal((await cli(requester, "payments", "challenge", id)).code, 0);
+  assert.match((await cli(requester, "payments", "slash", id)).stderr, /may answer until/);
+  await chain.rpc("evm_increaseTime", [86_400 + 60]);
+  await chain.rpc("evm_mine");
+  const slashed = await cli(requester, "payments", "slash", id);
+  assert.equal(slashed.code, 0, slashed.stderr);
+  const paid = await cli(requester, "payments", "withdraw", "--from", "registry");
+  assert.equal(paid.code, 0, paid.stderr);
 });

@@ -16,6 +16,7 @@ import { createShardProvider } from "../../src/provider/mod.ts";
 import { ShardUpkeep } from "../../src/provider/shard-upkeep.ts";
 import {
   createFileRequester,
+  type CustodyHolder,
   DEFAULT_FILE_SETTINGS,
   fileKeyringOf,
   type FileRequester,
@@ -74,11 +75,12 @@ export interface SwarmOptions {
   readonly budgetTime?: BudgetTime;
   /** By default all is free of charge. */
   readonly ledger?: StorageLedger;
+  readonly custody?: CustodyHolder;
 }
 
 export async function swarm(
   t: TestScope,
-  { count = 8, settings = {}, time, budgetTime, ledger = freeLedger }: SwarmOptions = {},
+  { count = 8, settings = {}, time, budgetTime, ledger = freeLedger, custody }: SwarmOptions = {},
 ) {
   const providers: Provider[] = [];
   for (let i = 0; i < count; i++) {
@@ -123,6 +125,7 @@ export async function swarm(
     peers: { info: (target) => Promise.resolve().then(() => ({ nodeId: at(target).nodeId }) as never) },
     providers: () => providers.map(({ target }) => ({ target })),
     ledger,
+    ...(custody && { custody }),
     self,
     key,
     keys: fileKeyringOf(masterKey),

@@ -1,7 +1,15 @@
 /** What the owner of files does with the leases that providers sign, and with those that are not what was agreed. */
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
-import { LEASE_REFUSED, NodeError, type ShardLease, type ShardReceipt } from "../../src/core/mod.ts";
+import {
+  type CallContext,
+  type CustodyRelease,
+  LEASE_REFUSED,
+  NodeError,
+  type ShardLease,
+  type ShardReceipt,
+  wei,
+} from "../../src/core/mod.ts";
 import type { StorageLedger } from "../../src/requester/mod.ts";
 import { test } from "../testing.ts";
 import { FakeTime, once, readAll, settled, swarm } from "./file-swarm.ts";
@@ -97,4 +105,69 @@ test("a renewal whose lease is refused, or is for another root, is noted, and tr
   const tries = ledger.calls.filter((call) => call === `renew ${forger}`).length;
   assert.ok(tries >= 2 && tries <= 12, `${tries} tries in half a lease, where every 10 minutes would be 2000`);
   assert.ok((await readAll(fixture, id)).equals(bytes), "what is there is read all the same");
+});
+
+test("custody is asked for after each lease; who lost a shard is noted, and the others are released when it is not wanted", async (t) => {
+  const time = new FakeTime();
+  const [taken, lost, freed]: [string[], string[], [string, readonly CustodyRelease[]][]] = [[], [], []];
+  const ended = new Set<string>();
+  const fixture = await swarm(t, {
+    time,
+    count: 7,
+    ledger: paid(new Set()),
+    settings: { asksCustody: true },
+    custody: {
+      has: ({ lease }) => ended.has(lease.quote),
+      async take({ provider, record, lease, fileId }, ask) {
+        assert.equal((await ask()).penalty, 7n);
+        assert.equal(fileId, id);
+        taken.push(`${provider} ${record.id}`);
+        ended.add(lease.quote);
+      },
+      releases: (_, shard) => [{ custody: `0x${shard}${shard}`, signature: new Uint8Array(65) }],
+      lost: (provider, shard) => Promise.resolve(void lost.push(`${provider} ${shard}`)),
+    },
+  });
+  for (const provider of fixture.providers) {
+    const { shards } = provider;
+    provider.shards = new Proxy(shards, {
+      get: (target, method: keyof typeof shards) => async (...args: unknown[]) => {
+        if (method === "custody") return { penalty: wei(7n), signature: new Uint8Array(65) };
+        if (method === "remove") {
+          const [shard, , { releases }] = args as [string, CallContext, { releases: readonly CustodyRelease[] }];
+          freed.push([shard, releases]);
+        }
+        return await (target[method] as (...all: unknown[]) => Promise<unknown>)(...args);
+      },
+    });
+  }
+  const { id } = await fixture.files.put(once(randomBytes(20_000)), { name: "a", contentType: "" }, fixture.ctx());
+  await settled(fixture, id);
+  const look = async (ms: number) => {
+    time.pass(ms);
+    await fixture.files.look();
+  };
+  // Right after the put, and not again before the lease is renewed.
+  for (let times = 0; times < 3; times++) await look(HOUR);
+  assert.equal(new Set(taken).size, 6);
+  assert.equal(taken.length, 6);
+  await look(15 * DAY);
+  assert.equal(taken.length, 12);
+
+  const { shards } = await fixture.files.health({ id }, fixture.ctx());
+  const liar = fixture.providers.find(({ target }) => target === shards[0]!.provider)!;
+  const gone = taken.find((one) => one.startsWith(liar.nodeId))!.split(" ")[1]!;
+  await liar.shards.remove(gone, fixture.ctx(), {});
+  freed.length = 0;
+  await look(DAY);
+  assert.deepEqual(lost.slice(0, 1), [`${liar.nodeId} ${gone}`]);
+  await look(HOUR);
+  assert.ok(taken.length > 12, "the provider that has it now is asked too");
+  freed.length = 0;
+  await fixture.files.remove({ id }, fixture.ctx());
+  await look(HOUR);
+  assert.equal(freed.length, 6);
+  for (const [shard, releases] of freed) {
+    assert.deepEqual(releases.map(({ custody }) => custody), [`0x${shard}${shard}`]);
+  }
 });

@@ -1,5 +1,5 @@
 import * as z from "zod";
-import { duration, integer, size, toggle } from "../setting.ts";
+import { duration, integer, size, text, toggle } from "../setting.ts";
 
 /** Files. */
 export const files = z.strictObject({
@@ -35,6 +35,13 @@ export const files = z.strictObject({
     max: 366 * 86_400_000,
     description:
       "For how long providers are asked, and paid, to keep a shard. Renewed when half of it is over and the provider has just proved the shard",
+  }),
+  custodyPenalty: text({
+    default: "0",
+    pattern: /^[0-9]{1,38}$/,
+    expectation: 'a whole number in quotes, such as "1000000000" (wei)',
+    description:
+      "Ask providers that are paid to put stake on each shard, this much at least, and keep what they sign (payments.audit); those that do not keep shards all the same. 0 asks for none",
   }),
   auditIntervalMs: duration({
     default: "6h",

@@ -36,6 +36,13 @@ export const payments = z.strictObject({
   }),
   channels: contract("Where the Channels contract was deployed"),
   registry: contract("Where the Registry contract was deployed; without it only configured peers are known"),
+  audit: contract("Where the Audit contract was deployed; without it no stake is put on shards, and none is asked for"),
+  custodyPenalty: amount({
+    default: "0",
+    description:
+      "What of its stake this node puts on each shard that it is paid to keep, when the shard's owner asks: it loses as much when it does not " +
+      "show a leaf of it within a day of a challenge. 0 puts none",
+  }),
   confirmations: integer({
     default: 2,
     min: 0,

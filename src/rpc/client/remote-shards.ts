@@ -9,13 +9,17 @@ import {
 import {
   type ByteSpan,
   type CallContext,
+  type CustodyRelease,
+  fromHex,
   isReceiptSigned,
   type LeafProof,
   NodeError,
   type NodeId,
   type PutShardOrder,
   type ShardBytes,
+  type ShardCustody,
   type ShardId,
+  type ShardLease,
   type ShardPage,
   type ShardReceipt,
   type ShardRecord,
@@ -25,7 +29,8 @@ import {
 import { PutShardRequestSchema, StorageService } from "../../gen/velas/sphere/v1/storage_pb.ts";
 import { CAPABILITY_HEADER } from "../capability-check.ts";
 import { bytesFieldHead, frameOf } from "../grpc-frame.ts";
-import { receiptFromProto, shardFromProto } from "../shard-convert.ts";
+import { weiFromText } from "../payment-convert.ts";
+import { leaseToProto, receiptFromProto, shardFromProto } from "../shard-convert.ts";
 import { explain } from "./failures.ts";
 import { isUnknownService, type Peer } from "./peer.ts";
 import type { SignedCalls } from "./signed-calls.ts";
@@ -98,8 +103,21 @@ export class RemoteShards implements ShardService {
     return this.#checked(receiptFromProto(receipt), await this.#signed.provider(ctx.signal));
   }
 
-  async remove(id: ShardId, ctx: CallContext): Promise<void> {
-    await this.#call(method.deleteShard, { id }, ctx);
+  async remove(
+    id: ShardId,
+    ctx: CallContext,
+    { releases = [] }: { readonly releases?: readonly CustodyRelease[] } = {},
+  ): Promise<void> {
+    const given = releases.map(({ custody, signature }) => ({
+      custody: fromHex(custody) as Uint8Array<ArrayBuffer>,
+      signature: signature as Uint8Array<ArrayBuffer>,
+    }));
+    await this.#call(method.deleteShard, { id, releases: given }, ctx);
+  }
+
+  async custody(id: ShardId, lease: ShardLease, ctx: CallContext): Promise<ShardCustody> {
+    const { penalty, signature } = await this.#call(method.signCustody, { id, lease: leaseToProto(lease) }, ctx);
+    return { penalty: weiFromText(penalty), signature };
   }
 
   async refuse(id: ShardId, upTo: number, ctx: CallContext): Promise<void> {

@@ -6,6 +6,7 @@ import {
   notSigned,
   type PutShardOrder,
   type ShardService,
+  toHex,
 } from "../../core/mod.ts";
 import {
   type GetShardRequest,
@@ -19,7 +20,7 @@ import { CAPABILITY_HEADER, CapabilityCheck, type CapabilityUse } from "../capab
 import { cutOff } from "../cut-off.ts";
 import { bytesFieldsFrame } from "../grpc-frame.ts";
 import { bidiStream, type BytesField, parseRequest, type Route, unary } from "../route.ts";
-import { receiptToProto, shardToProto } from "../shard-convert.ts";
+import { leaseFromProto, receiptToProto, shardToProto } from "../shard-convert.ts";
 import { validate } from "../validation.ts";
 
 const DEFAULT_PAGE_SIZE = 50;
@@ -91,8 +92,13 @@ export function storageRoutes(shards: ShardService, clock: Clock): Route[] {
     unary(method.renewLease, async ({ id, leaseMs }, ctx) => ({
       receipt: receiptToProto(await shards.renew(id, Number(leaseMs), owner(ctx))),
     })),
-    unary(method.deleteShard, async ({ id }, ctx) => {
-      await shards.remove(id, owner(ctx));
+    unary(method.signCustody, async ({ id, lease }, ctx) => {
+      const { penalty, signature } = await shards.custody(id, leaseFromProto(lease!), owner(ctx));
+      return { penalty: String(penalty), signature: signature as Uint8Array<ArrayBuffer> };
+    }),
+    unary(method.deleteShard, async ({ id, releases }, ctx) => {
+      const given = releases.map(({ custody, signature }) => ({ custody: toHex(custody), signature }));
+      await shards.remove(id, owner(ctx), { releases: given });
       return {};
     }),
     unary(method.refuseCapabilities, async ({ id, upTo }, ctx) => {
