@@ -1,5 +1,6 @@
 import { NodeError } from "./errors.ts";
 import type { NodeId } from "./ids.ts";
+import { isModuleRef } from "./module.ts";
 import type { TaskLimits } from "./task.ts";
 import type { Usage } from "./usage.ts";
 import { type Wei, wei, ZERO_WEI } from "./wei.ts";
@@ -86,26 +87,40 @@ export function priceOf(rates: Rates, quantities: Quantities): Wei {
   return wei(charge > rates.minimum ? charge : rates.minimum);
 }
 
+/** What both sides know of a task before it runs, and what it costs depends on. */
+export interface PricedTask {
+  readonly limits: Pick<TaskLimits, "timeoutMs" | "outputBytes" | "instructions">;
+  /** As in TaskSpec; absent when it is not known. */
+  readonly plugin?: string;
+}
+
+/**
+ * Whether a plugin may work on a GPU, by nothing but its name in the task, so that both sides say the same: a module that is
+ * named by its SHA-256 has no way to one. A plain name may mean another plugin at the provider by the time that the task runs.
+ */
+function mayUseGpu(plugin: string): boolean {
+  return !isModuleRef(plugin);
+}
+
 /** What a task that ended well costs. Time beyond its limit is the provider's own, and no GPU works longer than its task runs. */
-export function taskPrice(rates: Rates, usage: Usage, limits: Pick<TaskLimits, "timeoutMs">): Wei {
+export function taskPrice(
+  rates: Rates,
+  usage: Usage,
+  { limits, plugin = "" }: { readonly limits: Pick<TaskLimits, "timeoutMs">; readonly plugin?: string },
+): Wei {
   const cpuMicros = Math.min(usage.wallMicros, limits.timeoutMs * 1000);
   return priceOf(rates, {
     writtenBytes: usage.inputBytes,
     readBytes: usage.outputBytes,
     instructions: usage.instructions,
     cpuMicros,
-    gpuMicros: Math.min(usage.gpuMicros ?? 0, cpuMicros),
+    gpuMicros: mayUseGpu(plugin) ? Math.min(usage.gpuMicros ?? 0, cpuMicros) : 0,
   });
 }
 
 /** The most that a task within these limits costs: what is reserved for it. Throws `failed_precondition` when nothing bounds it. */
-export function maxTaskPrice(
-  rates: Rates,
-  limits: Pick<TaskLimits, "timeoutMs" | "outputBytes" | "instructions">,
-  inputBytes: number,
-): Wei {
-  // Nor is known here whether it works on the GPU.
-  const gpuMicros = rates.gpuSecond > 0n ? limits.timeoutMs * 1000 : 0;
+export function maxTaskPrice(rates: Rates, { limits, plugin = "" }: PricedTask, inputBytes: number): Wei {
+  const gpuMicros = rates.gpuSecond > 0n && mayUseGpu(plugin) ? limits.timeoutMs * 1000 : 0;
   const bytes = { writtenBytes: inputBytes, readBytes: limits.outputBytes, gpuMicros };
   // Whether the plugin is metered is not known here. The second bounds both; without a price for it, unmetered work is free.
   if (rates.cpuSecond > 0n) return priceOf(rates, { ...bytes, instructions: 0, cpuMicros: limits.timeoutMs * 1000 });

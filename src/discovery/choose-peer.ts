@@ -119,7 +119,7 @@ function priceAt(
   };
   let price: Wei;
   try {
-    price = maxTaskPrice(offer.rates, limits, need.inputBytes ?? offer.maxInputBytes);
+    price = maxTaskPrice(offer.rates, { limits, plugin: need.plugin }, need.inputBytes ?? offer.maxInputBytes);
   } catch {
     return { misfit: "noOffer" }; // one that nothing bounds
   }

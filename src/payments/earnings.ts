@@ -113,6 +113,8 @@ export interface EarningReservation<Used> {
 
 interface TaskAsk {
   readonly requester: RequesterId;
+  /** As in TaskSpec; when absent, any that this node has. */
+  readonly plugin?: string;
   readonly limits: TaskLimits;
   readonly inputBytes: number | undefined;
 }
@@ -189,13 +191,13 @@ export class Earnings implements PaymentDesk {
   readonly tasks = {
     reserve: (terms: TaskAsk): EarningReservation<Usage> => {
       if (this.#isFree(terms.requester)) return FREE;
-      const { limits, inputBytes = this.#options.limits.maxInputBytes } = terms;
+      const { inputBytes = this.#options.limits.maxInputBytes } = terms;
       const account = this.#accountOf(terms.requester);
       const { rates } = account.state.quote!;
       return this.#reserve(
         account,
-        maxTaskPrice(rates, limits, inputBytes),
-        (usage) => taskPrice(rates, usage, limits),
+        maxTaskPrice(rates, terms, inputBytes),
+        (usage) => taskPrice(rates, usage, terms),
       );
     },
   };

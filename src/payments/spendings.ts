@@ -18,6 +18,7 @@ import {
   otherCostTable,
   type PaymentDesk,
   type PaymentStore,
+  type PricedTask,
   type Quote,
   quoteDigest,
   receiptDigest,
@@ -68,6 +69,8 @@ export interface SpendingsOptions {
 
 export interface TaskTerms {
   readonly target: string;
+  /** As in TaskSpec; when absent, any that the provider may have. */
+  readonly plugin?: string;
   readonly limits: Partial<TaskLimits>;
   readonly inputBytes: number | undefined;
 }
@@ -160,9 +163,8 @@ export class Spendings {
   readonly tasks = {
     reserve: (terms: TaskTerms): SpendingReservation<Usage> | Promise<SpendingReservation<Usage>> =>
       this.#reserve(terms.target, {
-        max: (offer) =>
-          maxTaskPrice(offer.rates, limitsOf(terms.limits, offer), terms.inputBytes ?? offer.maxInputBytes),
-        price: (offer, usage: Usage) => taskPrice(offer.rates, usage, limitsOf(terms.limits, offer)),
+        max: (offer) => maxTaskPrice(offer.rates, pricedOf(terms, offer), terms.inputBytes ?? offer.maxInputBytes),
+        price: (offer, usage: Usage) => taskPrice(offer.rates, usage, pricedOf(terms, offer)),
       }),
   };
 
@@ -617,14 +619,14 @@ function nameOf(token: NodeId): string {
   return token === NATIVE_TOKEN ? "the chain's coin" : token;
 }
 
-function limitsOf(
-  asked: Partial<TaskLimits>,
-  offer: Offer,
-): Pick<TaskLimits, "timeoutMs" | "outputBytes" | "instructions"> {
+function pricedOf({ limits: asked, plugin }: TaskTerms, offer: Offer): PricedTask {
   return {
-    timeoutMs: asked.timeoutMs ?? offer.defaultTimeoutMs,
-    outputBytes: asked.outputBytes ?? offer.defaultOutputBytes,
-    ...(asked.instructions !== undefined && { instructions: asked.instructions }),
+    limits: {
+      timeoutMs: asked.timeoutMs ?? offer.defaultTimeoutMs,
+      outputBytes: asked.outputBytes ?? offer.defaultOutputBytes,
+      ...(asked.instructions !== undefined && { instructions: asked.instructions }),
+    },
+    ...(plugin !== undefined && { plugin }),
   };
 }
 

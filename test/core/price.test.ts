@@ -55,12 +55,27 @@ test("time on a GPU costs beside the rest, at most for as long as the task ran a
   const both = rates({ cpuSecond: wei(10n), gpuSecond: wei(1000n) });
   const usage = { wallMicros: 3_000_000, inputBytes: 0, outputBytes: 0, instructions: 0 };
   const limits = { timeoutMs: 5000, outputBytes: 0 };
-  assert.equal(taskPrice(both, usage, limits), 30n);
-  assert.equal(taskPrice(both, { ...usage, gpuMicros: 2_000_000 }, limits), 2030n);
-  assert.equal(taskPrice(both, { ...usage, gpuMicros: 4_000_000 }, limits), 3030n);
-  assert.equal(taskPrice(both, { ...usage, gpuMicros: 4_000_000 }, { timeoutMs: 1000 }), 1010n);
-  assert.equal(maxTaskPrice(both, limits, 0), 5050n);
-  assert.equal(maxTaskPrice(rates({ gpuSecond: wei(1000n) }), limits, 0), 5000n);
+  assert.equal(taskPrice(both, usage, { limits }), 30n);
+  assert.equal(taskPrice(both, { ...usage, gpuMicros: 2_000_000 }, { limits }), 2030n);
+  assert.equal(taskPrice(both, { ...usage, gpuMicros: 4_000_000 }, { limits }), 3030n);
+  assert.equal(taskPrice(both, { ...usage, gpuMicros: 4_000_000 }, { limits: { timeoutMs: 1000 } }), 1010n);
+  assert.equal(maxTaskPrice(both, { limits }, 0), 5050n);
+  assert.equal(maxTaskPrice(rates({ gpuSecond: wei(1000n) }), { limits }, 0), 5000n);
+});
+
+test("a module that is named by its SHA-256 reserves nothing for a GPU, and is never charged for one", () => {
+  const both = rates({ cpuSecond: wei(10n), gpuSecond: wei(1000n) });
+  const limits = { timeoutMs: 5000, outputBytes: 0 };
+  const usage = { wallMicros: 3_000_000, inputBytes: 0, outputBytes: 0, instructions: 0, gpuMicros: 3_000_000 };
+  for (const plugin of ["ab".repeat(32), "AB".repeat(32)]) {
+    assert.equal(maxTaskPrice(both, { limits, plugin }, 0), 50n);
+    assert.equal(taskPrice(both, usage, { limits, plugin }), 30n);
+  }
+  // Any other name may mean a plugin with a GPU by the time that the task runs.
+  for (const plugin of ["", "demo", "demo@1.0.0", "a".repeat(63), "a".repeat(65), `${"a".repeat(63)}g`]) {
+    assert.equal(maxTaskPrice(both, { limits, plugin }, 0), 5050n, plugin);
+    assert.equal(taskPrice(both, usage, { limits, plugin }), 3030n, plugin);
+  }
 });
 
 test("the minimum is the least that anything costs", () => {
@@ -81,8 +96,8 @@ test("priceOf() refuses what is no safe integer, and what no voucher can carry",
 test("maxTaskPrice() refuses a task whose price nothing bounds", () => {
   const unbounded = rates({ megaInstructions: wei(1n) });
   const limits = { timeoutMs: 1000, outputBytes: 10 };
-  assert.throws(() => maxTaskPrice(unbounded, limits, 0), { code: "failed_precondition" });
-  assert.equal(maxTaskPrice(unbounded, { ...limits, instructions: 5_000_000 }, 0), 5n);
+  assert.throws(() => maxTaskPrice(unbounded, { limits }, 0), { code: "failed_precondition" });
+  assert.equal(maxTaskPrice(unbounded, { limits: { ...limits, instructions: 5_000_000 } }, 0), 5n);
 });
 
 test("no task within its limits costs more than what was reserved for it", () => {
@@ -111,7 +126,7 @@ test("no task within its limits costs more than what was reserved for it", () =>
         instructions: Math.floor(instructions * part),
         gpuMicros: Math.floor(timeoutMs * 2000 * part),
       };
-      assert.ok(taskPrice(all, usage, limits) <= maxTaskPrice(all, limits, inputBytes));
+      assert.ok(taskPrice(all, usage, { limits }) <= maxTaskPrice(all, { limits }, inputBytes));
     },
   ));
 });

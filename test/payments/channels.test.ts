@@ -238,6 +238,29 @@ test("a node refuses a chain with another number, and an address without a contr
   });
 });
 
+test("where a GPU has its price, a task that names a module by its SHA-256 needs no money for it on either side", async (t) => {
+  const chain = await chainFor(t);
+  const [payer, payee] = [keyOf(1), keyOf(2)];
+  const rates = { ...RATES, gpuSecond: wei(ETHER) };
+  const provider = await paidNode(t, chain, { key: payee, rates });
+  const requester = await paidNode(t, chain, { key: payer, desks: new Map([["p:1", () => provider.earnings]]) });
+  await requester.admin.open("p:1", wei(1000n), { signal });
+  const order = { target: "p:1", limits: LIMITS, inputBytes: 5 };
+  const terms = { requester: payer.nodeId, limits: LIMITS, inputBytes: 5 };
+  const plugin = "ab".repeat(32);
+  const spending = await requester.spendings.tasks.reserve({ ...order, plugin });
+  const earning = provider.earnings.tasks.reserve({ ...terms, plugin });
+  await earning.settle({ ...USAGE, gpuMicros: 1000 });
+  await spending.commit({ ...USAGE, gpuMicros: 1000 });
+  await requester.spendings.settleUp("p:1");
+  assert.equal(provider.admin.channels()[0]!.charged, 10n);
+  assert.equal(requester.admin.channels()[0]!.charged, 10n);
+  await assert.rejects(async () => await requester.spendings.tasks.reserve({ ...order, plugin: "demo" }), {
+    code: "payment_required",
+  });
+  assert.throws(() => provider.earnings.tasks.reserve({ ...terms, plugin: "demo" }), { code: "payment_required" });
+});
+
 test("an endpoint that is down is passed over for the next; with none, nothing new is credited and what is paid is served", async (t) => {
   const chain = await chainFor(t);
   const [payer, payee] = [keyOf(1), keyOf(2)];

@@ -299,7 +299,7 @@ export async function playSession(seed: number): Promise<SessionResult> {
       throw error;
     }
     // From here on the result is the requester's, whatever happens to its process.
-    received += taskPrice(RATES, usage, LIMITS);
+    received += taskPrice(RATES, usage, { limits: LIMITS });
     await reservation.commit(usage);
   };
   /** Whether a task went through; what is expected to go wrong does no harm. */
@@ -321,7 +321,7 @@ export async function playSession(seed: number): Promise<SessionResult> {
     clock.at += Math.floor(random() * 60_000);
     if (requesterKind === "sponge" && i > 0) {
       // Takes results, and pays for nothing more.
-      await attempt(async () => received += taskPrice(RATES, await run(), LIMITS));
+      await attempt(async () => received += taskPrice(RATES, await run(), { limits: LIMITS }));
       continue;
     }
     if (requesterKind === "leaver" && random() < 0.2) {
