@@ -1,5 +1,6 @@
 import type { RequesterId } from "./ids.ts";
 import type { PluginEvent, TaskLimits } from "./task.ts";
+import type { Span } from "./trace.ts";
 import type { Usage } from "./usage.ts";
 
 /** One function of a plugin. */
@@ -81,6 +82,8 @@ export interface PluginCall {
   readonly onEvent?: (event: PluginEvent) => void | Promise<void>;
   /** Deliver output as `chunk` events as it comes; the outcome's output is then empty. */
   readonly streamOutput?: boolean;
+  /** What the plugin's own calls to other nodes are part of; by default, what the running code works for. */
+  readonly span?: Span | undefined;
 }
 
 /** What a successful call gave. */

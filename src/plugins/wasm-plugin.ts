@@ -1,4 +1,4 @@
-import { currentScope, grantedOf, NodeError } from "../core/mod.ts";
+import { type CallScope, currentScope, grantedOf, inSpan, NodeError } from "../core/mod.ts";
 import type { PluginCall, PluginOutcome } from "../core/mod.ts";
 import { readInput } from "./call-input.ts";
 import type { Places } from "./external-places.ts";
@@ -136,7 +136,7 @@ export class WasmPlugin {
   ): Promise<PoolOutcome> {
     const { call, functionIndex, memoryPages } = ready;
     // It asks by messages of its worker, which belong to no call. Without a grant all it can ask for is input.
-    const scope = this.#granted.size === 0 ? undefined : currentScope();
+    const scope = this.#granted.size === 0 ? undefined : scopeOf(call);
     const onAsk: AnswerRequest = async (request) => {
       if (request.type === "input") {
         const bytes = await more(request.length);
@@ -194,6 +194,11 @@ export class WasmPlugin {
       { data: { needed: min * PAGE_BYTES, allowed: memoryBytes } },
     );
   }
+}
+
+/** Where a call belongs: to the running code, and to the span that goes with it. */
+function scopeOf({ span }: PluginCall): CallScope {
+  return span === undefined ? currentScope() : inSpan(span, currentScope);
 }
 
 /** The rest of an input that came whole. */
