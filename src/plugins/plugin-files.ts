@@ -24,7 +24,7 @@ export interface PluginFiles {
 export function pluginFiles(service: FileService, self: string): PluginFiles {
   const context = ({ requester, signal, plugin }: Asker): CallContext => {
     if (requester === self) {
-      return { requester: requester as CallContext["requester"], signal, requestId: `plugin ${plugin}` };
+      return { requester: requester as CallContext["requester"], signal, requestId: `plugin:${plugin}` };
     }
     throw new NodeError(
       "permission_denied",

@@ -37,7 +37,7 @@ export const REQUESTER_HEADER = "velas-requester";
 export const REQUEST_ID_HEADER = "velas-request-id";
 
 /** What a request id may look like: it ends up in logs. */
-const REQUEST_ID = /^[A-Za-z0-9._~:-]{1,128}$/;
+export const REQUEST_ID = /^[A-Za-z0-9._~:-]{1,128}$/;
 
 const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
 

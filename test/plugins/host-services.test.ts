@@ -1,10 +1,12 @@
 import assert from "node:assert/strict";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
-import { currentRequestId, inRequest, isGrant, OutboundRules } from "../../src/core/mod.ts";
+import { currentRequestId, inRequest, isGrant, NodeError, OutboundRules } from "../../src/core/mod.ts";
 import type { PluginCall, RequesterId } from "../../src/core/mod.ts";
+import type { Asker } from "../../src/plugins/asker.ts";
 import { packPlugin, pluginFiles } from "../../src/plugins/mod.ts";
 import type { PluginHostOptions, Plugins } from "../../src/plugins/mod.ts";
+import { REQUEST_ID } from "../../src/rpc/calls.ts";
 import { MemoryFiles } from "../contract-suites/memory-files.ts";
 import { hasCode, limits, pluginCall, text } from "../contract-suites/plugin-host.ts";
 import { openHost, scratchFolder, wasm } from "./host-fixture.ts";
@@ -130,6 +132,19 @@ test("files are there for the node's own tasks, part by part", async (t) => {
   }
   const none = await open(t, { grants: ALL });
   await assert.rejects(run(none, "size", "x", own), hasCode("failed_precondition"));
+});
+
+test("calls for a plugin's files bear an id that other nodes take over", async () => {
+  const files = new MemoryFiles(() => 1_767_225_600_000);
+  const ids: string[] = [];
+  files.stat = (_ref, { requestId }) => {
+    ids.push(requestId);
+    return Promise.reject(new NodeError("not_found", "no such file"));
+  };
+  const asker = { plugin: "my.plugin-1_x", granted: new Set<string>(), requester: SELF };
+  await pluginFiles(files, SELF).size("a", { ...asker, signal: new AbortController().signal } as Asker);
+  assert.deepEqual(ids, ["plugin:my.plugin-1_x"]);
+  assert.match(ids[0]!, REQUEST_ID);
 });
 
 test("what a plugin asks for is asked for in the call that it runs for, whichever call started its worker", async (t) => {
