@@ -176,8 +176,7 @@ export class PluginProcess {
 
   #start(): void {
     const { command, cwd, graceMs, log } = this.#options;
-    const folder = mkdtempSync(join(tmpdir(), "velas-plugin-"));
-    chmodSync(folder, 0o700);
+    const folder = makeSocketFolder();
     const path = join(folder, "s");
     const secret = randomBytes(32).toString("hex");
     // Any sleep(1) takes whole seconds.
@@ -271,4 +270,18 @@ function killGroup({ pid }: ChildProcess): void {
 
 function quoted(line: string): string {
   return line === "" ? "" : `; its last words: ${line.slice(0, 300)}`;
+}
+
+/** Throws an Error whose message is the same each time the cause is, without the folder's name, so that it is logged once. */
+function makeSocketFolder(): string {
+  try {
+    const folder = mkdtempSync(join(tmpdir(), "velas-plugin-"));
+    chmodSync(folder, 0o700);
+    return folder;
+  } catch (error) {
+    const reason = (error as Error).message.replaceAll(/velas-plugin-\w+/g, "velas-plugin-*");
+    throw new Error(`No folder for its socket can be made in ${tmpdir()} (TMPDIR names another): ${reason}`, {
+      cause: error,
+    });
+  }
 }

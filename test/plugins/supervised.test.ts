@@ -12,6 +12,7 @@ import {
   type ExternalPluginOptions,
 } from "../../src/plugins/external-plugin.ts";
 import { explainWire, ExternalConnection } from "../../src/plugins/external-protocol.ts";
+import { PluginProcess } from "../../src/plugins/plugin-process.ts";
 import { BURST_LINES, LINE_CHARACTERS } from "../../src/plugins/process-log.ts";
 import { test, type TestScope } from "../testing.ts";
 import { call, text, until } from "./external-calls.ts";
@@ -183,4 +184,35 @@ test("what a plugin prints is in the node's log with its name, in bounds", async
   assert.equal(printed[0]!.message, `${"x".repeat(LINE_CHARACTERS)} (cut)`);
   assert(printed.length >= BURST_LINES && printed.length < 5000, `${printed.length}`);
   assert(lines.some(({ message }) => /^\d+ lines of the plugin were dropped/.test(message)));
+});
+
+test("a folder for the socket that cannot be made is told in the same words each time, so that it is logged once", async (t) => {
+  const child = new PluginProcess({
+    command: program("supervised-program.ts", ""),
+    environment: process.env,
+    log: recorder().log,
+    startTimeoutMs: 1000,
+    graceMs: 1000,
+    backoffMs: 5,
+    maxBackoffMs: 50,
+    stableMs: 1000,
+    onExit: () => {},
+  });
+  t.after(() => child.close());
+  const before = process.env["TMPDIR"];
+  process.env["TMPDIR"] = "/no/such/folder";
+  t.after(() => {
+    if (before === undefined) delete process.env["TMPDIR"];
+    else process.env["TMPDIR"] = before;
+  });
+  const told = async () => {
+    const error = await child.socket(new AbortController().signal).then(() => undefined, (error: Error) => error);
+    return error?.message ?? "It started";
+  };
+  const first = await told();
+  assert.match(
+    first,
+    /^No folder for its socket can be made in \/no\/such\/folder \(TMPDIR names another\): .*velas-plugin-\*/,
+  );
+  assert.equal(await told(), first);
 });
