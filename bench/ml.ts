@@ -1,7 +1,8 @@
 /**
- * Images per second of the machine-learning plugin in Python, one call after another: alone, in batches, and with a model that the call
- * brings. Run, with grpc-plugins/digits-python/server.py listening (--take-models for the last row):
- * `npm run bench -- ml digits-python=127.0.0.1:8082 [--runtime deno]`. Each figure is the best of its rounds.
+ * Images per second of the machine-learning plugins, one call after another: alone, in batches, and with a model that the call brings.
+ * Run: `npm run bench -- ml [--runtime deno]` for the one in Rust, wasm-plugins/digits; for the one in Python, with
+ * grpc-plugins/digits-python/server.py listening (--take-models for the last row), `npm run bench -- ml digits-python=127.0.0.1:8082`.
+ * Each figure is the best of its rounds.
  */
 import { Buffer } from "node:buffer";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
@@ -16,8 +17,8 @@ const ROUND_MS = 400;
 const RECORD = 65;
 const PIXELS = 64;
 
-const [name, address] = (process.argv[2] ?? "").split("=");
-if (name === undefined || address === undefined) {
+const [name = "", address] = (process.argv[2] ?? "digits").split("=");
+if (name !== "digits" && address === undefined) {
   console.error("Name the plugin and its address: digits-python=127.0.0.1:8082");
   process.exit(2);
 }
@@ -35,10 +36,14 @@ const host = await openPluginHost({
   maxModuleBytes: 32 << 20,
   maxInputBytes: 16 << 20,
   allowUrlInstall: false,
-  external: [{ name, address, protocol: "velas" }],
+  external: address === undefined ? [] : [{ name, address, protocol: "velas" }],
   log: silentLog,
   metrics: noMetrics,
 });
+
+if (address === undefined) {
+  await host.installBytes(readFileSync(new URL("../wasm-plugins/digits/digits.wasm", import.meta.url)));
+}
 
 /** Images per second over a round. */
 async function round(input: Uint8Array, images: number): Promise<number> {
@@ -46,7 +51,7 @@ async function round(input: Uint8Array, images: number): Promise<number> {
   let calls = 0;
   do {
     await host.execute({
-      plugin: name!,
+      plugin: name,
       function: "classify",
       input,
       contentType: "",
