@@ -11,6 +11,7 @@ import {
   type TaskSpec,
   type TaskStarter,
 } from "../core/mod.ts";
+import { ReplayInput } from "./replay-input.ts";
 import { iteratorOf, lateEvents } from "./tap-events.ts";
 
 /** Knows which providers fit a task, the best first, as `host:port`. Throws `no_peer_fits`. */
@@ -66,25 +67,63 @@ export class AnyTasks implements TaskStarter {
     return this.#atBest(spec, ctx, (service) => service.submit(spec, ctx));
   }
 
-  /** A stream of input cannot be read twice, so there is one try. */
+  /** What came of the input is kept until a provider has begun, so that the next one can have it too; a large input gets one try. */
   runStream(spec: TaskSpec, input: AsyncIterable<Uint8Array>, ctx: CallContext): AsyncIterable<TaskEvent> {
-    const beginning = this.#targets(spec, ctx, undefined).then(([target]) => {
-      this.#options.ids.note(spec.id, target!);
-      return iteratorOf(this.#options.at(target!).runStream(spec, input, ctx));
-    });
-    return lateEvents(beginning);
+    return lateEvents(this.#streamAtBest(spec, new ReplayInput(input), ctx));
+  }
+
+  async #streamAtBest(
+    spec: TaskSpec,
+    input: ReplayInput,
+    ctx: CallContext,
+  ): Promise<AsyncIterableIterator<TaskEvent>> {
+    const { at } = this.#options;
+    const begin = async (service: TaskService) => {
+      const events = iteratorOf(service.runStream(spec, input.read(), ctx));
+      return { events, first: await events.next() };
+    };
+    try {
+      const targets = await this.#targets(spec, ctx, undefined);
+      const { events, first } = await this.#firstOf(targets, {
+        spec,
+        ctx,
+        work: (target) => begin(at(target)),
+        mayRepeat: () => input.replayable,
+      });
+      input.settle();
+      return behind(first, events);
+    } catch (error) {
+      input.close();
+      throw error;
+    }
   }
 
   async #atBest<T>(spec: TaskSpec, ctx: CallContext, work: (service: TaskService) => Promise<T>): Promise<T> {
-    const targets = (await this.#targets(spec, ctx, spec.input.length)).slice(0, MAX_TRIES);
-    for (const [place, target] of targets.entries()) {
+    const targets = await this.#targets(spec, ctx, spec.input.length);
+    return await this.#firstOf(targets, { spec, ctx, work: (target) => work(this.#options.at(target)) });
+  }
+
+  /** What the first provider gives that does not refuse to begin. */
+  async #firstOf<T>(
+    targets: readonly string[],
+    { spec, ctx, work, mayRepeat = () => true }: {
+      readonly spec: TaskSpec;
+      readonly ctx: CallContext;
+      readonly work: (target: string) => Promise<T>;
+      /** Whether another can be tried. */
+      readonly mayRepeat?: () => boolean;
+    },
+  ): Promise<T> {
+    const { ids } = this.#options;
+    const tried = targets.slice(0, MAX_TRIES);
+    for (const [place, target] of tried.entries()) {
       try {
-        this.#options.ids.note(spec.id, target);
-        return await work(this.#options.at(target));
+        ids.note(spec.id, target);
+        return await work(target);
       } catch (error) {
         const unbegun = isUnbegun(error);
-        if (unbegun) this.#options.ids.forget(spec.id);
-        if (place === targets.length - 1 || ctx.signal.aborted || !unbegun) throw error;
+        if (unbegun) ids.forget(spec.id);
+        if (place === tried.length - 1 || ctx.signal.aborted || !unbegun || !mayRepeat()) throw error;
       }
     }
     throw new NodeError("internal", "No provider was tried");
@@ -98,6 +137,25 @@ export class AnyTasks implements TaskStarter {
     const chosen = await chooser.choose({ ...wish, plugin, function: fn, limits, inputBytes }, ctx.signal);
     return chosen.map(({ target }) => target);
   }
+}
+
+/** Events of which the first was read already. */
+function behind(
+  first: IteratorResult<TaskEvent>,
+  events: AsyncIterableIterator<TaskEvent>,
+): AsyncIterableIterator<TaskEvent> {
+  let isRead = false;
+  return {
+    next: () => {
+      if (isRead) return events.next();
+      isRead = true;
+      return Promise.resolve(first);
+    },
+    return: async () => await events.return?.() ?? { done: true, value: undefined },
+    [Symbol.asyncIterator]() {
+      return this;
+    },
+  };
 }
 
 /** Failures of a provider that has not begun, and that say nothing of others. */

@@ -166,7 +166,7 @@ test("--any goes on to the next provider when one has no room for the module", a
   const refused = await wasm(ownModule(folder, "first").file, "--function", "greet", "hello", "--target", full.rpc);
   assert.notEqual(refused.code, 0);
   assert.match(refused.stderr, /plugins\.moduleBytesPerRequester\).*storage_full/);
-  // Of two that are alike one is chosen by chance.
+  // Of two that are alike one is chosen by chance; and the command streams, where a task in JSON does not.
   for (const name of ["a", "b", "c", "d", "e"]) {
     const done = await wasm(ownModule(folder, name).file, "--function", "greet", "hello", "--any");
     assert.equal(done.stdout, "world", done.stderr);

@@ -206,8 +206,8 @@ test("a provider that lost a shard is slashed a day after the challenge, and hal
   await requester.admin.withdraw(NATIVE_TOKEN, { from: "registry" });
   await requester.admin.withdraw(NATIVE_TOKEN, { from: "audit" });
   assert.equal(await credit(requester, chain.registry), 0n);
-  for (const work of [requester.admin.challenge(view.id), requester.admin.slash(view.id)]) {
-    await assert.rejects(work, { code: "failed_precondition", message: /done with/ });
+  for (const what of ["challenge", "slash"] as const) {
+    await assert.rejects(requester.admin[what](view.id), { code: "failed_precondition", message: /done with/ });
   }
 });
 

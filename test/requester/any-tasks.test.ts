@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
 import { test } from "node:test";
 import { type CallContext, NodeError, type PeerNeed, silentLog, type TaskService } from "../../src/core/mod.ts";
 import { freeLedger } from "../../src/payments/mod.ts";
@@ -10,6 +11,32 @@ import { FakeClock, testProvider } from "../provider/test-node.ts";
 import type { TestScope } from "../testing.ts";
 
 const UNREACHED = new NodeError("target_unreachable", "No connection", { data: { requestSent: false } });
+
+type Input = AsyncIterable<Uint8Array>;
+
+/** What a provider gives that refuses a stream once it has the first of its input. */
+function refusing(fault: NodeError, input: Input): AsyncIterable<never> {
+  return {
+    [Symbol.asyncIterator]: () => ({
+      next: async () => {
+        const reading = input[Symbol.asyncIterator]();
+        await reading.next();
+        // As senders do that are ahead of the refusal.
+        reading.next().catch(() => {});
+        throw fault;
+      },
+    }),
+  };
+}
+
+/** The same piece again and again; tells when its reader lets go of it. */
+async function* endless(piece: Uint8Array, onClose: () => void): AsyncGenerator<Uint8Array> {
+  try {
+    for (;;) yield await Promise.resolve(piece);
+  } finally {
+    onClose();
+  }
+}
 
 /** A requester, providers at `a:1`, `b:1` and so on, and faults that a test puts before them. */
 function swarm(t: TestScope, names = ["a:1", "b:1", "c:1", "d:1"]) {
@@ -27,7 +54,9 @@ function swarm(t: TestScope, names = ["a:1", "b:1", "c:1", "d:1"]) {
       get: (service, name: keyof TaskService) => (...args: unknown[]) => {
         calls.push(`${name} ${target}`);
         const fault = faults.get(target);
-        if (fault !== undefined) return Promise.reject(fault);
+        if (fault !== undefined) {
+          return name === "runStream" ? refusing(fault, args[1] as Input) : Promise.reject(fault);
+        }
         return (service[name] as (...args: unknown[]) => unknown)(...args);
       },
     });
@@ -136,4 +165,35 @@ test("any() streams to the best provider, and fails at the first read when none 
   );
   assert.ok(events.length > 0);
   assert.deepEqual(calls, ["runStream a:1"]);
+});
+
+test("any() streams the whole input to the next provider when one surely has not begun", async (t) => {
+  const { requester, faults, calls } = swarm(t);
+  faults.set("a:1", UNREACHED);
+  faults.set("b:1", new NodeError("storage_full", "No room for the module", { data: { taskSent: false } }));
+  const pieces = ["a", "bc", "", "d"];
+  async function* input() {
+    for (const piece of pieces) yield await Promise.resolve(Buffer.from(piece));
+  }
+  const events = await readAll(requester.any({}).runStream(spec({ input: "", function: "echo" }), input(), ctx()));
+  assert.deepEqual(calls, ["runStream a:1", "runStream b:1", "runStream c:1"]);
+  const output = events.flatMap((event) => event.type === "chunk" ? [event.bytes] : []);
+  assert.equal(Buffer.concat(output).toString(), "abcd");
+});
+
+test("any() streams to one provider only when it may have begun, or when too much of the input has gone to it", async (t) => {
+  const large = new Uint8Array(2 << 20);
+  const cases = [
+    [new NodeError("plugin_failed", "No"), Buffer.from("a")],
+    [UNREACHED, large],
+  ] as const;
+  for (const [fault, piece] of cases) {
+    const { requester, faults, calls } = swarm(t);
+    faults.set("a:1", fault);
+    const closed = Promise.withResolvers<void>();
+    const events = requester.any({}).runStream(spec({ input: "" }), endless(piece, closed.resolve), ctx());
+    await assert.rejects(readAll(events), { code: fault.code });
+    assert.deepEqual(calls, ["runStream a:1"]);
+    await closed.promise;
+  }
 });
