@@ -12,7 +12,7 @@ const lock = createHash("sha256").update(readFileSync(join(root, "package-lock.j
 
 /** The scripts that this file runs, each with its first arguments. */
 const COMMANDS = {
-  dev: ["src/main.ts", "dev"],
+  dev: ["src/main.ts", "dev", "--paid", "if-possible"],
   node: [join(root, "src/main.ts"), "node"],
   cli: [join(root, "src/main.ts")],
   test: ["tools/test.ts"],

@@ -17,7 +17,8 @@ import { formatTable } from "./terminal.ts";
 interface DevFlags {
   readonly dataDir?: string;
   readonly exit?: boolean;
-  readonly paid?: boolean;
+  readonly paid?: "always" | "if-possible";
+  readonly free?: boolean;
   readonly pluginsExternal?: string;
   readonly logLevel: string;
   readonly json?: boolean;
@@ -45,13 +46,21 @@ export function addDevCommand(program: Command, cli: CliContext): void {
         new Option("--log-level <word>", "log of the nodes").choices(["debug", "info", "warn", "error", "silent"])
           .default("warn"),
       )
-      .option("--paid", "with money: a local chain (anvil), three providers with different prices, and a requester")
+      .addOption(
+        new Option(
+          "--paid [when]",
+          "with money: a local chain (anvil), three providers with different prices, and a requester; if-possible: free of charge where anvil does not run",
+        ).choices(["always", "if-possible"]).preset("always"),
+      )
+      .option("--free", "without money, whatever --paid says")
       .option("--plugins-external <list>", "plugins outside the first provider, as velas-sphere node takes them")
       .option("--exit", "stop after the task and the file")
       .action(async (flags: DevFlags) => {
-        if (flags.paid !== true) return await runDev(cli, flags);
-        const { runPaidDev } = await import("./dev-paid.ts");
-        await runPaidDev(cli, flags);
+        if (flags.paid !== undefined && flags.free !== true) {
+          const { runPaidDev } = await import("./dev-paid.ts");
+          if (await runPaidDev(cli, { ...flags, orNot: flags.paid === "if-possible" })) return;
+        }
+        await runDev(cli, flags);
       }),
     ["velas-sphere dev", "until Ctrl-C"],
     ["velas-sphere dev --paid", "the same for pay, with balances before and after"],

@@ -18,7 +18,12 @@ interface PaidDevFlags {
   readonly pluginsExternal?: string;
   readonly logLevel: string;
   readonly json?: boolean;
+  /** Whether there may be no chain. */
+  readonly orNot: boolean;
 }
+
+/** What three providers can keep. */
+const POLICY = "2+1";
 
 /** A provider and its prices, in coins. */
 interface Seller extends Role {
@@ -88,16 +93,17 @@ interface Done {
   readonly balances: readonly Balance[];
 }
 
-/** `velas-sphere dev --paid` */
-export async function runPaidDev(cli: CliContext, flags: PaidDevFlags): Promise<void> {
+/** `velas-sphere dev --paid`. Gives false, and has done nothing, when there is no chain and may be none. */
+export async function runPaidDev(cli: CliContext, flags: PaidDevFlags): Promise<boolean> {
   const startedAt = performance.now();
   if (flags.dataDir !== undefined && existsSync(join(resolve(cli.cwd, flags.dataDir), REQUESTER.name))) {
     throw new NodeError(
       "failed_precondition",
-      `${flags.dataDir} holds nodes whose channels are on another chain, which ended with its process: name a new folder (--data-dir)`,
+      `${flags.dataDir} holds nodes whose channels are on another chain, which ended with its process: name a new folder (--data-dir), or leave out the money (--free)`,
     );
   }
-  const chain = await startLocalChain({ port: await isFree(CHAIN_PORT) ? CHAIN_PORT : 0 });
+  const chain = await startChain(cli, flags);
+  if (chain === undefined) return false;
   const dataDir = flags.dataDir === undefined
     ? await mkdtemp(join(tmpdir(), "velas-sphere-dev-"))
     : resolve(cli.cwd, flags.dataDir);
@@ -134,27 +140,40 @@ export async function runPaidDev(cli: CliContext, flags: PaidDevFlags): Promise<
     const sellers = starts.flatMap((each) => each.status === "fulfilled" ? [each.value] : []);
     const requester = await start(REQUESTER, {
       "payments.deposit": String(DEPOSIT),
+      "files.policy": POLICY,
       "requester.providers": sellers.map(({ node }) => node.rpcAddresses[0]!).join(","),
     });
     for (const { seller, node, client } of sellers) {
       const json = { target: node.rpcAddresses[0], region: seller.region };
       await client.json("POST", "/v1/payments/register", { json });
     }
-    if (cli.interrupted.aborted) return;
+    if (cli.interrupted.aborted) return true;
     const startMs = performance.now() - startedAt;
     const market: Market = { chain, sellers, requester, client: clientOf(requester), startMs };
     const done = await trade(market);
     if (flags.json === true) cli.out.line(JSON.stringify(describe(market, done, dataDir), jsonOf));
     else welcome(market, done, cli);
-    if (flags.exit === true) return;
+    if (flags.exit === true) return true;
     if (flags.json !== true) nextSteps(market, cli, flags.dataDir === undefined ? undefined : dataDir);
     await aborted(cli.interrupted);
     if (flags.json !== true && cli.out.isTerminal) cli.out.line("\nStopping ...");
+    return true;
   } finally {
     await Promise.all(nodes.map((node) => node.close({ graceMs: GRACE_MS })));
     await chain.close();
     log?.flush();
     if (flags.dataDir === undefined) await rm(dataDir, { recursive: true, force: true });
+  }
+}
+
+/** The local chain; nothing, and a word about it, when there can be none and need not. */
+async function startChain(cli: CliContext, { orNot }: PaidDevFlags): Promise<LocalChain | undefined> {
+  try {
+    return await startLocalChain({ port: await isFree(CHAIN_PORT) ? CHAIN_PORT : 0 });
+  } catch (error) {
+    if (!orNot || !(error instanceof NodeError) || error.code !== "failed_precondition") throw error;
+    cli.err.line(`Free of charge, since there is no chain to pay on. ${error.message}\n`);
+    return undefined;
   }
 }
 
@@ -213,7 +232,7 @@ async function trade(market: Market): Promise<Done> {
 async function keepFile(client: NodeClient): Promise<Omit<Done["file"], "charged">> {
   const text = "Kept by three providers for pay, any two of which give it back.\n".repeat(2000);
   const file = await client.json<FileJson>("POST", "/v1/files", {
-    query: { name: "hello.txt", policy: "2+1" },
+    query: { name: "hello.txt" },
     body: Buffer.from(text),
   });
   const answer = await client.open("GET", `/v1/files/${file.id}/content`);
@@ -328,7 +347,8 @@ function nextSteps({ chain, sellers, requester }: Market, { out, programName }: 
     [`curl ${restUrl(second!.node.restAddress)}/.well-known/velas-sphere/offer`, "a provider's signed prices"],
     [`${programName} payments channels --url ${rest}`, "what the requester pays"],
     [`${programName} payments totals --url ${restUrl(first!.node.restAddress)}`, "what a provider earns"],
-    [`curl -T README.md '${rest}/v1/files/README.md?policy=2%2B1'`, "keep a file of yours for pay"],
+    [`curl -T README.md ${rest}/v1/files/README.md`, "keep a file of yours for pay"],
+    [`curl -r 0-49 ${rest}/v1/files/README.md`, "and read a part of it"],
     [`${rest}/`, "the requester's web page"],
   ];
   out.line(bold("Try next"));

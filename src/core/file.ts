@@ -16,6 +16,12 @@ export interface FilePolicy {
   readonly parityShards: number;
 }
 
+/** The policy that a checked text such as `4+2` names: data shards and parity shards. */
+export function policyOf(text: string): FilePolicy {
+  const [dataShards, parityShards] = text.split("+").map(Number) as [number, number];
+  return { dataShards, parityShards };
+}
+
 /** One version of a file, as its owner's node knows it. Times are milliseconds since the epoch. */
 export interface FileRecord {
   /** 32 lower-case hex digits: the id of these sealed bytes, one for each version. */

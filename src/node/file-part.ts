@@ -1,5 +1,5 @@
 import { type Config, dataPaths } from "../config/mod.ts";
-import { type Log, type Metrics, type NodeKey, SteadyClock, systemClock } from "../core/mod.ts";
+import { type Log, type Metrics, type NodeKey, policyOf, SteadyClock, systemClock } from "../core/mod.ts";
 import type { Discovery } from "../discovery/mod.ts";
 import { createFileRequester, DEFAULT_FILE_SETTINGS, fileKeyringOf, type FileRequester } from "../requester/mod.ts";
 import type { CustodyHolder } from "../payments/mod.ts";
@@ -34,7 +34,7 @@ export async function makeFilePart(
 ): Promise<FileRequester> {
   const { dataDir, keyPassphrase: passphrase } = config.node;
   const masterKey = await loadOrCreateMasterKey({ dataDir, passphrase, log: rest.log });
-  const { maxFileBytes: _, custodyPenalty, ...settings } = config.files;
+  const { maxFileBytes: _, custodyPenalty, policy, ...settings } = config.files;
   // Times that files wait for were set by it: it must not begin before them.
   const kept = Number(await store.meta.get(STEADY_TIME));
   const keptMs = Number.isSafeInteger(kept) ? kept : 0;
@@ -52,6 +52,7 @@ export async function makeFilePart(
     settings: {
       ...DEFAULT_FILE_SETTINGS,
       ...settings,
+      defaultPolicy: policyOf(policy),
       asksCustody: custodyPenalty !== "0",
       get leaseMs() {
         return live.config.files.leaseMs;

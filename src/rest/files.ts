@@ -1,6 +1,6 @@
 import { z } from "@hono/zod-openapi";
 import type { FileRef, PutFileOptions } from "../core/mod.ts";
-import { NodeError } from "../core/mod.ts";
+import { NodeError, policyOf } from "../core/mod.ts";
 import { bodyChunks } from "./body.ts";
 import { json, withCall } from "./context.ts";
 import type { RestContext } from "./context.ts";
@@ -323,11 +323,6 @@ export function addFileRoutes(app: RestApp, options: FileRoutesOptions): void {
 
 function versionOf(name: string, version: number | undefined): FileRef {
   return version === undefined ? { name } : { name, version };
-}
-
-export function policyOf(text: string): { dataShards: number; parityShards: number } {
-  const [dataShards, parityShards] = text.split("+").map(Number) as [number, number];
-  return { dataShards, parityShards };
 }
 
 export function tooLarge(maxFileBytes: number): NodeError {

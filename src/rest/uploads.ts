@@ -3,6 +3,7 @@ import {
   type FileRecord,
   type Log,
   NodeError,
+  policyOf,
   toNodeError,
   type UploadOrder,
   type UploadRecord,
@@ -17,7 +18,7 @@ import { nameOfQuery } from "./file-name.ts";
 import { FILE_TAGS, locationOf } from "./file-paths.ts";
 import type { FileRoutesOptions } from "./file-paths.ts";
 import * as fileSchemas from "./file-schemas.ts";
-import { policyOf, tooLarge } from "./files.ts";
+import { tooLarge } from "./files.ts";
 import { binaryContent, failures, jsonContent } from "./openapi.ts";
 import { addRoute, mediaType, wrongMediaType } from "./routes.ts";
 import type { RestApp } from "./routes.ts";

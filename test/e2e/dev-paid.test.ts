@@ -39,6 +39,24 @@ test("dev --paid has a task and a file paid on a chain of its own, shows where t
   await assert.rejects(fetch(chain.url), "the chain is gone");
 });
 
+test("dev --paid if-possible says why there is no chain and goes on free of charge, as --free does without a word", async () => {
+  const env = { ANVIL: "/nowhere/anvil" };
+  const refused = await run(["dev", "--paid", "--exit"], { env });
+  assert.notEqual(refused.code, 0);
+  assert.match(refused.stderr, /ANVIL names \/nowhere\/anvil/);
+  const free = await run(["dev", "--paid", "if-possible", "--exit", "--json"], { env });
+  assert.equal(free.code, 0, free.stderr);
+  assert.match(free.stderr, /Free of charge, since there is no chain to pay on\. ANVIL names/);
+  const chosen = await run(["dev", "--paid", "if-possible", "--free", "--exit", "--json"]);
+  assert.equal(chosen.code, 0, chosen.stderr);
+  assert.equal(chosen.stderr, "");
+  for (const { stdout } of [free, chosen]) {
+    const answer = JSON.parse(stdout) as Record<string, unknown>;
+    assert.equal(answer["chain"], undefined);
+    assert.equal((answer["file"] as { shards: number }).shards, 6);
+  }
+});
+
 test("dev --paid runs the plugins that it is given, serves until it is interrupted, and then ends its chain and its nodes", async (t) => {
   const [program, served] = commandLine(["plugin"]);
   const external = JSON.stringify([{ name: "mine", command: [program, ...served] }]);

@@ -21,6 +21,14 @@ export const files = z.strictObject({
     max: 366 * 86_400_000,
     description: "How long such an upload waits for its next byte before it is forgotten",
   }),
+  policy: text({
+    default: "4+2",
+    pattern: /^([1-9]|[12][0-9]|3[0-2])\+([0-9]|[12][0-9]|3[0-2])$/,
+    expectation: 'data and parity shards, 1+0 to 32+32, such as "4+2"',
+    description:
+      "How files are spread that name no policy: on as many providers as both numbers together, of which any as many as the first give the file back. " +
+      "1+2 keeps three copies",
+  }),
   ackMargin: integer({
     default: 1,
     min: 0,
