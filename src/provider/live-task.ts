@@ -11,6 +11,7 @@ import {
 } from "../core/mod.ts";
 import type { EventChannel } from "./event-channel.ts";
 import type { Reservation } from "./ports.ts";
+import { RecentWords } from "./recent-words.ts";
 import type { Job } from "./task-queue.ts";
 
 /** How a task ended, for those who wait for it. */
@@ -80,6 +81,8 @@ export class LiveTask implements Job {
   waitsForInputSince = 0;
 
   readonly #watchers = new Set<Watcher>();
+  /** Made with the first word: most tasks say nothing. */
+  #said: RecentWords | undefined;
   readonly #onStart: (live: LiveTask) => void;
   readonly #onExpire: (live: LiveTask) => void;
   readonly #finish: (ending: Ending) => void;
@@ -149,12 +152,14 @@ export class LiveTask implements Job {
   /** What the plugin says, on its way to watchers; output goes only to the stream. */
   readonly onPluginEvent = (event: PluginEvent): void | Promise<void> => {
     if (event.type === "chunk") return this.stream?.push(event);
+    (this.#said ??= new RecentWords()).add(event);
     this.publish(event);
   };
 
-  /** Lets a watcher have all events from now on, the present state first. */
+  /** Lets a watcher have all events from now on, the present state and what was said last first. */
   addWatcher(watcher: Watcher): void {
     watcher.push({ type: "state", task: this.record });
+    for (const word of this.#said?.all() ?? []) watcher.push(word);
     this.#watchers.add(watcher);
   }
 

@@ -314,7 +314,7 @@ export function addTaskRoutes(app: RestApp, options: RestAppOptions, serveEvents
     scope: "tasks",
     summary: "Watch a task",
     description:
-      "Server-sent events from now on, the present state first: `state` (a task's record), `log` (level, message, " +
+      "Server-sent events from now on, the present state and what the plugin said last first: `state` (a task's record), `log` (level, message, " +
       "at), `progress` (fraction, message, at) and `chunk` (bytesBase64). The stream ends after the task's end, whose event " +
       "has the id `end`.",
     request: { params: TaskParams, query: TargetQuery },

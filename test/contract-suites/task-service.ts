@@ -394,6 +394,31 @@ export function taskServiceContract(name: string, connect: (local: TaskService) 
     );
   });
 
+  it(
+    "watch() tells who comes late the newest progress, and the last 64 lines of 16 Ki characters",
+    {},
+    async (service, host) => {
+      await service.submit(spec({ id: "w", function: "gate" }), caller());
+      const { call, open } = await host.reached(1);
+      const say = (message: string) => call.onEvent?.({ type: "log", level: "info", message, at: 1 });
+      const heard = async () => {
+        const words: string[] = [];
+        for await (const event of service.watch("w", caller())) {
+          if (event.type === "log") words.push(event.message);
+          if (event.type === "progress") return [...words, String(event.fraction)];
+        }
+        return words;
+      };
+      for (let i = 0; i < 70; i++) say(`line ${i}`);
+      for (const fraction of [0.25, 0.5]) call.onEvent?.({ type: "progress", fraction, message: "", at: 1 });
+      assert.deepEqual(await heard(), [...Array.from({ length: 64 }, (_, i) => `line ${i + 6}`), "0.5"]);
+      for (const letter of ["a", "b", "c"]) say(letter.repeat(6000));
+      assert.deepEqual(await heard(), ["b".repeat(6000), "c".repeat(6000), "0.5"]);
+      open();
+      await ended(service, "w");
+    },
+  );
+
   it("watch() begins with the present state and ends with the last", {}, async (service, host) => {
     await service.submit(spec({ id: "w", function: "gate" }), caller());
     const gate = await host.reached(1);

@@ -50,7 +50,15 @@ export class TaskWatch {
       if (task.finishedAt !== undefined) this.stop();
       return { task };
     });
-    on<LogLine>("log", (line) => ({ log: [...this.#view.peek().log.slice(1 - MAX_LINES), line] }));
+    let isNew = true;
+    source.addEventListener("open", () => isNew = true);
+    on<LogLine>("log", (line) => {
+      const { log } = this.#view.peek();
+      // The node begins with the lines that it said last, which may be here already.
+      const before = isNew ? log.filter(({ at }) => at < line.at) : log;
+      isNew = false;
+      return { log: [...before.slice(1 - MAX_LINES), line] };
+    });
     on<Progress>("progress", (progress) => ({ progress }));
     source.addEventListener("error", () => {
       if (source.readyState !== EventSource.CLOSED || this.#source !== source) return;

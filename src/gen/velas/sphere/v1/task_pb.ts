@@ -1254,7 +1254,8 @@ export const TaskService: GenService<{
     output: typeof ListTasksResponseSchema;
   },
   /**
-   * Watch streams a task's events from now on, beginning with its present state and ending with its last one.
+   * Watch streams a task's events from now on, beginning with its present state and what its plugin said last (64 log lines, the newest
+   * progress), and ending with its last state.
    *
    * @generated from rpc velas.sphere.v1.TaskService.Watch
    */
