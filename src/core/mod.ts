@@ -19,6 +19,7 @@ export * from "./errors.ts";
 export * from "./file.ts";
 export * from "./identity.ts";
 export * from "./ids.ts";
+export * from "./keyed-queue.ts";
 export * from "./log.ts";
 export * from "./metrics.ts";
 export * from "./module.ts";

@@ -1,4 +1,4 @@
-import type { Clock, Custody, CustodyView, Hex32, PaymentStore, ShardKey } from "../core/mod.ts";
+import type { Clock, Custody, CustodyView, Hex32, PaymentStore, ShardId, ShardKey } from "../core/mod.ts";
 import { fromText, toText } from "./books.ts";
 
 /** A custody statement as it is stored under its id; `test/vectors/payments.json` pins the form. */
@@ -24,6 +24,8 @@ export class CustodyBook {
   readonly #store: PaymentStore;
   readonly #clock: Clock;
   readonly #statements = new Map<Hex32, Statement>();
+  /** The ids of those over each shard: a node may hold a great many. */
+  readonly #byShard = new Map<ShardId, Set<Hex32>>();
 
   constructor({ store, clock }: { readonly store: PaymentStore; readonly clock: Clock }) {
     this.#store = store;
@@ -32,7 +34,7 @@ export class CustodyBook {
 
   async load(): Promise<void> {
     for (const [id, text] of await this.#store.entries("custody")) {
-      this.#statements.set(id as Hex32, fromText<Statement>(text));
+      this.#hold(id as Hex32, fromText<Statement>(text));
     }
     await this.prune();
   }
@@ -44,7 +46,12 @@ export class CustodyBook {
     );
     if (over.length === 0) return;
     await this.#store.write(over.map(([key]) => ({ kind: "custody", key, text: undefined })), { durable: false });
-    for (const [id] of over) this.#statements.delete(id);
+    for (const [id, { shard }] of over) {
+      this.#statements.delete(id);
+      const ids = this.#byShard.get(shard.id);
+      ids?.delete(id);
+      if (ids?.size === 0) this.#byShard.delete(shard.id);
+    }
   }
 
   get(id: Hex32): Statement | undefined {
@@ -54,12 +61,14 @@ export class CustodyBook {
   /** Stores a statement, or what is new of it; durable when it returns. */
   async put(id: Hex32, statement: Statement): Promise<void> {
     await this.#store.write([{ kind: "custody", key: id, text: toText(statement) }], { durable: true });
-    this.#statements.set(id, statement);
+    this.#hold(id, statement);
   }
 
-  /** The statements over one shard. */
-  over(role: Statement["role"], isIt: (statement: Statement) => boolean): [Hex32, Statement][] {
-    return [...this.#statements].filter(([, statement]) => statement.role === role && isIt(statement));
+  /** The statements over shards with an id, whoever owns them. */
+  over(role: Statement["role"], shard: ShardId): [Hex32, Statement][] {
+    return [...this.#byShard.get(shard) ?? []]
+      .map((id): [Hex32, Statement] => [id, this.#statements.get(id)!])
+      .filter(([, statement]) => statement.role === role);
   }
 
   views(): CustodyView[] {
@@ -73,5 +82,12 @@ export class CustodyBook {
       lost: lost === true,
       released: release !== undefined,
     }));
+  }
+
+  #hold(id: Hex32, statement: Statement): void {
+    this.#statements.set(id, statement);
+    const ids = this.#byShard.get(statement.shard.id);
+    if (ids === undefined) this.#byShard.set(statement.shard.id, new Set([id]));
+    else ids.add(id);
   }
 }

@@ -55,7 +55,7 @@ export class CustodyHolder {
   has({ record, lease }: Pick<CustodyOrder, "record" | "lease">): boolean {
     const { settlement, book } = this.#options;
     const wanted = toHex(shardLeaseDigest(settlement, record, lease));
-    return book.over("requester", ({ custody }) => custody.lease === wanted).length > 0;
+    return book.over("requester", record.id).some(([, { custody }]) => custody.lease === wanted);
   }
 
   /**
@@ -143,10 +143,8 @@ export class CustodyHolder {
   }
 
   #over(provider: NodeId, shard: ShardId): [Hex32, Statement][] {
-    return this.#options.book.over(
-      "requester",
-      (one) => one.shard.id === shard && one.custody.provider.toLowerCase() === provider.toLowerCase(),
-    );
+    return this.#options.book.over("requester", shard)
+      .filter(([, { custody }]) => custody.provider.toLowerCase() === provider.toLowerCase());
   }
 }
 

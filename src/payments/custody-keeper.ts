@@ -6,6 +6,7 @@ import {
   custodyOf,
   type CustodyRelease,
   type Hex32,
+  KeyedQueue,
   type LeafProof,
   type Log,
   MIN_CUSTODY_GRACE_MS,
@@ -59,7 +60,8 @@ const CHAIN_LAG_MS = 3_600_000;
  */
 export class CustodyKeeper {
   readonly #options: CustodyKeeperOptions;
-  readonly #tails = new Map<string, Promise<unknown>>();
+  /** Work on shards, by {@link nameOf}. */
+  readonly #turns = new KeyedQueue();
   /** Challenges that are not answered yet, and the blocks that they are in. */
   readonly #open = new Map<Hex32, number>();
   readonly #timer: NodeJS.Timeout;
@@ -86,15 +88,7 @@ export class CustodyKeeper {
   }
 
   async apart<T>(shard: ShardKey, work: () => Promise<T>): Promise<T> {
-    const key = nameOf(shard);
-    const before = this.#tails.get(key);
-    const running = before === undefined ? work() : before.then(work, work);
-    this.#tails.set(key, running);
-    try {
-      return await running;
-    } finally {
-      if (this.#tails.get(key) === running) this.#tails.delete(key);
-    }
+    return await this.#turns.run(nameOf(shard), work);
   }
 
   async sign(record: ShardRecord, lease: ShardLease): Promise<ShardCustody> {
@@ -128,7 +122,8 @@ export class CustodyKeeper {
 
   async release(shard: ShardKey, releases: readonly CustodyRelease[]): Promise<void> {
     const { site, book, curve, clock } = this.#options;
-    const bound = book.over("provider", (one) => nameOf(one.shard) === nameOf(shard) && one.release === undefined)
+    const bound = book.over("provider", shard.id)
+      .filter(([, one]) => nameOf(one.shard) === nameOf(shard) && one.release === undefined)
       .filter(([id, { custody }]) => custody.expiresAt * 1000 + CHAIN_LAG_MS > clock.now() || this.#open.has(id));
     const missing: Hex32[] = [];
     for (const [id, statement] of bound) {

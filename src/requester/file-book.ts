@@ -4,13 +4,13 @@ import {
   type FileEvent,
   type FileRecord,
   type FileRef,
+  KeyedQueue,
   NodeError,
   type StoredFile,
 } from "../core/mod.ts";
 import type { FileEvents } from "./file-events.ts";
 import type { FileStore } from "./file-ports.ts";
 import { recordOf, shardHealthOf, stateOf } from "./file-state.ts";
-import { KeyedQueue } from "./keyed-queue.ts";
 
 export interface FileBookOptions {
   readonly store: FileStore;

@@ -1,4 +1,5 @@
 import {
+  KeyedQueue,
   type LeftoverShard,
   NodeError,
   type NodeId,
@@ -10,7 +11,6 @@ import { deriveMaskKey, LEAF_BYTES, rebuildShards } from "../codec/mod.ts";
 import type { ByteBudget } from "./byte-budget.ts";
 import type { FileKit } from "./file-kit.ts";
 import { isHealthy, pendingAt, recovered } from "./file-state.ts";
-import { KeyedQueue } from "./keyed-queue.ts";
 import { leased } from "./lease-end.ts";
 import { manifestOf } from "./manifest-of.ts";
 import { type OpenedShards, openShards } from "./open-file.ts";
