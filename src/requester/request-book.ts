@@ -12,6 +12,7 @@ import {
 import type { Ledger, RequestStore, Reservation, TaskOrder } from "./ports.ts";
 import type { ReceiptCheck } from "./receipt-check.ts";
 import { misbehaved } from "./request-failures.ts";
+import { recordOfSpec } from "./run-record.ts";
 
 export interface RequestBookOptions {
   /** This node, as the requester of all its tasks. */
@@ -46,24 +47,10 @@ export class RequestBook {
   /** Records a submission before it is sent, so that it cannot be forgotten from then on. */
   async open(spec: TaskSpec, details: { target: string; digest: string; inputSha256: string }): Promise<StoredRequest> {
     const { self, store, clock } = this.#options;
-    const { timeoutMs = 0, memoryBytes = 0, outputBytes = 0, instructions } = spec.limits;
-    const record: StoredRequest["record"] = {
-      id: spec.id,
-      requester: self,
-      target: details.target,
-      plugin: spec.plugin,
-      resolvedPlugin: "",
-      pluginSha256: "",
-      function: spec.function,
-      contentType: spec.contentType,
-      limits: { timeoutMs, memoryBytes, outputBytes, ...(instructions === undefined ? {} : { instructions }) },
-      priority: spec.priority,
-      state: "queued",
-      createdAt: clock.now(),
-      attempts: 0,
-      inputSha256: details.inputSha256,
-    };
-    const request: StoredRequest = { record, digest: details.digest, askedLimits: spec.limits, phase: "sending" };
+    const { digest, ...sent } = details;
+    const asked = recordOfSpec(spec, { self, ...sent });
+    const record: StoredRequest["record"] = { ...asked, state: "queued", createdAt: clock.now(), attempts: 0 };
+    const request: StoredRequest = { record, digest, askedLimits: spec.limits, phase: "sending" };
     await store.write({ type: "add", request, input: spec.input }, { durable: true });
     return request;
   }

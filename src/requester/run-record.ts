@@ -41,6 +41,15 @@ export function recordOfDoubt(run: SentRun): SentRecord {
 }
 
 function begun({ spec, self, target, inputSha256, beganAt }: SentRun): SentRecord {
+  const asked = recordOfSpec(spec, { self, target, inputSha256 });
+  return { ...asked, state: "running", createdAt: beganAt, startedAt: beganAt, attempts: 1 };
+}
+
+/** What the record of a task at a provider says from the beginning. */
+export function recordOfSpec(
+  spec: TaskSpec,
+  { self, target, inputSha256 }: Pick<SentRun, "self" | "target" | "inputSha256">,
+): Omit<SentRecord, "state" | "createdAt" | "attempts"> {
   const { timeoutMs = 0, memoryBytes = 0, outputBytes = 0, instructions } = spec.limits;
   return {
     id: spec.id,
@@ -53,10 +62,6 @@ function begun({ spec, self, target, inputSha256, beganAt }: SentRun): SentRecor
     contentType: spec.contentType,
     limits: { timeoutMs, memoryBytes, outputBytes, ...(instructions === undefined ? {} : { instructions }) },
     priority: spec.priority,
-    state: "running",
-    createdAt: beganAt,
-    startedAt: beganAt,
-    attempts: 1,
     inputSha256,
   };
 }
