@@ -42,8 +42,11 @@ export class ReplayInput {
     this.#newest = me;
     let at = 0;
     const next = async (): Promise<IteratorResult<Uint8Array>> => {
-      if (this.#newest === me && at < this.#kept.length) return { done: false, value: this.#kept[at++]! };
-      const result = this.#newest === me ? await this.#pull() : undefined;
+      const isNewest = this.#newest === me;
+      if (isNewest && at < this.#kept.length) return { done: false, value: this.#kept[at++]! };
+      // All that was kept has been read, and nothing more will be: it need not stay.
+      if (isNewest && !this.#keeps && this.#pending === undefined) this.#kept.length = 0;
+      const result = isNewest ? await this.#pull() : undefined;
       if (result === undefined || this.#newest !== me) {
         throw new NodeError("canceled", "The input is sent to another provider");
       }
