@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, dirname, join, resolve } from "node:path";
 import { type Command, Option } from "commander";
-import { ANONYMOUS, NodeError, noMetrics, readAsset, silentLog, toNodeError } from "../core/mod.ts";
+import { ANONYMOUS, type Log, NodeError, noMetrics, readAsset, silentLog, toNodeError } from "../core/mod.ts";
 import type { Plugins } from "../plugins/mod.ts";
 import { integerOption, withExamples, withOutputOptions } from "./command.ts";
 import type { CliContext } from "./context.ts";
@@ -69,7 +69,7 @@ export function addPluginAuthorCommands(plugins: Command, cli: CliContext): void
     )
       .description(
         "Load a plugin as a node would, run its cases, and show what each one spends. No node is needed. A program is a plugin " +
-          "over gRPC; it is started as plugins.external starts it, and has no count of instructions.",
+          "over gRPC; it is started as plugins.external starts it, and has no count of instructions. What it prints to stderr is shown.",
       )
       .option("--cases <file>", "the cases, JSON; by default cases.json beside the plugin")
       .option("--timeout <ms>", "the longest run of a case, in milliseconds", integerOption(1, 600_000), 30_000)
@@ -141,7 +141,7 @@ async function runCases(
         const { ready, problem } = host.get(PROGRAM);
         if (!ready && index === 0) throw new NodeError("plugin_unavailable", `${printable(path)}: ${problem}`);
       }
-    }, path);
+    }, { program: path, log: printed(cli) });
   } else {
     for (const [index, item] of cases.entries()) {
       // Each in an instance that nothing ran in before, so that the count is what anybody else would count.
@@ -155,7 +155,8 @@ async function runCases(
   else {
     for (const { name, passed, instructions, problem } of outcomes) {
       const { green, red } = cli.out.colors;
-      const spent = isProgram ? "" : `  ${instructions} instructions`;
+      // What a failed call spent is not known.
+      const spent = isProgram || instructions === 0 ? "" : `  ${instructions} instructions`;
       cli.out.line(`${passed ? green("passed") : red("failed")}  ${printable(name)}${spent}`);
       if (problem !== undefined) cli.out.line(`        ${printable(problem)}`);
     }
@@ -206,7 +207,10 @@ async function runCase(
 }
 
 /** A plugin host on a folder of its own, for as long as `use` takes, with the program as a plugin if one is given. */
-async function withHost<T>(use: (host: Plugins) => Promise<T>, program?: string): Promise<T> {
+async function withHost<T>(
+  use: (host: Plugins) => Promise<T>,
+  { program, log = silentLog }: { readonly program?: string; readonly log?: Log } = {},
+): Promise<T> {
   const { openPluginHost } = await import("../plugins/mod.ts");
   const folder = await mkdtemp(join(tmpdir(), "velas-plugin-"));
   try {
@@ -218,7 +222,7 @@ async function withHost<T>(use: (host: Plugins) => Promise<T>, program?: string)
       maxInputBytes: 1 << 30,
       allowUrlInstall: false,
       external: program === undefined ? [] : [{ name: PROGRAM, protocol: "auto", command: [program] }],
-      log: silentLog,
+      log,
       metrics: noMetrics,
     });
     try {
@@ -229,6 +233,18 @@ async function withHost<T>(use: (host: Plugins) => Promise<T>, program?: string)
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
+}
+
+/** Shows what a program prints to stderr, and nothing else of the log. */
+function printed(cli: CliContext): Log {
+  const log: Log = {
+    ...silentLog,
+    info(message, fields) {
+      if (fields?.["stream"] === "stderr") cli.err.line(printable(message));
+    },
+    child: () => log,
+  };
+  return log;
 }
 
 async function read(cli: CliContext, file: string): Promise<Uint8Array> {

@@ -1,6 +1,11 @@
 import type { Readable } from "node:stream";
 import type { Log } from "../core/mod.ts";
 
+/**
+ * What a runtime prints below the error that it ends with: the stack and the error's properties, which are indented, and Node's version.
+ */
+const BELOW_ERROR = /^(?:\s|\}|Node\.js v\d)/;
+
 /** A longer line is cut here. */
 export const LINE_CHARACTERS = 4096;
 /** How many lines a plugin may write at once, and how many more each second. */
@@ -18,7 +23,7 @@ export interface ProcessLogOptions {
  * dropped and counted, so that a plugin cannot fill the disk or the memory.
  */
 export class ProcessLog {
-  /** The last line that was not empty: often the reason of an exit. */
+  /** The last line that says something, so not the stack below an error: often the reason of an exit. */
   lastLine = "";
   readonly #options: ProcessLogOptions;
   #allowance = BURST_LINES;
@@ -64,7 +69,7 @@ export class ProcessLog {
   #write(text: string, stream: "stdout" | "stderr"): void {
     const line = text.trimEnd();
     if (line === "") return;
-    this.lastLine = line;
+    if (!BELOW_ERROR.test(line)) this.lastLine = line;
     const now = this.#options.now();
     this.#allowance = Math.min(BURST_LINES, this.#allowance + (now - this.#filledAt) / 1000 * LINES_PER_SECOND);
     this.#filledAt = now;

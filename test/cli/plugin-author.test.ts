@@ -105,6 +105,7 @@ test("plugins test runs the cases of a program, and says why one does not serve"
   assert.match(good.stdout, /^passed {2}1 where\npassed {2}2 absent\n$/);
   const bad = await run("exits");
   assert.notEqual(bad.code, 0);
+  assert.match(bad.stderr, /^no model to load$/m);
   assert.match(bad.stderr, /its last words: no model to load/);
 });
 

@@ -126,6 +126,11 @@ test("a command that ends at once is tried again after growing waits, and its la
   assert.deepEqual(waits.slice(0, 5), [5, 10, 20, 40, 50]);
 });
 
+test("the last words of a program that throws are the error, not what the runtime prints below it", async (t) => {
+  const plugin = await run(t, "throws");
+  assert.match(plugin.info().problem!, /its last words: (error: Uncaught .*)?Error: no weights/);
+});
+
 test("a program that is not there is a problem in words", async (t) => {
   const plugin = await run(t, "", { command: ["velas-no-such-program"] });
   assert.match(plugin.info().problem!, /exit status 127; its last words: .*velas-no-such-program/);

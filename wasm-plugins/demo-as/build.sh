@@ -3,7 +3,10 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 out="${1:-demo-as.wasm}"
-asc="$(node -p 'require.resolve("assemblyscript/bin/asc.js")')"
+asc="$(node -p 'require.resolve("assemblyscript/bin/asc.js")' 2>/dev/null)" || {
+  echo "build.sh: the compiler is not there: npm install assemblyscript" >&2
+  exit 1
+}
 work="$(mktemp -d)"
 trap 'rm -rf "$work"' EXIT
 cp ./*.ts "$work"
