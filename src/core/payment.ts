@@ -181,6 +181,12 @@ export interface PaymentSummary {
   readonly healthy: boolean;
 }
 
+/** Why a provider did not do what a quote was to pay for: the reason in the error's data. Another quote does. */
+export const QUOTE_EXPIRED = "quote_expired";
+
+/** How long after its end a quote still pays for what was on its way, in milliseconds. */
+export const QUOTE_GRACE_MS = 10_000;
+
 /** The error of a provider that has no cover for what is asked of it. */
 export function paymentRequired(message: string, data: Readonly<Record<string, string>> = {}): NodeError {
   return new NodeError("payment_required", message, { data });

@@ -89,6 +89,17 @@ export interface PutShardOrder {
   readonly leaseMs: number;
   /** Where the bytes of `source` begin, when an interrupted upload of the same shard goes on; see {@link ShardService.uploaded}. */
   readonly offset?: number;
+  /** As in {@link QuoteTerms}. */
+  readonly quote?: Hex32;
+}
+
+/** On which terms a shard is to be kept. */
+export interface QuoteTerms {
+  /**
+   * The digest of the quote to be charged by: by this one and no other. Without it, by whichever quote on the channel that holds comes
+   * cheapest.
+   */
+  readonly quote?: Hex32;
 }
 
 /** Bytes of a shard with the proof of their leaves. */
@@ -126,7 +137,8 @@ export interface ShardUsage {
 export interface ShardService {
   /**
    * Stores a shard; when it returns, the bytes are on disk. The same id with the same bytes again answers with the shard that is there and
-   * extends its lease; with other bytes it is `already_exists`. Throws `invalid_argument` for bytes that are not whole leaves or more than announced.
+   * extends its lease; with other bytes it is `already_exists`. Throws `invalid_argument` for bytes that are not whole leaves or more than announced,
+   * and before it takes any `payment_required` with the reason {@link QUOTE_EXPIRED} when the quote is over.
    */
   put(source: AsyncIterable<Uint8Array>, order: PutShardOrder, ctx: CallContext): Promise<ShardReceipt>;
   /** How many bytes of an interrupted upload are on disk, so that it can go on there; 0 when none are. */
@@ -135,8 +147,8 @@ export interface ShardService {
   get(id: ShardId, span: ByteSpan, ctx: CallContext): Promise<ShardBytes>;
   /** Answers an audit: the leaves that are asked for, in that order. */
   prove(id: ShardId, leaves: readonly number[], ctx: CallContext): Promise<readonly LeafProof[]>;
-  /** Extends the lease to `leaseMs` from now, if that is later. */
-  renew(id: ShardId, leaseMs: number, ctx: CallContext): Promise<ShardReceipt>;
+  /** Extends the lease to `leaseMs` from now, if that is later. Throws `payment_required` as {@link ShardService.put} does. */
+  renew(id: ShardId, leaseMs: number, ctx: CallContext, terms?: QuoteTerms): Promise<ShardReceipt>;
   /**
    * Removes a shard, or what an interrupted upload left of it. One that is not there is no error. Throws `failed_precondition` with the reason
    * {@link CUSTODY_NOT_RELEASED} for one that the provider has signed custody of, without the owner's releases.

@@ -28,8 +28,10 @@ export interface ChannelOnChain {
 export interface EarningState {
   readonly channelId: Hex32;
   readonly chain: ChannelOnChain;
-  /** The newest quote; tasks that begin before it expires are charged by it. */
+  /** The newest quote; what arrives before it expires is charged by it. */
   readonly quote?: Quote;
+  /** Quotes that it replaced and that held still then, the newest first. */
+  readonly earlier?: readonly Quote[];
   /** The sum of the newest voucher, and its signature. */
   readonly paid: Wei;
   readonly signature?: Uint8Array;

@@ -3,7 +3,6 @@ import {
   type CallContext,
   type ChannelView,
   type Clock,
-  costTableOf,
   countsOtherwise,
   FREE_RATES,
   type Hex32,
@@ -27,16 +26,12 @@ import {
   receiptDigest,
   type RequesterId,
   type Settlement,
-  type ShardLease,
-  shardLeaseDigest,
-  type ShardRecord,
   type SignedAccount,
   type SignedOffer,
   type SignedQuote,
   type TaskKey,
   type TaskLimits,
   taskPrice,
-  type TaskTerms,
   toHex,
   toNodeError,
   type Usage,
@@ -50,7 +45,9 @@ import { randomBytes } from "node:crypto";
 import { Books, fromText, toText } from "./books.ts";
 import type { Curve } from "./curve.ts";
 import { chargeDue } from "./due-charges.ts";
-import { type ChannelOnChain, dueKey, EarningAccount, type EarningState } from "./earning-account.ts";
+import { type ChannelOnChain, EarningAccount, type EarningState } from "./earning-account.ts";
+import { type EarningReservation, FREE_EARNING, type PricedWork, reserveEarning } from "./earning-reservation.ts";
+import { heldQuotes, quoteHolds, QuoteIds } from "./held-quotes.ts";
 import { Totals } from "./totals.ts";
 
 /** Reads channels from the chain, as deep in it as the node wants. */
@@ -99,18 +96,6 @@ export interface EarningsOptions extends Prices {
   readonly nonce?: () => Hex32;
 }
 
-/** What work may cost at most and then costs. */
-export interface EarningReservation<Used> {
-  /** Notes what a task will be charged, before its end is stored: the note outlives the process. */
-  prepare(task: TaskKey, usage: Used): void | Promise<void>;
-  settle(usage: Used): void | Promise<void>;
-  release(): void;
-  /** What settling this usage will charge, and by which quote; undefined when it is free. Changes nothing. */
-  terms(usage: Used): TaskTerms | undefined;
-  /** Signs the lease of a shard by that quote, granted at a time; undefined when it is free. */
-  lease(record: ShardRecord, startsAt: number): ShardLease | undefined;
-}
-
 interface TaskAsk {
   readonly requester: RequesterId;
   /** As in TaskSpec; when absent, any that this node has. */
@@ -124,6 +109,8 @@ interface StorageTerms {
   readonly action: "put" | "get" | "renew";
   readonly bytes: number;
   readonly durationMs: number;
+  /** The digest of the quote to charge by; without it, whichever holds and comes cheapest. */
+  readonly quote?: Hex32;
 }
 
 interface StorageUsage {
@@ -131,14 +118,6 @@ interface StorageUsage {
   readonly readBytes: number;
   readonly byteMs: bigint;
 }
-
-const FREE: EarningReservation<unknown> = Object.freeze({
-  prepare() {},
-  settle() {},
-  release() {},
-  terms: () => undefined,
-  lease: () => undefined,
-});
 
 /** The provider's side of payments: its ledgers for tasks and storage, and the desk where it is paid. */
 export class Earnings implements PaymentDesk {
@@ -149,6 +128,7 @@ export class Earnings implements PaymentDesk {
   readonly #accounts = new Map<Hex32, EarningAccount>();
   /** The channel that each payer pays on: the newest that it told of. */
   readonly #byPayer = new Map<NodeId, EarningAccount>();
+  readonly #quoteIds: QuoteIds;
   #offer: SignedOffer | undefined;
 
   constructor(options: EarningsOptions, shared: { readonly books: Books; readonly totals: Totals }) {
@@ -156,6 +136,7 @@ export class Earnings implements PaymentDesk {
     this.#books = shared.books;
     this.#totals = shared.totals;
     this.#prices = options;
+    this.#quoteIds = new QuoteIds(options.settlement);
   }
 
   /** Takes other prices, in the same token, for quotes from now on; those that were given hold until they expire. */
@@ -190,30 +171,23 @@ export class Earnings implements PaymentDesk {
   /** For the provider of tasks. */
   readonly tasks = {
     reserve: (terms: TaskAsk): EarningReservation<Usage> => {
-      if (this.#isFree(terms.requester)) return FREE;
+      if (this.#isFree(terms.requester)) return FREE_EARNING;
       const { inputBytes = this.#options.limits.maxInputBytes } = terms;
-      const account = this.#accountOf(terms.requester);
-      const { rates } = account.state.quote!;
-      return this.#reserve(
-        account,
-        maxTaskPrice(rates, terms, inputBytes),
-        (usage) => taskPrice(rates, usage, terms),
-      );
+      return this.#reserve(terms.requester, undefined, {
+        max: (rates) => maxTaskPrice(rates, terms, inputBytes),
+        price: (rates, usage) => taskPrice(rates, usage, terms),
+      });
     },
   };
 
   /** For the provider of storage. */
   readonly storage = {
     reserve: (terms: StorageTerms): EarningReservation<StorageUsage> => {
-      if (this.#isFree(terms.requester)) return FREE;
-      const account = this.#accountOf(terms.requester);
-      const { rates } = account.state.quote!;
-      const { action, bytes, durationMs } = terms;
-      return this.#reserve(
-        account,
-        storagePrice(rates, { action, bytes, durationMs }),
-        (usage) => priceOf(rates, usage),
-      );
+      if (this.#isFree(terms.requester)) return FREE_EARNING;
+      return this.#reserve(terms.requester, terms.quote, {
+        max: (rates) => storagePrice(rates, terms),
+        price: priceOf,
+      });
     },
   };
 
@@ -242,13 +216,17 @@ export class Earnings implements PaymentDesk {
     const { payer: requester } = account.state.chain;
     if (account.state.closed || account.state.closing === true) account.checkOpen();
     let quote = account.state.quote;
+    const now = this.#options.clock.now();
     // Prices are locked until a quote expires: asking again changes nothing, so that what is on its way is charged by the same ones. One
     // from before this node came to count by another table is replaced at once.
     const isLocked = quote !== undefined && !countsOtherwise(quote, costTable) &&
-      quote.expiresAt - this.#options.clock.now() >= this.#options.offerMs / 4;
+      quote.expiresAt - now >= (quote.expiresAt - quote.issuedAt) / 4;
     if (quote === undefined || !isLocked) {
+      const { earlier = [] } = account.state;
+      const before = quote === undefined ? earlier : [quote, ...earlier];
       quote = { ...this.#terms(), requester, channelId, nonce: (this.#options.nonce ?? randomNonce)() };
-      account.change({ quote });
+      // What was agreed by an earlier one and is on its way is charged by that.
+      account.change({ quote, earlier: before.filter((one) => quoteHolds(one, now)) });
     }
     this.#byPayer.set(requester, account);
     const signed = this.#receipt(account);
@@ -334,48 +312,29 @@ export class Earnings implements PaymentDesk {
     }
   }
 
-  #reserve<Used>(account: EarningAccount, max: Wei, price: (usage: Used) => Wei): EarningReservation<Used> {
-    const { key, clock, settlement } = this.#options;
-    // The one that the price is made of, whatever comes before the charge.
-    const quote = account.state.quote!;
+  #reserve<Used>(
+    requester: RequesterId,
+    named: Hex32 | undefined,
+    work: PricedWork<Used>,
+  ): EarningReservation<Used> {
+    const { key, clock, settlement, costTable } = this.#options;
+    const account = this.#accountOf(requester);
+    const ids = this.#quoteIds;
+    const quotes = heldQuotes(account.state, named, { ids, costTable, nowMs: clock.now() });
     if (this.#isOverdue(account)) throw overdue(account);
-    account.reserve(max, this.#creditOf(account));
-    const { channelId, chain: { payer, token } } = account.state;
-    const save = () => this.#books.touch("earning", channelId, () => toText(account.record));
-    let noted: string | undefined;
-    return {
-      prepare: (task, usage) => {
-        const wanted = price(usage);
-        noted = dueKey(task);
-        account.expect(noted, wanted < max ? wanted : max);
-        return save();
-      },
-      settle: (usage) => {
-        const amount = account.settle(max, price(usage), { nowMs: clock.now(), task: noted });
-        this.#totals.add("earned", { peer: payer, token, amount, items: 1 });
-        // The answer leaves only when the charge is with the system: it survives the end of the process.
-        return save();
-      },
-      release: () => {
-        account.release(max);
-        if (account.forget(noted)) this.#write(account);
-      },
-      terms: (usage) => {
-        const wanted = price(usage);
-        const { chainId, channels } = settlement;
-        return {
-          chainId,
-          channels,
-          channelId: account.state.channelId,
-          quote: toHex(quoteDigest(settlement, quote)),
-          charge: String(wanted < max ? wanted : max),
-        };
-      },
-      lease: (record, startsAt) => {
-        const terms = { quote: toHex(quoteDigest(settlement, quote)), startsAt };
-        return { ...terms, signature: key.signDigest(shardLeaseDigest(settlement, record, terms)) };
-      },
-    };
+    return reserveEarning({
+      account,
+      quotes,
+      work,
+      credit: this.#creditOf(account),
+      ids,
+      settlement,
+      key,
+      clock,
+      totals: this.#totals,
+      save: () => this.#books.touch("earning", account.state.channelId, () => toText(account.record)),
+      saveLater: () => this.#write(account),
+    });
   }
 
   /** This node's own tasks cost nothing, and so do all of a node without prices. */
@@ -388,23 +347,8 @@ export class Earnings implements PaymentDesk {
       throw paymentRequired("This node works for pay: sign the request with the key of the payer's channel");
     }
     const account = this.#byPayer.get(requester);
-    if (account === undefined) {
-      throw paymentRequired(`No channel of ${requester} pays this node: open one, then ask for a quote on it`);
-    }
-    const { quote, channelId } = account.state;
-    const { clock, costTable } = this.#options;
-    if (quote === undefined || quote.expiresAt <= clock.now()) {
-      throw paymentRequired("The quote has expired: ask for another one", { channelId });
-    }
-    if (countsOtherwise(quote, costTable)) {
-      throw paymentRequired(
-        `The quote counts instructions by version ${
-          costTableOf(quote)
-        } of the cost table, and this node by version ${costTable}: ask for another one`,
-        { channelId, quoteCostTable: String(costTableOf(quote)), providerCostTable: String(costTable) },
-      );
-    }
-    return account;
+    if (account !== undefined) return account;
+    throw paymentRequired(`No channel of ${requester} pays this node: open one, then ask for a quote on it`);
   }
 
   #creditOf(account: EarningAccount): Wei {

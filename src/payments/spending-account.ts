@@ -109,6 +109,13 @@ export class SpendingAccount {
     return quote !== undefined && quote.expiresAt > nowMs ? quote : undefined;
   }
 
+  /** A quote is not to be used any more, whenever it was to end. */
+  dropQuote(quote: Quote): void {
+    if (this.#state.quote !== quote) return;
+    const { quote: _quote, quoteSignature: _signature, ...rest } = this.#state;
+    this.#state = rest;
+  }
+
   /** The newest quote with its signature; undefined before the first. */
   get signedQuote(): { readonly quote: Quote; readonly signature: Uint8Array } | undefined {
     const { quote, quoteSignature: signature } = this.#state;

@@ -20,6 +20,7 @@ import {
   type PaymentStore,
   type PricedTask,
   type Quote,
+  QUOTE_EXPIRED,
   quoteDigest,
   receiptDigest,
   type Settlement,
@@ -38,6 +39,7 @@ import { type Books, fromText, toText } from "./books.ts";
 import type { Budget, Held } from "./budget.ts";
 import type { Curve } from "./curve.ts";
 import { type ChannelReader, storagePrice } from "./earnings.ts";
+import { QuoteIds } from "./held-quotes.ts";
 import { LeaseBook, type LeaseTerms } from "./lease-book.ts";
 import { isSigner, OfferBook } from "./offer-book.ts";
 import { SpendingAccount, type SpendingState, viewOf } from "./spending-account.ts";
@@ -84,6 +86,8 @@ export interface StorageTerms {
 
 /** What work may cost at most, and then costs. */
 export interface SpendingReservation<Used> {
+  /** The digest of the quote that the money was set aside by; undefined when the provider is not paid. */
+  readonly quote: Hex32 | undefined;
   commit(usage: Used): void | Promise<void>;
   /** With the error that ended the work, if any: one that leaves open whether it was done keeps the money apart. */
   release(error?: unknown): void;
@@ -94,7 +98,12 @@ export interface SpendingReservation<Used> {
   checkLease(receipt: ShardReceipt, order: Pick<LeaseTerms, "id" | "leaseMs">): ShardLease | undefined;
 }
 
-const FREE: SpendingReservation<unknown> = Object.freeze({ commit() {}, release() {}, checkLease: () => undefined });
+const FREE: SpendingReservation<unknown> = Object.freeze({
+  quote: undefined,
+  commit() {},
+  release() {},
+  checkLease: () => undefined,
+});
 
 /** Errors after which the provider cannot have charged anything. */
 const NOT_CHARGED = new Set([
@@ -112,6 +121,8 @@ const NOT_CHARGED = new Set([
 ]);
 
 const RETRY_MS = 5_000;
+/** How long a quote must hold still for work to be begun by it. */
+const QUOTE_MARGIN_MS = 1_000;
 
 /** The requester's side of payments: its ledgers, and the vouchers that it sends. */
 export class Spendings {
@@ -124,6 +135,7 @@ export class Spendings {
   readonly #old = new Map<Hex32, SpendingAccount>();
   readonly #offers: OfferBook;
   readonly #leases: LeaseBook;
+  readonly #quoteIds: QuoteIds;
   /** What waits for money to be arranged with a target, one after the other. */
   readonly #arranging = new Map<string, Promise<void>>();
   readonly #loaded = new Set<SpendingAccount>();
@@ -140,6 +152,7 @@ export class Spendings {
     this.#budget = shared.budget;
     this.#offers = new OfferBook(options);
     this.#leases = new LeaseBook(options, shared.books);
+    this.#quoteIds = new QuoteIds(options.settlement);
     this.#timer = setInterval(() => void this.#retry(), options.retryMs ?? RETRY_MS);
     this.#timer.unref();
   }
@@ -279,7 +292,7 @@ export class Spendings {
     work: { max(offer: Offer): Wei; price(offer: Offer, usage: Used): Wei },
   ): SpendingReservation<Used> | Promise<SpendingReservation<Used>> {
     const account = this.#accounts.get(target);
-    const quote = account?.quoteAt(this.#options.clock.now());
+    const quote = account?.quoteAt(this.#options.clock.now() + QUOTE_MARGIN_MS);
     if (account !== undefined && quote !== undefined && account.state.state === "open" && !account.isStale) {
       const max = work.max(quote);
       if (account.covers(max) && account.isPromised(max)) return this.#take(account, { quote, max, price: work.price });
@@ -301,7 +314,8 @@ export class Spendings {
         taken = FREE;
         return;
       }
-      const quote = account.quoteAt(this.#options.clock.now())!;
+      // It held when it was looked at; should comparing books have taken long, the provider takes it for a while still or asks for another.
+      const quote = account.state.quote!;
       const max = work.max(quote);
       const { provider } = account.state;
       // Within the caps before anything is signed.
@@ -333,7 +347,11 @@ export class Spendings {
     account.reserve(max);
     let by = quote;
     let kept: Promise<void> | undefined;
+    const ids = this.#quoteIds;
     return {
+      get quote() {
+        return ids.of(quote);
+      },
       commit: (usage) => {
         this.#budget.release(provider, max);
         const amount = account.commit(max, price(by, usage));
@@ -351,9 +369,11 @@ export class Spendings {
       },
       release: (error) => {
         this.#budget.release(provider, max);
-        const code = error === undefined ? undefined : toNodeError(error).code;
+        const { code, data } = error === undefined ? {} : toNodeError(error);
         account.release(max, code !== undefined && !NOT_CHARGED.has(code));
-        if (code === "payment_required") account.isStale = account.isDoubted = true;
+        if (code !== "payment_required") return;
+        account.isStale = account.isDoubted = true;
+        if (data?.["reason"] === QUOTE_EXPIRED) account.dropQuote(quote);
       },
     };
   }
@@ -431,7 +451,7 @@ export class Spendings {
       if (account.state.state !== "open") return await this.#ready(target);
     }
     const now = this.#options.clock.now();
-    if (account.quoteAt(now + 1000) === undefined) await this.#quote(account);
+    if (account.quoteAt(now + QUOTE_MARGIN_MS) === undefined) await this.#quote(account);
     if (account.isStale) await this.#sync(account);
     if (account.state.state === "disputed") throw disputed(account);
     return account;

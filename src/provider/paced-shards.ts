@@ -34,7 +34,7 @@ export function paceShards(shards: ShardProvider, bandwidth: PacedShardsOptions)
     },
     uploaded: (id, ctx) => shards.uploaded(id, ctx),
     prove: (id, leaves, ctx) => shards.prove(id, leaves, ctx),
-    renew: (id, leaseMs, ctx) => shards.renew(id, leaseMs, ctx),
+    renew: (id, leaseMs, ctx, terms) => shards.renew(id, leaseMs, ctx, terms),
     refuse: (id, upTo, ctx) => shards.refuse(id, upTo, ctx),
     remove: (id, ctx, options) => shards.remove(id, ctx, options),
     custody: (id, lease, ctx) => shards.custody(id, lease, ctx),

@@ -1,6 +1,7 @@
 import type {
   ByteSpan,
   CustodyRelease,
+  Hex32,
   NewShard,
   NodeId,
   RequesterId,
@@ -88,6 +89,8 @@ export interface StorageQuote {
   readonly bytes: number;
   /** For how long the bytes are kept, in milliseconds; 0 for a read. */
   readonly durationMs: number;
+  /** The digest of the quote to charge by, where the order names one. */
+  readonly quote?: Hex32;
 }
 
 /** What was done. */
@@ -100,7 +103,10 @@ export interface StorageUsage {
 
 /** Decides whether storage is paid for. */
 export interface StorageLedger {
-  /** Sets aside what the operation may cost at most. Throws when the requester has no credit for it. */
+  /**
+   * Sets aside what the operation may cost at most. Throws `payment_required` when the requester has no credit for it, and with the reason
+   * {@link QUOTE_EXPIRED} when the quote is over.
+   */
   reserve(quote: StorageQuote): StorageReservation;
 }
 
@@ -108,6 +114,9 @@ export interface StorageLedger {
 export interface StorageReservation {
   settle(usage: StorageUsage): void | Promise<void>;
   release(): void;
-  /** Signs the lease of a shard that was granted at a time, by the quote that the operation is paid by; undefined when it is free. */
+  /**
+   * Signs the lease of a shard that was granted at a time, by the quote that the operation was paid by; undefined when it is free. After `settle` or
+   * `release`.
+   */
   lease(record: ShardRecord, startsAt: number): ShardLease | undefined;
 }

@@ -3,6 +3,7 @@ import {
   type CallContext,
   type Clock,
   type CustodyRelease,
+  type Hex32,
   type LeafProof,
   type Log,
   MAX_CHALLENGE_LEAVES,
@@ -11,6 +12,7 @@ import {
   NodeError,
   type NodeKey,
   type PutShardOrder,
+  type QuoteTerms,
   receiptText,
   type ShardBytes,
   type ShardCustody,
@@ -71,6 +73,13 @@ export interface ShardProviderOptions {
   readonly metrics: Metrics;
 }
 
+/** From when to when a lease is to last. */
+interface Term {
+  readonly startsAt: number;
+  readonly expiresAt: number;
+  readonly leaseMs: number;
+}
+
 /** Keeps shards for others: the provider side of {@link ShardService}. */
 export interface ShardProvider extends ShardService {
   /** Stops looking after leases. */
@@ -119,7 +128,8 @@ class Provider implements ShardProvider {
     });
     if (known !== undefined) return await this.#putAgain(known, source, { order, leaseMs, ctx });
 
-    const reservation = this.#reserve(ctx, { action: "put", bytes: maxBytes, durationMs: leaseMs });
+    const { quote } = order;
+    const reservation = this.#reserve(ctx, { action: "put", bytes: maxBytes, durationMs: leaseMs, ...by(quote) });
     const { startsAt, expiresAt } = this.#term(leaseMs);
     let upload: ShardUpload | undefined;
     let record: ShardRecord;
@@ -178,6 +188,29 @@ class Provider implements ShardProvider {
       data: { id: order.id, root: known.root },
     });
     if ((order.offset ?? 0) > 0) throw taken;
+    const { quote } = order;
+    // Before any bytes are taken, so that the quote holds now or the put is refused now.
+    const reservation = this.#reserve(ctx, {
+      action: "renew",
+      bytes: known.sizeBytes,
+      durationMs: leaseMs,
+      ...by(quote),
+    });
+    try {
+      await this.#expectSame(known, source, { taken, ctx });
+    } catch (error) {
+      reservation.release();
+      throw error;
+    }
+    return await this.#extend(known, { term: this.#term(leaseMs), reservation });
+  }
+
+  /** Reads the bytes of a shard that is here. Throws `taken` when they are others. */
+  async #expectSame(
+    known: ShardRecord,
+    source: AsyncIterable<Uint8Array>,
+    { taken, ctx }: { readonly taken: NodeError; readonly ctx: CallContext },
+  ): Promise<void> {
     const tree = new MerkleBuilder();
     let size = 0;
     for await (const piece of abortable(source, ctx.signal)) {
@@ -186,7 +219,6 @@ class Provider implements ShardProvider {
       tree.append(piece);
     }
     if (size !== known.sizeBytes || rootOf(tree.finish()) !== known.root) throw taken;
-    return await this.renew(order.id, leaseMs, ctx);
   }
 
   /** What becomes of an upload that failed: wrong bytes are dropped, others wait to go on. */
@@ -251,27 +283,35 @@ class Provider implements ShardProvider {
     return proofs;
   }
 
-  async renew(id: ShardId, leaseMs: number, ctx: CallContext): Promise<ShardReceipt> {
-    const { store } = this.#options;
+  async renew(id: ShardId, leaseMs: number, ctx: CallContext, { quote }: QuoteTerms = {}): Promise<ShardReceipt> {
     const key = this.#key(id, ctx);
-    const { startsAt, expiresAt } = this.#term(this.#lease(leaseMs));
+    const term = this.#term(this.#lease(leaseMs));
     const record = await this.#record(key);
-    // Only the time that is added costs; what lies between the end of a lease and its renewal is the provider's own.
-    const durationMs = Math.max(0, Math.min(expiresAt - record.expiresAt, leaseMs));
-    const reservation = this.#reserve(ctx, { action: "renew", bytes: record.sizeBytes, durationMs });
-    if (durationMs === 0) {
-      reservation.release();
-      return this.#receipt(record, reservation.lease(record, startsAt));
-    }
-    let renewed: ShardRecord;
+    const durationMs = addedMs(record, term);
+    const reservation = this.#reserve(ctx, { action: "renew", bytes: record.sizeBytes, durationMs, ...by(quote) });
+    return await this.#extend(record, { term, reservation });
+  }
+
+  /** Extends a lease that money is set aside for. */
+  async #extend(
+    { owner, id }: ShardKey,
+    { term, reservation }: { readonly term: Term; readonly reservation: StorageReservation },
+  ): Promise<ShardReceipt> {
+    const { store } = this.#options;
+    let record: ShardRecord;
+    let durationMs: number;
     try {
-      renewed = await store.renew(key, expiresAt);
+      record = await this.#record({ owner, id });
+      durationMs = addedMs(record, term);
+      if (durationMs > 0) record = await store.renew({ owner, id }, term.expiresAt);
     } catch (error) {
       reservation.release();
       throw error;
     }
-    await reservation.settle({ writtenBytes: 0, readBytes: 0, byteMs: BigInt(record.sizeBytes) * BigInt(durationMs) });
-    return this.#receipt(renewed, reservation.lease(renewed, startsAt));
+    const byteMs = BigInt(record.sizeBytes) * BigInt(durationMs);
+    if (durationMs === 0) reservation.release();
+    else await reservation.settle({ writtenBytes: 0, readBytes: 0, byteMs });
+    return this.#receipt(record, reservation.lease(record, term.startsAt));
   }
 
   async remove(
@@ -336,9 +376,9 @@ class Provider implements ShardProvider {
   }
 
   /** The time of a lease that is granted now: it begins by the wall clock, which the requester can compare with its own. */
-  #term(leaseMs: number): { readonly startsAt: number; readonly expiresAt: number } {
+  #term(leaseMs: number): Term {
     const startsAt = this.#options.clock.now();
-    return { startsAt, expiresAt: this.#now() + leaseMs };
+    return { startsAt, expiresAt: this.#now() + leaseMs, leaseMs };
   }
 
   #key(id: ShardId, { requester }: CallContext): ShardKey {
@@ -357,7 +397,7 @@ class Provider implements ShardProvider {
   }
 
   /** Sets aside what an operation may cost; not for a caller that has gone, who thinks by now that nothing will be charged. */
-  #reserve(ctx: CallContext, order: Pick<StorageQuote, "action" | "bytes" | "durationMs">): StorageReservation {
+  #reserve(ctx: CallContext, order: Omit<StorageQuote, "requester" | "provider">): StorageReservation {
     ctx.signal.throwIfAborted();
     const { ledger, key: { nodeId } } = this.#options;
     return ledger.reserve({ requester: ctx.requester, provider: nodeId, ...order });
@@ -395,6 +435,15 @@ class Provider implements ShardProvider {
     const signature = sign(receiptText(nodeId, record));
     return { provider: nodeId, record, signature, ...(lease !== undefined && { lease }) };
   }
+}
+
+/** Only the time that is added costs; what lies between the end of a lease and its renewal is the provider's own. */
+function addedMs(record: ShardRecord, { expiresAt, leaseMs }: Term): number {
+  return Math.max(0, Math.min(expiresAt - record.expiresAt, leaseMs));
+}
+
+function by(quote: Hex32 | undefined): { readonly quote?: Hex32 } {
+  return quote === undefined ? {} : { quote };
 }
 
 function rootOf({ root }: TreeHead): string {

@@ -1,6 +1,7 @@
 import type {
   CustodyRelease,
   FileChange,
+  Hex32,
   NamedVersion,
   NameRange,
   NodeId,
@@ -88,6 +89,8 @@ export interface LeaseOrder {
 
 /** Money set aside for one operation. Exactly one of `commit` and `release` is called, once. */
 export interface StorageReservation {
+  /** The digest of the quote that the operation is to be charged by; undefined when nothing is paid. */
+  readonly quote?: Hex32 | undefined;
   /**
    * The lease of a receipt, which is the provider's word on what it is paid for; undefined when nothing is paid. Throws `target_misbehaved` with
    * the reason {@link LEASE_REFUSED} when it is not what was agreed, or there is none. Before `commit`, which pays by the quote that it names.

@@ -1,19 +1,22 @@
-import type {
-  ByteSpan,
-  CallContext,
-  CustodyRelease,
-  LeafProof,
-  NodeId,
-  PutShardOrder,
-  ShardBytes,
-  ShardCustody,
-  ShardId,
-  ShardLease,
-  ShardPage,
-  ShardReceipt,
-  ShardRecord,
-  ShardService,
-  ShardUsage,
+import {
+  type ByteSpan,
+  type CallContext,
+  type CustodyRelease,
+  type LeafProof,
+  type NodeId,
+  type PutShardOrder,
+  QUOTE_EXPIRED,
+  type QuoteTerms,
+  type ShardBytes,
+  type ShardCustody,
+  type ShardId,
+  type ShardLease,
+  type ShardPage,
+  type ShardReceipt,
+  type ShardRecord,
+  type ShardService,
+  type ShardUsage,
+  toNodeError,
 } from "../core/mod.ts";
 import type { LeaseOrder, StorageLedger, StorageOrder, StorageReservation } from "./file-ports.ts";
 
@@ -38,28 +41,34 @@ export class PaidShards implements ShardService {
       // An upload that was interrupted is charged once, whole, when it is finished.
       { bytes: order.maxBytes, durationMs: order.leaseMs },
       async (paid, reservation) => {
-        const receipt = checked(reservation, await this.#options.shards.put(source, order, ctx), order);
+        const named = { ...order, ...termsOf(reservation) };
+        const receipt = checked(reservation, await this.#options.shards.put(source, named, ctx), order);
         return paid(receipt, { bytes: receipt.record.sizeBytes, durationMs: order.leaseMs });
       },
     );
   }
 
   get(id: ShardId, span: ByteSpan, ctx: CallContext): Promise<ShardBytes> {
-    return this.#paid("get", { bytes: span.end - span.start, durationMs: 0 }, async (paid) => {
-      const piece = await this.#options.shards.get(id, span, ctx);
-      return paid(piece, { bytes: piece.bytes.length, durationMs: 0 });
-    });
+    return withNewQuote(() =>
+      this.#paid("get", { bytes: span.end - span.start, durationMs: 0 }, async (paid) => {
+        const piece = await this.#options.shards.get(id, span, ctx);
+        return paid(piece, { bytes: piece.bytes.length, durationMs: 0 });
+      })
+    );
   }
 
   async renew(id: ShardId, leaseMs: number, ctx: CallContext): Promise<ShardReceipt> {
     const { shards } = this.#options;
     const { sizeBytes, expiresAt } = await shards.stat(id, ctx);
-    return await this.#paid("renew", { bytes: sizeBytes, durationMs: leaseMs }, async (paid, reservation) => {
-      const receipt = checked(reservation, await shards.renew(id, leaseMs, ctx), { id, leaseMs });
-      // Only the time that is added costs, and no more than was asked for.
-      const durationMs = Math.min(leaseMs, Math.max(0, receipt.record.expiresAt - expiresAt));
-      return paid(receipt, { bytes: sizeBytes, durationMs });
-    });
+    return await withNewQuote(() =>
+      this.#paid("renew", { bytes: sizeBytes, durationMs: leaseMs }, async (paid, reservation) => {
+        const answer = await shards.renew(id, leaseMs, ctx, termsOf(reservation));
+        const receipt = checked(reservation, answer, { id, leaseMs });
+        // Only the time that is added costs, and no more than was asked for.
+        const durationMs = Math.min(leaseMs, Math.max(0, receipt.record.expiresAt - expiresAt));
+        return paid(receipt, { bytes: sizeBytes, durationMs });
+      })
+    );
   }
 
   uploaded(id: ShardId, ctx: CallContext): Promise<number> {
@@ -115,6 +124,30 @@ export class PaidShards implements ShardService {
     await reservation.commit(done.used);
     return done.result;
   }
+}
+
+/** How often an operation is begun: by the quote that was there, then by one that was asked for, and by another should that be late too. */
+export const QUOTE_TRIES = 3;
+
+/** Does again, with money set aside anew within the caps, what a provider refused because the quote for it was over. */
+export async function withNewQuote<T>(work: () => Promise<T>): Promise<T> {
+  for (let tries = 1;; tries++) {
+    try {
+      return await work();
+    } catch (error) {
+      if (tries === QUOTE_TRIES || !isQuoteExpired(error)) throw error;
+    }
+  }
+}
+
+/** Whether a provider refused something because the quote for it was over. */
+export function isQuoteExpired(error: unknown): boolean {
+  const { code, data } = toNodeError(error);
+  return code === "payment_required" && data["reason"] === QUOTE_EXPIRED;
+}
+
+function termsOf({ quote }: StorageReservation): QuoteTerms {
+  return quote === undefined ? {} : { quote };
 }
 
 /** The receipt with the lease that was found good, and with none that nobody has looked at. */

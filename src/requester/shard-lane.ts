@@ -8,6 +8,7 @@ import {
 } from "../core/mod.ts";
 import type { TreeHead } from "../codec/mod.ts";
 import { LEAF_BYTES } from "../codec/mod.ts";
+import { isQuoteExpired, QUOTE_TRIES } from "./paid-shards.ts";
 import type { Candidate } from "./provider-pool.ts";
 
 /** Bytes that wait in a lane before its writer does. */
@@ -100,7 +101,7 @@ export class ShardLane {
   }
 
   async #run(): Promise<ShardReceipt> {
-    for (;;) {
+    for (let quotesLeft = QUOTE_TRIES - 1;;) {
       try {
         const receipt = await this.#send();
         this.#queue = [];
@@ -109,7 +110,9 @@ export class ShardLane {
         const error = this.#failure ?? toNodeError(cause);
         this.#attempt.abort(error);
         const replayable = this.#failure === undefined && this.#sentBytes <= REPLAY_BYTES;
-        const next = replayable ? await this.#options.replace(this, error).catch(() => undefined) : undefined;
+        // One whose quote was over is asked for another, and sent the same again.
+        const again = isQuoteExpired(error) && quotesLeft-- > 0 ? this.provider : undefined;
+        const next = replayable ? again ?? await this.#options.replace(this, error).catch(() => undefined) : undefined;
         if (next === undefined || this.#failure !== undefined) {
           this.fail(error);
           throw error;

@@ -5,6 +5,7 @@ import {
   fromHex,
   NodeError,
   parseNodeId,
+  type QuoteTerms,
   type RequesterId,
   type ShardLease,
   type ShardReceipt,
@@ -62,6 +63,15 @@ export function leaseToProto(
 /** A lease as it came; whatever it says is for its reader to check. */
 export function leaseFromProto({ quote, startsAt, signature }: storagePb.ShardLease): ShardLease {
   return { quote: toHex(quote), startsAt: Number(startsAt), signature };
+}
+
+/** The quote that an order names. */
+export function termsToProto({ quote }: QuoteTerms): { readonly quote?: Uint8Array<ArrayBuffer> } {
+  return quote === undefined ? {} : { quote: fromHex(quote) as Uint8Array<ArrayBuffer> };
+}
+
+export function termsFromProto(quote: Uint8Array | undefined): QuoteTerms {
+  return quote === undefined ? {} : { quote: toHex(quote) };
 }
 
 export function receiptToProto({ provider, record, signature, lease }: ShardReceipt): storagePb.ShardReceipt {

@@ -10,7 +10,10 @@ import {
   NodeError,
   type NodeKey,
   noMetrics,
+  type PutShardOrder,
   type Quote,
+  QUOTE_EXPIRED,
+  QUOTE_GRACE_MS,
   quoteDigest,
   receiptText,
   recoverDigestSigner,
@@ -25,9 +28,9 @@ import {
   wei,
 } from "../../src/core/mod.ts";
 import { fromText, toText } from "../../src/payments/books.ts";
-import { storagePrice } from "../../src/payments/mod.ts";
+import { type Caps, storagePrice } from "../../src/payments/mod.ts";
 import { createShardProvider } from "../../src/provider/mod.ts";
-import { PaidShards } from "../../src/requester/paid-shards.ts";
+import { PaidShards, withNewQuote } from "../../src/requester/paid-shards.ts";
 import { openMemoryShardStore, openMemoryStore } from "../../src/storage/mod.ts";
 import { test, type TestScope } from "../testing.ts";
 import { chainFor, ETHER, keyOf, paidNode, RATES } from "./paid-nodes.ts";
@@ -54,7 +57,7 @@ async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
  * A requester and a provider with a channel between them, and what lies between their answers: `before` runs on the way there, and `alter` changes what
  * the provider says.
  */
-async function pair(t: TestScope, { free = false }: { readonly free?: boolean } = {}) {
+async function pair(t: TestScope, { free = false, caps }: { readonly free?: boolean; readonly caps?: Caps } = {}) {
   const chain = await chainFor(t);
   const at: Settlement = { chainId: chain.chainId, channels: chain.channels };
   const clock = movedClock();
@@ -65,6 +68,7 @@ async function pair(t: TestScope, { free = false }: { readonly free?: boolean } 
     clock,
     store: books,
     window: wei(ETHER / 10n),
+    ...(caps !== undefined && { caps }),
     desks: new Map([["p:1", () => provider.earnings]]),
   });
   if (!free) await requester.admin.open("p:1", wei(ETHER), { signal });
@@ -82,7 +86,12 @@ async function pair(t: TestScope, { free = false }: { readonly free?: boolean } 
     metrics: noMetrics,
   });
   t.after(() => served.close());
-  const between = { before: async (): Promise<void> => {}, alter: (receipt: ShardReceipt): ShardReceipt => receipt };
+  const between = {
+    before: async (): Promise<void> => {},
+    alter: (receipt: ShardReceipt): ShardReceipt => receipt,
+    /** Whether the provider is of a version that knows of no names of quotes in orders. */
+    isOld: false,
+  };
   const shards = new PaidShards({
     target: "p:1",
     provider: payee.nodeId,
@@ -90,7 +99,8 @@ async function pair(t: TestScope, { free = false }: { readonly free?: boolean } 
     shards: new Proxy(served, {
       get: (target, method: keyof typeof served) => async (...args: unknown[]) => {
         await between.before();
-        const answer = await (target[method] as (...all: unknown[]) => Promise<unknown>)(...args);
+        const sent = between.isOld ? unnamed(method, args) : args;
+        const answer = await (target[method] as (...all: unknown[]) => Promise<unknown>)(...sent);
         return method === "put" || method === "renew" ? between.alter(answer as ShardReceipt) : answer;
       },
     }),
@@ -99,6 +109,13 @@ async function pair(t: TestScope, { free = false }: { readonly free?: boolean } 
   const spent = () => requester.admin.channels()[0]!.charged;
   const earned = () => provider.admin.channels()[0]!.charged;
   return { at, books, clock, provider, requester, served, shards, between, quotes, spent, earned };
+}
+
+function unnamed(method: string, args: readonly unknown[]): readonly unknown[] {
+  if (method === "renew") return args.slice(0, 3);
+  if (method !== "put") return args;
+  const [source, { quote: _, ...order }, ctx] = args as [unknown, PutShardOrder, unknown];
+  return [source, order, ctx];
 }
 
 function signedBy(key: NodeKey, at: Settlement, record: ShardRecord, terms: Pick<ShardLease, "quote" | "startsAt">) {
@@ -262,8 +279,9 @@ test("a lease is paid by the prices of its quote whatever the provider wants sin
   assert.equal(requester.admin.channels()[0]!.state, "open");
 });
 
-test("a put that a new quote overtook is paid by the quote that its lease names, and both books agree", async (t) => {
+test("a put that a new quote overtook at an older provider is paid by the quote that its lease names, and both books agree", async (t) => {
   const { clock, provider, requester, shards, between, quotes, spent, earned } = await pair(t);
+  between.isOld = true;
   const first = await shards.put(once(randomBytes(SIZE)), ORDER, CTX);
   const cheaper = { ...PRICES, gibHour: wei(PRICES.gibHour / 2n), minimum: wei(5n) };
   provider.earnings.reprice({ rates: cheaper, offerMs: HOUR });
@@ -283,6 +301,136 @@ test("a put that a new quote overtook is paid by the quote that its lease names,
   // One that is neither what was agreed nor what came since does not do.
   between.alter = (receipt) => ({ ...receipt, lease: first.lease! });
   await assert.rejects(shards.renew(other, 2 * ORDER.leaseMs, CTX), { code: "target_misbehaved" });
+});
+
+const DEARER = { ...PRICES, gibHour: wei(PRICES.gibHour * 1000n), minimum: wei(1000n) };
+
+/** Has the requester get another quote, at other prices, while an order by the one before is on its way: less than a second before that ends. */
+async function overtake({ clock, provider, requester }: Awaited<ReturnType<typeof pair>>, rates = DEARER) {
+  provider.earnings.reprice({ rates, offerMs: HOUR });
+  const [channel] = provider.admin.channels();
+  const { quote } = (await provider.earnings.quote(channel!.channelId, CTX)).quote;
+  clock.move(quote.expiresAt - clock.now() - 500);
+  const order = { target: "p:1", action: "get", bytes: 1024, durationMs: 0 } as const;
+  (await requester.spendings.storage.reserve(order)).release();
+}
+
+test("a put or renewal is charged by the quote that it names, although a dearer one came while it was on its way", async (t) => {
+  const deal = await pair(t);
+  const { requester, shards, between, spent, earned } = deal;
+  const bytes = randomBytes(SIZE);
+  between.before = async () => {
+    between.before = async () => {};
+    await overtake(deal);
+  };
+  const put = await shards.put(once(bytes), ORDER, CTX);
+  const price = storagePrice(PRICES, { action: "put", bytes: SIZE, durationMs: ORDER.leaseMs });
+  assert.deepEqual([spent(), earned()], [price, price], "by the quote that it was reserved by");
+
+  // The same for a renewal, which asks the provider for the record first.
+  deal.provider.earnings.reprice({ rates: PRICES, offerMs: HOUR });
+  deal.clock.move(HOUR);
+  (await requester.spendings.storage.reserve({ target: "p:1", action: "get", bytes: 1024, durationMs: 0 })).release();
+  let calls = 0;
+  between.before = async () => {
+    if (++calls === 2) await overtake(deal);
+  };
+  const renewed = await shards.renew(ID, ORDER.leaseMs, CTX);
+  const added = renewed.record.expiresAt - put.record.expiresAt;
+  const more = storagePrice(PRICES, { action: "renew", bytes: SIZE, durationMs: added });
+  assert.deepEqual([spent(), earned()], [price + more, price + more]);
+  assert.notEqual(renewed.lease!.quote, put.lease!.quote);
+  await requester.spendings.settleUp("p:1");
+  assert.equal(requester.admin.channels()[0]!.state, "open", "nobody is taken for a cheat");
+});
+
+test("an order by a quote that is over is refused before a byte is taken, and done by another that the requester asks for", async (t) => {
+  const deal = await pair(t);
+  const { clock, provider, shards, served, between, quotes, spent, earned } = deal;
+  const bytes = randomBytes(SIZE);
+  provider.earnings.reprice({ rates: PRICES, offerMs: HOUR });
+  const late = (ms: number) => async () => {
+    between.before = async () => {};
+    const [channel] = provider.admin.channels();
+    const { quote } = (await provider.earnings.quote(channel!.channelId, CTX)).quote;
+    clock.move(quote.expiresAt - clock.now() + ms);
+  };
+  // To the last moment of the grace by the old one, and not after it.
+  between.before = late(QUOTE_GRACE_MS - 1000);
+  const first = await shards.put(once(bytes), ORDER, CTX);
+  const [kept] = await quotes();
+  assert.equal(kept!.digest, first.lease!.quote);
+  const [paid, other] = [spent(), "c".repeat(32)];
+  provider.earnings.reprice({ rates: DEARER, offerMs: HOUR });
+  let taken = 0;
+  async function* counted() {
+    taken++;
+    yield bytes;
+  }
+  // Another quote is needed by now: the first to ask for one gets one at the new prices.
+  between.before = late(QUOTE_GRACE_MS);
+  await assert.rejects(shards.put(counted(), { ...ORDER, id: other }, CTX), (error: unknown) => {
+    assert.ok(error instanceof NodeError);
+    assert.deepEqual([error.code, error.data["reason"], error.retryable], ["payment_required", QUOTE_EXPIRED, true]);
+    return true;
+  });
+  assert.equal(taken, 0, "no byte was taken");
+  await assert.rejects(served.stat(other, CTX), { code: "not_found" });
+  assert.deepEqual([spent(), earned()], [paid, paid], "and nothing charged");
+
+  provider.earnings.reprice({ rates: PRICES, offerMs: HOUR });
+  between.before = late(QUOTE_GRACE_MS);
+  const second = await withNewQuote(() => shards.put(once(bytes), { ...ORDER, id: other }, CTX));
+  assert.notEqual(second.lease!.quote, first.lease!.quote);
+  assert.equal(spent(), earned());
+  // A quote that was never given is refused likewise, also for a shard that is here.
+  const quote = `0x${"77".repeat(32)}` as const;
+  for (
+    const work of [() => served.put(counted(), { ...ORDER, quote }, CTX), () => served.renew(ID, 1, CTX, { quote })]
+  ) {
+    await assert.rejects(work(), (error: unknown) => (error as NodeError).data["reason"] === QUOTE_EXPIRED);
+  }
+  assert.equal(taken, 0);
+});
+
+test("what is done again by a dearer quote stays within the caps", async (t) => {
+  const most = storagePrice(PRICES, { action: "put", bytes: SIZE, durationMs: ORDER.leaseMs });
+  const deal = await pair(t, { caps: { task: most, peer: wei(0n), day: wei(0n) } });
+  const { clock, provider, requester, shards, between, spent, earned } = deal;
+  await shards.put(once(randomBytes(SIZE)), ORDER, CTX);
+  clock.move(HOUR / 2);
+  let calls = 0;
+  between.before = () => {
+    // Between the reservation and the renewal.
+    if (++calls === 2) {
+      provider.earnings.reprice({ rates: DEARER, offerMs: HOUR });
+      clock.move(2 * HOUR);
+    }
+    return Promise.resolve();
+  };
+  const paid = spent();
+  await assert.rejects(shards.renew(ID, ORDER.leaseMs, CTX), { code: "cap_reached" });
+  assert.deepEqual([spent(), earned()], [paid, paid]);
+  assert.equal(requester.admin.channels()[0]!.state, "open");
+});
+
+test("an order that names no quote is charged by the cheapest on the channel that holds", async (t) => {
+  const deal = await pair(t);
+  const { provider, requester, served, earned } = deal;
+  const order = { target: "p:1", action: "get", bytes: 1 << 20, durationMs: HOUR } as const;
+  (await requester.spendings.storage.reserve(order)).release();
+  await overtake(deal);
+  const { lease } = await served.put(once(randomBytes(SIZE)), ORDER, CTX);
+  const price = storagePrice(PRICES, { action: "put", bytes: SIZE, durationMs: ORDER.leaseMs });
+  assert.equal(earned(), price);
+  const [channel] = provider.admin.channels();
+  const newest = (await provider.earnings.quote(channel!.channelId, CTX)).quote.quote;
+  assert.equal(newest.rates.gibHour, DEARER.gibHour);
+  assert.notEqual(lease!.quote, toHex(quoteDigest(deal.at, newest)));
+  const named = { quote: toHex(quoteDigest(deal.at, newest)) };
+  const renewed = await served.renew(ID, 2 * ORDER.leaseMs, CTX, named);
+  assert.equal(renewed.lease!.quote, named.quote);
+  assert.ok(earned() > 2n * price);
 });
 
 test("quotes are forgotten when the last of their leases is over, and not before", async (t) => {

@@ -6,6 +6,7 @@ import {
   type CustodyRelease,
   LEASE_REFUSED,
   NodeError,
+  QUOTE_EXPIRED,
   type ShardLease,
   type ShardReceipt,
   wei,
@@ -68,6 +69,33 @@ test("a shard whose lease is refused at a put goes to another provider, and is f
   for (const { target, shards } of fixture.providers) {
     assert.equal((await shards.usage(fixture.ctx())).shards, refused.has(target) ? 0 : 1);
   }
+  assert.ok((await readAll(fixture, id)).equals(bytes));
+});
+
+test("a put whose quote is over at a provider is done there by another one, and no provider is blamed", async (t) => {
+  const fixture = await swarm(t, { ledger: paid(new Set()) });
+  let late = 0;
+  for (const provider of fixture.providers) {
+    const { shards } = provider;
+    let isFirst = true;
+    provider.shards = new Proxy(shards, {
+      get: (target, method: keyof typeof shards) => async (...args: unknown[]) => {
+        if (method === "put" && isFirst) {
+          isFirst = false;
+          late++;
+          // It had begun to take bytes in when the refusal came.
+          for await (const _ of args[0] as AsyncIterable<Uint8Array>) break;
+          throw new NodeError("payment_required", "The quote has expired", { data: { reason: QUOTE_EXPIRED } });
+        }
+        return await (target[method] as (...all: unknown[]) => Promise<unknown>)(...args);
+      },
+    });
+  }
+  const bytes = randomBytes(20_000);
+  const { id } = await fixture.files.put(once(bytes), { name: "a", contentType: "" }, fixture.ctx());
+  const { shards } = await settled(fixture, id);
+  assert.equal(late, 6, "no other provider was taken");
+  assert.ok(shards.every(({ state, lastError }) => state === "stored" && lastError === undefined));
   assert.ok((await readAll(fixture, id)).equals(bytes));
 });
 

@@ -9,6 +9,8 @@ import {
   nodeKeyOf,
   noMetrics,
   openSession,
+  type PutShardOrder,
+  type ShardService,
   signRequest,
   silentLog,
   STREAM_DIGEST,
@@ -30,7 +32,11 @@ const QUOTA_BYTES = 64 << 20;
 const LIMITS = { maxShardBytes: 2 ** 40, maxLeaseMs: 86_400_000, graceMs: 3_600_000, uploadTtlMs: 3_600_000 };
 
 /** A provider of shards behind a real port. */
-async function serve(t: TestScope, log: Log = silentLog) {
+async function serve(
+  t: TestScope,
+  log: Log = silentLog,
+  wrapped: (shards: ShardService) => ShardService = (shards) => shards,
+) {
   const key = nodeKeyOf(newSecretKey());
   const { shards: store, close } = await openMemoryShardStore({ quotaBytes: QUOTA_BYTES });
   t.after(close);
@@ -47,7 +53,7 @@ async function serve(t: TestScope, log: Log = silentLog) {
   const server = createRpcServer({
     tasks: new FakeTasks(),
     node: { describe: () => ({ ...fakeNode.describe(), nodeId: key.nodeId }), sign: (message) => key.sign(message) },
-    storage: shards,
+    storage: wrapped(shards),
     authenticator: new Authenticator({ self: key.nodeId, chainId: 0, clock: systemClock }),
     health: new HealthState(),
     log,
@@ -66,6 +72,32 @@ function client(t: TestScope, target: string) {
   t.after(() => peers.close());
   return { shards: peers.dialShards(target), owner: key.nodeId };
 }
+
+test("orders name the quote that they are paid by, and those of older peers none", async (t) => {
+  const named: unknown[] = [];
+  const { target } = await serve(t, silentLog, (shards) =>
+    new Proxy(shards, {
+      get: (served, method: keyof ShardService) => async (...args: unknown[]) => {
+        if (method === "put") named.push((args[1] as PutShardOrder).quote);
+        if (method === "renew") named.push((args[3] as { quote?: string }).quote);
+        return await (served[method] as (...all: unknown[]) => Promise<unknown>)(...args);
+      },
+    }));
+  const { shards, owner } = client(t, target);
+  const ctx = { requester: owner, signal: new AbortController().signal, requestId: "r1" };
+  const quote = `0x${"5a".repeat(32)}` as const;
+  const [id, bytes] = ["7".repeat(32), randomBytes(1024)];
+  async function* once() {
+    yield bytes;
+  }
+  const order = { id, maxBytes: 1024, leaseMs: 1000 };
+  await shards.put(once(), { ...order, quote }, ctx);
+  await shards.put(once(), order, ctx);
+  await shards.renew(id, 2000, ctx, { quote });
+  await shards.renew(id, 2000, ctx);
+  assert.deepEqual(named, [quote, undefined, quote, undefined]);
+  await assert.rejects(shards.renew(id, 2000, ctx, { quote: "0x5a" }), { code: "invalid_argument" });
+});
 
 shardServiceContract("the client of a provider", async (t) => {
   const { target } = await serve(t);

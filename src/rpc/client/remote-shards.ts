@@ -16,6 +16,7 @@ import {
   NodeError,
   type NodeId,
   type PutShardOrder,
+  type QuoteTerms,
   type ShardBytes,
   type ShardCustody,
   type ShardId,
@@ -30,7 +31,7 @@ import { PutShardRequestSchema, StorageService } from "../../gen/velas/sphere/v1
 import { CAPABILITY_HEADER } from "../capability-check.ts";
 import { bytesFieldHead, frameOf } from "../grpc-frame.ts";
 import { weiFromText } from "../payment-convert.ts";
-import { leaseToProto, receiptFromProto, shardFromProto } from "../shard-convert.ts";
+import { leaseToProto, receiptFromProto, shardFromProto, termsToProto } from "../shard-convert.ts";
 import { explain } from "./failures.ts";
 import { isUnknownService, type Peer } from "./peer.ts";
 import type { SignedCalls } from "./signed-calls.ts";
@@ -98,8 +99,9 @@ export class RemoteShards implements ShardService {
     return proofs.map(({ leaf, bytes, proof }) => ({ leaf: Number(leaf), bytes, proof }));
   }
 
-  async renew(id: ShardId, leaseMs: number, ctx: CallContext): Promise<ShardReceipt> {
-    const { receipt } = await this.#call(method.renewLease, { id, leaseMs: BigInt(leaseMs) }, ctx);
+  async renew(id: ShardId, leaseMs: number, ctx: CallContext, terms: QuoteTerms = {}): Promise<ShardReceipt> {
+    const request = { id, leaseMs: BigInt(leaseMs), ...termsToProto(terms) };
+    const { receipt } = await this.#call(method.renewLease, request, ctx);
     return this.#checked(receiptFromProto(receipt), await this.#signed.provider(ctx.signal));
   }
 
@@ -200,9 +202,10 @@ export class RemoteShards implements ShardService {
 /** The requests of PutShard as gRPC frames. What they say of a piece stands before it, and the piece itself is not copied. */
 async function* framesOf(
   source: AsyncIterable<Uint8Array>,
-  { id, maxBytes, leaseMs, offset = 0 }: PutShardOrder,
+  { id, maxBytes, leaseMs, offset = 0, ...terms }: PutShardOrder,
 ): AsyncGenerator<readonly Uint8Array[]> {
-  const value = { id, maxBytes: BigInt(maxBytes), leaseMs: BigInt(leaseMs), offset: BigInt(offset) };
+  const sizes = { maxBytes: BigInt(maxBytes), leaseMs: BigInt(leaseMs), offset: BigInt(offset) };
+  const value = { id, ...sizes, ...termsToProto(terms) };
   yield [frame({ case: "order", value })];
   for await (const bytes of source) {
     for (let at = 0; at < bytes.length; at += CHUNK_BYTES) {

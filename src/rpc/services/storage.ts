@@ -20,7 +20,7 @@ import { CAPABILITY_HEADER, CapabilityCheck, type CapabilityUse } from "../capab
 import { cutOff } from "../cut-off.ts";
 import { bytesFieldsFrame } from "../grpc-frame.ts";
 import { bidiStream, type BytesField, parseRequest, type Route, unary } from "../route.ts";
-import { leaseFromProto, receiptToProto, shardToProto } from "../shard-convert.ts";
+import { leaseFromProto, receiptToProto, shardToProto, termsFromProto } from "../shard-convert.ts";
 import { validate } from "../validation.ts";
 
 const DEFAULT_PAGE_SIZE = 50;
@@ -89,8 +89,8 @@ export function storageRoutes(shards: ShardService, clock: Clock): Route[] {
         proof: proof as Uint8Array<ArrayBuffer>,
       })),
     })),
-    unary(method.renewLease, async ({ id, leaseMs }, ctx) => ({
-      receipt: receiptToProto(await shards.renew(id, Number(leaseMs), owner(ctx))),
+    unary(method.renewLease, async ({ id, leaseMs, quote }, ctx) => ({
+      receipt: receiptToProto(await shards.renew(id, Number(leaseMs), owner(ctx), termsFromProto(quote))),
     })),
     unary(method.signCustody, async ({ id, lease }, ctx) => {
       const { penalty, signature } = await shards.custody(id, leaseFromProto(lease!), owner(ctx));
@@ -134,12 +134,13 @@ function orderOf(first: IteratorResult<PutShardRequest>): PutShardOrder {
   if (first.done === true || first.value.message.case !== "order") {
     throw new NodeError("invalid_argument", "The first message of PutShard must be the order; send the bytes after it");
   }
-  const { id, maxBytes, leaseMs, offset } = first.value.message.value;
+  const { id, maxBytes, leaseMs, offset, quote } = first.value.message.value;
   return {
     id,
     maxBytes: Number(maxBytes),
     leaseMs: Number(leaseMs),
     ...(offset === 0n ? {} : { offset: Number(offset) }),
+    ...termsFromProto(quote),
   };
 }
 
