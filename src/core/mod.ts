@@ -24,6 +24,7 @@ export * from "./log.ts";
 export * from "./metrics.ts";
 export * from "./module.ts";
 export * from "./networks.ts";
+export * from "./no-gpu.ts";
 export * from "./node-info.ts";
 export * from "./peer.ts";
 export * from "./permissions.ts";

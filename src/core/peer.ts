@@ -17,6 +17,8 @@ export interface PeerPlugin {
   readonly functions: readonly string[];
   readonly isDefault: boolean;
   readonly ready: boolean;
+  /** Whether it works on a GPU; absent in what was written before peers were asked that. */
+  readonly gpu?: boolean;
 }
 
 /** What a peer wants for its work, as its signed offer says. */
@@ -108,6 +110,12 @@ export interface PeerWish {
   readonly maxPrice?: Wei;
   /** As the peer says it. */
   readonly region?: string;
+}
+
+/** A peer that fits a task. */
+export interface ChosenPeer extends PeerView {
+  /** Whether the task costs no more than the wish allows only as long as no GPU works on it: it must say so (`limits.noGpu`). */
+  readonly noGpu?: boolean;
 }
 
 /** What a task needs of the peer that is chosen for it. */

@@ -37,7 +37,7 @@ export interface PluginInfo {
   readonly problem?: string;
   /** Where an external plugin is dialled. */
   readonly address?: string;
-  /** The line for the node's GPU, as far as it is this plugin's; absent of a plugin that needs none. */
+  /** The line for the node's GPU, as far as it is this plugin's; absent of a plugin that needs none; empty of a peer's. */
   readonly gpu?: GpuLine;
   /** Size of a WASM module. */
   readonly sizeBytes?: number;
@@ -102,4 +102,6 @@ export interface ResolvedFunction {
   readonly sha256: string;
   readonly function: string;
   readonly outputContentType: string;
+  /** Whether the plugin works on the GPU, as far as it has said so yet. */
+  readonly gpu?: boolean;
 }

@@ -89,24 +89,25 @@ export function priceOf(rates: Rates, quantities: Quantities): Wei {
 
 /** What both sides know of a task before it runs, and what it costs depends on. */
 export interface PricedTask {
-  readonly limits: Pick<TaskLimits, "timeoutMs" | "outputBytes" | "instructions">;
+  readonly limits: Pick<TaskLimits, "timeoutMs" | "outputBytes" | "instructions" | "noGpu">;
   /** As in TaskSpec; absent when it is not known. */
   readonly plugin?: string;
 }
 
 /**
- * Whether a plugin may work on a GPU, by nothing but its name in the task, so that both sides say the same: a module that is
- * named by its SHA-256 has no way to one. A plain name may mean another plugin at the provider by the time that the task runs.
+ * Whether a GPU may work on a task, by nothing but what the task says, so that both sides say the same: a module that is named
+ * by its SHA-256 has no way to one. A plain name may mean another plugin at the provider by the time that the task runs, so that
+ * a provider refuses a plugin with a GPU where the limits say `noGpu`.
  */
-function mayUseGpu(plugin: string): boolean {
-  return !isModuleRef(plugin);
+function mayUseGpu(plugin: string, { noGpu = false }: Pick<TaskLimits, "noGpu">): boolean {
+  return !noGpu && !isModuleRef(plugin);
 }
 
 /** What a task that ended well costs. Time beyond its limit is the provider's own, and no GPU works longer than its task runs. */
 export function taskPrice(
   rates: Rates,
   usage: Usage,
-  { limits, plugin = "" }: { readonly limits: Pick<TaskLimits, "timeoutMs">; readonly plugin?: string },
+  { limits, plugin = "" }: { readonly limits: Pick<TaskLimits, "timeoutMs" | "noGpu">; readonly plugin?: string },
 ): Wei {
   const cpuMicros = Math.min(usage.wallMicros, limits.timeoutMs * 1000);
   return priceOf(rates, {
@@ -114,13 +115,13 @@ export function taskPrice(
     readBytes: usage.outputBytes,
     instructions: usage.instructions,
     cpuMicros,
-    gpuMicros: mayUseGpu(plugin) ? Math.min(usage.gpuMicros ?? 0, cpuMicros) : 0,
+    gpuMicros: mayUseGpu(plugin, limits) ? Math.min(usage.gpuMicros ?? 0, cpuMicros) : 0,
   });
 }
 
 /** The most that a task within these limits costs: what is reserved for it. Throws `failed_precondition` when nothing bounds it. */
 export function maxTaskPrice(rates: Rates, { limits, plugin = "" }: PricedTask, inputBytes: number): Wei {
-  const gpuMicros = rates.gpuSecond > 0n && mayUseGpu(plugin) ? limits.timeoutMs * 1000 : 0;
+  const gpuMicros = rates.gpuSecond > 0n && mayUseGpu(plugin, limits) ? limits.timeoutMs * 1000 : 0;
   const bytes = { writtenBytes: inputBytes, readBytes: limits.outputBytes, gpuMicros };
   // Whether the plugin is metered is not known here. The second bounds both; without a price for it, unmetered work is free.
   if (rates.cpuSecond > 0n) return priceOf(rates, { ...bytes, instructions: 0, cpuMicros: limits.timeoutMs * 1000 });

@@ -13,7 +13,15 @@ export interface TaskLimits {
   readonly outputBytes: number;
   /** The most metered instructions; absent in what was written before they were counted, and then without a bound. */
   readonly instructions?: number;
+  /**
+   * Whether no GPU is to work on the task, so that no money is set aside for one: a plugin that works on a GPU is refused. It changes no
+   * result, and a task with it is the same task without it.
+   */
+  readonly noGpu?: boolean;
 }
+
+/** The limits that are quantities. */
+export type TaskBound = Exclude<keyof TaskLimits, "noGpu">;
 
 /** What to run, as a requester asks for it. Empty strings and absent limits mean the node's defaults. */
 export interface TaskSpec {

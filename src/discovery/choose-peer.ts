@@ -1,4 +1,5 @@
 import {
+  type ChosenPeer,
   countsOtherwise,
   type ErrorData,
   FREE_RATES,
@@ -11,7 +12,7 @@ import {
   type Wei,
   ZERO_WEI,
 } from "../core/mod.ts";
-import { hasFunction } from "./claims.ts";
+import { hasFunction, needsNoGpu } from "./claims.ts";
 
 /** What the choice depends on beside the peers. */
 export interface ChoiceOptions {
@@ -50,13 +51,14 @@ const CHANCE_WEIGHT = 0.02;
  * The peers that fit, the best first: by their scores, and among those of like scores the cheaper and nearer. Throws `no_peer_fits`, which says how
  * many of the peers failed for which reason.
  */
-export function choosePeers(peers: readonly PeerView[], need: PeerNeed, options: ChoiceOptions): PeerView[] {
+export function choosePeers(peers: readonly PeerView[], need: PeerNeed, options: ChoiceOptions): ChosenPeer[] {
   const misfits = new Map<Misfit, number>();
-  const fitting: { readonly peer: PeerView; readonly price: Wei }[] = [];
+  const fitting: { readonly peer: ChosenPeer; readonly price: Wei }[] = [];
   let cheapest: Wei | undefined;
   for (const peer of peers) {
-    const { misfit, price } = judge(peer, need, options);
-    if (misfit === undefined) fitting.push({ peer, price: price! });
+    const { misfit, price, noGpu = false } = judge(peer, need, options);
+    const chosen = noGpu && need.maxPrice !== undefined ? { ...peer, noGpu } : peer;
+    if (misfit === undefined) fitting.push({ peer: chosen, price: price! });
     else misfits.set(misfit, (misfits.get(misfit) ?? 0) + 1);
     if (misfit === "tooDear" && (cheapest === undefined || price! < cheapest)) cheapest = price;
   }
@@ -72,11 +74,18 @@ export function choosePeers(peers: readonly PeerView[], need: PeerNeed, options:
     .map(({ peer }) => peer);
 }
 
+interface Judgement {
+  readonly misfit?: Misfit;
+  readonly price?: Wei;
+  /** Whether the price has nothing for time on a GPU, which costs something there. */
+  readonly noGpu?: boolean;
+}
+
 function judge(
   peer: PeerView,
   need: PeerNeed,
   options: ChoiceOptions,
-): { readonly misfit?: Misfit; readonly price?: Wei } {
+): Judgement {
   const { claims, reachability } = peer;
   if (reachability === "unreachable") return { misfit: "unreachable" };
   if (peer.blocked || peer.problem !== undefined) return { misfit: "unusable" };
@@ -102,7 +111,7 @@ function priceAt(
   claims: PeerClaims,
   need: PeerNeed,
   { settlement, costTable, nowMs }: ChoiceOptions,
-): { readonly misfit?: Misfit; readonly price?: Wei } {
+): Judgement {
   const { offer, offerProblem } = claims;
   if (offerProblem !== undefined) return { misfit: "noOffer" };
   if (offer === undefined || isFree(offer.rates)) return { price: ZERO_WEI };
@@ -112,7 +121,10 @@ function priceAt(
   if (!here) return { misfit: "otherMoney" };
   if (countsOtherwise(offer, costTable)) return { misfit: "otherMeter" };
   const { instructions } = need.limits;
+  // A peer that did not tell may have it work on one. One that told the truth no longer refuses the task.
+  const noGpu = offer.rates.gpuSecond > 0n && needsNoGpu(claims, need.plugin);
   const limits = {
+    noGpu,
     timeoutMs: need.limits.timeoutMs ?? offer.defaultTimeoutMs,
     outputBytes: need.limits.outputBytes ?? offer.defaultOutputBytes,
     ...(instructions !== undefined && { instructions }),
@@ -123,7 +135,7 @@ function priceAt(
   } catch {
     return { misfit: "noOffer" }; // one that nothing bounds
   }
-  return need.maxPrice !== undefined && price > need.maxPrice ? { misfit: "tooDear", price } : { price };
+  return need.maxPrice !== undefined && price > need.maxPrice ? { misfit: "tooDear", price } : { price, noGpu };
 }
 
 function isFree(rates: typeof FREE_RATES): boolean {

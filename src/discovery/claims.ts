@@ -34,12 +34,18 @@ export function claimsOf(answer: ProbeAnswer, nowMs: number): PeerClaims {
 
 /** Whether a peer says that it runs a plugin's function now. Empty texts mean its defaults, as in a task. */
 export function hasFunction(claims: PeerClaims, plugin: string, fn: string): boolean {
-  return claims.plugins.some((one) => {
-    const named = plugin === ""
-      ? one.isDefault
-      : plugin === one.name || plugin === `${one.name}@${one.version}` || plugin === one.sha256;
-    return named && one.ready && (fn === "" || one.functions.includes(fn));
-  });
+  return claims.plugins.some((one) => isMeant(one, plugin) && one.ready && (fn === "" || one.functions.includes(fn)));
+}
+
+/** Whether a peer says that what a reference to a plugin means there works on no GPU. */
+export function needsNoGpu(claims: PeerClaims, plugin: string): boolean {
+  const meant = claims.plugins.filter((one) => isMeant(one, plugin));
+  return meant.length > 0 && meant.every(({ gpu }) => gpu === false);
+}
+
+function isMeant({ name, version, sha256, isDefault }: PeerPlugin, plugin: string): boolean {
+  if (plugin === "") return isDefault;
+  return plugin === name || plugin === `${name}@${version}` || plugin === sha256;
 }
 
 /** A region as it is kept: printable ASCII, else none. */
@@ -47,7 +53,9 @@ export function regionOf(text: string): string {
   return /^[\x21-\x7e][\x20-\x7e]{0,31}$/.test(text) ? text : "";
 }
 
-function pluginOf({ name, version, sha256, functions, isDefault, ready }: NodeInfo["plugins"][number]): PeerPlugin {
+function pluginOf(
+  { name, version, sha256, functions, isDefault, ready, gpu }: NodeInfo["plugins"][number],
+): PeerPlugin {
   return {
     name: cut(name),
     version: cut(version),
@@ -55,6 +63,7 @@ function pluginOf({ name, version, sha256, functions, isDefault, ready }: NodeIn
     functions: functions.slice(0, MAX_FUNCTIONS).map((fn) => cut(fn.name)),
     isDefault,
     ready,
+    gpu: gpu !== undefined,
   };
 }
 

@@ -1,4 +1,5 @@
 import {
+  type ChosenPeer,
   type Clock,
   type Log,
   type Metrics,
@@ -72,7 +73,7 @@ export interface Discovery {
    * The peers that fit a task, the best first. When none of those that were asked fits, others are asked first, for a few seconds. Throws
    * `no_peer_fits`, which says why.
    */
-  choose(need: PeerNeed, signal: AbortSignal): Promise<readonly PeerView[]>;
+  choose(need: PeerNeed, signal: AbortSignal): Promise<readonly ChosenPeer[]>;
   /** All peers that the configuration names and, unless only those are wanted, others that keep shards and answer. */
   shardPeers(options: { readonly namedOnly: boolean }): readonly ShardPeer[];
   /** Whether only the registry, where anybody writes, names a target, so that it must not lead to forbidden addresses. */

@@ -6,6 +6,7 @@ import {
   countsOtherwise,
   currentRequestId,
   type Hex32,
+  isGpuNeeded,
   type KeptQuote,
   type Log,
   maxTaskPrice,
@@ -39,6 +40,7 @@ import { type Books, fromText, toText } from "./books.ts";
 import type { Budget, Held } from "./budget.ts";
 import type { Curve } from "./curve.ts";
 import { type ChannelReader, storagePrice } from "./earnings.ts";
+import { GpuPlugins } from "./gpu-plugins.ts";
 import { QuoteIds } from "./held-quotes.ts";
 import { LeaseBook, type LeaseTerms } from "./lease-book.ts";
 import { isSigner, OfferBook } from "./offer-book.ts";
@@ -91,12 +93,24 @@ export interface SpendingReservation<Used> {
   commit(usage: Used): void | Promise<void>;
   /** With the error that ended the work, if any: one that leaves open whether it was done keeps the money apart. */
   release(error?: unknown): void;
+  /** Whether it has nothing for time on a GPU, so that the task must say so (`limits.noGpu`). */
+  readonly noGpu?: boolean;
   /**
    * The lease of the shard that the work was for; what is committed after it costs what the quote says that it names. Undefined when the
    * provider is not paid. Throws what {@link LeaseBook.check} does.
    */
   checkLease(receipt: ShardReceipt, order: Pick<LeaseTerms, "id" | "leaseMs">): ShardLease | undefined;
 }
+
+/** What work costs by an offer. */
+interface PricedWork<Used> {
+  readonly max: Wei;
+  readonly price: (by: Offer, usage: Used) => Wei;
+  /** The plugin, as the task names it, of which it is taken that it works on no GPU; absent when money is set aside for one. */
+  readonly noGpuFor?: string;
+}
+
+type Work<Used> = (offer: Offer) => PricedWork<Used>;
 
 const FREE: SpendingReservation<unknown> = Object.freeze({
   quote: undefined,
@@ -136,6 +150,7 @@ export class Spendings {
   readonly #offers: OfferBook;
   readonly #leases: LeaseBook;
   readonly #quoteIds: QuoteIds;
+  readonly #gpus: GpuPlugins;
   /** What waits for money to be arranged with a target, one after the other. */
   readonly #arranging = new Map<string, Promise<void>>();
   readonly #loaded = new Set<SpendingAccount>();
@@ -153,6 +168,7 @@ export class Spendings {
     this.#offers = new OfferBook(options);
     this.#leases = new LeaseBook(options, shared.books);
     this.#quoteIds = new QuoteIds(options.settlement);
+    this.#gpus = new GpuPlugins(options.clock);
     this.#timer = setInterval(() => void this.#retry(), options.retryMs ?? RETRY_MS);
     this.#timer.unref();
   }
@@ -174,11 +190,19 @@ export class Spendings {
   }
 
   readonly tasks = {
-    reserve: (terms: TaskTerms): SpendingReservation<Usage> | Promise<SpendingReservation<Usage>> =>
-      this.#reserve(terms.target, {
-        max: (offer) => maxTaskPrice(offer.rates, pricedOf(terms, offer), terms.inputBytes ?? offer.maxInputBytes),
-        price: (offer, usage: Usage) => taskPrice(offer.rates, usage, pricedOf(terms, offer)),
-      }),
+    reserve: (terms: TaskTerms): SpendingReservation<Usage> | Promise<SpendingReservation<Usage>> => {
+      const { target, plugin } = terms;
+      const isLeftOut = (offer: Offer) => terms.limits.noGpu ?? this.#gpus.isLeftOut(target, plugin, offer);
+      return this.#reserve(target, (offer) => {
+        const noGpu = isLeftOut(offer);
+        const priced = pricedOf(terms, { offer, noGpu });
+        return {
+          max: maxTaskPrice(offer.rates, priced, terms.inputBytes ?? offer.maxInputBytes),
+          price: ({ rates }, usage: Usage) => taskPrice(rates, usage, priced),
+          ...(noGpu && { noGpuFor: plugin ?? "" }),
+        };
+      });
+    },
   };
 
   readonly storage = {
@@ -187,11 +211,11 @@ export class Spendings {
     ):
       | SpendingReservation<{ bytes: number; durationMs: number }>
       | Promise<SpendingReservation<{ bytes: number; durationMs: number }>> =>
-      this.#reserve(terms.target, {
-        max: ({ rates }) => storagePrice(rates, terms),
-        price: ({ rates }, usage: { bytes: number; durationMs: number }) =>
-          storagePrice(rates, { action: terms.action, ...usage }),
-      }),
+      this.#reserve(terms.target, ({ rates }) => ({
+        max: storagePrice(rates, terms),
+        price: (by, usage: { bytes: number; durationMs: number }) =>
+          storagePrice(by.rates, { action: terms.action, ...usage }),
+      })),
   };
 
   /** What a provider wants, by its signed offer; undefined when it takes no money. */
@@ -289,13 +313,14 @@ export class Spendings {
 
   #reserve<Used>(
     target: string,
-    work: { max(offer: Offer): Wei; price(offer: Offer, usage: Used): Wei },
+    work: Work<Used>,
   ): SpendingReservation<Used> | Promise<SpendingReservation<Used>> {
     const account = this.#accounts.get(target);
     const quote = account?.quoteAt(this.#options.clock.now() + QUOTE_MARGIN_MS);
     if (account !== undefined && quote !== undefined && account.state.state === "open" && !account.isStale) {
-      const max = work.max(quote);
-      if (account.covers(max) && account.isPromised(max)) return this.#take(account, { quote, max, price: work.price });
+      const priced = work(quote);
+      const { max } = priced;
+      if (account.covers(max) && account.isPromised(max)) return this.#take(account, { quote, ...priced });
     } else if (this.#offers.isKnownFree(target)) {
       return FREE;
     }
@@ -305,7 +330,7 @@ export class Spendings {
   /** Sets money aside once the channel, the quote and the voucher are there for it. */
   async #arranged<Used>(
     target: string,
-    work: { max(offer: Offer): Wei; price(offer: Offer, usage: Used): Wei },
+    work: Work<Used>,
   ): Promise<SpendingReservation<Used>> {
     let taken: SpendingReservation<Used> | undefined;
     await this.#arrange(target, async () => {
@@ -316,7 +341,8 @@ export class Spendings {
       }
       // It held when it was looked at; should comparing books have taken long, the provider takes it for a while still or asks for another.
       const quote = account.state.quote!;
-      const max = work.max(quote);
+      const priced = work(quote);
+      const { max } = priced;
       const { provider } = account.state;
       // Within the caps before anything is signed.
       this.#budget.reserve(provider, max, this.#held(account, account.held(max)));
@@ -331,14 +357,14 @@ export class Spendings {
       } finally {
         this.#budget.release(provider, max);
       }
-      taken = this.#take(account, { quote, max, price: work.price });
+      taken = this.#take(account, { quote, ...priced });
     });
     return taken!;
   }
 
   #take<Used>(
     account: SpendingAccount,
-    { quote, max, price }: { quote: Quote; max: Wei; price(offer: Offer, usage: Used): Wei },
+    { quote, max, price, noGpuFor }: PricedWork<Used> & { readonly quote: Quote },
   ): SpendingReservation<Used> {
     const { provider, channelId, token, target } = account.state;
     const agreed = account.signedQuote;
@@ -352,6 +378,7 @@ export class Spendings {
       get quote() {
         return ids.of(quote);
       },
+      ...(noGpuFor !== undefined && { noGpu: true }),
       commit: (usage) => {
         this.#budget.release(provider, max);
         const amount = account.commit(max, price(by, usage));
@@ -370,7 +397,9 @@ export class Spendings {
       release: (error) => {
         this.#budget.release(provider, max);
         const { code, data } = error === undefined ? {} : toNodeError(error);
-        account.release(max, code !== undefined && !NOT_CHARGED.has(code));
+        const needsGpu = noGpuFor !== undefined && isGpuNeeded(error);
+        if (needsGpu) this.#gpus.note(target, noGpuFor);
+        account.release(max, code !== undefined && !NOT_CHARGED.has(code) && !needsGpu);
         if (code !== "payment_required") return;
         account.isStale = account.isDoubted = true;
         if (data?.["reason"] === QUOTE_EXPIRED) account.dropQuote(quote);
@@ -639,12 +668,16 @@ function nameOf(token: NodeId): string {
   return token === NATIVE_TOKEN ? "the chain's coin" : token;
 }
 
-function pricedOf({ limits: asked, plugin }: TaskTerms, offer: Offer): PricedTask {
+function pricedOf(
+  { limits: asked, plugin }: TaskTerms,
+  { offer, noGpu }: { readonly offer: Offer; readonly noGpu: boolean },
+): PricedTask {
   return {
     limits: {
       timeoutMs: asked.timeoutMs ?? offer.defaultTimeoutMs,
       outputBytes: asked.outputBytes ?? offer.defaultOutputBytes,
       ...(asked.instructions !== undefined && { instructions: asked.instructions }),
+      noGpu,
     },
     ...(plugin !== undefined && { plugin }),
   };

@@ -1,5 +1,6 @@
 import process from "node:process";
 import {
+  gpuNeeded,
   type Log,
   NodeError,
   noMetrics,
@@ -160,6 +161,7 @@ class WatchedPlugin implements ExternalPlugin {
     if (fn === undefined) {
       throw new NodeError("function_not_found", `The plugin ${this.#info.name} has no function "${functionName}"`);
     }
+    if (this.#needsGpu && call.limits.noGpu === true) throw gpuNeeded(this.#info.name);
     if (!this.#needsGpu) return await this.#run(call, { fn, hasGpu: false });
     // Before its place among the plugin's own calls: who waits there would hold it while others have the GPU.
     const turn = await this.#enterGpu(call);

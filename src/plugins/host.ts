@@ -204,7 +204,8 @@ class Host implements Plugins {
   }
 
   resolve(plugin: string, fn: string, requester?: RequesterId): ResolvedFunction {
-    return this.#resolve(plugin, fn, requester).resolved;
+    const { candidate, resolved } = this.#resolve(plugin, fn, requester);
+    return candidate.info().gpu === undefined ? resolved : { ...resolved, gpu: true };
   }
 
   async execute(call: PluginCall): Promise<PluginOutcome> {

@@ -1,5 +1,6 @@
 import {
   type CallContext,
+  gpuNeeded,
   isEnd,
   type RequesterId,
   sha256Hex,
@@ -62,6 +63,10 @@ export class TaskIntake {
     const named = { ...spec, id: this.#parts.newId() };
     const task = this.#newTask(named, { requester, limits, inputSha256: "", digest: "" });
     this.#parts.checkOpen();
+    if (limits.noGpu === true) {
+      const { plugin, gpu } = this.#parts.host.resolve(spec.plugin, spec.function, requester);
+      if (gpu === true) throw gpuNeeded(plugin);
+    }
     const reservation = this.#reserve(task, undefined);
     const hasSlot = this.#takeSlotOrRoom(requester, { reservation, sizeBytes: 0 });
     const live = this.#liven(task, { input, stored: false, reservation });
@@ -109,7 +114,8 @@ export class TaskIntake {
     this.#parts.checkOpen();
     this.#checkStored(task.record.requester, input.length);
     const { record } = task;
-    const { plugin, sha256, function: fn } = host.resolve(record.plugin, record.function, record.requester);
+    const { plugin, sha256, function: fn, gpu } = host.resolve(record.plugin, record.function, record.requester);
+    if (record.limits.noGpu === true && gpu === true) throw gpuNeeded(plugin);
     const reservation = this.#reserve(task, input.length);
     const hasSlot = this.#takeSlotOrRoom(task.record.requester, { reservation, sizeBytes: input.length });
     const resolved = { resolvedPlugin: plugin, pluginSha256: sha256, function: fn };

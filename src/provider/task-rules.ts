@@ -3,6 +3,7 @@ import {
   NodeError,
   type NodeLimits,
   TASK_STATES,
+  type TaskBound,
   type TaskLimits,
   type TaskQuery,
   type TaskSpec,
@@ -14,7 +15,7 @@ export const ANY_CONTENT = "application/octet-stream";
 /** Checks what callers ask for, completely and before anything happens. */
 export class TaskRules {
   readonly #max: Required<NodeLimits>;
-  readonly #defaults: Required<TaskLimits>;
+  readonly #defaults: Required<Pick<TaskLimits, TaskBound>>;
 
   constructor(max: NodeLimits, defaults: TaskLimits) {
     const { instructions = Number.MAX_SAFE_INTEGER } = max;
@@ -49,10 +50,11 @@ export class TaskRules {
       memoryBytes: this.#limit("memoryBytes", limits.memoryBytes),
       outputBytes: this.#limit("outputBytes", limits.outputBytes),
       instructions: this.#limit("instructions", limits.instructions),
+      ...(limits.noGpu === true && { noGpu: true }),
     };
   }
 
-  #limit(name: keyof TaskLimits, asked: number | undefined): number {
+  #limit(name: TaskBound, asked: number | undefined): number {
     if (asked === undefined || asked === 0) return this.#defaults[name];
     const max = this.#max[name];
     if (!Number.isInteger(asked) || asked < 0) {

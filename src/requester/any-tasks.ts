@@ -1,6 +1,7 @@
 import {
   type CallContext,
   type ErrorCode,
+  isGpuNeeded,
   NodeError,
   type PeerNeed,
   type PeerWish,
@@ -12,11 +13,19 @@ import {
   type TaskStarter,
 } from "../core/mod.ts";
 import { ReplayInput } from "./replay-input.ts";
-import { iteratorOf, lateEvents } from "./tap-events.ts";
+import { behind, iteratorOf, lateEvents } from "./tap-events.ts";
 
-/** Knows which providers fit a task, the best first, as `host:port`. Throws `no_peer_fits`. */
+/** A provider that fits a task. */
+export interface ChosenTarget {
+  /** `host:port`. */
+  readonly target: string;
+  /** Whether the task must say that no GPU is to work on it, or it may cost more than its wish allows. */
+  readonly noGpu?: boolean;
+}
+
+/** Knows which providers fit a task, the best first. Throws `no_peer_fits`. */
 export interface ProviderChooser {
-  choose(need: PeerNeed, signal: AbortSignal): Promise<readonly { readonly target: string }[]>;
+  choose(need: PeerNeed, signal: AbortSignal): Promise<readonly ChosenTarget[]>;
 }
 
 export interface AnyTasksOptions {
@@ -60,11 +69,11 @@ export class AnyTasks implements TaskStarter {
   }
 
   run(spec: TaskSpec, ctx: CallContext): Promise<TaskResult> {
-    return this.#atBest(spec, ctx, (service) => service.run(spec, ctx));
+    return this.#atBest(spec, ctx, (service, fitted) => service.run(fitted, ctx));
   }
 
   submit(spec: TaskSpec, ctx: CallContext): Promise<TaskRecord> {
-    return this.#atBest(spec, ctx, (service) => service.submit(spec, ctx));
+    return this.#atBest(spec, ctx, (service, fitted) => service.submit(fitted, ctx));
   }
 
   /** What came of the input is kept until a provider has begun, so that the next one can have it too; a large input gets one try. */
@@ -78,8 +87,8 @@ export class AnyTasks implements TaskStarter {
     ctx: CallContext,
   ): Promise<AsyncIterableIterator<TaskEvent>> {
     const { at } = this.#options;
-    const begin = async (service: TaskService) => {
-      const events = iteratorOf(service.runStream(spec, input.read(), ctx));
+    const begin = async (service: TaskService, fitted: TaskSpec) => {
+      const events = iteratorOf(service.runStream(fitted, input.read(), ctx));
       return { events, first: await events.next() };
     };
     try {
@@ -87,7 +96,7 @@ export class AnyTasks implements TaskStarter {
       const { events, first } = await this.#firstOf(targets, {
         spec,
         ctx,
-        work: (target) => begin(at(target)),
+        work: (chosen) => begin(at(chosen.target), fittedTo(chosen, spec)),
         mayRepeat: () => input.replayable,
       });
       input.settle();
@@ -98,28 +107,36 @@ export class AnyTasks implements TaskStarter {
     }
   }
 
-  async #atBest<T>(spec: TaskSpec, ctx: CallContext, work: (service: TaskService) => Promise<T>): Promise<T> {
+  async #atBest<T>(
+    spec: TaskSpec,
+    ctx: CallContext,
+    work: (service: TaskService, fitted: TaskSpec) => Promise<T>,
+  ): Promise<T> {
     const targets = await this.#targets(spec, ctx, spec.input.length);
-    return await this.#firstOf(targets, { spec, ctx, work: (target) => work(this.#options.at(target)) });
+    return await this.#firstOf(targets, {
+      spec,
+      ctx,
+      work: (chosen) => work(this.#options.at(chosen.target), fittedTo(chosen, spec)),
+    });
   }
 
   /** What the first provider gives that does not refuse to begin. */
   async #firstOf<T>(
-    targets: readonly string[],
+    targets: readonly ChosenTarget[],
     { spec, ctx, work, mayRepeat = () => true }: {
       readonly spec: TaskSpec;
       readonly ctx: CallContext;
-      readonly work: (target: string) => Promise<T>;
+      readonly work: (chosen: ChosenTarget) => Promise<T>;
       /** Whether another can be tried. */
       readonly mayRepeat?: () => boolean;
     },
   ): Promise<T> {
     const { ids } = this.#options;
     const tried = targets.slice(0, MAX_TRIES);
-    for (const [place, target] of tried.entries()) {
+    for (const [place, chosen] of tried.entries()) {
       try {
-        ids.note(spec.id, target);
-        return await work(target);
+        ids.note(spec.id, chosen.target);
+        return await work(chosen);
       } catch (error) {
         const unbegun = isUnbegun(error);
         if (unbegun) ids.forget(spec.id);
@@ -129,33 +146,18 @@ export class AnyTasks implements TaskStarter {
     throw new NodeError("internal", "No provider was tried");
   }
 
-  async #targets(spec: TaskSpec, ctx: CallContext, inputBytes: number | undefined): Promise<readonly string[]> {
+  async #targets(spec: TaskSpec, ctx: CallContext, inputBytes: number | undefined): Promise<readonly ChosenTarget[]> {
     const { wish, chooser, ids, sentTo } = this.#options;
     const { id, plugin, function: fn, limits } = spec;
     const before = id === "" ? undefined : ids.get(id) ?? await sentTo(id);
-    if (before !== undefined) return [before];
-    const chosen = await chooser.choose({ ...wish, plugin, function: fn, limits, inputBytes }, ctx.signal);
-    return chosen.map(({ target }) => target);
+    if (before !== undefined) return [{ target: before }];
+    return await chooser.choose({ ...wish, plugin, function: fn, limits, inputBytes }, ctx.signal);
   }
 }
 
-/** Events of which the first was read already. */
-function behind(
-  first: IteratorResult<TaskEvent>,
-  events: AsyncIterableIterator<TaskEvent>,
-): AsyncIterableIterator<TaskEvent> {
-  let isRead = false;
-  return {
-    next: () => {
-      if (isRead) return events.next();
-      isRead = true;
-      return Promise.resolve(first);
-    },
-    return: async () => await events.return?.() ?? { done: true, value: undefined },
-    [Symbol.asyncIterator]() {
-      return this;
-    },
-  };
+/** The task as it is sent to a provider that was chosen for it. */
+export function fittedTo({ noGpu = false }: ChosenTarget, spec: TaskSpec): TaskSpec {
+  return noGpu ? { ...spec, limits: { ...spec.limits, noGpu } } : spec;
 }
 
 /** Failures of a provider that has not begun, and that say nothing of others. */
@@ -174,7 +176,7 @@ const MODULE_REFUSED: ReadonlySet<ErrorCode> = new Set(["storage_full", "input_t
 /** Whether the provider surely has not begun the task, and another may. */
 export function isUnbegun(error: unknown): boolean {
   if (!(error instanceof NodeError)) return false;
-  if (UNBEGUN.has(error.code)) return true;
+  if (UNBEGUN.has(error.code) || isGpuNeeded(error)) return true;
   // A full disk may also take the result of a task that has run.
   if (error.data["taskSent"] === false && MODULE_REFUSED.has(error.code)) return true;
   return error.code === "target_unreachable" && error.data["requestSent"] === false;

@@ -4,6 +4,7 @@ import {
   checkTaskId,
   type Clock,
   isEnd,
+  isGpuNeeded,
   type Log,
   newUlid,
   NodeError,
@@ -23,10 +24,11 @@ import {
 } from "../core/mod.ts";
 import type { Ledger, Reservation } from "./ports.ts";
 import type { ReceiptCheck } from "./receipt-check.ts";
+import { ReplayInput } from "./replay-input.ts";
 import type { RequestBook } from "./request-book.ts";
 import { isBegun, isDoubtful, misbehaved, takenError } from "./request-failures.ts";
 import { recordOfDoubt, recordOfFailure, recordOfResult, type SentRecord, type SentRun } from "./run-record.ts";
-import { lateEvents, tapEvents } from "./tap-events.ts";
+import { behind, lateEvents, tapEvents } from "./tap-events.ts";
 
 export interface RemoteTasksOptions {
   readonly target: string;
@@ -57,19 +59,21 @@ export class RemoteTasks implements TaskService {
 
   async run(spec: TaskSpec, ctx: CallContext): Promise<TaskResult> {
     try {
-      return await this.#run(spec, ctx);
+      return await this.#runOrNeedGpu(spec, ctx);
     } catch (error) {
       // The provider has not begun it. Its books or its credit were not what this node thought; now they are known.
       if (!isUnpaid(error)) throw error;
-      return await this.#run(spec, ctx);
+      return await this.#runOrNeedGpu(spec, ctx);
     }
   }
 
   runStream(spec: TaskSpec, input: AsyncIterable<Uint8Array>, ctx: CallContext): AsyncIterable<TaskEvent> {
+    const begin = (reservation: Reservation) =>
+      lacksGpu(reservation, spec)
+        ? lateEvents(this.#streamOrNeedGpu(spec, new ReplayInput(input), { ctx, reservation }))
+        : this.#runStream(spec, input, { ctx, reservation });
     const reserving = this.#reserve(spec, undefined);
-    return reserving instanceof Promise
-      ? lateEvents(reserving.then((reservation) => this.#runStream(spec, input, { ctx, reservation })))
-      : this.#runStream(spec, input, { ctx, reservation: reserving });
+    return reserving instanceof Promise ? lateEvents(reserving.then(begin)) : begin(reserving);
   }
 
   async submit(spec: TaskSpec, ctx: CallContext): Promise<TaskRecord> {
@@ -124,8 +128,58 @@ export class RemoteTasks implements TaskService {
     const { remote, book, target, asSelf } = this.#options;
     const { id, plugin, function: fn, contentType, priority } = request.record;
     const spec = { id, plugin, function: fn, contentType, priority, limits: request.askedLimits, input };
-    await book.reserve({ ...spec, target, inputBytes: input.length });
-    return await book.note(request, await remote.submit(spec, asSelf(ctx)));
+    const reserve = (limits = spec.limits) => book.reserve({ ...spec, limits, target, inputBytes: input.length });
+    let reservation = await reserve();
+    let record: TaskRecord;
+    try {
+      record = await remote.submit(asReserved(spec, reservation), asSelf(ctx));
+    } catch (error) {
+      if (!isGpuNeeded(error) || !lacksGpu(reservation, spec)) throw error;
+      await book.release(id, error);
+      reservation = await reserve();
+      record = await remote.submit(asReserved(spec, reservation), asSelf(ctx));
+    }
+    let noGpu = reservation.noGpu === true;
+    if (noGpu && record.limits.noGpu !== true) {
+      // The provider has it from before this node forgot that: with a GPU.
+      noGpu = false;
+      await book.release(id);
+      await reserve({ ...spec.limits, noGpu });
+    }
+    const askedLimits = noGpu ? { ...request.askedLimits, noGpu } : request.askedLimits;
+    return await book.note({ ...request, askedLimits }, record);
+  }
+
+  /** Runs a task; with money for a GPU too, once its provider has said that the plugin works on one. */
+  async #runOrNeedGpu(spec: TaskSpec, ctx: CallContext): Promise<TaskResult> {
+    try {
+      return await this.#run(spec, ctx);
+    } catch (error) {
+      if (!isGpuNeeded(error) || spec.limits.noGpu === true) throw error;
+      return await this.#run(spec, ctx);
+    }
+  }
+
+  /** As {@link #runOrNeedGpu}, for a stream whose reservation has nothing for a GPU. */
+  async #streamOrNeedGpu(
+    spec: TaskSpec,
+    input: ReplayInput,
+    { ctx, reservation }: { readonly ctx: CallContext; readonly reservation: Reservation },
+  ): Promise<AsyncIterableIterator<TaskEvent>> {
+    try {
+      const events = this.#runStream(spec, input.read(), { ctx, reservation });
+      const first = await events.next();
+      input.settle();
+      return behind(first, events);
+    } catch (error) {
+      if (!isGpuNeeded(error) || !input.replayable) {
+        input.close();
+        throw error;
+      }
+    }
+    const events = this.#runStream(spec, input.read(), { ctx, reservation: await this.#reserve(spec, undefined) });
+    input.settle();
+    return events;
   }
 
   async #run(spec: TaskSpec, ctx: CallContext): Promise<TaskResult> {
@@ -136,7 +190,7 @@ export class RemoteTasks implements TaskService {
     let result: TaskResult;
     let outputSha256 = "";
     try {
-      result = await remote.run(spec, asSelf(ctx));
+      result = await remote.run(asReserved(spec, reservation), asSelf(ctx));
       checkResult(result, { spec, target });
       if (result.receipt !== undefined) {
         const said = { taskId: result.id, inputSha256: sha256Hex(spec.input), ...saidOf(result) };
@@ -184,7 +238,7 @@ export class RemoteTasks implements TaskService {
     let used: Usage | undefined;
     // Only what is stored has a receipt to hold it against.
     const output = spec.id === "" ? undefined : createHash("sha256");
-    return tapEvents(remote.runStream(spec, input, asSelf(ctx)), {
+    return tapEvents(remote.runStream(asReserved(spec, reservation), input, asSelf(ctx)), {
       onEvent: async (event) => {
         if (event.type === "chunk") output?.update(event.bytes);
         if (event.type !== "state") return event;
@@ -196,8 +250,9 @@ export class RemoteTasks implements TaskService {
         if (task.state === "succeeded") used = task.usage;
         return { ...event, task: { ...task, target } };
       },
-      onClose: async () => {
+      onClose: async (error) => {
         if (used !== undefined) await this.#commit(reservation, used);
+        else if (isGpuNeeded(error)) reservation.release(error);
         else reservation.release(ended === undefined ? unheard(target) : undefined);
         if (ended === undefined || spec.id === "" || ended.id !== spec.id || await this.#isOwn(spec.id, ctx)) return;
         await book.keep({ ...ended, requester: self, target, createdAt: beganAt }, {
@@ -288,6 +343,16 @@ function askedAgain(request: StoredRequest, { plugin, function: fn, contentType,
 /** Whether the provider wants to be paid first. */
 function isUnpaid(error: unknown): boolean {
   return error instanceof NodeError && error.code === "payment_required" && error.retryable;
+}
+
+/** Whether the task must tell its provider that there is no money for a GPU, which its caller did not ask for. */
+function lacksGpu(reservation: Reservation, { limits }: TaskSpec): boolean {
+  return reservation.noGpu === true && limits.noGpu !== true;
+}
+
+/** The task as it is sent with this money set aside for it. */
+function asReserved(spec: TaskSpec, reservation: Reservation): TaskSpec {
+  return lacksGpu(reservation, spec) ? { ...spec, limits: { ...spec.limits, noGpu: true } } : spec;
 }
 
 /** Nobody knows how the task ended. */

@@ -125,38 +125,40 @@ export class RequestBook {
     await this.#options.store.write({ type: "update", request: { ...request, record, phase: "sent" } }, {
       durable: false,
     });
-    await this.#release(record.id);
+    await this.release(record.id);
   }
 
   async remove(request: StoredRequest): Promise<void> {
     await this.#options.store.write({ type: "remove", request }, { durable: false });
-    await this.#release(request.record.id);
+    await this.release(request.record.id);
   }
 
   /** Sets aside what a submitted task may cost, until its end is known. Throws when the ledger refuses. */
-  async reserve({ id, ...order }: TaskOrder & { readonly id: string }): Promise<void> {
+  async reserve({ id, ...order }: TaskOrder & { readonly id: string }): Promise<Reservation> {
     if (!this.#reservations.has(id)) this.#reservations.set(id, this.#options.ledger.reserve(order));
     const reserving = this.#reservations.get(id)!;
-    if (!(reserving instanceof Promise)) return;
+    if (!(reserving instanceof Promise)) return reserving;
     try {
       const reservation = await reserving;
       if (this.#reservations.get(id) === reserving) this.#reservations.set(id, reservation);
+      return reservation;
     } catch (error) {
       if (this.#reservations.get(id) === reserving) this.#reservations.delete(id);
       throw error;
     }
   }
 
-  async #release(id: string): Promise<void> {
+  /** Frees what is set aside for a task that its provider refused with an error, if with any. */
+  async release(id: string, error?: unknown): Promise<void> {
     const reservation = this.#reservations.get(id);
     this.#reservations.delete(id);
-    (await reservation)?.release();
+    (await reservation)?.release(error);
   }
 
   async #close(record: TaskRecord): Promise<void> {
     const reservation = this.#reservations.get(record.id);
     if (reservation === undefined) return;
-    if (record.state !== "succeeded" || record.usage === undefined) return await this.#release(record.id);
+    if (record.state !== "succeeded" || record.usage === undefined) return await this.release(record.id);
     this.#reservations.delete(record.id);
     try {
       await (await reservation).commit(record.usage);

@@ -50,7 +50,7 @@ export function recordOfSpec(
   spec: TaskSpec,
   { self, target, inputSha256 }: Pick<SentRun, "self" | "target" | "inputSha256">,
 ): Omit<SentRecord, "state" | "createdAt" | "attempts"> {
-  const { timeoutMs = 0, memoryBytes = 0, outputBytes = 0, instructions } = spec.limits;
+  const { timeoutMs = 0, memoryBytes = 0, outputBytes = 0, instructions, noGpu } = spec.limits;
   return {
     id: spec.id,
     requester: self,
@@ -60,7 +60,13 @@ export function recordOfSpec(
     pluginSha256: "",
     function: spec.function,
     contentType: spec.contentType,
-    limits: { timeoutMs, memoryBytes, outputBytes, ...(instructions === undefined ? {} : { instructions }) },
+    limits: {
+      timeoutMs,
+      memoryBytes,
+      outputBytes,
+      ...(instructions === undefined ? {} : { instructions }),
+      ...(noGpu === true && { noGpu }),
+    },
     priority: spec.priority,
     inputSha256,
   };

@@ -3,18 +3,18 @@ import type { TaskEvent } from "../core/mod.ts";
 export interface EventTap {
   /** Sees each event, and gives what the reader gets for it. */
   readonly onEvent: (event: TaskEvent) => TaskEvent | Promise<TaskEvent>;
-  /** Called once, at the end, at a failure, or when the reader stops; before the reader hears of it. */
-  readonly onClose?: () => void | Promise<void>;
+  /** Called once, at the end, at a failure, which it is given, or when the reader stops; before the reader hears of it. */
+  readonly onClose?: (error?: unknown) => void | Promise<void>;
 }
 
 /** Passes events on. Not a generator, whose `return()` would wait for a pending `next()`. */
 export function tapEvents(source: AsyncIterable<TaskEvent>, tap: EventTap): AsyncIterableIterator<TaskEvent> {
   const events = source[Symbol.asyncIterator]();
   let closed = false;
-  const close = async () => {
+  const close = async (error?: unknown) => {
     if (closed) return;
     closed = true;
-    await tap.onClose?.();
+    await tap.onClose?.(error);
   };
   return {
     async next() {
@@ -22,7 +22,7 @@ export function tapEvents(source: AsyncIterable<TaskEvent>, tap: EventTap): Asyn
         const result = await events.next();
         if (!result.done) return { done: false, value: await tap.onEvent(result.value) };
       } catch (error) {
-        await close();
+        await close(error);
         throw error;
       }
       await close();
@@ -48,6 +48,25 @@ export function lateEvents(making: Promise<AsyncIterableIterator<TaskEvent>>): A
       const events = await making.catch(() => undefined);
       return await events?.return?.() ?? { done: true, value: undefined };
     },
+    [Symbol.asyncIterator]() {
+      return this;
+    },
+  };
+}
+
+/** Events of which the first was read already. */
+export function behind(
+  first: IteratorResult<TaskEvent>,
+  events: AsyncIterableIterator<TaskEvent>,
+): AsyncIterableIterator<TaskEvent> {
+  let isRead = false;
+  return {
+    next: () => {
+      if (isRead) return events.next();
+      isRead = true;
+      return Promise.resolve(first);
+    },
+    return: async () => await events.return?.() ?? { done: true, value: undefined },
     [Symbol.asyncIterator]() {
       return this;
     },

@@ -192,7 +192,9 @@ class Requester implements TaskRequester {
       const page = await this.#options.store.list({ states: ["queued", "running"], limit: STEP, after });
       for (const { record, phase, askedLimits } of page.requests) {
         if (phase !== "sent") continue;
-        this.#goOn(this.#book.reserve({ ...record, limits: askedLimits, inputBytes: undefined }));
+        // What was sent without a word on GPUs may have one.
+        const limits = { noGpu: false, ...askedLimits };
+        this.#goOn(this.#book.reserve({ ...record, limits, inputBytes: undefined }).then(() => {}));
       }
       after = page.next;
     } while (after !== "");

@@ -18,7 +18,7 @@ import {
   type VerifiedRunner,
   type VerifyWish,
 } from "../core/mod.ts";
-import { isUnbegun, type ProviderChooser } from "./any-tasks.ts";
+import { type ChosenTarget, fittedTo, isUnbegun, type ProviderChooser } from "./any-tasks.ts";
 
 export interface VerifiedTasksOptions {
   readonly wish: VerifyWish;
@@ -88,7 +88,8 @@ export class VerifiedTasks implements VerifiedRunner {
         { data: { field: "id" } },
       );
     }
-    const waiting = [...this.#targets ?? await this.#choose(spec, ctx)];
+    const named = this.#targets?.map((target) => ({ target }));
+    const waiting = [...named ?? await this.#choose(spec, ctx)];
     ctx.signal.throwIfAborted();
     const runs = await this.#runAll(spec, ctx, waiting);
     const most = majorityOf(runs.answers, replicas);
@@ -99,7 +100,7 @@ export class VerifiedTasks implements VerifiedRunner {
     return this.#judged(spec, runs, most);
   }
 
-  async #choose({ plugin, function: fn, limits, input }: TaskSpec, ctx: CallContext): Promise<readonly string[]> {
+  async #choose({ plugin, function: fn, limits, input }: TaskSpec, ctx: CallContext): Promise<readonly ChosenTarget[]> {
     const { chooser, wish: { replicas, wish } } = this.#options;
     if (chooser === undefined) {
       throw new NodeError("unimplemented", "This node knows no peers: name the targets that shall verify the task");
@@ -113,11 +114,11 @@ export class VerifiedTasks implements VerifiedRunner {
         { data: { replicas, fitting: chosen.length } },
       );
     }
-    return chosen.map(({ target }) => target).slice(0, replicas + MAX_SPARES);
+    return chosen.slice(0, replicas + MAX_SPARES);
   }
 
   /** Ends when all runs have, when the caller's time is over, or some time after most agree. Runs that are left are canceled. */
-  #runAll(spec: TaskSpec, ctx: CallContext, waiting: string[]): Promise<Runs> {
+  #runAll(spec: TaskSpec, ctx: CallContext, waiting: ChosenTarget[]): Promise<Runs> {
     const { wish: { replicas }, graceMs = GRACE_MS } = this.#options;
     const runs: Runs = { answers: [], failures: [] };
     // With an id each provider keeps its run, and signs a receipt.
@@ -147,10 +148,14 @@ export class VerifiedTasks implements VerifiedRunner {
       const replica = async (place: number) => {
         const own = { ...spec, id: `${id}~${place + 1}` };
         for (;;) {
-          const target = waiting.shift()!;
+          const chosen = waiting.shift()!;
+          const { target } = chosen;
           running.set(place, target);
           try {
-            const result = await this.#runAt(target, own, { ctx: { ...ctx, signal: stop.signal }, nodes });
+            const result = await this.#runAt(target, fittedTo(chosen, own), {
+              ctx: { ...ctx, signal: stop.signal },
+              nodes,
+            });
             if (!ended) runs.answers.push(answerOf(result, { place, target }));
             break;
           } catch (cause) {

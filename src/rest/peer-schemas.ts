@@ -16,6 +16,10 @@ export const PeerPlugin = z.strictObject({
   functions: z.array(z.string()).openapi({ description: "What tasks may call.", examples: [["greet"]] }),
   isDefault: z.boolean().openapi({ description: "Whether a task that names no plugin gets it.", examples: [true] }),
   ready: z.boolean().openapi({ description: "Whether it takes tasks.", examples: [true] }),
+  gpu: z.boolean().optional().openapi({
+    description: "Whether it works on a GPU; absent until the peer was asked by a version that knows.",
+    examples: [false],
+  }),
 }).openapi("PeerPlugin", { description: "A plugin that a peer says it has." });
 
 const Rate = z.string().regex(/^[0-9]{1,39}$/).openapi({

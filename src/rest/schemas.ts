@@ -213,6 +213,10 @@ export const Task = z.object({
     memoryBytes: MemoryBytes,
     outputBytes: OutputBytes,
     instructions: Instructions.optional(),
+    noGpu: z.boolean().optional().openapi({
+      description: "True when it must not work on a GPU, so that none of its time is paid for; absent otherwise.",
+      examples: [true],
+    }),
   }).openapi({
     description: "The bounds that hold for it.",
   }),

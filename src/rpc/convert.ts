@@ -80,12 +80,13 @@ const bytesOf = (hex: string | undefined): Uint8Array<ArrayBuffer> => Uint8Array
 /** Limits of a request: zero means the node's default, so it becomes absence. */
 export function limitsFromProto(limits: taskPb.TaskLimits | undefined): Partial<TaskLimits> {
   if (limits === undefined) return {};
-  const { timeoutMs, memoryBytes, outputBytes, instructions } = limits;
+  const { timeoutMs, memoryBytes, outputBytes, instructions, noGpu } = limits;
   return {
     ...(timeoutMs > 0n ? { timeoutMs: Number(timeoutMs) } : {}),
     ...(memoryBytes > 0n ? { memoryBytes: Number(memoryBytes) } : {}),
     ...(outputBytes > 0n ? { outputBytes: Number(outputBytes) } : {}),
     ...(instructions > 0n ? { instructions: Number(instructions) } : {}),
+    ...(noGpu ? { noGpu } : {}),
   };
 }
 
@@ -95,6 +96,7 @@ export function limitsToProto(limits: Partial<TaskLimits>): taskPb.TaskLimits {
     memoryBytes: BigInt(limits.memoryBytes ?? 0),
     outputBytes: BigInt(limits.outputBytes ?? 0),
     instructions: BigInt(limits.instructions ?? 0),
+    noGpu: limits.noGpu ?? false,
   });
 }
 
@@ -208,6 +210,7 @@ export function recordFromProto(task: taskPb.Task | undefined, target?: string):
       memoryBytes: Number(task.limits?.memoryBytes ?? 0n),
       outputBytes: Number(task.limits?.outputBytes ?? 0n),
       ...instructionsOf(task.limits),
+      ...(task.limits?.noGpu === true && { noGpu: true }),
     },
     priority: task.priority,
     state,
@@ -374,6 +377,8 @@ export function pluginFromProto(plugin: nodePb.PluginInfo): PluginInfo {
     isDefault: plugin.isDefault,
     enabled: true,
     ready: plugin.ready,
+    // How many wait for it there is not told.
+    ...(plugin.gpu && { gpu: { running: 0, waiting: 0 } }),
   };
 }
 

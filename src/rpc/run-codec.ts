@@ -63,6 +63,7 @@ function readLimits(bytes: Uint8Array, end: number): Partial<TaskLimits> | undef
   let memoryBytes = 0;
   let outputBytes = 0;
   let instructions = 0;
+  let noGpu = false;
   while (position < end) {
     const tag = bytes[position++]!;
     const value = readVarint(bytes, end);
@@ -71,6 +72,7 @@ function readLimits(bytes: Uint8Array, end: number): Partial<TaskLimits> | undef
     else if (tag === 0x10 && value <= MAX_BYTES) memoryBytes = value;
     else if (tag === 0x18 && value <= MAX_BYTES) outputBytes = value;
     else if (tag === 0x20) instructions = value;
+    else if (tag === 0x28 && value <= 1) noGpu = value === 1;
     else return undefined;
   }
   return {
@@ -78,6 +80,7 @@ function readLimits(bytes: Uint8Array, end: number): Partial<TaskLimits> | undef
     ...(memoryBytes > 0 ? { memoryBytes } : {}),
     ...(outputBytes > 0 ? { outputBytes } : {}),
     ...(instructions > 0 ? { instructions } : {}),
+    ...(noGpu ? { noGpu } : {}),
   };
 }
 
@@ -205,14 +208,14 @@ export function encodeRunResponse(result: TaskResult): Uint8Array {
 /** Writes a RunTaskRequest. Undefined when a limit is no number that the message can hold: the general code says so. */
 export function encodeRunRequest(spec: TaskSpec): Uint8Array | undefined {
   const { id, plugin, function: fn, input, contentType, limits, priority } = spec;
-  const { timeoutMs = 0, memoryBytes = 0, outputBytes = 0, instructions = 0 } = limits;
+  const { timeoutMs = 0, memoryBytes = 0, outputBytes = 0, instructions = 0, noGpu = false } = limits;
   for (const limit of [timeoutMs, memoryBytes, outputBytes, instructions]) {
     if (!Number.isSafeInteger(limit) || limit < 0) return undefined;
   }
   if ((priority | 0) !== priority) return undefined;
   const zigzag = priority < 0 ? -2 * priority - 1 : 2 * priority;
   const limitsLength = fieldLength(timeoutMs) + fieldLength(memoryBytes) + fieldLength(outputBytes) +
-    fieldLength(instructions);
+    fieldLength(instructions) + (noGpu ? 2 : 0);
   const length = textLength(id) + textLength(plugin) + textLength(fn) + textLength(contentType) +
     (input.length === 0 ? 0 : 1 + varintLength(input.length) + input.length) +
     (limitsLength === 0 ? 0 : 1 + varintLength(limitsLength) + limitsLength) + fieldLength(zigzag);
@@ -236,6 +239,7 @@ export function encodeRunRequest(spec: TaskSpec): Uint8Array | undefined {
     at = writeField(bytes, at, 0x10, memoryBytes);
     at = writeField(bytes, at, 0x18, outputBytes);
     at = writeField(bytes, at, 0x20, instructions);
+    if (noGpu) at = writeField(bytes, at, 0x28, 1);
   }
   writeField(bytes, at, 0x38, zigzag);
   return bytes;

@@ -1,5 +1,11 @@
 import { Buffer } from "node:buffer";
-import { NodeError, type PluginCall, type PluginOutcome, type ResolvedFunction } from "../../src/core/mod.ts";
+import {
+  gpuNeeded,
+  NodeError,
+  type PluginCall,
+  type PluginOutcome,
+  type ResolvedFunction,
+} from "../../src/core/mod.ts";
 
 const FUNCTIONS = ["echo", "gate", "fail", "internal", "logs", "words", "big", "stubborn"] as const;
 
@@ -20,6 +26,8 @@ export interface GatedRun {
 export class FakeHost {
   readonly calls: PluginCall[] = [];
   readonly gated: GatedRun[] = [];
+  /** Whether the plugin works on a GPU. */
+  gpu = false;
   /** How often a plugin is kept and was not let go of. */
   readonly kept = new Map<string, number>();
   readonly #arrivals: { readonly count: number; readonly resolve: () => void }[] = [];
@@ -38,11 +46,13 @@ export class FakeHost {
     if (!(FUNCTIONS as readonly string[]).includes(name)) {
       throw new NodeError("function_not_found", `The plugin fake has no function ${JSON.stringify(fn)}`);
     }
-    return { plugin: "fake@1.0.0", sha256: "ab".repeat(32), function: name, outputContentType: "text/plain" };
+    const resolved = { plugin: "fake@1.0.0", sha256: "ab".repeat(32), function: name, outputContentType: "text/plain" };
+    return this.gpu ? { ...resolved, gpu: true } : resolved;
   }
 
   async execute(call: PluginCall): Promise<PluginOutcome> {
     const { function: name, outputContentType } = this.resolve(call.plugin, call.function);
+    if (this.gpu && call.limits.noGpu === true) throw gpuNeeded("fake");
     this.calls.push(call);
     if (call.signal.aborted) throw new NodeError("canceled", "The call was canceled before it began");
     if (name === "words") return await this.#words(call);

@@ -78,6 +78,18 @@ test("a module that is named by its SHA-256 reserves nothing for a GPU, and is n
   }
 });
 
+test("limits that allow no GPU reserve nothing for one, and are never charged for it", () => {
+  const both = rates({ cpuSecond: wei(10n), gpuSecond: wei(1000n) });
+  const limits = { timeoutMs: 5000, outputBytes: 0 };
+  const usage = { wallMicros: 3_000_000, inputBytes: 0, outputBytes: 0, instructions: 0, gpuMicros: 3_000_000 };
+  for (const plugin of ["", "demo"]) {
+    assert.equal(maxTaskPrice(both, { limits: { ...limits, noGpu: true }, plugin }, 0), 50n);
+    assert.equal(taskPrice(both, usage, { limits: { ...limits, noGpu: true }, plugin }), 30n);
+    assert.equal(maxTaskPrice(both, { limits: { ...limits, noGpu: false }, plugin }, 0), 5050n);
+    assert.equal(taskPrice(both, usage, { limits: { ...limits, noGpu: false }, plugin }), 3030n);
+  }
+});
+
 test("the minimum is the least that anything costs", () => {
   assert.equal(priceOf(rates({ minimum: wei(3n) }), {}), 3n);
   assert.equal(priceOf(rates({ minimum: wei(3n), gibRead: wei(4n) }), { readBytes: GIB }), 4n);

@@ -208,3 +208,19 @@ test("one that does not answer is asked ever less often", async (t) => {
     await until(() => [up, down].join() === [probesOf("a.example:1"), probesOf("down.example:1")].join());
   }
 });
+
+test("a GPU's time counts for the price of plugins that work on one; of others the task must say so where a price was set", async (t) => {
+  const { peers, open } = fakeWorld(t);
+  const rates = { cpuSecond: wei(1n), gpuSecond: wei(1000n) };
+  peers.set("p1.example:1", { key: keyOf(1), plugins: ["demo", "ml"], onGpu: ["ml"], rates });
+  const { admin, choose } = await open({ static: ["p1.example:1"] });
+  const { claims } = await admin.probe("p1.example:1", signal);
+  assert.deepEqual(claims!.plugins.map(({ gpu }) => gpu), [false, true]);
+  const limits = { timeoutMs: 10_000 };
+  const chosen = async (need: object) => (await choose({ ...NEED, limits, ...need }, signal)).map(({ noGpu }) => noGpu);
+  assert.deepEqual(await chosen({ maxPrice: wei(10n) }), [true]);
+  assert.deepEqual(await chosen({ maxPrice: wei(10n), plugin: "" }), [true]);
+  assert.deepEqual(await chosen({}), [undefined]);
+  await assert.rejects(chosen({ plugin: "ml", maxPrice: wei(10_009n) }), { code: "no_peer_fits" });
+  assert.deepEqual(await chosen({ plugin: "ml", maxPrice: wei(10_010n) }), [undefined]);
+});

@@ -46,6 +46,8 @@ export class FakeClock implements Clock {
 export interface FakePeer {
   readonly key: NodeKey;
   readonly plugins?: readonly string[];
+  /** Those that work on a GPU. */
+  readonly onGpu?: readonly string[];
   readonly region?: string;
   readonly rates?: Partial<Rates>;
   readonly settlement?: Settlement;
@@ -57,7 +59,7 @@ export interface FakePeer {
 
 const LIMITS = { inputBytes: 1 << 20, outputBytes: 1 << 20, memoryBytes: 1 << 26, timeoutMs: 60_000 };
 
-export function infoOf({ key, plugins = ["demo"], region }: FakePeer, nowMs: number): NodeInfo {
+export function infoOf({ key, plugins = ["demo"], onGpu = [], region }: FakePeer, nowMs: number): NodeInfo {
   return {
     nodeId: key.nodeId,
     name: "peer",
@@ -74,6 +76,7 @@ export function infoOf({ key, plugins = ["demo"], region }: FakePeer, nowMs: num
       isDefault: place === 0,
       enabled: true,
       ready: true,
+      ...(onGpu.includes(name) && { gpu: { running: 0, waiting: 0 } }),
       functions: [{ name: "greet", inputContentType: "", outputContentType: "", description: "" }],
     })),
   };

@@ -1,5 +1,13 @@
 import assert from "node:assert/strict";
-import { type CallContext, type PaymentDesk, toHex, type Usage, voucherDigest, wei } from "../../src/core/mod.ts";
+import {
+  type CallContext,
+  gpuNeeded,
+  type PaymentDesk,
+  toHex,
+  type Usage,
+  voucherDigest,
+  wei,
+} from "../../src/core/mod.ts";
 import { openMemoryStore } from "../../src/storage/mod.ts";
 import { test } from "../testing.ts";
 import { chainFor, ETHER, keyOf, paidNode, RATES } from "./paid-nodes.ts";
@@ -255,10 +263,59 @@ test("where a GPU has its price, a task that names a module by its SHA-256 needs
   await requester.spendings.settleUp("p:1");
   assert.equal(provider.admin.channels()[0]!.charged, 10n);
   assert.equal(requester.admin.channels()[0]!.charged, 10n);
-  await assert.rejects(async () => await requester.spendings.tasks.reserve({ ...order, plugin: "demo" }), {
-    code: "payment_required",
-  });
   assert.throws(() => provider.earnings.tasks.reserve({ ...terms, plugin: "demo" }), { code: "payment_required" });
+});
+
+test("a plugin is taken to work on no GPU, and paid for without one, until its provider says that it does", async (t) => {
+  const chain = await chainFor(t);
+  const [payer, payee] = [keyOf(1), keyOf(2)];
+  const rates = { ...RATES, gpuSecond: wei(1_000_000n) };
+  const provider = await paidNode(t, chain, { key: payee, rates, offerMs: 24 * 3_600_000 });
+  const clock = { at: Date.now(), now: () => clock.at };
+  const requester = await paidNode(t, chain, { key: payer, clock, desks: new Map([["p:1", () => provider.earnings]]) });
+  await requester.admin.open("p:1", wei(ETHER), { signal });
+  const order = { target: "p:1", limits: LIMITS, inputBytes: 5 };
+  const terms = { requester: payer.nodeId, limits: LIMITS, inputBytes: 5 };
+  const asked = { ...LIMITS, noGpu: true };
+
+  const cheap = await requester.spendings.tasks.reserve({ ...order, plugin: "demo" });
+  assert.equal(cheap.noGpu, true);
+  await provider.earnings.tasks.reserve({ ...terms, limits: asked, plugin: "demo" }).settle(USAGE);
+  await cheap.commit(USAGE);
+  await requester.spendings.settleUp("p:1");
+  assert.ok(requester.admin.channels()[0]!.paid < 20n, "nothing was paid ahead for a GPU");
+
+  const refused = await requester.spendings.tasks.reserve({ ...order, plugin: "ml" });
+  assert.equal(refused.noGpu, true);
+  refused.release(gpuNeeded("ml@1.0.0"));
+  const dear = await requester.spendings.tasks.reserve({ ...order, plugin: "ml" });
+  assert.equal(dear.noGpu, undefined);
+  const onGpu = { ...USAGE, gpuMicros: 1000 };
+  await provider.earnings.tasks.reserve({ ...terms, plugin: "ml" }).settle(onGpu);
+  await dear.commit(onGpu);
+  await requester.spendings.settleUp("p:1");
+  assert.equal(provider.admin.channels()[0]!.charged, 1010n);
+  assert.equal(requester.admin.channels()[0]!.charged, 1010n);
+
+  // Its word is believed for an hour, and what a caller says of a GPU at once.
+  const reserved = async (more: object) => (await requester.spendings.tasks.reserve({ ...order, ...more })).noGpu;
+  clock.at += 3_600_000 - 1;
+  assert.equal(await reserved({ plugin: "ml" }), undefined);
+  clock.at += 1;
+  assert.equal(await reserved({ plugin: "ml" }), true);
+  assert.equal(await reserved({ plugin: "demo", limits: { ...LIMITS, noGpu: false } }), undefined);
+});
+
+test("nothing is said of GPUs to providers whose GPU costs nothing", async (t) => {
+  const chain = await chainFor(t);
+  const provider = await paidNode(t, chain, { key: keyOf(2), rates: RATES });
+  const requester = await paidNode(t, chain, {
+    key: keyOf(1),
+    desks: new Map([["p:1", () => provider.earnings]]),
+  });
+  await requester.admin.open("p:1", wei(ETHER), { signal });
+  const order = { target: "p:1", plugin: "demo", limits: LIMITS, inputBytes: 5 };
+  assert.equal((await requester.spendings.tasks.reserve(order)).noGpu, undefined);
 });
 
 test("an endpoint that is down is passed over for the next; with none, nothing new is credited and what is paid is served", async (t) => {

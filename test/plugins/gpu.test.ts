@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
-import type { Metrics, RequesterId } from "../../src/core/mod.ts";
+import { isGpuNeeded, type Metrics, type RequesterId } from "../../src/core/mod.ts";
 import { SimulatedDevice } from "../../grpc-plugins/gpu-simulated/device.ts";
 import { gpuFunctions } from "../../grpc-plugins/gpu-simulated/functions.ts";
 import type { Plugins } from "../../src/plugins/mod.ts";
@@ -72,6 +72,23 @@ function gated(usedMicros: number) {
 async function until(holds: () => boolean): Promise<void> {
   while (!holds()) await new Promise((resolve) => setTimeout(resolve, 2));
 }
+
+test("a plugin with a GPU refuses what allows none, and says what to do; others do not", async (t) => {
+  const run: PluginImplementation = { run: () => Promise.resolve("ran") };
+  const host = await open(t, {
+    gpu: { functions: { go: run }, gpu: true },
+    plain: { functions: { go: run }, gpu: false },
+  });
+  const call = (plugin: string) =>
+    host.execute(pluginCall("go", "", { plugin, requester: ANN, limits: limits({ noGpu: true }) }));
+  await assert.rejects(call("gpu"), (error) => {
+    assert.ok(isGpuNeeded(error));
+    assert.match((error as Error).message, /The plugin gpu works on a GPU.*reserve for GPU time too/);
+    return true;
+  });
+  assert.equal(text((await call("plain")).output), "ran");
+  assert.deepEqual([host.resolve("gpu", "go").gpu, host.resolve("plain", "go").gpu], [true, undefined]);
+});
 
 test("two jobs of a plugin with a GPU do not overlap, and report its time", async (t) => {
   // The device fails a second kernel while one runs.

@@ -64,6 +64,7 @@ const task = fc.record({
     timeoutMs: edge(86_400_000n),
     memoryBytes: edge(4_294_967_296n),
     outputBytes: edge(4_294_967_296n),
+    noGpu: fc.boolean(),
   }),
 }, { requiredKeys: [] });
 
@@ -76,7 +77,7 @@ test("decodeRunRequest() takes every ordinary valid request", () => {
     {},
     { input: new Uint8Array(5000) },
     { id: "x".repeat(128), plugin: "p@1.0.0", function: "f", contentType: "text/plain", input: new Uint8Array([1]) },
-    { priority: -100, limits: { timeoutMs: 86_400_000n, memoryBytes: 4_294_967_296n, outputBytes: 1n } },
+    { priority: -100, limits: { timeoutMs: 86_400_000n, memoryBytes: 4_294_967_296n, outputBytes: 1n, noGpu: true } },
     { priority: 100 },
   ];
   for (const value of ordinary) assert.ok(agree(encode(value)));
@@ -155,7 +156,7 @@ test("encodeRunRequest() writes what protobuf writes", () => {
     contentType: text,
     input: fc.uint8Array({ maxLength: 400 }),
     limits: fc.record(
-      { timeoutMs: limit, memoryBytes: limit, outputBytes: limit, instructions: limit },
+      { timeoutMs: limit, memoryBytes: limit, outputBytes: limit, instructions: limit, noGpu: fc.boolean() },
       { requiredKeys: [] },
     ),
     priority: fc.oneof(fc.integer({ min: -100, max: 100 }), fc.constantFrom(-(2 ** 31), 2 ** 31 - 1)),
@@ -164,7 +165,7 @@ test("encodeRunRequest() writes what protobuf writes", () => {
     const message = create(RunTaskRequestSchema, { task: specToProto(value) });
     const read = fromBinary(RunTaskRequestSchema, encodeRunRequest(value)!);
     // An empty message of limits, which means the same as none, is not sent.
-    if (Object.values(value.limits).every((one) => one === 0)) delete message.task!.limits;
+    if (Object.values(value.limits).every((one) => !one)) delete message.task!.limits;
     assert.equal(
       Buffer.from(toBinary(RunTaskRequestSchema, read)).toString("hex"),
       Buffer.from(toBinary(RunTaskRequestSchema, message)).toString("hex"),

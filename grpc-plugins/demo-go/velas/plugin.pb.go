@@ -428,6 +428,7 @@ type TaskLimits struct {
 	MemoryBytes   uint64                 `protobuf:"varint,2,opt,name=memory_bytes,json=memoryBytes,proto3" json:"memory_bytes,omitempty"`
 	OutputBytes   uint64                 `protobuf:"varint,3,opt,name=output_bytes,json=outputBytes,proto3" json:"output_bytes,omitempty"`
 	Instructions  uint64                 `protobuf:"varint,4,opt,name=instructions,proto3" json:"instructions,omitempty"`
+	NoGpu         bool                   `protobuf:"varint,5,opt,name=no_gpu,json=noGpu,proto3" json:"no_gpu,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -488,6 +489,13 @@ func (x *TaskLimits) GetInstructions() uint64 {
 		return x.Instructions
 	}
 	return 0
+}
+
+func (x *TaskLimits) GetNoGpu() bool {
+	if x != nil {
+		return x.NoGpu
+	}
+	return false
 }
 
 type ExecuteResponse struct {
@@ -883,14 +891,15 @@ const file_plugin_proto_rawDesc = "" +
 	"\fexecution_id\x18\x01 \x01(\tR\vexecutionId\x12\x1a\n" +
 	"\bfunction\x18\x02 \x01(\tR\bfunction\x12!\n" +
 	"\fcontent_type\x18\x03 \x01(\tR\vcontentType\x123\n" +
-	"\x06limits\x18\x04 \x01(\v2\x1b.velas.sphere.v1.TaskLimitsR\x06limits\"\x95\x01\n" +
+	"\x06limits\x18\x04 \x01(\v2\x1b.velas.sphere.v1.TaskLimitsR\x06limits\"\xac\x01\n" +
 	"\n" +
 	"TaskLimits\x12\x1d\n" +
 	"\n" +
 	"timeout_ms\x18\x01 \x01(\x04R\ttimeoutMs\x12!\n" +
 	"\fmemory_bytes\x18\x02 \x01(\x04R\vmemoryBytes\x12!\n" +
 	"\foutput_bytes\x18\x03 \x01(\x04R\voutputBytes\x12\"\n" +
-	"\finstructions\x18\x04 \x01(\x04R\finstructions\"\xdb\x01\n" +
+	"\finstructions\x18\x04 \x01(\x04R\finstructions\x12\x15\n" +
+	"\x06no_gpu\x18\x05 \x01(\bR\x05noGpu\"\xdb\x01\n" +
 	"\x0fExecuteResponse\x12\x16\n" +
 	"\x05chunk\x18\x01 \x01(\fH\x00R\x05chunk\x12-\n" +
 	"\x03log\x18\x02 \x01(\v2\x19.velas.sphere.v1.LogEventH\x00R\x03log\x12<\n" +

@@ -183,6 +183,11 @@ export declare type TaskLimits = Message<"velas.sphere.v1.TaskLimits"> & {
    * @generated from field: uint64 instructions = 4;
    */
   instructions: bigint;
+
+  /**
+   * @generated from field: bool no_gpu = 5;
+   */
+  noGpu: boolean;
 };
 
 /**
