@@ -1,7 +1,15 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { test } from "node:test";
-import { type CallContext, NodeError, type PeerNeed, silentLog, type TaskService } from "../../src/core/mod.ts";
+import {
+  type CallContext,
+  gpuNeeded,
+  NodeError,
+  type PeerNeed,
+  silentLog,
+  type TaskService,
+  type TaskSpec,
+} from "../../src/core/mod.ts";
 import { freeLedger } from "../../src/payments/mod.ts";
 import { createTaskRequester } from "../../src/requester/mod.ts";
 import { openMemoryStore } from "../../src/storage/mod.ts";
@@ -38,10 +46,14 @@ async function* endless(piece: Uint8Array, onClose: () => void): AsyncGenerator<
   }
 }
 
+async function* noInput(): AsyncGenerator<Uint8Array> {}
+
 /** A requester, providers at `a:1`, `b:1` and so on, and faults that a test puts before them. */
-function swarm(t: TestScope, names = ["a:1", "b:1", "c:1", "d:1"]) {
+function swarm(t: TestScope, names = ["a:1", "b:1", "c:1", "d:1"], withoutGpu: readonly string[] = []) {
   const faults = new Map<string, NodeError>();
   const calls: string[] = [];
+  /** Those of what was sent that allow no GPU. */
+  const gpuless: string[] = [];
   const needs: PeerNeed[] = [];
   const made = (): TaskService => {
     const provider = testProvider({ host: new FakeHost(), store: openMemoryStore().tasks });
@@ -53,6 +65,7 @@ function swarm(t: TestScope, names = ["a:1", "b:1", "c:1", "d:1"]) {
     new Proxy(providers.get(target)!, {
       get: (service, name: keyof TaskService) => (...args: unknown[]) => {
         calls.push(`${name} ${target}`);
+        if ((args[0] as TaskSpec).limits?.noGpu === true) gpuless.push(target);
         const fault = faults.get(target);
         if (fault !== undefined) {
           return name === "runStream" ? refusing(fault, args[1] as Input) : Promise.reject(fault);
@@ -71,12 +84,12 @@ function swarm(t: TestScope, names = ["a:1", "b:1", "c:1", "d:1"]) {
     chooser: {
       choose: (need) => {
         needs.push(need);
-        return Promise.resolve(names.map((target) => ({ target })));
+        return Promise.resolve(names.map((target) => ({ target, noGpu: withoutGpu.includes(target) })));
       },
     },
   });
   t.after(() => requester.close());
-  return { requester, faults, calls, needs };
+  return { requester, faults, calls, needs, gpuless };
 }
 
 const ctx = (): CallContext => caller(BOB);
@@ -109,6 +122,18 @@ test("any() tries the next provider when one surely has not begun, three at most
     faults.set("c:1", UNREACHED);
     await assert.rejects(requester.any({})[method](spec({ id: "t2" }), ctx()), { code: "target_unreachable" });
     assert.equal(calls.filter((call) => call.endsWith("d:1")).length, 0);
+  }
+});
+
+test("any() sends a task whose price is right only without a GPU so, and to the next provider when that needs one", async (t) => {
+  for (const method of ["run", "submit", "runStream"] as const) {
+    const { requester, faults, calls, gpuless } = swarm(t, ["a:1", "b:1", "c:1"], ["a:1", "b:1"]);
+    faults.set("a:1", gpuNeeded("ml"));
+    const any = requester.any({});
+    const named = spec(method === "submit" ? { id: "t1" } : {});
+    if (method === "runStream") await readAll(any.runStream(named, noInput(), ctx()));
+    else await any[method](named, ctx());
+    assert.deepEqual([calls, gpuless], [[`${method} a:1`, `${method} b:1`], ["a:1", "b:1"]]);
   }
 });
 
