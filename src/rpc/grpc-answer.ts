@@ -1,6 +1,7 @@
 import { constants } from "node:http2";
 import type { OutgoingHttpHeaders, ServerHttp2Stream } from "node:http2";
 import type { AnswerMetadata } from "./calls.ts";
+import { inPieces, writePieces } from "./pieces.ts";
 import type { Frame } from "./route.ts";
 
 /*
@@ -21,14 +22,27 @@ export function answerFrame(stream: ServerHttp2Stream, frame: Frame, answer?: An
   try {
     stream.on("wantTrailers", answer === undefined ? sendOkTrailers : () => sendTrailers(stream, answer.trailers));
     stream.respond(answer === undefined ? OK_HEADERS : { ...OK_HEADERS, ...answer.headers }, WAIT_FOR_TRAILERS);
-    if (frame instanceof Uint8Array) {
-      stream.end(frame);
+    const parts = frame instanceof Uint8Array ? [frame] : frame;
+    if (inPieces(parts.reduce((sum, part) => sum + part.length, 0))) {
+      void endInPieces(stream, parts);
+      return;
+    }
+    if (parts.length === 1) {
+      stream.end(parts[0]);
       return;
     }
     stream.cork();
-    for (const part of frame) stream.write(part);
+    for (const part of parts) stream.write(part);
     stream.end();
     stream.uncork();
+  } catch {
+    stream.destroy();
+  }
+}
+
+async function endInPieces(stream: ServerHttp2Stream, parts: readonly Uint8Array[]): Promise<void> {
+  try {
+    if (await writePieces(stream, parts)) stream.end();
   } catch {
     stream.destroy();
   }

@@ -1,4 +1,4 @@
-import type { ServerHttp2Session, ServerHttp2Stream } from "node:http2";
+import type { Http2Session, Http2Stream } from "node:http2";
 import { isDeno } from "../core/mod.ts";
 
 /** How often a closed gate looks whether the client has read on, in milliseconds. */
@@ -31,10 +31,10 @@ interface Account {
   sent: number;
 }
 
-const accounts = new WeakMap<ServerHttp2Session, Account>();
+const accounts = new WeakMap<Http2Session, Account>();
 
 /** What the session's socket has sent; the value known last when the session has no socket any more. */
-function sentBytes(session: ServerHttp2Session, last: number): number {
+function sentBytes(session: Http2Session, last: number): number {
   try {
     const { bytesWritten, writableLength } = session.socket;
     // Bytes count as written when they are in the socket's own queue, which a client that stops reading fills.
@@ -46,11 +46,11 @@ function sentBytes(session: ServerHttp2Session, last: number): number {
 
 /** The gate of a response's stream; undefined where the runtime has backpressure of its own. */
 export function unreadGate(
-  stream: ServerHttp2Stream | undefined,
+  stream: Http2Stream | undefined,
   limitBytes: number,
   forced = isDeno,
 ): UnreadGate | undefined {
-  const session = stream?.session as ServerHttp2Session | undefined;
+  const session = stream?.session as Http2Session | undefined;
   if (!forced || stream === undefined || session === undefined) return undefined;
   let account = accounts.get(session);
   if (account === undefined) accounts.set(session, account = { unread: 0, sent: sentBytes(session, 0) });

@@ -1,7 +1,7 @@
 /** Starts real nodes and runs the real CLI: from the source, or from the executable that VELAS_SPHERE_EXE names. */
 import { spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
@@ -15,6 +15,9 @@ const exe = process.env["VELAS_SPHERE_EXE"];
 /** What a node may do on Deno, as in the task "node" of deno.json. LevelDB is a native addon, hence `ffi`. */
 const NODE_PERMISSIONS = ["net", "read", "write", "env", "sys", "ffi"].map((name) => `--allow-${name}`);
 
+/** What V8 is told there. */
+const V8_FLAGS = /--v8-flags=\S+/.exec(readFileSync(join(root, "deno.json"), "utf8"))![0];
+
 /** The command line that starts the program on the runtime under test. */
 export function commandLine(args: readonly string[]): [command: string, args: string[]] {
   if (exe !== undefined) return [exe, [...args]];
@@ -22,6 +25,7 @@ export function commandLine(args: readonly string[]): [command: string, args: st
   if ("Deno" in globalThis) {
     return [process.execPath, [
       "run",
+      V8_FLAGS,
       ...args[0] === "node" ? NODE_PERMISSIONS : ["--allow-all"],
       "--no-prompt",
       "--no-check",

@@ -1,6 +1,8 @@
 import { Buffer } from "node:buffer";
 import type { ClientHttp2Stream } from "node:http2";
 import { FRAME_HEADER_BYTES } from "../grpc-frame.ts";
+import { inPieces, piecesOf, writePieces } from "../pieces.ts";
+import { unreadGate } from "../unread-gate.ts";
 
 /** What a call sends. */
 export interface RequestBody {
@@ -11,6 +13,11 @@ export interface RequestBody {
   /** Writes it, and ends the stream. What breaks the stream is the stream's to tell. */
   send(stream: ClientHttp2Stream): void;
 }
+
+/** What a stream of messages may have on its way to the connection on Deno, where nothing else holds it back. */
+const MOST_UNSENT_BYTES = 1 << 20; // 1 MiB
+
+const TAKES_MORE = Promise.resolve(true);
 
 /** From this size on a message is written behind its frame header instead of being copied behind it. */
 const COPY_LIMIT_BYTES = 16 << 10;
@@ -39,6 +46,8 @@ export class MessageBody implements RequestBody {
     if (copies) {
       frame.set(message, FRAME_HEADER_BYTES);
       stream.end(frame);
+    } else if (inPieces(message.length)) {
+      writePieces(stream, [frame, message]).then((whole) => whole && stream.end()).catch(ignore);
     } else {
       stream.write(frame);
       stream.end(message);
@@ -68,16 +77,43 @@ export class StreamBody implements RequestBody {
   }
 
   async #write(frames: AsyncIterator<readonly Uint8Array[]>, stream: ClientHttp2Stream): Promise<void> {
+    const write = gatedWriter(stream) ?? plainWriter(stream);
     for (let next = await frames.next(); next.done !== true; next = await frames.next()) {
       if (stream.destroyed || stream.closed) return;
-      let takesMore = true;
-      stream.cork();
-      for (const part of next.value) takesMore = stream.write(part);
-      stream.uncork();
-      if (!takesMore && !await drained(stream)) return;
+      if (!await write(next.value)) return;
     }
     if (!stream.destroyed && !stream.closed) stream.end();
   }
+}
+
+/** Writes the parts of a message. Resolves with true when the stream takes more, with false when it is over. */
+type PartsWriter = (parts: readonly Uint8Array[]) => Promise<boolean>;
+
+function plainWriter(stream: ClientHttp2Stream): PartsWriter {
+  return (parts) => {
+    let takesMore = true;
+    stream.cork();
+    for (const part of parts) takesMore = stream.write(part);
+    stream.uncork();
+    return takesMore ? TAKES_MORE : drained(stream);
+  };
+}
+
+/** Where the runtime has no backpressure: goes no further ahead of the connection than {@link MOST_UNSENT_BYTES}. */
+function gatedWriter(stream: ClientHttp2Stream): PartsWriter | undefined {
+  const gate = unreadGate(stream, MOST_UNSENT_BYTES);
+  if (gate === undefined) return undefined;
+  // What a broken stream had unsent went with it.
+  stream.once("close", () => stream.writableFinished || gate.close());
+  return async (parts) => {
+    for (const piece of piecesOf(parts)) {
+      if (!await writePieces(stream, piece)) return false;
+      gate.wrote(piece.reduce((sum, part) => sum + part.length, 0));
+      // For as long as it takes: whoever made the call knows when that is too long, and ends the stream.
+      if (!gate.open && !await gate.opened(Infinity)) return false;
+    }
+    return true;
+  };
 }
 
 /** Resolves with true when the stream takes more, with false when it is over. */
