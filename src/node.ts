@@ -283,6 +283,7 @@ async function assemble({ live, log, closers, closeAll }: Assembly): Promise<Run
   const rates = makeRateLimits(config, metrics);
   live.onChange((changed) => {
     rates.configure(changed);
+    tracer?.configure(changed.tracing);
     outbound.allow(changed.node.allowNetworks);
     payments?.earnings.reprice(pricesOf(changed));
   });

@@ -22,6 +22,8 @@ export const LIVE_SETTINGS: ReadonlySet<string> = new Set([
   "alerts.channelLeftPercent",
   "alerts.certificateMs",
   "log.level",
+  "tracing.samplePercent",
+  "tracing.callsPerSecond",
   "peers.static",
   "requester.providers",
   "prices.offerMs",

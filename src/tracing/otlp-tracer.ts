@@ -5,13 +5,17 @@ import { OtlpSpan, type ParentSpan, type SpanKeeper } from "./otlp-span.ts";
 import { SpanBacklog } from "./span-backlog.ts";
 import { TraceIds } from "./trace-ids.ts";
 
-export interface OtlpTracerOptions {
-  /** Where a collector takes OTLP over HTTP, such as `http://127.0.0.1:4318`; `/v1/traces` is added. */
-  readonly url: string;
+/** Which calls are traced. */
+export interface Sampling {
   /** Of a hundred traces that begin here, how many are kept. */
   readonly samplePercent: number;
   /** The most calls a second that are traced, whoever asks for it; beyond it they are not. It bounds what tracing costs. */
   readonly callsPerSecond: number;
+}
+
+export interface OtlpTracerOptions extends Sampling {
+  /** Where a collector takes OTLP over HTTP, such as `http://127.0.0.1:4318`; `/v1/traces` is added. */
+  readonly url: string;
   /** What tells this node from others: `service.instance.id` and its kin. */
   readonly resource: Readonly<Record<string, string>>;
   /** How often spans are sent, in milliseconds. */
@@ -29,6 +33,7 @@ const TRACEPARENT = /^(?!ff)[0-9a-f]{2}-((?!0{32})[0-9a-f]{32})-((?!0{16})[0-9a-
 /** A {@link Tracer} that exports. While the collector is away, spans wait, and beyond a bound the newest are dropped and counted. */
 export class OtlpTracer implements Tracer {
   readonly #options: OtlpTracerOptions;
+  #sampling: Sampling;
   readonly #endpoint: OtlpEndpoint;
   readonly #backlog: SpanBacklog;
   readonly #ids = new TraceIds();
@@ -43,6 +48,7 @@ export class OtlpTracer implements Tracer {
 
   constructor(options: OtlpTracerOptions) {
     this.#options = options;
+    this.#sampling = options;
     this.#endpoint = new OtlpEndpoint(options.url);
     this.#backlog = new SpanBacklog({ frame: batchFrame(options.resource), batchSpans: BATCH, maxSpans: MAX_KEPT });
     this.#results = options.metrics.counter("velas_trace_spans_total", "Spans by what became of them", ["result"]);
@@ -50,9 +56,14 @@ export class OtlpTracer implements Tracer {
     this.#timer.unref();
   }
 
+  /** Has calls sampled otherwise from now on. */
+  configure(sampling: Sampling): void {
+    this.#sampling = sampling;
+  }
+
   begin(name: string, options: SpanOptions): Span | undefined {
     const parent = parentOf(options);
-    const sampled = parent === undefined ? Math.random() * 100 < this.#options.samplePercent : parent.sampled;
+    const sampled = parent === undefined ? Math.random() * 100 < this.#sampling.samplePercent : parent.sampled;
     if (!sampled) return undefined;
     const begunAt = performance.now();
     if (options.kind === "server" && !this.#mayTrace(begunAt)) return undefined;
@@ -86,7 +97,7 @@ export class OtlpTracer implements Tracer {
       second.at = now;
       second.calls = 0;
     }
-    return second.calls++ < this.#options.callsPerSecond;
+    return second.calls++ < this.#sampling.callsPerSecond;
   }
 
   readonly #keep: SpanKeeper = (span, end) => {

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { packPlugin } from "../../src/plugins/mod.ts";
 import { wasm } from "../plugins/host-fixture.ts";
@@ -96,4 +97,24 @@ test("what a plugin reads of files is in the trace of its own task, whichever ta
       assert.deepEqual([instance, parentSpanId], [provider.nodeId, run[0]!.spanId]);
     }
   }
+});
+
+test("which calls are traced changes at a reload", async (t) => {
+  const { url, spans } = await startReceiver(t);
+  const dataDir = join(scratch(t), "data");
+  const tracing = { otlpUrl: url, samplePercent: 0 };
+  const node = await startNode(t, { dataDir, config: { tracing } });
+  const call = async (name: string) => {
+    const headers = { "x-request-id": name };
+    await (await fetch(`${node.rest}/task`, { method: "POST", headers, body: '{"input":"x"}' })).text();
+  };
+  await call("before");
+  writeFileSync(`${dataDir}.config.json`, JSON.stringify({ tracing: { ...tracing, samplePercent: 100 } }));
+  const changes = await (await fetch(`${node.rest}/v1/config/reload`, { method: "POST" })).json();
+  assert.deepEqual(changes.applied, ["tracing.samplePercent"]);
+  await call("after");
+  await node.stop("SIGTERM");
+  const calls = spans.filter(({ name }) => name === "HTTP POST")
+    .map(({ attributes }) => attributes.find(({ key }) => key === "velas.request_id")?.value["stringValue"]);
+  assert.deepEqual(calls, ["after"]);
 });

@@ -139,6 +139,21 @@ test("no more calls a second are traced than may be, and parts of a traced one a
   for (let i = 0; i < 10; i++) assert(made.begin("part", { kind: "internal", traceparent: PARENT }) !== undefined);
 });
 
+test("configure() has calls sampled otherwise from then on", async (t) => {
+  const { url } = await startReceiver(t);
+  const { made } = tracer(t, url, { samplePercent: 0 });
+  const begin = (traceparent?: string) => made.begin("call", { kind: "server", traceparent }) !== undefined;
+  assert.deepEqual([begin(), begin(PARENT)], [false, true]);
+  made.configure({ samplePercent: 100, callsPerSecond: 1_000_000 });
+  assert(begin());
+  made.configure({ samplePercent: 0, callsPerSecond: 1_000_000 });
+  assert.equal(begin(), false);
+  // One was traced already in this second, or the first is now.
+  made.configure({ samplePercent: 100, callsPerSecond: 1 });
+  begin();
+  assert.equal([begin(), begin(), begin()].filter(Boolean).length <= 1, true);
+});
+
 test("inSpan() holds over what is awaited, and ends with it", async () => {
   const span: Span = { traceparent: PARENT, end() {} };
   const seen = await inSpan(span, async () => {
