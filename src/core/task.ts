@@ -1,4 +1,5 @@
 import type { ErrorCode } from "./errors.ts";
+import type { Span } from "./trace.ts";
 import type { RequesterId } from "./ids.ts";
 import type { TaskReceipt } from "./receipt.ts";
 import type { Usage } from "./usage.ts";
@@ -133,6 +134,8 @@ export interface CallContext {
   readonly deadlineAt?: number;
   /** Names the call in logs, across nodes. */
   readonly requestId: string;
+  /** What the call is part of; by default, what the running code works for. */
+  readonly span?: Span | undefined;
 }
 
 export interface TaskQuery {

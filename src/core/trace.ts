@@ -5,8 +5,11 @@ export interface Span {
   /** What names it to whoever is called (W3C Trace Context §3.2). */
   readonly traceparent: string;
   /** Ends it; `code` is `ok` or what it failed with. Only the first time counts. */
-  end(code: string, attributes?: SpanOptions["attributes"]): void;
+  end(code: string, attributes?: SpanAttributes): void;
 }
+
+/** What is known of a span. Never a secret or a user's content. They are given at its end, so that a call that is not traced makes none. */
+export type SpanAttributes = Readonly<Record<string, string | number>>;
 
 export interface SpanOptions {
   readonly kind: "server" | "internal";
@@ -14,8 +17,6 @@ export interface SpanOptions {
   readonly parent?: Span | undefined;
   /** What came with the call, from anybody; what is none begins a trace. */
   readonly traceparent?: string | undefined;
-  /** Never a secret or a user's content. */
-  readonly attributes?: Readonly<Record<string, string | number>>;
 }
 
 /** Begins spans; undefined for those that nobody looks at. A node that does not trace has no tracer. */
@@ -33,7 +34,10 @@ export function currentSpan(): Span | undefined {
   return current.getStore();
 }
 
-/** Runs work, and what it awaits, for a span; for none when it is undefined. Costs next to nothing while nobody traces. */
+/**
+ * Runs work, and what it awaits, for a span; for none when it is undefined. Costs next to nothing while nobody traces, and with a span more than
+ * the span itself: where calls come often it goes with them ({@link CallContext.span}, {@link PluginCall.span}).
+ */
 export function inSpan<T>(span: Span | undefined, work: () => T): T {
   return span === current.getStore() ? work() : current.run(span, work);
 }

@@ -40,14 +40,14 @@ export function tracedPlugins(
     const span = tracer.begin("plugin.execute", {
       kind: "internal",
       parent,
-      attributes: { "velas.plugin": call.plugin, "velas.function": call.function },
     });
+    const attributes = { "velas.plugin": call.plugin, "velas.function": call.function };
     try {
       const outcome = await plugins.execute(span === undefined ? call : { ...call, span });
-      span?.end("ok");
+      span?.end("ok", attributes);
       return outcome;
     } catch (error) {
-      span?.end(error instanceof NodeError ? error.code : "internal");
+      span?.end(error instanceof NodeError ? error.code : "internal", attributes);
       throw error;
     }
   };
@@ -55,7 +55,7 @@ export function tracedPlugins(
     resolve: (plugin, fn, requester) => plugins.resolve(plugin, fn, requester),
     keep: (plugin) => plugins.keep(plugin),
     execute(call) {
-      const parent = currentSpan();
+      const parent = call.span ?? currentSpan();
       return parent === undefined ? plugins.execute(call) : execute(call, parent);
     },
   };

@@ -51,6 +51,7 @@ export class QuickRuns {
           limits,
           requester: ctx.requester,
           signal: run.signal,
+          span: ctx.span,
         });
         usage = outcome.usage;
         metrics.ended("succeeded", usage.wallMicros);

@@ -70,7 +70,6 @@ export function createRestApp(options: RestAppOptions): RestApp {
     const span = options.tracer?.begin(`HTTP ${c.req.method}`, {
       kind: "server",
       traceparent: typeof traceparent === "string" ? traceparent : undefined,
-      attributes: { "http.request.method": c.req.method, "velas.request_id": requestId },
     });
     const preflight = cors(incoming, outgoing);
     const admitted = preflight ? NOBODY : admit(incoming);
@@ -100,7 +99,12 @@ export function createRestApp(options: RestAppOptions): RestApp {
     const route = matched === "/*" ? NO_ROUTE : matched;
     const method = METHODS.includes(c.req.method as typeof METHODS[number]) ? c.req.method : "other";
     const status = outgoing.headersSent ? outgoing.statusCode : c.res.status;
-    span?.end(status < 500 ? "ok" : String(status), { "http.route": route, "http.response.status_code": status });
+    span?.end(status < 500 ? "ok" : String(status), {
+      "http.request.method": c.req.method,
+      "http.route": route,
+      "http.response.status_code": status,
+      "velas.request_id": requestId,
+    });
     observe({ method, route, status, started, requestId, token: caller?.name });
   });
   app.onError(fail);

@@ -1,5 +1,5 @@
 import type { Context } from "hono";
-import type { AccessScope, CallContext, Caller } from "../core/mod.ts";
+import type { AccessScope, CallContext, Caller, Span } from "../core/mod.ts";
 import { NodeError } from "../core/mod.ts";
 import { clientGone } from "./body.ts";
 import type { NodeExchange } from "./body.ts";
@@ -39,9 +39,14 @@ export function withCall<T>(
   return withExchangeCall({ outgoing: c.env.outgoing, requestId: c.get("requestId") }, options, use);
 }
 
+interface Exchange extends Pick<NodeExchange, "outgoing"> {
+  readonly requestId: string;
+  readonly span?: Span | undefined;
+}
+
 /** {@link withCall} for a request that is not in Hono's hands. */
 export async function withExchangeCall<T>(
-  { outgoing, requestId }: Pick<NodeExchange, "outgoing"> & { readonly requestId: string },
+  { outgoing, requestId, span }: Exchange,
   { requester, clock, timeoutMs, until }: CallOptions,
   use: (ctx: CallContext) => Promise<T>,
 ): Promise<T> {
@@ -59,6 +64,7 @@ export async function withExchangeCall<T>(
       requester,
       signal,
       requestId,
+      span,
       ...(timeoutMs === undefined ? {} : { deadlineAt: clock.now() + timeoutMs }),
     });
   } catch (error) {

@@ -1,5 +1,5 @@
 import { Buffer, isUtf8 } from "node:buffer";
-import { NodeError } from "../core/mod.ts";
+import { inSpan, NodeError, type Span } from "../core/mod.ts";
 import { type NodeExchange, readBody } from "./body.ts";
 import { withExchangeCall } from "./context.ts";
 import { goString, readGoStrings } from "./go-json.ts";
@@ -18,10 +18,17 @@ const NO_LIMITS = {};
 /** Which tokens may call `POST /task`; its fast path asks, too. */
 export const LEGACY_TASK_SCOPE = "tasks" satisfies RouteScope;
 
+/** A request for {@link runLegacyTask}. */
+export interface LegacyExchange extends NodeExchange {
+  readonly requestId: string;
+  /** What the task is part of, where that is not what the running code works for. */
+  readonly span?: Span | undefined;
+}
+
 /** Runs the task that the body of `POST /task` asks for, and returns the body of the answer. */
 export async function runLegacyTask(
   body: Uint8Array,
-  exchange: NodeExchange & { readonly requestId: string },
+  exchange: LegacyExchange,
   options: RestAppOptions,
 ): Promise<string> {
   const { target, id, input } = readGoStrings(decodeUtf8(body, "The body"), FIELDS);
@@ -35,7 +42,12 @@ export async function runLegacyTask(
     limits: NO_LIMITS,
     priority: 0,
   };
-  const { output } = await withExchangeCall(exchange, options, (ctx) => service.run(spec, ctx));
+  const { output } = await withExchangeCall(exchange, options, (ctx) => {
+    // Here the span goes with the call, which costs less; what is sent elsewhere may take several calls to others.
+    return target === "" || ctx.span === undefined
+      ? service.run(spec, ctx)
+      : inSpan(ctx.span, () => service.run(spec, ctx));
+  });
   if (!isUtf8(output)) {
     throw new NodeError(
       "failed_precondition",

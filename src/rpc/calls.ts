@@ -135,7 +135,6 @@ export class Call implements CallContext, Expiring {
     this.#span = calls.tracer?.begin(route.path.slice(1), {
       kind: "server",
       traceparent: headerOf(opening.metadata, TRACEPARENT),
-      attributes: { "rpc.system": "grpc", "velas.request_id": this.requestId },
     });
     this.signal = this.#controller.signal;
     const limitMs = route.kind === "unary" ? calls.requestTimeoutMs : Infinity;
@@ -190,7 +189,7 @@ export class Call implements CallContext, Expiring {
   end(code: ErrorCode | "ok"): void {
     if (this.#ended) return;
     this.#ended = true;
-    this.#span?.end(code);
+    this.#span?.end(code, { "rpc.system": "grpc", "velas.request_id": this.requestId });
     if (this.#tick >= 0) this.#calls.deadlines.remove(this, this.#tick);
     this.#calls.ended(this, code, (performance.now() - this.#startedAt) / 1000);
   }

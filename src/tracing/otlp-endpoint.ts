@@ -44,7 +44,7 @@ export class OtlpEndpoint {
         resolve({ reason, final: false });
       };
       try {
-        const headers = { "content-type": "application/json", "content-length": String(body.length) };
+        const headers = { "content-type": "application/x-protobuf", "content-length": String(body.length) };
         const outgoing = this.#open(this.#url, { method: "POST", headers, agent: this.#agent, signal });
         outgoing.on("error", fail);
         outgoing.on("response", (answer) => {

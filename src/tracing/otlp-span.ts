@@ -1,65 +1,78 @@
-import type { Span, SpanOptions } from "../core/mod.ts";
+import type { Span, SpanAttributes, SpanOptions } from "../core/mod.ts";
+import { hexOfWord, type SpanId, type TraceId, wordOfHex } from "./trace-ids.ts";
 
 /** What others have of a span that theirs is part of. */
-export interface ParentSpan {
-  readonly traceId: string;
-  readonly spanId: string;
+export interface ParentSpan extends SpanId {
+  readonly trace: TraceId;
   /** Whether the trace is kept. */
   readonly sampled: boolean;
 }
 
-export interface SpanBeginning {
-  readonly traceId: string;
-  readonly spanId: string;
-  /** Empty when it is part of none. */
-  readonly parentSpanId: string;
+/** Gets a span when it has ended. */
+export type SpanKeeper = (span: OtlpSpan) => void;
+
+export interface SpanBeginning extends SpanId {
+  readonly trace: TraceId;
+  readonly parent: SpanId | undefined;
   readonly name: string;
-  readonly options: SpanOptions;
+  readonly kind: SpanOptions["kind"];
   /** Of `performance.now()`. */
   readonly begunAt: number;
 }
-
-export interface SpanEnd {
-  /** Of `performance.now()`. */
-  readonly endedAt: number;
-  /** `ok` or what it failed with. */
-  readonly code: string;
-  /** These go before those that it began with. */
-  readonly attributes: SpanOptions["attributes"];
-}
-
-/** Gets a span when it has ended. */
-export type SpanKeeper = (span: SpanBeginning, end: SpanEnd) => void;
 
 /** A {@link Span} of a trace that is kept. */
 export class OtlpSpan implements Span, ParentSpan, SpanBeginning {
-  readonly traceId: string;
-  readonly spanId: string;
-  readonly parentSpanId: string;
+  readonly trace: TraceId;
+  readonly high: number;
+  readonly low: number;
+  readonly parent: SpanId | undefined;
   readonly name: string;
-  readonly options: SpanOptions;
+  readonly kind: SpanOptions["kind"];
   readonly begunAt: number;
   readonly sampled = true;
-  #keep: SpanKeeper | undefined;
+  /** Of `performance.now()`; set at its end. */
+  endedAt = NaN;
+  /** `ok` or what it failed with; set at its end. */
+  code = "";
+  attributes: SpanAttributes | undefined;
+  readonly #keep: SpanKeeper;
 
   constructor(keep: SpanKeeper, beginning: SpanBeginning) {
     this.#keep = keep;
-    this.traceId = beginning.traceId;
-    this.spanId = beginning.spanId;
-    this.parentSpanId = beginning.parentSpanId;
+    this.trace = beginning.trace;
+    this.high = beginning.high;
+    this.low = beginning.low;
+    this.parent = beginning.parent;
     this.name = beginning.name;
-    this.options = beginning.options;
+    this.kind = beginning.kind;
     this.begunAt = beginning.begunAt;
   }
 
   get traceparent(): string {
-    return `00-${this.traceId}-${this.spanId}-01`;
+    return `00-${this.trace.map(hexOfWord).join("")}-${hexOfWord(this.high)}${hexOfWord(this.low)}-01`;
   }
 
-  end(code: string, attributes?: SpanOptions["attributes"]): void {
-    const keep = this.#keep;
-    if (keep === undefined) return;
-    this.#keep = undefined;
-    keep(this, { endedAt: performance.now(), code, attributes });
+  end(code: string, attributes?: SpanAttributes): void {
+    if (!Number.isNaN(this.endedAt)) return;
+    this.endedAt = performance.now();
+    this.code = code;
+    this.attributes = attributes;
+    this.#keep(this);
   }
+}
+
+/** Version 00 and what later versions must begin with. */
+const TRACEPARENT = /^(?!ff)[0-9a-f]{2}-((?!0{32})[0-9a-f]{32})-((?!0{16})[0-9a-f]{16})-([0-9a-f]{2})(?:-|$)/;
+
+/** Reads what a caller says that its span is (W3C Trace Context §3.2.2); undefined when it says nothing, or nothing that is right. */
+export function parseTraceparent(text: string | undefined): ParentSpan | undefined {
+  const parts = text === undefined ? null : TRACEPARENT.exec(text);
+  if (parts === null) return undefined;
+  const [, trace, span, flags] = parts as unknown as [string, string, string, string];
+  return {
+    trace: [wordOfHex(trace, 0), wordOfHex(trace, 8), wordOfHex(trace, 16), wordOfHex(trace, 24)],
+    high: wordOfHex(span, 0),
+    low: wordOfHex(span, 8),
+    sampled: (Number.parseInt(flags, 16) & 1) === 1,
+  };
 }

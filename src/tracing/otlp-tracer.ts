@@ -1,9 +1,8 @@
 import type { Log, Metrics, Span, SpanOptions, Tracer } from "../core/mod.ts";
 import { OtlpEndpoint } from "./otlp-endpoint.ts";
-import { batchFrame, spanJson } from "./otlp-json.ts";
-import { OtlpSpan, type ParentSpan, type SpanKeeper } from "./otlp-span.ts";
+import { OtlpSpan, type ParentSpan, parseTraceparent, type SpanKeeper } from "./otlp-span.ts";
 import { SpanBacklog } from "./span-backlog.ts";
-import { TraceIds } from "./trace-ids.ts";
+import { RandomWords, type TraceId } from "./trace-ids.ts";
 
 /** Which calls are traced. */
 export interface Sampling {
@@ -26,9 +25,7 @@ export interface OtlpTracerOptions extends Sampling {
 
 const EVERY_MS = 5000;
 const MAX_KEPT = 8192;
-const BATCH = 1024;
-/** W3C Trace Context §3.2.2; version 00 and what later versions must begin with. */
-const TRACEPARENT = /^(?!ff)[0-9a-f]{2}-((?!0{32})[0-9a-f]{32})-((?!0{16})[0-9a-f]{16})-([0-9a-f]{2})(?:-|$)/;
+const BATCH = 2048;
 
 /** A {@link Tracer} that exports. While the collector is away, spans wait, and beyond a bound the newest are dropped and counted. */
 export class OtlpTracer implements Tracer {
@@ -36,7 +33,7 @@ export class OtlpTracer implements Tracer {
   #sampling: Sampling;
   readonly #endpoint: OtlpEndpoint;
   readonly #backlog: SpanBacklog;
-  readonly #ids = new TraceIds();
+  readonly #random = new RandomWords();
   readonly #results;
   readonly #timer: NodeJS.Timeout;
   #sending: Promise<void> | undefined;
@@ -50,7 +47,7 @@ export class OtlpTracer implements Tracer {
     this.#options = options;
     this.#sampling = options;
     this.#endpoint = new OtlpEndpoint(options.url);
-    this.#backlog = new SpanBacklog({ frame: batchFrame(options.resource), batchSpans: BATCH, maxSpans: MAX_KEPT });
+    this.#backlog = new SpanBacklog({ resource: options.resource, batchSpans: BATCH, maxSpans: MAX_KEPT });
     this.#results = options.metrics.counter("velas_trace_spans_total", "Spans by what became of them", ["result"]);
     this.#timer = setInterval(() => void this.flush(), options.everyMs ?? EVERY_MS);
     this.#timer.unref();
@@ -68,11 +65,12 @@ export class OtlpTracer implements Tracer {
     const begunAt = performance.now();
     if (options.kind === "server" && !this.#mayTrace(begunAt)) return undefined;
     return new OtlpSpan(this.#keep, {
-      traceId: parent === undefined ? this.#ids.trace() : parent.traceId,
-      spanId: this.#ids.span(),
-      parentSpanId: parent === undefined ? "" : parent.spanId,
+      trace: parent === undefined ? this.#newTrace() : parent.trace,
+      high: this.#random.next(),
+      low: this.#random.next(),
+      parent,
       name,
-      options,
+      kind: options.kind,
       begunAt,
     });
   }
@@ -91,6 +89,11 @@ export class OtlpTracer implements Tracer {
     this.#endpoint.close();
   }
 
+  #newTrace(): TraceId {
+    const random = this.#random;
+    return [random.next(), random.next(), random.next(), random.next()];
+  }
+
   #mayTrace(now: number): boolean {
     const second = this.#second;
     if (now - second.at >= 1000) {
@@ -100,12 +103,12 @@ export class OtlpTracer implements Tracer {
     return second.calls++ < this.#sampling.callsPerSecond;
   }
 
-  readonly #keep: SpanKeeper = (span, end) => {
+  readonly #keep: SpanKeeper = (span) => {
     if (!this.#backlog.hasRoom) {
       this.#results.add(1, { result: "dropped" });
       return;
     }
-    this.#backlog.add(spanJson(span, end));
+    this.#backlog.add(span);
     // While the collector is away, only the timer tries.
     if (this.#backlog.hasClosed && !this.#isAway) void this.#startSending();
   };
@@ -142,8 +145,5 @@ export class OtlpTracer implements Tracer {
 /** What a span is part of: a span of this node, or one that the caller names. */
 function parentOf({ parent, traceparent }: SpanOptions): ParentSpan | undefined {
   if (parent instanceof OtlpSpan) return parent;
-  const named = parent === undefined ? traceparent : parent.traceparent;
-  const parts = named === undefined ? null : TRACEPARENT.exec(named);
-  if (parts === null) return undefined;
-  return { traceId: parts[1]!, spanId: parts[2]!, sampled: (Number.parseInt(parts[3]!, 16) & 1) === 1 };
+  return parseTraceparent(parent === undefined ? traceparent : parent.traceparent);
 }

@@ -1,4 +1,8 @@
 import { Buffer } from "node:buffer";
+import type { SpanAttributes } from "../core/mod.ts";
+import { type BatchFrame, beginBatch, endBatch, writeSpan } from "./otlp-protobuf.ts";
+import type { OtlpSpan } from "./otlp-span.ts";
+import { ProtoWriter } from "./proto-writer.ts";
 
 /** Spans as they are sent together: the body of one request. */
 export interface SpanBatch {
@@ -9,30 +13,28 @@ export interface SpanBatch {
 }
 
 export interface SpanBacklogOptions {
-  /** What comes before the spans of a batch, and after them. */
-  readonly frame: { readonly head: string; readonly tail: string };
+  /** Whose spans they are. */
+  readonly resource: SpanAttributes;
   /** The most spans of a batch. */
   readonly batchSpans: number;
   /** The most spans that may wait. */
   readonly maxSpans: number;
 }
 
-const PAGE_BYTES = 600 << 10; // 600 KiB: 1024 spans of usual size, and less than the 1 MB that some proxies take
-const COMMA = 0x2c;
-const BYTES_PER_UNIT = 3; // the most that UTF-8 makes of one unit of UTF-16
+const PAGE_BYTES = 600 << 10; // 600 KiB: 2048 spans of usual size, and less than the 1 MB that some proxies take
 
 /** A batch that is being filled, or waits. */
 interface Page {
-  readonly bytes: Buffer<ArrayBuffer>;
-  length: number;
+  readonly writer: ProtoWriter;
+  readonly frame: BatchFrame;
+  /** Where the first span begins. */
+  readonly headBytes: number;
   spans: number;
 }
 
-/** The spans that wait to be sent, as JSON in the bodies that will be sent, so that little of them is for the garbage collector. */
+/** The spans that wait to be sent, in the bodies that will be sent, so that nothing of them is for the garbage collector. */
 export class SpanBacklog {
   readonly #options: SpanBacklogOptions;
-  readonly #headBytes: number;
-  readonly #tailBytes: number;
   /** What waits and is full or was closed for being sent, oldest first. */
   readonly #closed: Page[] = [];
   #open: Page | undefined;
@@ -42,8 +44,6 @@ export class SpanBacklog {
 
   constructor(options: SpanBacklogOptions) {
     this.#options = options;
-    this.#headBytes = Buffer.byteLength(options.frame.head);
-    this.#tailBytes = Buffer.byteLength(options.frame.tail);
   }
 
   /** Whether one more may wait. */
@@ -56,15 +56,28 @@ export class SpanBacklog {
     return this.#closed.length > 0;
   }
 
-  /** Takes the JSON of a span; there must be room. */
-  add(json: string): void {
-    const maxBytes = 1 + json.length * BYTES_PER_UNIT + this.#tailBytes;
-    if (this.#open !== undefined && this.#open.length + maxBytes > this.#open.bytes.length) this.#close();
-    const page = this.#open ??= this.#newPage(maxBytes);
-    if (page.spans > 0) page.bytes[page.length++] = COMMA;
-    page.length += page.bytes.write(json, page.length);
-    this.#spans++;
-    if (++page.spans >= this.#options.batchSpans) this.#close();
+  /** Takes a span that has ended; there must be room. */
+  add(span: OtlpSpan): void {
+    const page = this.#open ??= this.#takePage();
+    const { writer } = page;
+    const before = writer.length;
+    writeSpan(writer, span);
+    if (writer.fits) {
+      this.#spans++;
+      if (++page.spans >= this.#options.batchSpans) this.#close();
+      return;
+    }
+    const spanBytes = writer.length - before;
+    writer.length = before;
+    if (page.spans > 0) {
+      this.#close();
+      this.add(span);
+    } else {
+      // It has a page of its own. What found no room here was counted as what it takes at most, what found some may ask for three times as much.
+      this.#open = newPage(this.#options.resource, PAGE_BYTES + 3 * spanBytes);
+      this.add(span);
+      this.#close();
+    }
   }
 
   /** The batch that waits longest; the one being filled only when that is wanted and no other waits. It stays until {@link remove}. */
@@ -73,7 +86,8 @@ export class SpanBacklog {
     const page = this.#closed[0];
     if (page === undefined) return undefined;
     const isLast = this.#closed.length === 1 && this.#open === undefined;
-    return { body: page.bytes.subarray(0, page.length), spans: page.spans, isLast };
+    const { bytes, length } = page.writer;
+    return { body: bytes.subarray(0, length), spans: page.spans, isLast };
   }
 
   /** Lets the oldest batch go. Its bytes are written over when nobody reads them any more. */
@@ -81,31 +95,29 @@ export class SpanBacklog {
     const page = this.#closed.shift();
     if (page === undefined) return;
     this.#spans -= page.spans;
-    if (reusable && page.bytes.length === this.#pageBytes) this.#spare = page;
+    if (reusable && page.writer.bytes.length === PAGE_BYTES) this.#spare = page;
   }
 
-  get #pageBytes(): number {
-    return PAGE_BYTES + this.#headBytes;
-  }
-
-  #newPage(maxBytes: number): Page {
-    const needed = this.#headBytes + maxBytes;
-    const spare = needed <= this.#pageBytes ? this.#spare : undefined;
-    if (spare !== undefined) {
-      this.#spare = undefined;
-      spare.length = this.#headBytes;
-      spare.spans = 0;
-      return spare;
-    }
-    const bytes = Buffer.allocUnsafeSlow(Math.max(needed, this.#pageBytes));
-    return { bytes, length: bytes.write(this.#options.frame.head), spans: 0 };
+  #takePage(): Page {
+    const spare = this.#spare;
+    if (spare === undefined) return newPage(this.#options.resource, PAGE_BYTES);
+    this.#spare = undefined;
+    spare.writer.length = spare.headBytes;
+    spare.spans = 0;
+    return spare;
   }
 
   #close(): void {
     const page = this.#open;
     if (page === undefined) return;
-    page.length += page.bytes.write(this.#options.frame.tail, page.length);
+    endBatch(page.writer, page.frame);
     this.#closed.push(page);
     this.#open = undefined;
   }
+}
+
+function newPage(resource: SpanAttributes, sizeBytes: number): Page {
+  const writer = new ProtoWriter(Buffer.allocUnsafeSlow(sizeBytes));
+  const frame = beginBatch(writer, resource);
+  return { writer, frame, headBytes: writer.length, spans: 0 };
 }

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";
+import { Agent, request } from "node:http";
 import { join } from "node:path";
 import { packPlugin } from "../../src/plugins/mod.ts";
 import { wasm } from "../plugins/host-fixture.ts";
@@ -67,7 +68,7 @@ test("what a plugin reads of files is in the trace of its own task, whichever ta
     config: {
       tracing,
       requester: { providers: [provider.rpc] },
-      plugins: { grants: ["services:files.read"] },
+      plugins: { grants: ["services:files.read"], default: "services" },
     },
   });
   const functions = [{ name: "middle" }];
@@ -79,24 +80,55 @@ test("what a plugin reads of files is in the trace of its own task, whichever ta
   const put = await fetch(`${node.rest}/v1/files/abcdef?policy=1%2B0`, { method: "PUT", body: "abcdef" });
   assert.equal(put.status, 201, await put.text());
   const traces = ["c", "d", "e"].map((digit) => digit.repeat(32));
-  for (const trace of traces) {
-    const answer = await fetch(`${node.rest}/v1/tasks/run`, {
-      method: "POST",
-      headers: { "content-type": "application/json", traceparent: `00-${trace}-${"b".repeat(16)}-01` },
-      body: JSON.stringify({ plugin: "services", function: "middle", input: "abcdef" }),
-    });
+  const named = JSON.stringify({ plugin: "services", function: "middle", input: "abcdef" });
+  const calls = [["/v1/tasks/run", named], ["/task", '{"input":"abcdef"}'], ["/v1/tasks/run", named]] as const;
+  for (const [i, [path, body]] of calls.entries()) {
+    const headers = { "content-type": "application/json", traceparent: `00-${traces[i]}-${"b".repeat(16)}-01` };
+    const answer = await fetch(node.rest + path, { method: "POST", headers, body });
     assert.match(await answer.text(), /"cde"/);
   }
   await Promise.all([node, provider].map((each) => each.stop("SIGTERM")));
   for (const trace of traces) {
     const run = spans.filter(({ traceId, name }) => traceId === trace && name === "plugin.execute");
     assert.equal(run.length, 1);
+    const call = spans.filter(({ traceId, name }) => traceId === trace && name === "HTTP POST");
+    assert.deepEqual(call.map(({ spanId }) => spanId), [run[0]!.parentSpanId]);
     const reads = spans.filter(({ traceId, name }) => traceId === trace && /StorageService\//.test(name));
     assert.notEqual(reads.length, 0, "it reached the provider in this trace");
     for (const { instance, parentSpanId } of reads) {
       assert.deepEqual([instance, parentSpanId], [provider.nodeId, run[0]!.spanId]);
     }
   }
+});
+
+test("a call that is not traced is in no trace, whatever came before it on its connection", async (t) => {
+  const { url, spans } = await startReceiver(t);
+  const node = await startNode(t, { dataDir: join(scratch(t), "data"), config: { tracing: { otlpUrl: url } } });
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+  t.after(() => agent.destroy());
+  const call = (path: string, { body, flags }: { readonly body: string; readonly flags: string }) =>
+    new Promise<void>((done, fail) => {
+      const headers = {
+        "content-type": "application/json",
+        "content-length": body.length,
+        traceparent: `00-${TRACE}-${"b".repeat(16)}-${flags}`,
+      };
+      request(node.rest + path, { method: "POST", agent, headers }, (answer) => {
+        assert.equal(answer.statusCode, 200);
+        answer.resume().on("end", done);
+      }).on("error", fail).end(body);
+    });
+  const named = { path: "/v1/tasks/run", body: '{"plugin":"demo","input":"x"}' };
+  const original = { path: "/task", body: '{"input":"x"}' };
+  for (const first of [named, original]) {
+    for (const second of [named, original]) {
+      await call(first.path, { body: first.body, flags: "01" });
+      await call(second.path, { body: second.body, flags: "00" });
+    }
+  }
+  await node.stop("SIGTERM");
+  const count = (name: string) => spans.filter((span) => span.name === name).length;
+  assert.deepEqual([count("HTTP POST"), count("plugin.execute")], [4, 4]);
 });
 
 test("which calls are traced changes at a reload", async (t) => {

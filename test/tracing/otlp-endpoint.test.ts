@@ -7,7 +7,7 @@ import { OtlpEndpoint, type OtlpEndpointOptions } from "../../src/tracing/otlp-e
 import { test } from "../testing.ts";
 import type { TestScope } from "../testing.ts";
 
-const BODY = Buffer.from('{"resourceSpans":[]}');
+const BODY = Buffer.from("spans");
 
 async function endpoint(t: TestScope, answer: (response: ServerResponse) => void, options?: OtlpEndpointOptions) {
   const seen: { url: string; type: string; body: string; port: number }[] = [];
@@ -32,7 +32,7 @@ test("batches that follow each other share a connection, whatever the answers sa
   const { made, seen } = await endpoint(t, (response) => response.end("x".repeat(100_000)));
   for (let i = 0; i < 5; i++) assert.equal(await made.post(BODY), undefined);
   assert.deepEqual(seen.map(({ url, type, body }) => [url, type, body]), [
-    ...Array.from({ length: 5 }, () => ["/v1/traces", "application/json", BODY.toString()]),
+    ...Array.from({ length: 5 }, () => ["/v1/traces", "application/x-protobuf", BODY.toString()]),
   ]);
   assert.equal(new Set(seen.map(({ port }) => port)).size, 1);
   await sleep(1500);

@@ -1,40 +1,23 @@
+import { Buffer } from "node:buffer";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { TestScope } from "../testing.ts";
-
-export interface ReceivedSpan {
-  readonly traceId: string;
-  readonly spanId: string;
-  readonly parentSpanId?: string;
-  readonly name: string;
-  readonly kind: number;
-  readonly startTimeUnixNano: string;
-  readonly endTimeUnixNano: string;
-  readonly attributes: readonly { readonly key: string; readonly value: Record<string, string> }[];
-  readonly status: { readonly code: number; readonly message?: string };
-  /** `service.instance.id` of the resource. */
-  readonly instance: string;
-}
+import { decodeOtlp, type ReceivedSpan } from "./decode-otlp.ts";
 
 /** A collector that keeps what it is sent. */
 export async function startReceiver(t: TestScope, status: () => number = () => 200) {
   const spans: ReceivedSpan[] = [];
-  const bodies: string[] = [];
+  const bodies: Buffer[] = [];
   const waiting: { readonly isThere: () => boolean; readonly done: () => void }[] = [];
   const server = createServer(async (request, response) => {
-    let body = "";
-    for await (const piece of request) body += piece;
+    const pieces: Buffer[] = [];
+    for await (const piece of request) pieces.push(piece);
+    const body = Buffer.concat(pieces);
     bodies.push(body);
-    const code = request.url === "/v1/traces" ? status() : 404;
-    if (code === 200) {
-      for (const { resource, scopeSpans } of JSON.parse(body).resourceSpans) {
-        const instance = resource.attributes.find((one: { key: string }) => one.key === "service.instance.id");
-        for (const scope of scopeSpans) {
-          for (const span of scope.spans) spans.push({ ...span, instance: instance?.value.stringValue });
-        }
-      }
-    }
-    response.writeHead(code, { "content-type": "application/json" }).end("{}");
+    const isTraces = request.url === "/v1/traces" && request.headers["content-type"] === "application/x-protobuf";
+    const code = isTraces ? status() : 404;
+    if (code === 200) spans.push(...decodeOtlp(body).spans);
+    response.writeHead(code, { "content-type": "application/x-protobuf" }).end();
     for (const { isThere, done } of waiting) if (isThere()) done();
   });
   await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));

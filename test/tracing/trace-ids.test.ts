@@ -1,15 +1,26 @@
 import assert from "node:assert/strict";
-import { TraceIds } from "../../src/tracing/trace-ids.ts";
+import { hexOfWord, RandomWords, wordOfHex } from "../../src/tracing/trace-ids.ts";
 import { test } from "../testing.ts";
 
-test("ids have the digits that W3C Trace Context asks for, and none comes twice", () => {
-  const ids = new TraceIds();
-  const seen = new Set<string>();
-  for (let i = 0; i < 5000; i++) {
-    const [trace, span] = [ids.trace(), ids.span()];
-    assert.match(trace, /^[0-9a-f]{32}$/);
-    assert.match(span, /^[0-9a-f]{16}$/);
-    seen.add(trace.slice(0, 16)).add(trace.slice(16)).add(span);
+test("words are read from the hex that they make, at any digit, whatever their sign", () => {
+  for (const hex of ["00000000", "00000001", "7fffffff", "80000000", "ffffffff", "0badcafe"]) {
+    assert.equal(hexOfWord(wordOfHex(hex, 0)), hex);
+    assert.equal(hexOfWord(wordOfHex(`123${hex}456`, 3)), hex);
   }
-  assert.equal(seen.size, 15_000);
+  assert.equal(wordOfHex("ffffffff", 0), -1);
+});
+
+test("random words do not come again when they are drawn anew, and use all of their bits", () => {
+  const random = new RandomWords();
+  const seen = new Set<string>();
+  let [ones, zeros] = [0, 0];
+  for (let i = 0; i < 10_000; i++) {
+    const [high, low] = [random.next(), random.next()];
+    assert(Number.isInteger(high) && high === (high | 0), `${high}`);
+    seen.add(hexOfWord(high) + hexOfWord(low));
+    ones |= low;
+    zeros |= ~low;
+  }
+  assert.equal(seen.size, 10_000);
+  assert.deepEqual([ones, zeros], [-1, -1]);
 });

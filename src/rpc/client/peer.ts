@@ -75,7 +75,7 @@ export class Peer {
     const metadata: Metadata = requester === undefined
       ? { [REQUEST_ID_HEADER]: ctx.requestId }
       : { [REQUESTER_HEADER]: requester, [REQUEST_ID_HEADER]: ctx.requestId };
-    const span = currentSpan();
+    const span = ctx.span ?? currentSpan();
     return span === undefined ? metadata : { ...metadata, [TRACEPARENT]: span.traceparent };
   }
 
