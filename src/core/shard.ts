@@ -150,6 +150,11 @@ export interface ShardService {
   /** Extends the lease to `leaseMs` from now, if that is later. Throws `payment_required` as {@link ShardService.put} does. */
   renew(id: ShardId, leaseMs: number, ctx: CallContext, terms?: QuoteTerms): Promise<ShardReceipt>;
   /**
+   * Refuses the newest put or renewal of a shard: it is taken back and what it was charged is credited. A shard that was new is removed. Throws
+   * `failed_precondition` when there was none within the last minute or custody was signed for it, and `overloaded` for an owner that refuses too many.
+   */
+  refuseLease(id: ShardId, ctx: CallContext): Promise<void>;
+  /**
    * Removes a shard, or what an interrupted upload left of it. One that is not there is no error. Throws `failed_precondition` with the reason
    * {@link CUSTODY_NOT_RELEASED} for one that the provider has signed custody of, without the owner's releases.
    */

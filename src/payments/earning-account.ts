@@ -153,6 +153,17 @@ export class EarningAccount {
     return actual;
   }
 
+  /** Takes a charge back. */
+  refund(amount: Wei): void {
+    const { charged, items, owedSince: _since, ...rest } = this.#state;
+    const owes = charged - amount > this.paid;
+    this.#state = {
+      ...(owes ? this.#state : rest),
+      charged: wei(charged - amount),
+      items: items - 1,
+    };
+  }
+
   /** Charges a task that was noted by the process before, for which nothing is set aside any more. */
   settleDue(task: string, charge: Wei, nowMs: number): Wei {
     this.#reserved += charge;

@@ -21,6 +21,8 @@ export interface EarningReservation<Used> {
   prepare(task: TaskKey, usage: Used): void | Promise<void>;
   settle(usage: Used): void | Promise<void>;
   release(): void;
+  /** Credits what was settled, once; nothing when it was released. */
+  refund(): void | Promise<void>;
   /** What settling this usage will charge, and by which quote; undefined when it is free. Changes nothing. */
   terms(usage: Used): TaskTerms | undefined;
   /** Signs the lease of a shard by the quote that it is charged by, granted at a time; undefined when it is free. After `settle` or `release`. */
@@ -32,6 +34,7 @@ export const FREE_EARNING: EarningReservation<unknown> = Object.freeze({
   prepare() {},
   settle() {},
   release() {},
+  refund() {},
   terms: () => undefined,
   lease: () => undefined,
 });
@@ -75,6 +78,7 @@ export function reserveEarning<Used>(options: EarningReservationOptions<Used>): 
   };
   let by = quotes[0]!;
   let noted: string | undefined;
+  let charged: Wei | undefined;
   return {
     prepare: (task, usage) => {
       noted = dueKey(task);
@@ -84,7 +88,7 @@ export function reserveEarning<Used>(options: EarningReservationOptions<Used>): 
     settle: (usage) => {
       const { quote, amount: wanted } = charge(usage);
       by = quote;
-      const amount = account.settle(max, wanted, { nowMs: clock.now(), task: noted });
+      const amount = charged = account.settle(max, wanted, { nowMs: clock.now(), task: noted });
       totals.add("earned", { peer: payer, token, amount, items: 1 });
       // The answer leaves only when the charge is with the system: it survives the end of the process.
       return save();
@@ -92,6 +96,13 @@ export function reserveEarning<Used>(options: EarningReservationOptions<Used>): 
     release: () => {
       account.release(max);
       if (account.forget(noted)) saveLater();
+    },
+    refund: () => {
+      if (charged === undefined) return;
+      account.refund(charged);
+      totals.add("earned", { peer: payer, token, amount: -charged, items: -1 });
+      charged = undefined;
+      return save();
     },
     terms: (usage) => {
       const { quote, amount } = charge(usage);

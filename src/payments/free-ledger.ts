@@ -6,6 +6,10 @@ export interface FreeReservation {
   commit(): void;
   /** Either: the task gave nothing. */
   release(): void;
+  /** Provider: what was settled is credited. */
+  refund(): void;
+  /** Requester: what the other side did is not taken. */
+  refuse(): void;
   /** Provider: no lease is signed for what nobody pays. */
   lease(): undefined;
   /** Requester: none is asked for. */
@@ -21,6 +25,8 @@ const reservation: FreeReservation = Object.freeze({
   settle() {},
   commit() {},
   release() {},
+  refund() {},
+  refuse() {},
   lease: () => undefined,
   checkLease: () => undefined,
 });

@@ -96,6 +96,11 @@ export interface SpendingReservation<Used> {
   /** Whether it has nothing for time on a GPU, so that the task must say so (`limits.noGpu`). */
   readonly noGpu?: boolean;
   /**
+   * What the provider did is not what was asked for: none of it is paid. `takeBack` has the provider credit what it has charged; one that does not
+   * is found to charge more than it was asked to do.
+   */
+  refuse(takeBack: () => Promise<void>): void | Promise<void>;
+  /**
    * The lease of the shard that the work was for; what is committed after it costs what the quote says that it names. Undefined when the
    * provider is not paid. Throws what {@link LeaseBook.check} does.
    */
@@ -116,6 +121,7 @@ const FREE: SpendingReservation<unknown> = Object.freeze({
   quote: undefined,
   commit() {},
   release() {},
+  refuse() {},
   checkLease: () => undefined,
 });
 
@@ -403,6 +409,23 @@ export class Spendings {
         if (code !== "payment_required") return;
         account.isStale = account.isDoubted = true;
         if (data?.["reason"] === QUOTE_EXPIRED) account.dropQuote(quote);
+      },
+      refuse: async (takeBack) => {
+        const drop = () => {
+          this.#budget.release(provider, max);
+          account.release(max, false);
+          account.isStale = true;
+        };
+        // In turn, so that no receipt from before the credit is on its way when what was set aside explains none any more.
+        await this.#arrange(target, async () => {
+          await takeBack().catch((error) =>
+            this.#options.log.warn("A provider did not take back what is not paid", {
+              target,
+              error: toNodeError(error).message,
+            })
+          );
+          drop();
+        }).catch(drop);
       },
     };
   }

@@ -41,7 +41,7 @@ export class Totals {
       peer,
       token,
       amount: wei(sum < 0n ? 0n : sum),
-      items: (old?.items ?? 0) + items,
+      items: Math.max(0, (old?.items ?? 0) + items),
     });
     this.#books.note("total", key, () => toText(this.#totals.get(key)));
   }

@@ -35,6 +35,7 @@ export function paceShards(shards: ShardProvider, bandwidth: PacedShardsOptions)
     uploaded: (id, ctx) => shards.uploaded(id, ctx),
     prove: (id, leaves, ctx) => shards.prove(id, leaves, ctx),
     renew: (id, leaseMs, ctx, terms) => shards.renew(id, leaseMs, ctx, terms),
+    refuseLease: (id, ctx) => shards.refuseLease(id, ctx),
     refuse: (id, upTo, ctx) => shards.refuse(id, upTo, ctx),
     remove: (id, ctx, options) => shards.remove(id, ctx, options),
     custody: (id, lease, ctx) => shards.custody(id, lease, ctx),

@@ -114,6 +114,8 @@ export interface StorageLedger {
 export interface StorageReservation {
   settle(usage: StorageUsage): void | Promise<void>;
   release(): void;
+  /** Credits what was settled, once; nothing when it was released. */
+  refund(): void | Promise<void>;
   /**
    * Signs the lease of a shard that was granted at a time, by the quote that the operation was paid by; undefined when it is free. After `settle` or
    * `release`.

@@ -35,6 +35,7 @@ import {
   type TreeHead,
 } from "../codec/mod.ts";
 import { abortable } from "./abortable.ts";
+import { LeaseGrants } from "./lease-grants.ts";
 import type {
   CustodyKeeper,
   ShardStore,
@@ -99,12 +100,14 @@ class Provider implements ShardProvider {
   readonly #options: ShardProviderOptions;
   readonly #upkeep: ShardUpkeep;
   readonly #steady: Clock;
+  readonly #grants: LeaseGrants;
   readonly #bytes;
 
   constructor(options: ShardProviderOptions) {
     const { steady = new SteadyClock({ clock: options.clock }) } = options;
     this.#options = options;
     this.#steady = steady;
+    this.#grants = new LeaseGrants(steady);
     this.#upkeep = new ShardUpkeep({ ...options, steady });
     this.#bytes = options.metrics.counter("velas_shard_bytes_total", "Bytes of shards taken and given", ["direction"]);
   }
@@ -142,6 +145,7 @@ class Provider implements ShardProvider {
       throw error;
     }
     const { sizeBytes } = record;
+    this.#grants.note(shard, { refund: () => reservation.refund() });
     await reservation.settle({ writtenBytes: sizeBytes, readBytes: 0, byteMs: BigInt(sizeBytes) * BigInt(leaseMs) });
     return this.#receipt(record, reservation.lease(record, startsAt));
   }
@@ -299,9 +303,10 @@ class Provider implements ShardProvider {
   ): Promise<ShardReceipt> {
     const { store } = this.#options;
     let record: ShardRecord;
-    let durationMs: number;
+    let [durationMs, endedAt] = [0, 0];
     try {
       record = await this.#record({ owner, id });
+      endedAt = record.expiresAt;
       durationMs = addedMs(record, term);
       if (durationMs > 0) record = await store.renew({ owner, id }, term.expiresAt);
     } catch (error) {
@@ -309,9 +314,22 @@ class Provider implements ShardProvider {
       throw error;
     }
     const byteMs = BigInt(record.sizeBytes) * BigInt(durationMs);
+    this.#grants.note(record, { endedAt, refund: () => reservation.refund() });
     if (durationMs === 0) reservation.release();
     else await reservation.settle({ writtenBytes: 0, readBytes: 0, byteMs });
     return this.#receipt(record, reservation.lease(record, term.startsAt));
+  }
+
+  async refuseLease(id: ShardId, ctx: CallContext): Promise<void> {
+    const { store, custody } = this.#options;
+    const key = this.#key(id, ctx);
+    const refuse = () =>
+      this.#grants.refuse(key, async ({ endedAt }) => {
+        if (endedAt === undefined) await store.remove(key);
+        else if (await store.get(key) !== undefined) await store.renew(key, endedAt);
+      });
+    // Not while a statement is signed for it.
+    await (custody === undefined ? refuse() : custody.apart(key, refuse));
   }
 
   async remove(
@@ -332,7 +350,11 @@ class Provider implements ShardProvider {
     const { custody } = this.#options;
     const key = this.#key(id, ctx);
     if (custody !== undefined) {
-      return await custody.apart(key, async () => custody.sign(await this.#record(key), lease));
+      return await custody.apart(key, async () => {
+        const signed = await custody.sign(await this.#record(key), lease);
+        this.#grants.accept(key);
+        return signed;
+      });
     }
     throw new NodeError("unimplemented", "This node puts no stake on shards (payments.custodyPenalty)");
   }

@@ -87,7 +87,7 @@ export interface LeaseOrder {
   readonly leaseMs: number;
 }
 
-/** Money set aside for one operation. Exactly one of `commit` and `release` is called, once. */
+/** Money set aside for one operation. Exactly one of `commit`, `release` and `refuse` is called, once. */
 export interface StorageReservation {
   /** The digest of the quote that the operation is to be charged by; undefined when nothing is paid. */
   readonly quote?: Hex32 | undefined;
@@ -100,4 +100,6 @@ export interface StorageReservation {
   commit(used: { readonly bytes: number; readonly durationMs: number }): void | Promise<void>;
   /** Frees all of it: nothing was done, but it failed with this error, if any. */
   release(error?: unknown): void;
+  /** Frees all of it, and pays nothing: what was done is not what was asked for. `takeBack` has the provider credit what it has charged. */
+  refuse(takeBack: () => Promise<void>): void | Promise<void>;
 }

@@ -18,6 +18,7 @@ import type { CustodyHolder } from "./file-ports.ts";
 import { isHealthy, withShard } from "./file-state.ts";
 import { hex } from "./hex.ts";
 import { leased } from "./lease-end.ts";
+import { isLeaseRefused } from "./paid-shards.ts";
 import { shardIdOf } from "./shard-ids.ts";
 import { withTimeout } from "./with-timeout.ts";
 
@@ -85,7 +86,7 @@ export class LeaseRenewal {
     const waits = after.shards.flatMap((shard, index) => {
       if (!isHealthy(shard)) return [];
       const leftMs = this.#leftMs(shard);
-      // A renewal that was refused may have been charged all the same: it is tried ever more seldom.
+      // Of one whose receipts are wrong nothing better is to be expected soon: it is asked ever more seldom.
       return [refused.has(index) ? leftMs / 2 : leftMs - margin];
     });
     // With nothing to renew, what comes next is a repair, which has it looked at again.
@@ -101,7 +102,7 @@ export class LeaseRenewal {
   /** Renews the leases of shards that were proven. Returns the shards whose provider signed something else than was asked for. */
   async #renewShards(file: StoredFile, due: readonly number[]): Promise<ReadonlySet<number>> {
     const { settings, book, clock, steady, closing, pool, scores, log } = this.#options;
-    const { header, roots } = await openShards(this.#options, file);
+    const { header, layout, roots } = await openShards(this.#options, file);
     const refused = new Set<number>();
     await Promise.all(due.map(async (index) => {
       const shard = file.shards[index]!;
@@ -116,9 +117,15 @@ export class LeaseRenewal {
               shardIdOf(header, index),
               settings.leaseMs,
               pool.call(signal),
+              {
+                sizeBytes: layout.shardBytes,
+                ...(shard.lease !== undefined && { expiresAt: shard.lease.expiresAt }),
+                accept: ({ record }) => {
+                  if (record.root !== hex(roots[index]!)) throw otherShard(shard, index);
+                },
+              },
             ),
         );
-        if (receipt.record.root !== hex(roots[index]!)) throw otherShard(shard, index);
         const granted = leased(receipt, { clock, steady, leaseMs: settings.leaseMs });
         await book.update(file.id, (now) => {
           const old = now.shards[index]!;
@@ -126,7 +133,7 @@ export class LeaseRenewal {
         }, { durable: false });
       } catch (error) {
         closing.throwIfAborted();
-        if (isRefused(error)) {
+        if (isLeaseRefused(error)) {
           refused.add(index);
           if (shard.providerId !== undefined) {
             scores.bad({ nodeId: shard.providerId, target: shard.target }, toNodeError(error).message);
@@ -201,10 +208,6 @@ export class LeaseRenewal {
     const { book, steady } = this.#options;
     await book.update(id, (file) => ({ ...file, renewAt: steady.now() + Math.floor(delayMs) }), { durable: false });
   }
-}
-
-function isRefused(error: unknown): boolean {
-  return toNodeError(error).data?.["reason"] === LEASE_REFUSED;
 }
 
 function otherShard({ target }: StoredShard, index: number): NodeError {

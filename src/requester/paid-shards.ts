@@ -3,6 +3,8 @@ import {
   type CallContext,
   type CustodyRelease,
   type LeafProof,
+  LEASE_REFUSED,
+  NodeError,
   type NodeId,
   type PutShardOrder,
   QUOTE_EXPIRED,
@@ -27,6 +29,22 @@ export interface PaidShardsOptions {
   readonly ledger: StorageLedger;
 }
 
+/** What a receipt must be beside signed, so that its lease is paid. */
+export interface Acceptance {
+  /** Throws `target_misbehaved` with the reason {@link LEASE_REFUSED} for a receipt that is over something else than was sent. */
+  readonly accept?: (receipt: ShardReceipt) => void;
+}
+
+/** What this node knows of a shard whose lease it renews. The provider's word alone would let it be paid for more. */
+export interface KnownShard {
+  readonly sizeBytes?: number;
+  /** When the provider's newest lease of it ends. */
+  readonly expiresAt?: number;
+}
+
+/** How long a provider may take to take back what is not paid. */
+const TAKE_BACK_MS = 10_000;
+
 /** A provider's shards, with the most that each operation may cost set aside before it begins and what was done paid after it. */
 export class PaidShards implements ShardService {
   readonly #options: PaidShardsOptions;
@@ -35,14 +53,20 @@ export class PaidShards implements ShardService {
     this.#options = options;
   }
 
-  put(source: AsyncIterable<Uint8Array>, order: PutShardOrder, ctx: CallContext): Promise<ShardReceipt> {
+  put(
+    source: AsyncIterable<Uint8Array>,
+    { accept, ...order }: PutShardOrder & Acceptance,
+    ctx: CallContext,
+  ): Promise<ShardReceipt> {
     return this.#paid(
-      "put",
+      { action: "put", lease: { id: order.id, ctx } },
       // An upload that was interrupted is charged once, whole, when it is finished.
       { bytes: order.maxBytes, durationMs: order.leaseMs },
       async (paid, reservation) => {
         const named = { ...order, ...termsOf(reservation) };
-        const receipt = checked(reservation, await this.#options.shards.put(source, named, ctx), order);
+        const answer = await this.#options.shards.put(source, named, ctx);
+        accept?.(answer);
+        const receipt = checked(reservation, answer, order);
         return paid(receipt, { bytes: receipt.record.sizeBytes, durationMs: order.leaseMs });
       },
     );
@@ -50,25 +74,46 @@ export class PaidShards implements ShardService {
 
   get(id: ShardId, span: ByteSpan, ctx: CallContext): Promise<ShardBytes> {
     return withNewQuote(() =>
-      this.#paid("get", { bytes: span.end - span.start, durationMs: 0 }, async (paid) => {
+      this.#paid({ action: "get" }, { bytes: span.end - span.start, durationMs: 0 }, async (paid) => {
         const piece = await this.#options.shards.get(id, span, ctx);
         return paid(piece, { bytes: piece.bytes.length, durationMs: 0 });
       })
     );
   }
 
-  async renew(id: ShardId, leaseMs: number, ctx: CallContext): Promise<ShardReceipt> {
-    const { shards } = this.#options;
+  async renew(
+    id: ShardId,
+    leaseMs: number,
+    ctx: CallContext,
+    known: QuoteTerms & Acceptance & KnownShard = {},
+  ): Promise<ShardReceipt> {
+    const { shards, target } = this.#options;
     const { sizeBytes, expiresAt } = await shards.stat(id, ctx);
+    if (sizeBytes !== (known.sizeBytes ?? sizeBytes) || expiresAt < (known.expiresAt ?? 0)) {
+      throw new NodeError(
+        "target_misbehaved",
+        `${target} says that shard ${id} has ${sizeBytes} bytes and is kept until ${expiresAt}, and has signed for ${known.sizeBytes} bytes until ${known.expiresAt}: its lease is not renewed`,
+        { data: { target, reason: LEASE_REFUSED } },
+      );
+    }
     return await withNewQuote(() =>
-      this.#paid("renew", { bytes: sizeBytes, durationMs: leaseMs }, async (paid, reservation) => {
-        const answer = await shards.renew(id, leaseMs, ctx, termsOf(reservation));
-        const receipt = checked(reservation, answer, { id, leaseMs });
-        // Only the time that is added costs, and no more than was asked for.
-        const durationMs = Math.min(leaseMs, Math.max(0, receipt.record.expiresAt - expiresAt));
-        return paid(receipt, { bytes: sizeBytes, durationMs });
-      })
+      this.#paid(
+        { action: "renew", lease: { id, ctx } },
+        { bytes: sizeBytes, durationMs: leaseMs },
+        async (paid, reservation) => {
+          const answer = await shards.renew(id, leaseMs, ctx, termsOf(reservation));
+          known.accept?.(answer);
+          const receipt = checked(reservation, answer, { id, leaseMs });
+          // Only the time that is added costs, and no more than was asked for.
+          const durationMs = Math.min(leaseMs, Math.max(0, receipt.record.expiresAt - expiresAt));
+          return paid(receipt, { bytes: sizeBytes, durationMs });
+        },
+      )
     );
+  }
+
+  refuseLease(id: ShardId, ctx: CallContext): Promise<void> {
+    return this.#options.shards.refuseLease(id, ctx);
   }
 
   uploaded(id: ShardId, ctx: CallContext): Promise<number> {
@@ -108,17 +153,25 @@ export class PaidShards implements ShardService {
   }
 
   async #paid<T>(
-    action: StorageOrder["action"],
+    { action, lease }: {
+      readonly action: StorageOrder["action"];
+      /** The shard that a lease is given of, by which call. */
+      readonly lease?: { readonly id: ShardId; readonly ctx: CallContext };
+    },
     most: Used,
     work: (paid: (result: T, used: Used) => Done<T>, reservation: StorageReservation) => Promise<Done<T>>,
   ): Promise<T> {
-    const { target, provider, ledger } = this.#options;
+    const { target, provider, ledger, shards } = this.#options;
     const reservation = await ledger.reserve({ target, provider, action, ...most });
     let done: Done<T>;
     try {
       done = await work((result, used) => ({ result, used }), reservation);
     } catch (error) {
-      reservation.release(error);
+      if (lease === undefined || !isLeaseRefused(error)) reservation.release(error);
+      else {
+        const ctx = { ...lease.ctx, signal: AbortSignal.timeout(TAKE_BACK_MS) };
+        await reservation.refuse(() => shards.refuseLease(lease.id, ctx));
+      }
       throw error;
     }
     await reservation.commit(done.used);
@@ -144,6 +197,11 @@ export async function withNewQuote<T>(work: () => Promise<T>): Promise<T> {
 export function isQuoteExpired(error: unknown): boolean {
   const { code, data } = toNodeError(error);
   return code === "payment_required" && data["reason"] === QUOTE_EXPIRED;
+}
+
+/** Whether a receipt is not what was asked for. */
+export function isLeaseRefused(error: unknown): boolean {
+  return toNodeError(error).data["reason"] === LEASE_REFUSED;
 }
 
 function termsOf({ quote }: StorageReservation): QuoteTerms {

@@ -64,7 +64,7 @@ export class ProviderPool {
   }
 
   /** The shards at a provider. */
-  at(target: string, provider: NodeId | undefined): ShardService {
+  at(target: string, provider: NodeId | undefined): PaidShards {
     const { dial, ledger } = this.#options;
     return new PaidShards({ target, provider, shards: dial(target), ledger });
   }

@@ -1,5 +1,6 @@
 import {
   type CallContext,
+  LEASE_REFUSED,
   NodeError,
   type ShardId,
   type ShardReceipt,
@@ -8,7 +9,7 @@ import {
 } from "../core/mod.ts";
 import type { TreeHead } from "../codec/mod.ts";
 import { LEAF_BYTES } from "../codec/mod.ts";
-import { isQuoteExpired, QUOTE_TRIES } from "./paid-shards.ts";
+import { isQuoteExpired, type PaidShards, QUOTE_TRIES } from "./paid-shards.ts";
 import type { Candidate } from "./provider-pool.ts";
 
 /** Bytes that wait in a lane before its writer does. */
@@ -21,7 +22,7 @@ export interface ShardLaneOptions {
   readonly id: ShardId;
   readonly provider: Candidate;
   /** The shards at a provider. */
-  readonly at: (provider: Candidate) => ShardService;
+  readonly at: (provider: Candidate) => PaidShards;
   readonly call: (signal: AbortSignal) => CallContext;
   readonly maxBytes: number;
   readonly leaseMs: number;
@@ -152,21 +153,20 @@ export class ShardLane {
   }
 
   async #transfer(
-    shards: ShardService,
+    shards: PaidShards,
     { ctx, maxBytes, leaseMs }: { ctx: CallContext; maxBytes: number; leaseMs: number },
   ): Promise<ShardReceipt> {
     const { id } = this;
+    const accept = (receipt: ShardReceipt) => this.#check(receipt);
     const resumes = this.#options.resumes && this.provider === this.#options.provider;
     if (resumes && await isThere(shards, id, ctx)) {
       for await (const _bytes of this.#read(Infinity)); // What it has shows when all bytes are hashed.
-      const receipt = await shards.renew(id, leaseMs, ctx);
-      this.#check(receipt);
-      return receipt;
+      const sizeBytes = this.#head!.leafCount * LEAF_BYTES;
+      return await shards.renew(id, leaseMs, ctx, { sizeBytes, accept });
     }
     const offset = resumes ? await shards.uploaded(id, ctx) : 0;
-    const receipt = await shards.put(this.#read(offset), { id, maxBytes, leaseMs, ...(offset > 0 && { offset }) }, ctx);
-    this.#check(receipt);
-    return receipt;
+    const order = { id, maxBytes, leaseMs, accept, ...(offset > 0 && { offset }) };
+    return await shards.put(this.#read(offset), order, ctx);
   }
 
   /** The bytes from `skip` on, as they come. */
@@ -210,7 +210,7 @@ export class ShardLane {
     throw new NodeError(
       "target_misbehaved",
       `${target} signed for shard ${record.id} of ${record.sizeBytes} bytes, and not for what it was sent`,
-      { data: { target } },
+      { data: { target, reason: LEASE_REFUSED } },
     );
   }
 

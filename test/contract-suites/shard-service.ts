@@ -148,6 +148,21 @@ export function shardServiceContract(name: string, open: (t: TestScope) => Promi
     assert.ok(isReceiptSigned(renewed));
   });
 
+  test(`${name}: a put and a renewal that the owner refuses are taken back`, async (t) => {
+    const { shards, ctx, other } = await open(t);
+    const order = { id: id("e"), maxBytes: 1024, leaseMs: HOUR };
+    await assert.rejects(shards.refuseLease(id("e"), ctx()), failing("failed_precondition"));
+    const { record } = await shards.put(pieces(randomBytes(1024)), order, ctx());
+    await assert.rejects(other.shards.refuseLease(id("e"), other.ctx), failing("failed_precondition"));
+    await shards.renew(id("e"), 2 * HOUR, ctx());
+    for (let times = 0; times < 2; times++) await shards.refuseLease(id("e"), ctx());
+    assert.equal((await shards.stat(id("e"), ctx())).expiresAt, record.expiresAt);
+    await shards.put(pieces(randomBytes(1024)), { ...order, id: id("d") }, ctx());
+    await shards.refuseLease(id("d"), ctx());
+    await assert.rejects(shards.stat(id("d"), ctx()), failing("not_found"));
+    assert.equal((await shards.usage(ctx())).shards, 1);
+  });
+
   test(`${name}: ranges and challenges that are none are refused`, async (t) => {
     const { shards, ctx } = await open(t);
     await shards.put(pieces(randomBytes(8192)), { id: id("f"), maxBytes: 8192, leaseMs: HOUR }, ctx());

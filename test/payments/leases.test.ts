@@ -433,6 +433,76 @@ test("an order that names no quote is charged by the cheapest on the channel tha
   assert.ok(earned() > 2n * price);
 });
 
+test("what is refused is not paid: the provider takes it back, and both books agree", async (t) => {
+  const { clock, requester, served, shards, between, spent, earned } = await pair(t);
+  const other = "d".repeat(32);
+  const bytes = randomBytes(SIZE);
+  const { record } = await shards.put(once(bytes), ORDER, CTX);
+  const paid = spent();
+  between.alter = ({ lease: _, ...rest }) => rest;
+  await assert.rejects(shards.put(once(bytes), { ...ORDER, id: other }, CTX), { code: "target_misbehaved" });
+  await assert.rejects(served.stat(other, CTX), { code: "not_found" }, "what was new is removed");
+  await assert.rejects(shards.renew(ID, 2 * ORDER.leaseMs, CTX), { code: "target_misbehaved" });
+  await assert.rejects(shards.put(once(bytes), { ...ORDER, leaseMs: 3 * ORDER.leaseMs }, CTX), {
+    code: "target_misbehaved",
+  });
+  assert.equal((await served.stat(ID, CTX)).expiresAt, record.expiresAt, "the lease before holds");
+  assert.deepEqual([spent(), earned()], [paid, paid]);
+  await requester.spendings.settleUp("p:1");
+  const [channel] = requester.admin.channels();
+  assert.deepEqual([channel!.charged, channel!.items, channel!.state], [paid, 1, "open"]);
+  assert.equal(channel!.receipt!.receipt.charged, paid);
+
+  between.alter = (receipt) => receipt;
+  // A lease that was granted a minute ago is not taken back.
+  await shards.renew(ID, 2 * ORDER.leaseMs, CTX);
+  clock.move(60_000);
+  await assert.rejects(served.refuseLease(ID, CTX), { code: "failed_precondition" });
+  assert.equal(spent(), earned());
+});
+
+test("what is over other bytes than were sent, or a size that was not, is refused before it is paid", async (t) => {
+  const { requester, shards, between, spent, earned } = await pair(t);
+  const bytes = randomBytes(SIZE);
+  const accept = ({ record }: ShardReceipt) => {
+    if (record.root === "ab".repeat(32)) {
+      throw new NodeError("target_misbehaved", "Another root", { data: { reason: LEASE_REFUSED } });
+    }
+  };
+  const { record, lease } = await shards.put(once(bytes), { ...ORDER, accept }, CTX);
+  const paid = spent();
+  between.alter = (receipt) => ({ ...receipt, record: { ...receipt.record, root: "ab".repeat(32) } });
+  const known = { sizeBytes: SIZE, expiresAt: record.expiresAt };
+  for (
+    const work of [
+      () => shards.put(once(bytes), { ...ORDER, id: "e".repeat(32), accept }, CTX),
+      () => shards.renew(ID, 2 * ORDER.leaseMs, CTX, { ...known, accept }),
+      // The provider's record says less or more than what it has signed for.
+      () => shards.renew(ID, 2 * ORDER.leaseMs, CTX, { ...known, sizeBytes: SIZE / 2 }),
+      () => shards.renew(ID, 2 * ORDER.leaseMs, CTX, { ...known, expiresAt: record.expiresAt + 1 }),
+    ]
+  ) await assert.rejects(work(), { code: "target_misbehaved" });
+  assert.deepEqual([spent(), earned()], [paid, paid]);
+  between.alter = (receipt) => receipt;
+  const again = await shards.renew(ID, 2 * ORDER.leaseMs, CTX, { ...known, accept });
+  assert.equal(again.lease!.quote, lease!.quote);
+  assert.equal(spent(), earned());
+  assert.equal(requester.admin.channels()[0]!.state, "open");
+});
+
+test("a provider that charges for what it does not take back is paid no more", async (t) => {
+  const { requester, served, shards, between, spent, earned } = await pair(t);
+  await shards.put(once(randomBytes(SIZE)), ORDER, CTX);
+  const paid = spent();
+  between.alter = ({ lease: _, ...rest }) => rest;
+  served.refuseLease = () => Promise.resolve(); // only says so
+  await assert.rejects(shards.renew(ID, 2 * ORDER.leaseMs, CTX), { code: "target_misbehaved" });
+  assert.equal(spent(), paid);
+  assert.ok(earned() > paid);
+  await requester.spendings.settleUp("p:1");
+  assert.deepEqual([spent(), requester.admin.channels()[0]!.state], [paid, "disputed"]);
+});
+
 test("quotes are forgotten when the last of their leases is over, and not before", async (t) => {
   const chain = await chainFor(t);
   const store = openMemoryStore().payments;

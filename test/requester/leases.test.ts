@@ -27,6 +27,7 @@ function paid(refused: Set<string>): StorageLedger & { readonly calls: string[] 
     reserve: ({ target, action }) => ({
       commit() {},
       release() {},
+      refuse: (takeBack) => takeBack(),
       checkLease({ record }: ShardReceipt): ShardLease {
         calls.push(`${action} ${target}`);
         if (refused.has(target)) {

@@ -13,6 +13,7 @@ import {
   fromHex,
   isReceiptSigned,
   type LeafProof,
+  LEASE_REFUSED,
   NodeError,
   type NodeId,
   type PutShardOrder,
@@ -105,6 +106,10 @@ export class RemoteShards implements ShardService {
     return this.#checked(receiptFromProto(receipt), await this.#signed.provider(ctx.signal));
   }
 
+  async refuseLease(id: ShardId, ctx: CallContext): Promise<void> {
+    await this.#call(method.refuseLease, { id }, ctx);
+  }
+
   async remove(
     id: ShardId,
     ctx: CallContext,
@@ -184,7 +189,7 @@ export class RemoteShards implements ShardService {
   #checked(receipt: ShardReceipt | undefined, provider: NodeId): ShardReceipt {
     if (receipt !== undefined && receipt.provider === provider && isReceiptSigned(receipt)) return receipt;
     throw new NodeError("target_misbehaved", `${this.#peer.target} gave no receipt that ${provider} has signed`, {
-      data: { target: this.#peer.target },
+      data: { target: this.#peer.target, reason: LEASE_REFUSED },
     });
   }
 

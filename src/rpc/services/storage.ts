@@ -92,6 +92,10 @@ export function storageRoutes(shards: ShardService, clock: Clock): Route[] {
     unary(method.renewLease, async ({ id, leaseMs, quote }, ctx) => ({
       receipt: receiptToProto(await shards.renew(id, Number(leaseMs), owner(ctx), termsFromProto(quote))),
     })),
+    unary(method.refuseLease, async ({ id }, ctx) => {
+      await shards.refuseLease(id, owner(ctx));
+      return {};
+    }),
     unary(method.signCustody, async ({ id, lease }, ctx) => {
       const { penalty, signature } = await shards.custody(id, leaseFromProto(lease!), owner(ctx));
       return { penalty: String(penalty), signature: signature as Uint8Array<ArrayBuffer> };

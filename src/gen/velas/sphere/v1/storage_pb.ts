@@ -13,7 +13,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file velas/sphere/v1/storage.proto.
  */
 export const file_velas_sphere_v1_storage: GenFile = /*@__PURE__*/
-  fileDesc("Ch12ZWxhcy9zcGhlcmUvdjEvc3RvcmFnZS5wcm90bxIPdmVsYXMuc3BoZXJlLnYxIu4BCgtTaGFyZFJlY29yZBIKCgJpZBgBIAEoCRINCgVvd25lchgCIAEoCRISCgpzaXplX2J5dGVzGAMgASgEEgwKBHJvb3QYBCABKAwSLQoJc3RvcmVkX2F0GAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpleHBpcmVzX2F0GAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIQCghncmFjZV9tcxgHIAEoBBIxCg1yZWZ1c2VkX3VwX3RvGAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKNAQoMU2hhcmRSZWNlaXB0EhAKCHByb3ZpZGVyGAEgASgJEiwKBnJlY29yZBgCIAEoCzIcLnZlbGFzLnNwaGVyZS52MS5TaGFyZFJlY29yZBIRCglzaWduYXR1cmUYAyABKAwSKgoFbGVhc2UYBCABKAsyGy52ZWxhcy5zcGhlcmUudjEuU2hhcmRMZWFzZSJBCgpTaGFyZExlYXNlEg0KBXF1b3RlGAEgASgMEhEKCXN0YXJ0c19hdBgCIAEoBBIRCglzaWduYXR1cmUYAyABKAwivgEKDVB1dFNoYXJkT3JkZXISIQoCaWQYASABKAlCFbpIEnIQMg5eWzAtOWEtZl17MzJ9JBIhCgltYXhfYnl0ZXMYAiABKARCDrpICzIJGP////////8PEiAKCGxlYXNlX21zGAMgASgEQg66SAsyCRj/////////DxIeCgZvZmZzZXQYBCABKARCDrpICzIJGP////////8PEhsKBXF1b3RlGAUgASgMQge6SAR6AmggSACIAQFCCAoGX3F1b3RlIg0KC1B1dFNoYXJkRW5kIpIBCg9QdXRTaGFyZFJlcXVlc3QSLwoFb3JkZXIYASABKAsyHi52ZWxhcy5zcGhlcmUudjEuUHV0U2hhcmRPcmRlckgAEg8KBWNodW5rGAIgASgMSAASKwoDZW5kGAMgASgLMhwudmVsYXMuc3BoZXJlLnYxLlB1dFNoYXJkRW5kSABCEAoHbWVzc2FnZRIFukgCCAEiQgoQUHV0U2hhcmRSZXNwb25zZRIuCgdyZWNlaXB0GAEgASgLMh0udmVsYXMuc3BoZXJlLnYxLlNoYXJkUmVjZWlwdCI1ChBHZXRVcGxvYWRSZXF1ZXN0EiEKAmlkGAEgASgJQhW6SBJyEDIOXlswLTlhLWZdezMyfSQiIgoRR2V0VXBsb2FkUmVzcG9uc2USDQoFYnl0ZXMYASABKAQicAoPR2V0U2hhcmRSZXF1ZXN0EiEKAmlkGAEgASgJQhW6SBJyEDIOXlswLTlhLWZdezMyfSQSHQoFc3RhcnQYAiABKARCDrpICzIJGP////////8PEhsKA2VuZBgDIAEoBEIOukgLMgkY/////////w8iMAoQR2V0U2hhcmRSZXNwb25zZRINCgVieXRlcxgBIAEoDBINCgVwcm9vZhgCIAEoDCJOCgxQcm92ZVJlcXVlc3QSIQoCaWQYASABKAlCFbpIEnIQMg5eWzAtOWEtZl17MzJ9JBIbCgZsZWF2ZXMYAiADKARCC7pICJIBBQgBEIAEIjcKCUxlYWZQcm9vZhIMCgRsZWFmGAEgASgEEg0KBWJ5dGVzGAIgASgMEg0KBXByb29mGAMgASgMIjsKDVByb3ZlUmVzcG9uc2USKgoGcHJvb2ZzGAEgAygLMhoudmVsYXMuc3BoZXJlLnYxLkxlYWZQcm9vZiJ/ChFSZW5ld0xlYXNlUmVxdWVzdBIhCgJpZBgBIAEoCUIVukgSchAyDl5bMC05YS1mXXszMn0kEiAKCGxlYXNlX21zGAIgASgEQg66SAsyCRj/////////DxIbCgVxdW90ZRgDIAEoDEIHukgEegJoIEgAiAEBQggKBl9xdW90ZSJEChJSZW5ld0xlYXNlUmVzcG9uc2USLgoHcmVjZWlwdBgBIAEoCzIdLnZlbGFzLnNwaGVyZS52MS5TaGFyZFJlY2VpcHQiawoSU2lnbkN1c3RvZHlSZXF1ZXN0EiEKAmlkGAEgASgJQhW6SBJyEDIOXlswLTlhLWZdezMyfSQSMgoFbGVhc2UYAiABKAsyGy52ZWxhcy5zcGhlcmUudjEuU2hhcmRMZWFzZUIGukgDyAEBIjkKE1NpZ25DdXN0b2R5UmVzcG9uc2USDwoHcGVuYWx0eRgBIAEoCRIRCglzaWduYXR1cmUYAiABKAwiRgoOQ3VzdG9keVJlbGVhc2USGAoHY3VzdG9keRgBIAEoDEIHukgEegJoIBIaCglzaWduYXR1cmUYAiABKAxCB7pIBHoCaEEidAoSRGVsZXRlU2hhcmRSZXF1ZXN0EiEKAmlkGAEgASgJQhW6SBJyEDIOXlswLTlhLWZdezMyfSQSOwoIcmVsZWFzZXMYAiADKAsyHy52ZWxhcy5zcGhlcmUudjEuQ3VzdG9keVJlbGVhc2VCCLpIBZIBAhBkIhUKE0RlbGV0ZVNoYXJkUmVzcG9uc2UiXQoZUmVmdXNlQ2FwYWJpbGl0aWVzUmVxdWVzdBIhCgJpZBgBIAEoCUIVukgSchAyDl5bMC05YS1mXXszMn0kEh0KBXVwX3RvGAIgASgEQg66SAsyCRj/////////DyIcChpSZWZ1c2VDYXBhYmlsaXRpZXNSZXNwb25zZSI1ChBTdGF0U2hhcmRSZXF1ZXN0EiEKAmlkGAEgASgJQhW6SBJyEDIOXlswLTlhLWZdezMyfSQiQQoRU3RhdFNoYXJkUmVzcG9uc2USLAoGcmVjb3JkGAEgASgLMhwudmVsYXMuc3BoZXJlLnYxLlNoYXJkUmVjb3JkIl4KEUxpc3RTaGFyZHNSZXF1ZXN0EhsKCXBhZ2Vfc2l6ZRgBIAEoDUIIukgFKgMY6AcSLAoKcGFnZV90b2tlbhgCIAEoCUIYukgVchMyEV4oWzAtOWEtZl17MzJ9KT8kIlsKEkxpc3RTaGFyZHNSZXNwb25zZRIsCgZzaGFyZHMYASADKAsyHC52ZWxhcy5zcGhlcmUudjEuU2hhcmRSZWNvcmQSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIhEKD0dldFVzYWdlUmVxdWVzdCJFChBHZXRVc2FnZVJlc3BvbnNlEg4KBnNoYXJkcxgBIAEoBBINCgVieXRlcxgCIAEoBBISCgpmcmVlX2J5dGVzGAMgASgEMsgHCg5TdG9yYWdlU2VydmljZRJTCghQdXRTaGFyZBIgLnZlbGFzLnNwaGVyZS52MS5QdXRTaGFyZFJlcXVlc3QaIS52ZWxhcy5zcGhlcmUudjEuUHV0U2hhcmRSZXNwb25zZSgBMAESUgoJR2V0VXBsb2FkEiEudmVsYXMuc3BoZXJlLnYxLkdldFVwbG9hZFJlcXVlc3QaIi52ZWxhcy5zcGhlcmUudjEuR2V0VXBsb2FkUmVzcG9uc2USTwoIR2V0U2hhcmQSIC52ZWxhcy5zcGhlcmUudjEuR2V0U2hhcmRSZXF1ZXN0GiEudmVsYXMuc3BoZXJlLnYxLkdldFNoYXJkUmVzcG9uc2USRgoFUHJvdmUSHS52ZWxhcy5zcGhlcmUudjEuUHJvdmVSZXF1ZXN0Gh4udmVsYXMuc3BoZXJlLnYxLlByb3ZlUmVzcG9uc2USVQoKUmVuZXdMZWFzZRIiLnZlbGFzLnNwaGVyZS52MS5SZW5ld0xlYXNlUmVxdWVzdBojLnZlbGFzLnNwaGVyZS52MS5SZW5ld0xlYXNlUmVzcG9uc2USWAoLU2lnbkN1c3RvZHkSIy52ZWxhcy5zcGhlcmUudjEuU2lnbkN1c3RvZHlSZXF1ZXN0GiQudmVsYXMuc3BoZXJlLnYxLlNpZ25DdXN0b2R5UmVzcG9uc2USWAoLRGVsZXRlU2hhcmQSIy52ZWxhcy5zcGhlcmUudjEuRGVsZXRlU2hhcmRSZXF1ZXN0GiQudmVsYXMuc3BoZXJlLnYxLkRlbGV0ZVNoYXJkUmVzcG9uc2USbQoSUmVmdXNlQ2FwYWJpbGl0aWVzEioudmVsYXMuc3BoZXJlLnYxLlJlZnVzZUNhcGFiaWxpdGllc1JlcXVlc3QaKy52ZWxhcy5zcGhlcmUudjEuUmVmdXNlQ2FwYWJpbGl0aWVzUmVzcG9uc2USUgoJU3RhdFNoYXJkEiEudmVsYXMuc3BoZXJlLnYxLlN0YXRTaGFyZFJlcXVlc3QaIi52ZWxhcy5zcGhlcmUudjEuU3RhdFNoYXJkUmVzcG9uc2USVQoKTGlzdFNoYXJkcxIiLnZlbGFzLnNwaGVyZS52MS5MaXN0U2hhcmRzUmVxdWVzdBojLnZlbGFzLnNwaGVyZS52MS5MaXN0U2hhcmRzUmVzcG9uc2USTwoIR2V0VXNhZ2USIC52ZWxhcy5zcGhlcmUudjEuR2V0VXNhZ2VSZXF1ZXN0GiEudmVsYXMuc3BoZXJlLnYxLkdldFVzYWdlUmVzcG9uc2ViBnByb3RvMw", [file_buf_validate_validate, file_google_protobuf_timestamp]);
+  fileDesc("Ch12ZWxhcy9zcGhlcmUvdjEvc3RvcmFnZS5wcm90bxIPdmVsYXMuc3BoZXJlLnYxIu4BCgtTaGFyZFJlY29yZBIKCgJpZBgBIAEoCRINCgVvd25lchgCIAEoCRISCgpzaXplX2J5dGVzGAMgASgEEgwKBHJvb3QYBCABKAwSLQoJc3RvcmVkX2F0GAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpleHBpcmVzX2F0GAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIQCghncmFjZV9tcxgHIAEoBBIxCg1yZWZ1c2VkX3VwX3RvGAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKNAQoMU2hhcmRSZWNlaXB0EhAKCHByb3ZpZGVyGAEgASgJEiwKBnJlY29yZBgCIAEoCzIcLnZlbGFzLnNwaGVyZS52MS5TaGFyZFJlY29yZBIRCglzaWduYXR1cmUYAyABKAwSKgoFbGVhc2UYBCABKAsyGy52ZWxhcy5zcGhlcmUudjEuU2hhcmRMZWFzZSJBCgpTaGFyZExlYXNlEg0KBXF1b3RlGAEgASgMEhEKCXN0YXJ0c19hdBgCIAEoBBIRCglzaWduYXR1cmUYAyABKAwivgEKDVB1dFNoYXJkT3JkZXISIQoCaWQYASABKAlCFbpIEnIQMg5eWzAtOWEtZl17MzJ9JBIhCgltYXhfYnl0ZXMYAiABKARCDrpICzIJGP////////8PEiAKCGxlYXNlX21zGAMgASgEQg66SAsyCRj/////////DxIeCgZvZmZzZXQYBCABKARCDrpICzIJGP////////8PEhsKBXF1b3RlGAUgASgMQge6SAR6AmggSACIAQFCCAoGX3F1b3RlIg0KC1B1dFNoYXJkRW5kIpIBCg9QdXRTaGFyZFJlcXVlc3QSLwoFb3JkZXIYASABKAsyHi52ZWxhcy5zcGhlcmUudjEuUHV0U2hhcmRPcmRlckgAEg8KBWNodW5rGAIgASgMSAASKwoDZW5kGAMgASgLMhwudmVsYXMuc3BoZXJlLnYxLlB1dFNoYXJkRW5kSABCEAoHbWVzc2FnZRIFukgCCAEiQgoQUHV0U2hhcmRSZXNwb25zZRIuCgdyZWNlaXB0GAEgASgLMh0udmVsYXMuc3BoZXJlLnYxLlNoYXJkUmVjZWlwdCI1ChBHZXRVcGxvYWRSZXF1ZXN0EiEKAmlkGAEgASgJQhW6SBJyEDIOXlswLTlhLWZdezMyfSQiIgoRR2V0VXBsb2FkUmVzcG9uc2USDQoFYnl0ZXMYASABKAQicAoPR2V0U2hhcmRSZXF1ZXN0EiEKAmlkGAEgASgJQhW6SBJyEDIOXlswLTlhLWZdezMyfSQSHQoFc3RhcnQYAiABKARCDrpICzIJGP////////8PEhsKA2VuZBgDIAEoBEIOukgLMgkY/////////w8iMAoQR2V0U2hhcmRSZXNwb25zZRINCgVieXRlcxgBIAEoDBINCgVwcm9vZhgCIAEoDCJOCgxQcm92ZVJlcXVlc3QSIQoCaWQYASABKAlCFbpIEnIQMg5eWzAtOWEtZl17MzJ9JBIbCgZsZWF2ZXMYAiADKARCC7pICJIBBQgBEIAEIjcKCUxlYWZQcm9vZhIMCgRsZWFmGAEgASgEEg0KBWJ5dGVzGAIgASgMEg0KBXByb29mGAMgASgMIjsKDVByb3ZlUmVzcG9uc2USKgoGcHJvb2ZzGAEgAygLMhoudmVsYXMuc3BoZXJlLnYxLkxlYWZQcm9vZiJ/ChFSZW5ld0xlYXNlUmVxdWVzdBIhCgJpZBgBIAEoCUIVukgSchAyDl5bMC05YS1mXXszMn0kEiAKCGxlYXNlX21zGAIgASgEQg66SAsyCRj/////////DxIbCgVxdW90ZRgDIAEoDEIHukgEegJoIEgAiAEBQggKBl9xdW90ZSJEChJSZW5ld0xlYXNlUmVzcG9uc2USLgoHcmVjZWlwdBgBIAEoCzIdLnZlbGFzLnNwaGVyZS52MS5TaGFyZFJlY2VpcHQiNwoSUmVmdXNlTGVhc2VSZXF1ZXN0EiEKAmlkGAEgASgJQhW6SBJyEDIOXlswLTlhLWZdezMyfSQiFQoTUmVmdXNlTGVhc2VSZXNwb25zZSJrChJTaWduQ3VzdG9keVJlcXVlc3QSIQoCaWQYASABKAlCFbpIEnIQMg5eWzAtOWEtZl17MzJ9JBIyCgVsZWFzZRgCIAEoCzIbLnZlbGFzLnNwaGVyZS52MS5TaGFyZExlYXNlQga6SAPIAQEiOQoTU2lnbkN1c3RvZHlSZXNwb25zZRIPCgdwZW5hbHR5GAEgASgJEhEKCXNpZ25hdHVyZRgCIAEoDCJGCg5DdXN0b2R5UmVsZWFzZRIYCgdjdXN0b2R5GAEgASgMQge6SAR6AmggEhoKCXNpZ25hdHVyZRgCIAEoDEIHukgEegJoQSJ0ChJEZWxldGVTaGFyZFJlcXVlc3QSIQoCaWQYASABKAlCFbpIEnIQMg5eWzAtOWEtZl17MzJ9JBI7CghyZWxlYXNlcxgCIAMoCzIfLnZlbGFzLnNwaGVyZS52MS5DdXN0b2R5UmVsZWFzZUIIukgFkgECEGQiFQoTRGVsZXRlU2hhcmRSZXNwb25zZSJdChlSZWZ1c2VDYXBhYmlsaXRpZXNSZXF1ZXN0EiEKAmlkGAEgASgJQhW6SBJyEDIOXlswLTlhLWZdezMyfSQSHQoFdXBfdG8YAiABKARCDrpICzIJGP////////8PIhwKGlJlZnVzZUNhcGFiaWxpdGllc1Jlc3BvbnNlIjUKEFN0YXRTaGFyZFJlcXVlc3QSIQoCaWQYASABKAlCFbpIEnIQMg5eWzAtOWEtZl17MzJ9JCJBChFTdGF0U2hhcmRSZXNwb25zZRIsCgZyZWNvcmQYASABKAsyHC52ZWxhcy5zcGhlcmUudjEuU2hhcmRSZWNvcmQiXgoRTGlzdFNoYXJkc1JlcXVlc3QSGwoJcGFnZV9zaXplGAEgASgNQgi6SAUqAxjoBxIsCgpwYWdlX3Rva2VuGAIgASgJQhi6SBVyEzIRXihbMC05YS1mXXszMn0pPyQiWwoSTGlzdFNoYXJkc1Jlc3BvbnNlEiwKBnNoYXJkcxgBIAMoCzIcLnZlbGFzLnNwaGVyZS52MS5TaGFyZFJlY29yZBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiEQoPR2V0VXNhZ2VSZXF1ZXN0IkUKEEdldFVzYWdlUmVzcG9uc2USDgoGc2hhcmRzGAEgASgEEg0KBWJ5dGVzGAIgASgEEhIKCmZyZWVfYnl0ZXMYAyABKAQyoggKDlN0b3JhZ2VTZXJ2aWNlElMKCFB1dFNoYXJkEiAudmVsYXMuc3BoZXJlLnYxLlB1dFNoYXJkUmVxdWVzdBohLnZlbGFzLnNwaGVyZS52MS5QdXRTaGFyZFJlc3BvbnNlKAEwARJSCglHZXRVcGxvYWQSIS52ZWxhcy5zcGhlcmUudjEuR2V0VXBsb2FkUmVxdWVzdBoiLnZlbGFzLnNwaGVyZS52MS5HZXRVcGxvYWRSZXNwb25zZRJPCghHZXRTaGFyZBIgLnZlbGFzLnNwaGVyZS52MS5HZXRTaGFyZFJlcXVlc3QaIS52ZWxhcy5zcGhlcmUudjEuR2V0U2hhcmRSZXNwb25zZRJGCgVQcm92ZRIdLnZlbGFzLnNwaGVyZS52MS5Qcm92ZVJlcXVlc3QaHi52ZWxhcy5zcGhlcmUudjEuUHJvdmVSZXNwb25zZRJVCgpSZW5ld0xlYXNlEiIudmVsYXMuc3BoZXJlLnYxLlJlbmV3TGVhc2VSZXF1ZXN0GiMudmVsYXMuc3BoZXJlLnYxLlJlbmV3TGVhc2VSZXNwb25zZRJYCgtSZWZ1c2VMZWFzZRIjLnZlbGFzLnNwaGVyZS52MS5SZWZ1c2VMZWFzZVJlcXVlc3QaJC52ZWxhcy5zcGhlcmUudjEuUmVmdXNlTGVhc2VSZXNwb25zZRJYCgtTaWduQ3VzdG9keRIjLnZlbGFzLnNwaGVyZS52MS5TaWduQ3VzdG9keVJlcXVlc3QaJC52ZWxhcy5zcGhlcmUudjEuU2lnbkN1c3RvZHlSZXNwb25zZRJYCgtEZWxldGVTaGFyZBIjLnZlbGFzLnNwaGVyZS52MS5EZWxldGVTaGFyZFJlcXVlc3QaJC52ZWxhcy5zcGhlcmUudjEuRGVsZXRlU2hhcmRSZXNwb25zZRJtChJSZWZ1c2VDYXBhYmlsaXRpZXMSKi52ZWxhcy5zcGhlcmUudjEuUmVmdXNlQ2FwYWJpbGl0aWVzUmVxdWVzdBorLnZlbGFzLnNwaGVyZS52MS5SZWZ1c2VDYXBhYmlsaXRpZXNSZXNwb25zZRJSCglTdGF0U2hhcmQSIS52ZWxhcy5zcGhlcmUudjEuU3RhdFNoYXJkUmVxdWVzdBoiLnZlbGFzLnNwaGVyZS52MS5TdGF0U2hhcmRSZXNwb25zZRJVCgpMaXN0U2hhcmRzEiIudmVsYXMuc3BoZXJlLnYxLkxpc3RTaGFyZHNSZXF1ZXN0GiMudmVsYXMuc3BoZXJlLnYxLkxpc3RTaGFyZHNSZXNwb25zZRJPCghHZXRVc2FnZRIgLnZlbGFzLnNwaGVyZS52MS5HZXRVc2FnZVJlcXVlc3QaIS52ZWxhcy5zcGhlcmUudjEuR2V0VXNhZ2VSZXNwb25zZWIGcHJvdG8z", [file_buf_validate_validate, file_google_protobuf_timestamp]);
 
 /**
  * ShardRecord is what a provider keeps of a shard.
@@ -486,6 +486,36 @@ export const RenewLeaseResponseSchema: GenMessage<RenewLeaseResponse> = /*@__PUR
   messageDesc(file_velas_sphere_v1_storage, 15);
 
 /**
+ * @generated from message velas.sphere.v1.RefuseLeaseRequest
+ */
+export type RefuseLeaseRequest = Message<"velas.sphere.v1.RefuseLeaseRequest"> & {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id: string;
+};
+
+/**
+ * Describes the message velas.sphere.v1.RefuseLeaseRequest.
+ * Use `create(RefuseLeaseRequestSchema)` to create a new message.
+ */
+export const RefuseLeaseRequestSchema: GenMessage<RefuseLeaseRequest> = /*@__PURE__*/
+  messageDesc(file_velas_sphere_v1_storage, 16);
+
+/**
+ * @generated from message velas.sphere.v1.RefuseLeaseResponse
+ */
+export type RefuseLeaseResponse = Message<"velas.sphere.v1.RefuseLeaseResponse"> & {
+};
+
+/**
+ * Describes the message velas.sphere.v1.RefuseLeaseResponse.
+ * Use `create(RefuseLeaseResponseSchema)` to create a new message.
+ */
+export const RefuseLeaseResponseSchema: GenMessage<RefuseLeaseResponse> = /*@__PURE__*/
+  messageDesc(file_velas_sphere_v1_storage, 17);
+
+/**
  * @generated from message velas.sphere.v1.SignCustodyRequest
  */
 export type SignCustodyRequest = Message<"velas.sphere.v1.SignCustodyRequest"> & {
@@ -507,7 +537,7 @@ export type SignCustodyRequest = Message<"velas.sphere.v1.SignCustodyRequest"> &
  * Use `create(SignCustodyRequestSchema)` to create a new message.
  */
 export const SignCustodyRequestSchema: GenMessage<SignCustodyRequest> = /*@__PURE__*/
-  messageDesc(file_velas_sphere_v1_storage, 16);
+  messageDesc(file_velas_sphere_v1_storage, 18);
 
 /**
  * @generated from message velas.sphere.v1.SignCustodyResponse
@@ -533,7 +563,7 @@ export type SignCustodyResponse = Message<"velas.sphere.v1.SignCustodyResponse">
  * Use `create(SignCustodyResponseSchema)` to create a new message.
  */
 export const SignCustodyResponseSchema: GenMessage<SignCustodyResponse> = /*@__PURE__*/
-  messageDesc(file_velas_sphere_v1_storage, 17);
+  messageDesc(file_velas_sphere_v1_storage, 19);
 
 /**
  * CustodyRelease is the owner's word that a custody statement binds the provider no more.
@@ -561,7 +591,7 @@ export type CustodyRelease = Message<"velas.sphere.v1.CustodyRelease"> & {
  * Use `create(CustodyReleaseSchema)` to create a new message.
  */
 export const CustodyReleaseSchema: GenMessage<CustodyRelease> = /*@__PURE__*/
-  messageDesc(file_velas_sphere_v1_storage, 18);
+  messageDesc(file_velas_sphere_v1_storage, 20);
 
 /**
  * @generated from message velas.sphere.v1.DeleteShardRequest
@@ -585,7 +615,7 @@ export type DeleteShardRequest = Message<"velas.sphere.v1.DeleteShardRequest"> &
  * Use `create(DeleteShardRequestSchema)` to create a new message.
  */
 export const DeleteShardRequestSchema: GenMessage<DeleteShardRequest> = /*@__PURE__*/
-  messageDesc(file_velas_sphere_v1_storage, 19);
+  messageDesc(file_velas_sphere_v1_storage, 21);
 
 /**
  * @generated from message velas.sphere.v1.DeleteShardResponse
@@ -598,7 +628,7 @@ export type DeleteShardResponse = Message<"velas.sphere.v1.DeleteShardResponse">
  * Use `create(DeleteShardResponseSchema)` to create a new message.
  */
 export const DeleteShardResponseSchema: GenMessage<DeleteShardResponse> = /*@__PURE__*/
-  messageDesc(file_velas_sphere_v1_storage, 20);
+  messageDesc(file_velas_sphere_v1_storage, 22);
 
 /**
  * @generated from message velas.sphere.v1.RefuseCapabilitiesRequest
@@ -623,7 +653,7 @@ export type RefuseCapabilitiesRequest = Message<"velas.sphere.v1.RefuseCapabilit
  * Use `create(RefuseCapabilitiesRequestSchema)` to create a new message.
  */
 export const RefuseCapabilitiesRequestSchema: GenMessage<RefuseCapabilitiesRequest> = /*@__PURE__*/
-  messageDesc(file_velas_sphere_v1_storage, 21);
+  messageDesc(file_velas_sphere_v1_storage, 23);
 
 /**
  * @generated from message velas.sphere.v1.RefuseCapabilitiesResponse
@@ -636,7 +666,7 @@ export type RefuseCapabilitiesResponse = Message<"velas.sphere.v1.RefuseCapabili
  * Use `create(RefuseCapabilitiesResponseSchema)` to create a new message.
  */
 export const RefuseCapabilitiesResponseSchema: GenMessage<RefuseCapabilitiesResponse> = /*@__PURE__*/
-  messageDesc(file_velas_sphere_v1_storage, 22);
+  messageDesc(file_velas_sphere_v1_storage, 24);
 
 /**
  * @generated from message velas.sphere.v1.StatShardRequest
@@ -653,7 +683,7 @@ export type StatShardRequest = Message<"velas.sphere.v1.StatShardRequest"> & {
  * Use `create(StatShardRequestSchema)` to create a new message.
  */
 export const StatShardRequestSchema: GenMessage<StatShardRequest> = /*@__PURE__*/
-  messageDesc(file_velas_sphere_v1_storage, 23);
+  messageDesc(file_velas_sphere_v1_storage, 25);
 
 /**
  * @generated from message velas.sphere.v1.StatShardResponse
@@ -670,7 +700,7 @@ export type StatShardResponse = Message<"velas.sphere.v1.StatShardResponse"> & {
  * Use `create(StatShardResponseSchema)` to create a new message.
  */
 export const StatShardResponseSchema: GenMessage<StatShardResponse> = /*@__PURE__*/
-  messageDesc(file_velas_sphere_v1_storage, 24);
+  messageDesc(file_velas_sphere_v1_storage, 26);
 
 /**
  * @generated from message velas.sphere.v1.ListShardsRequest
@@ -696,7 +726,7 @@ export type ListShardsRequest = Message<"velas.sphere.v1.ListShardsRequest"> & {
  * Use `create(ListShardsRequestSchema)` to create a new message.
  */
 export const ListShardsRequestSchema: GenMessage<ListShardsRequest> = /*@__PURE__*/
-  messageDesc(file_velas_sphere_v1_storage, 25);
+  messageDesc(file_velas_sphere_v1_storage, 27);
 
 /**
  * @generated from message velas.sphere.v1.ListShardsResponse
@@ -720,7 +750,7 @@ export type ListShardsResponse = Message<"velas.sphere.v1.ListShardsResponse"> &
  * Use `create(ListShardsResponseSchema)` to create a new message.
  */
 export const ListShardsResponseSchema: GenMessage<ListShardsResponse> = /*@__PURE__*/
-  messageDesc(file_velas_sphere_v1_storage, 26);
+  messageDesc(file_velas_sphere_v1_storage, 28);
 
 /**
  * @generated from message velas.sphere.v1.GetUsageRequest
@@ -733,7 +763,7 @@ export type GetUsageRequest = Message<"velas.sphere.v1.GetUsageRequest"> & {
  * Use `create(GetUsageRequestSchema)` to create a new message.
  */
 export const GetUsageRequestSchema: GenMessage<GetUsageRequest> = /*@__PURE__*/
-  messageDesc(file_velas_sphere_v1_storage, 27);
+  messageDesc(file_velas_sphere_v1_storage, 29);
 
 /**
  * @generated from message velas.sphere.v1.GetUsageResponse
@@ -762,7 +792,7 @@ export type GetUsageResponse = Message<"velas.sphere.v1.GetUsageResponse"> & {
  * Use `create(GetUsageResponseSchema)` to create a new message.
  */
 export const GetUsageResponseSchema: GenMessage<GetUsageResponse> = /*@__PURE__*/
-  messageDesc(file_velas_sphere_v1_storage, 28);
+  messageDesc(file_velas_sphere_v1_storage, 30);
 
 /**
  * StorageService keeps shards for other nodes. The owner of a shard is the node whose session the call bears (docs/protocol.md); nobody sees
@@ -820,6 +850,17 @@ export const StorageService: GenService<{
     methodKind: "unary";
     input: typeof RenewLeaseRequestSchema;
     output: typeof RenewLeaseResponseSchema;
+  },
+  /**
+   * RefuseLease takes the newest put or renewal of a shard back, which the caller does not find to be what it asked for. What it was charged is
+   * credited; a shard that was new is removed. Within a minute, and before custody was signed.
+   *
+   * @generated from rpc velas.sphere.v1.StorageService.RefuseLease
+   */
+  refuseLease: {
+    methodKind: "unary";
+    input: typeof RefuseLeaseRequestSchema;
+    output: typeof RefuseLeaseResponseSchema;
   },
   /**
    * SignCustody has the provider sign that it keeps a shard or loses stake (docs/contracts.md).
