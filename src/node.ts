@@ -354,7 +354,7 @@ async function assemble({ live, log, closers, closeAll }: Assembly): Promise<Run
     alerts: () => alerts.board.list(),
     settings: () => effectiveSettings(live.config, live.sources),
     reload: () => live.reload(),
-    backup: makeBackups(config, store.files),
+    backup: makeBackups(config, store),
     limits: config.rest,
     limiter: rates.rest,
     tracer,

@@ -3,20 +3,21 @@ import { join } from "node:path";
 import { type Config, dataPaths } from "../config/mod.ts";
 import { NodeError } from "../core/mod.ts";
 import { systemRandom } from "../codec/mod.ts";
-import { createBackup, type FileStore, readBackup } from "../requester/mod.ts";
+import { createBackup, readBackup } from "../requester/mod.ts";
 import { MASTER_KEY_FILE } from "../storage/master-key-file.ts";
-import { openStore } from "../storage/mod.ts";
+import { openStore, type Store } from "../storage/mod.ts";
 import { NODE_KEY_FILE } from "../storage/node-key.ts";
 
 /** The files of a data directory that make a node who it is. */
 const SECRETS = [NODE_KEY_FILE, MASTER_KEY_FILE];
 
 /** Writes backups of a node that runs. */
-export function makeBackups(config: Config, store: FileStore): (passphrase: string) => AsyncIterable<Uint8Array> {
+export function makeBackups(config: Config, store: Store): (passphrase: string) => AsyncIterable<Uint8Array> {
   return async function* (passphrase) {
     const secrets: Record<string, string> = {};
     for (const name of SECRETS) secrets[name] = await readFile(join(config.node.dataDir, name), "utf8");
-    yield* createBackup({ store, secrets, passphrase, random: systemRandom });
+    const custody = () => store.payments.entries("custody");
+    yield* createBackup({ store: store.files, custody, secrets, passphrase, random: systemRandom });
   };
 }
 
@@ -49,8 +50,8 @@ export async function restoreBackup(
 
 async function restoreInto(source: AsyncIterable<Uint8Array>, { dataDir, passphrase }: RestoreOptions) {
   const store = await openStore(dataPaths(dataDir).database);
-  let files = 0;
-  let expected = -1;
+  const found = { files: 0, custody: 0 };
+  let expected: { readonly files: number; readonly custody?: number } = { files: -1 };
   try {
     for await (const entry of readBackup(source, passphrase)) {
       if (entry.type === "secret") {
@@ -62,11 +63,19 @@ async function restoreInto(source: AsyncIterable<Uint8Array>, { dataDir, passphr
           ? {}
           : { manifest: Uint8Array.from(Buffer.from(entry.manifest, "base64")) };
         await store.files.write([{ type: "save", file: entry.file, ...manifest }], { durable: false });
-        files++;
-      } else expected = entry.files;
+        found.files++;
+      } else if (entry.type === "custody") {
+        const { id: key, text } = entry;
+        await store.payments.write([{ kind: "custody", key, text }], { durable: false });
+        found.custody++;
+      } else expected = entry;
     }
-    if (files !== expected) {
-      throw new NodeError("data_corrupt", `The backup says that it has ${expected} files, and has ${files}`);
+    const { files, custody = 0 } = expected;
+    if (found.files !== files || found.custody !== custody) {
+      throw new NodeError(
+        "data_corrupt",
+        `The backup says that it has ${files} files and ${custody} custody statements, and has ${found.files} and ${found.custody}`,
+      );
     }
     // A durable write flushes those before it too.
     await store.files.write([], { durable: true });

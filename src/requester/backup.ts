@@ -10,7 +10,9 @@ import type { FileStore } from "./file-ports.ts";
  */
 
 const MAGIC = Buffer.from("VSPHBAK");
-const VERSION = 1;
+/** 1 has no custody statements. */
+const VERSIONS = [1, 2];
+const VERSION = 2;
 const SALT_BYTES = 16;
 const HEADER_BYTES = MAGIC.length + 2 + SALT_BYTES;
 /** The most that the cost of a foreign backup's passphrase may be: 1 GiB of memory. */
@@ -26,11 +28,15 @@ export type BackupEntry =
   /** A file's record, with its manifest in base64. */
   | { readonly type: "file"; readonly file: StoredFile; readonly manifest?: string }
   | { readonly type: "score"; readonly score: ProviderScore }
-  /** The last line: how many files there were. */
-  | { readonly type: "end"; readonly files: number };
+  /** A custody statement under its id, in the form that the books of payments keep it in. From version 2 on. */
+  | { readonly type: "custody"; readonly id: string; readonly text: string }
+  /** The last line: how many files there were, and from version 2 on how many statements. */
+  | { readonly type: "end"; readonly files: number; readonly custody?: number };
 
 export interface BackupOptions {
   readonly store: FileStore;
+  /** The custody statements that can still be challenged, by their ids, as texts. */
+  readonly custody?: () => Promise<readonly (readonly [id: string, text: string])[]>;
   /** The key files of the data directory by their names. */
   readonly secrets: Readonly<Record<string, string>>;
   readonly passphrase: string;
@@ -63,8 +69,11 @@ export async function* readBackup(source: AsyncIterable<Uint8Array>, passphrase:
     throw new NodeError("invalid_argument", "This is no backup of a Velas Sphere node");
   }
   const [version, logN] = [header[MAGIC.length]!, header[MAGIC.length + 1]!];
-  if (version !== VERSION) {
-    throw new NodeError("unimplemented", `The backup has version ${version}; this program reads ${VERSION}`);
+  if (!VERSIONS.includes(version)) {
+    throw new NodeError(
+      "unimplemented",
+      `The backup has version ${version}; this program reads ${VERSIONS.join(" and ")}`,
+    );
   }
   if (logN < 10 || logN > MAX_LOG_N) {
     throw new NodeError("invalid_argument", `The backup asks for scrypt at 2^${logN}; 2^10 to 2^${MAX_LOG_N} is taken`);
@@ -89,7 +98,7 @@ export async function* readBackup(source: AsyncIterable<Uint8Array>, passphrase:
   if (!ended) throw new NodeError("data_corrupt", "The backup has no end: it was cut");
 }
 
-async function* lines({ store, secrets }: BackupOptions): AsyncGenerator<Uint8Array> {
+async function* lines({ store, secrets, custody }: BackupOptions): AsyncGenerator<Uint8Array> {
   for (const [name, text] of Object.entries(secrets)) yield lineOf({ type: "secret", name, text });
   let files = 0;
   let after = "";
@@ -105,7 +114,9 @@ async function* lines({ store, secrets }: BackupOptions): AsyncGenerator<Uint8Ar
     if (page.length < PAGE) break;
   }
   for (const score of await store.scores()) yield lineOf({ type: "score", score });
-  yield lineOf({ type: "end", files });
+  const statements = await custody?.() ?? [];
+  for (const [id, text] of statements) yield lineOf({ type: "custody", id, text });
+  yield lineOf({ type: "end", files, custody: statements.length });
 }
 
 function lineOf(entry: BackupEntry): Uint8Array {
@@ -115,7 +126,7 @@ function lineOf(entry: BackupEntry): Uint8Array {
 function parse(line: string): BackupEntry {
   try {
     const entry = JSON.parse(line) as BackupEntry;
-    if (["secret", "file", "score", "end"].includes(entry.type)) return entry;
+    if (["secret", "file", "score", "custody", "end"].includes(entry.type)) return entry;
   } catch {
     // Falls through: it was sealed by something else.
   }

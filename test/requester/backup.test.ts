@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
 import { test } from "node:test";
 import { NodeError, type StoredFile } from "../../src/core/mod.ts";
 import { systemRandom } from "../../src/codec/mod.ts";
@@ -61,7 +62,7 @@ for (const count of [0, 1, 500]) {
     for (const size of [1 + (count === 500 ? 4000 : 0), 65_536, 10 ** 7]) {
       const entries = await read(backup, PASSPHRASE, size);
       assert.deepEqual(entries[0], { type: "secret", name: "a-key", text: "s3cret" });
-      assert.deepEqual(entries.at(-1), { type: "end", files: count });
+      assert.deepEqual(entries.at(-1), { type: "end", files: count, custody: 0 });
       const files = entries.filter((entry) => entry.type === "file");
       assert.equal(files.length, count, "the upload is left out");
       for (const [i, { file, manifest }] of files.entries()) {
@@ -71,6 +72,31 @@ for (const count of [0, 1, 500]) {
     }
   });
 }
+
+test("backups of each version are read as the vectors have them", async () => {
+  const path = new URL("../vectors/storage-files.json", import.meta.url);
+  const { backups } = JSON.parse(await readFile(path, "utf8"));
+  for (const { version, passphrase, bytes, entries } of backups) {
+    assert.equal(Buffer.from(bytes, "hex")[7], version);
+    assert.deepEqual(await read(Buffer.from(bytes, "hex"), passphrase), entries);
+  }
+  const { entries, bytes } = backups.at(-1);
+  const { files } = openMemoryStore();
+  const file = entries.find(({ type }: BackupEntry) => type === "file");
+  await files.write([{ type: "save", file: file.file, manifest: Buffer.from(file.manifest, "base64") }], {
+    durable: true,
+  });
+  const { id, text } = entries.find(({ type }: BackupEntry) => type === "custody");
+  const made = createBackup({
+    store: files,
+    custody: () => Promise.resolve([[id, text]]),
+    secrets: { "node-key": "s3cret" },
+    passphrase: PASSPHRASE,
+    random: (length) => new Uint8Array(length).fill(7),
+    logN: LOG_N,
+  });
+  assert.equal(Buffer.concat(await collect(made)).toString("hex"), bytes);
+});
 
 test("a backup does not open with another passphrase", async () => {
   await assert.rejects(read(await backupOf(3), "correct horse batterz"), fails("permission_denied"));
@@ -95,7 +121,7 @@ test("what is no backup, or asks for too much, is refused by name", async () => 
   const backup = await backupOf(0);
   await assert.rejects(read(Buffer.from("hello")), fails("invalid_argument"));
   const newer = Buffer.from(backup);
-  newer[7] = 2;
+  newer[7] = 3;
   await assert.rejects(read(newer), fails("unimplemented"));
   const costly = Buffer.from(backup);
   costly[8] = 31;
