@@ -168,6 +168,7 @@ async function assemble({ live, log, closers, closeAll }: Assembly): Promise<Run
     desk: (target) => peers.dialDesk(target),
     clock,
     log,
+    metrics,
   });
   if (payments !== undefined) closers.push(() => payments.close());
   const discovery = await openDiscoveryPart({

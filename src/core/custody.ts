@@ -50,6 +50,18 @@ export interface CustodyView {
   /** Whether the provider failed to prove the shard: then it is never released. */
   readonly lost: boolean;
   readonly released: boolean;
+  /** What came of its challenge, where this node has looked for one. */
+  readonly challenge?: CustodyChallenge;
+}
+
+/** How a challenge of a statement stands, as the requester last saw it. */
+export interface CustodyChallenge {
+  /** Not answered yet; answered by the provider; ended by a slash; or ended otherwise, such as by somebody else. */
+  readonly state: "open" | "answered" | "slashed" | "done";
+  /** Unix seconds until which the provider may answer; of one that is open. */
+  readonly deadline?: number;
+  /** When that was seen first, in milliseconds since the epoch. */
+  readonly at: number;
 }
 
 /**

@@ -42,8 +42,20 @@ export const PAYMENT_TABLES = {
   },
   custody: {
     list: "custody",
-    columns: ["id", "role", "provider", "shard", "fileId", "expiresAt", "penalty", "lost", "released"],
-    rows: same,
+    columns: [
+      "id",
+      "role",
+      "provider",
+      "shard",
+      "fileId",
+      "expiresAt",
+      "penalty",
+      "lost",
+      "released",
+      "challenge",
+      "answerBy",
+    ],
+    rows: (items) => items.map(custodyRow),
   },
   totals: {
     list: "totals",
@@ -58,6 +70,13 @@ export const PAYMENT_TABLES = {
 } as const satisfies Record<string, PaymentTable>;
 
 export type PaymentTableName = keyof typeof PAYMENT_TABLES;
+
+/** A statement on one line: how its challenge stands, and until when it may be answered. */
+function custodyRow({ challenge, ...statement }: PaymentRow): PaymentRow {
+  if (challenge === undefined) return statement;
+  const { state, deadline } = challenge as PaymentRow;
+  return { ...statement, challenge: state, ...(deadline !== undefined && { answerBy: deadline }) };
+}
 
 /** A quote on one line: the prices of what is kept. */
 function quoteRow({ quote, digest, keepUntil }: PaymentRow): PaymentRow {

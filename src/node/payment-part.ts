@@ -3,6 +3,7 @@ import {
   type Clock,
   FREE_RATES,
   type Log,
+  type Metrics,
   NATIVE_TOKEN,
   type NodeKey,
   parseNodeId,
@@ -23,6 +24,7 @@ export interface PaymentPartOptions {
   readonly desk: (target: string) => PaymentDesk;
   readonly clock: Clock;
   readonly log: Log;
+  readonly metrics: Metrics;
 }
 
 /** Whether a chain is configured; without one the node works free of charge. */
@@ -70,6 +72,7 @@ export async function openPaymentPart(
         audit: parseNodeId(payments.audit),
         penalty: weiOf(payments.custodyPenalty),
         least: weiOf(config.files.custodyPenalty),
+        challenges: payments.custodyChallenge === "auto",
       },
     }),
   });

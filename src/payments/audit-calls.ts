@@ -26,6 +26,8 @@ export interface Challenged {
 
 /** The contract's ANSWER_GAS × BOND_FACTOR. */
 const BOND_GAS = 600_000n;
+/** Above what the two calls take (docs/contracts.md). */
+const [CHALLENGE_GAS, TIMEOUT_GAS] = [125_000n, 125_000n];
 const STATUS = ["idle", "challenged", "done"] as const;
 /** The bond is what an answer costs at the base fee of the block that takes it, which may be higher than the one that is asked for: by two blocks' rise. */
 const BOND_PERCENT = 130n;
@@ -96,8 +98,25 @@ export class AuditCalls {
     return logs.map(({ args, blockNumber }) => ({ id: args.custodyId, block: Number(blockNumber) }));
   }
 
+  /** The most that a challenge costs should it be answered, in wei: its bond, and gas at the present price. */
+  async challengeCost(): Promise<bigint> {
+    const { chain } = this.#options;
+    const [bond, gasPrice] = await Promise.all([this.#bond(), chain.read(() => chain.client.getGasPrice())]);
+    return bond + gasPrice * (CHALLENGE_GAS + TIMEOUT_GAS);
+  }
+
   /** Opens a challenge; returns with the Unix seconds until which the provider may answer. */
   async challenge(custody: Custody, signature: Uint8Array): Promise<{ receipt: TransactionReceipt; deadline: number }> {
+    const value = await this.#bond();
+    const receipt = await this.#call("challenge", [argsOf(custody), toHex(signature)], { value });
+    const { parseEventLogs } = await import("viem");
+    const [opened] = parseEventLogs({ abi: auditAbi, eventName: "Challenged", logs: receipt.logs });
+    if (opened === undefined) throw new NodeError("chain_failed", "The challenge is not in its transaction");
+    return { receipt, deadline: Number(opened.args.deadline) };
+  }
+
+  /** What is sent along as a bond. */
+  async #bond(): Promise<bigint> {
     const { chain, audit } = this.#options;
     const bond = await chain.read(() =>
       chain.client.readContract({ address: audit, abi: auditAbi, functionName: "requiredBond" })
@@ -105,13 +124,7 @@ export class AuditCalls {
     // Some endpoints run calls that only read without a base fee, and then answer 0.
     const { baseFeePerGas } = await chain.read(() => chain.client.getBlock({ blockTag: "latest" }));
     const least = BOND_GAS * (baseFeePerGas ?? 0n);
-    const receipt = await this.#call("challenge", [argsOf(custody), toHex(signature)], {
-      value: ((bond > least ? bond : least) * BOND_PERCENT) / 100n,
-    });
-    const { parseEventLogs } = await import("viem");
-    const [opened] = parseEventLogs({ abi: auditAbi, eventName: "Challenged", logs: receipt.logs });
-    if (opened === undefined) throw new NodeError("chain_failed", "The challenge is not in its transaction");
-    return { receipt, deadline: Number(opened.args.deadline) };
+    return ((bond > least ? bond : least) * BOND_PERCENT) / 100n;
   }
 
   answer(custody: Custody, leaf: Uint8Array, path: Uint8Array): Promise<TransactionReceipt> {

@@ -1,4 +1,13 @@
-import type { Clock, Custody, CustodyView, Hex32, PaymentStore, ShardId, ShardKey } from "../core/mod.ts";
+import type {
+  Clock,
+  Custody,
+  CustodyChallenge,
+  CustodyView,
+  Hex32,
+  PaymentStore,
+  ShardId,
+  ShardKey,
+} from "../core/mod.ts";
 import { fromText, toText } from "./books.ts";
 
 /** A custody statement as it is stored under its id; `test/vectors/payments.json` pins the form. */
@@ -12,6 +21,8 @@ export interface Statement {
   readonly fileId?: string;
   /** Whether the provider failed to prove the shard; known to the requester. */
   readonly lost?: true;
+  /** How its challenge stands; known to the requester. */
+  readonly challenge?: CustodyChallenge;
   /** The requester's signature under the release; known to the provider. */
   readonly release?: Uint8Array;
 }
@@ -26,6 +37,8 @@ export class CustodyBook {
   readonly #statements = new Map<Hex32, Statement>();
   /** The ids of those over each shard: a node may hold a great many. */
   readonly #byShard = new Map<ShardId, Set<Hex32>>();
+  /** The ids of those whose provider failed to prove the shard. */
+  readonly #lost = new Set<Hex32>();
 
   constructor({ store, clock }: { readonly store: PaymentStore; readonly clock: Clock }) {
     this.#store = store;
@@ -48,6 +61,7 @@ export class CustodyBook {
     await this.#store.write(over.map(([key]) => ({ kind: "custody", key, text: undefined })), { durable: false });
     for (const [id, { shard }] of over) {
       this.#statements.delete(id);
+      this.#lost.delete(id);
       const ids = this.#byShard.get(shard.id);
       ids?.delete(id);
       if (ids?.size === 0) this.#byShard.delete(shard.id);
@@ -71,8 +85,13 @@ export class CustodyBook {
       .filter(([, statement]) => statement.role === role);
   }
 
+  /** The statements whose provider failed to prove the shard. */
+  lost(): [Hex32, Statement][] {
+    return [...this.#lost].map((id) => [id, this.#statements.get(id)!]);
+  }
+
   views(): CustodyView[] {
-    return [...this.#statements].map(([id, { role, custody, signature, shard, fileId, lost, release }]) => ({
+    return [...this.#statements].map(([id, { role, custody, signature, shard, fileId, lost, release, challenge }]) => ({
       id,
       role,
       custody,
@@ -81,11 +100,13 @@ export class CustodyBook {
       ...(fileId !== undefined && { fileId }),
       lost: lost === true,
       released: release !== undefined,
+      ...(challenge !== undefined && { challenge }),
     }));
   }
 
   #hold(id: Hex32, statement: Statement): void {
     this.#statements.set(id, statement);
+    if (statement.role === "requester" && statement.lost === true) this.#lost.add(id);
     const ids = this.#byShard.get(statement.shard.id);
     if (ids === undefined) this.#byShard.set(statement.shard.id, new Set([id]));
     else ids.add(id);

@@ -1,6 +1,7 @@
 import {
   type AuditSite,
   type Clock,
+  type CustodyChallenge,
   custodyId,
   custodyOf,
   type CustodyRelease,
@@ -43,9 +44,16 @@ export interface CustodyOrder {
   readonly fileId: string;
 }
 
+/** What came of the challenge of a shard. */
+export interface ChallengeEvent {
+  readonly fileId: string;
+  readonly message: string;
+}
+
 /** The requester's side of custody: takes statements that are good and covered by stake, signs releases, and challenges. */
 export class CustodyHolder {
   readonly #options: CustodyHolderOptions;
+  readonly #listeners = new Set<(event: ChallengeEvent) => void>();
 
   constructor(options: CustodyHolderOptions) {
     this.#options = options;
@@ -115,7 +123,24 @@ export class CustodyHolder {
       throw failed(`Statement ${id} is challenged already; the provider may answer until ${timeText(deadline)}`);
     }
     if (await calls.now() >= custody.expiresAt) throw failed(`Statement ${id} ended at ${timeText(custody.expiresAt)}`);
-    return await calls.challenge(custody, signature);
+    const opened = await calls.challenge(custody, signature);
+    await this.note(id, { state: "open", deadline: opened.deadline });
+    return opened;
+  }
+
+  /** Notes how a statement's challenge stands, and tells the file's watchers. */
+  async note(id: Hex32, seen: Omit<CustodyChallenge, "at">): Promise<void> {
+    const { book, clock } = this.#options;
+    const statement = this.#find(id);
+    await book.put(id, { ...statement, challenge: { ...seen, at: clock.now() } });
+    const { fileId, custody: { provider }, shard } = statement;
+    if (fileId === undefined) return;
+    for (const listener of this.#listeners) listener({ fileId, message: toldOf(seen, { provider, shard: shard.id }) });
+  }
+
+  /** Has what comes of challenges told. */
+  onChallenge(listener: (event: ChallengeEvent) => void): void {
+    this.#listeners.add(listener);
   }
 
   async slash(id: Hex32) {
@@ -130,7 +155,9 @@ export class CustodyHolder {
       );
     }
     if (await calls.now() <= deadline) throw failed(`The provider may answer until ${timeText(deadline)}`);
-    return await calls.timeout(custody);
+    const receipt = await calls.timeout(custody);
+    await this.note(id, { state: "slashed" });
+    return receipt;
   }
 
   #find(id: Hex32): Statement {
@@ -146,6 +173,19 @@ export class CustodyHolder {
     return this.#options.book.over("requester", shard)
       .filter(([, { custody }]) => custody.provider.toLowerCase() === provider.toLowerCase());
   }
+}
+
+function toldOf(
+  { state, deadline = 0 }: Omit<CustodyChallenge, "at">,
+  { provider, shard }: { readonly provider: NodeId; readonly shard: ShardId },
+): string {
+  const told = {
+    open: `may answer the challenge of shard ${shard} on the chain until ${timeText(deadline)}`,
+    answered: `answered the challenge of shard ${shard} on the chain, and has the bond`,
+    slashed: `did not answer the challenge of shard ${shard} and lost stake`,
+    done: `is not bound by its statement over shard ${shard} any more`,
+  };
+  return `${provider} ${told[state]}`;
 }
 
 function failed(message: string): NodeError {

@@ -12,6 +12,7 @@ export { Books } from "./books.ts";
 export { Budget, type Caps } from "./budget.ts";
 export { loadCurve } from "./curve.ts";
 export { chargeDueWithoutChain } from "./due-charges.ts";
+export { CustodyChallenger } from "./custody-challenger.ts";
 export { CustodyHolder, type CustodyOrder } from "./custody-holder.ts";
 export { CustodyKeeper } from "./custody-keeper.ts";
 export { Earnings, isFree, storagePrice } from "./earnings.ts";

@@ -4,11 +4,13 @@ import {
   type Clock,
   type Hex32,
   type Log,
+  type Metrics,
   type MinedTransaction,
   NATIVE_TOKEN,
   NodeError,
   type NodeId,
   type NodeKey,
+  noMetrics,
   parseNodeId,
   parseTarget,
   type PaymentAdmin,
@@ -28,6 +30,7 @@ import { Chain, type ChainOptions } from "./chain.ts";
 import { ChannelCalls } from "./channel-calls.ts";
 import { type Curve, loadCurve } from "./curve.ts";
 import { CustodyBook } from "./custody-book.ts";
+import { CustodyChallenger } from "./custody-challenger.ts";
 import { CustodyHolder } from "./custody-holder.ts";
 import { CustodyKeeper } from "./custody-keeper.ts";
 import { type CreditRule, Earnings, type EarningsOptions } from "./earnings.ts";
@@ -55,13 +58,20 @@ export interface PaymentsOptions extends Omit<ChainOptions, "clock" | "log"> {
   readonly claimAt: Wei;
   readonly claimEveryMs: number;
   /** Stake on shards, where the Audit contract is known: what this node puts on one, and the least that it asks of others; 0 is none. */
-  readonly custody?: { readonly audit: NodeId; readonly penalty: Wei; readonly least: Wei };
+  readonly custody?: {
+    readonly audit: NodeId;
+    readonly penalty: Wei;
+    readonly least: Wei;
+    /** Whether providers that lost shards are challenged without being told to. */
+    readonly challenges?: boolean;
+  };
   readonly retryMs?: number;
   /** After how long a transaction that is not mined is sent again with higher fees. */
   readonly bumpMs?: number;
   readonly desk: (target: string) => PaymentDesk;
   readonly clock: Clock;
   readonly log: Log;
+  readonly metrics?: Metrics;
 }
 
 /** The money of a node. */
@@ -75,6 +85,8 @@ export interface Payments {
   readonly keeper?: CustodyKeeper;
   /** Takes what others put on this node's shards, when it is to. */
   readonly holder?: CustodyHolder;
+  /** Challenges those that lost some, when it is to. */
+  readonly challenger?: CustodyChallenger;
   /** Claims what it is worth to claim, and everything of payers that are leaving. Runs by itself too. */
   claimDue(): Promise<void>;
   close(): Promise<void>;
@@ -176,12 +188,13 @@ export async function openPayments(options: PaymentsOptions): Promise<Payments> 
     ...(custody?.keeper !== undefined && { keeper: custody.keeper }),
     // One that asks for none still signs releases of what it was given before.
     ...(custody !== undefined && { holder: custody.holder }),
+    ...(custody?.challenger !== undefined && { challenger: custody.challenger }),
     claimDue,
     close: async () => {
       clearInterval(timer);
-      const watching = custody?.keeper?.close();
+      const watching = [custody?.keeper?.close(), custody?.challenger?.close()];
       transactions.close();
-      await Promise.all([spendings.close(), watching]);
+      await Promise.all([spendings.close(), ...watching]);
       await Promise.allSettled([claiming]);
       await books.close();
       chain.close();
@@ -194,11 +207,15 @@ interface CustodyParts {
   readonly calls: AuditCalls;
   readonly holder: CustodyHolder;
   readonly keeper: CustodyKeeper | undefined;
+  readonly challenger: CustodyChallenger | undefined;
 }
+
+/** How often at most it is looked how challenges stand: they take a day. */
+const CHALLENGES_EVERY_MS = 600_000;
 
 /** Both sides of custody; undefined where no Audit contract is known. */
 function openCustody(
-  { custody, store, clock, log, confirmations, pollMs }: PaymentsOptions,
+  { custody, store, clock, log, confirmations, pollMs, claimEveryMs, metrics = noMetrics }: PaymentsOptions,
   parts: {
     readonly key: NodeKey;
     readonly settlement: Settlement;
@@ -208,15 +225,18 @@ function openCustody(
   },
 ): CustodyParts | undefined {
   if (custody === undefined) return undefined;
-  const { audit, penalty, least } = custody;
+  const { audit, penalty, least, challenges = false } = custody;
   const site = { chainId: parts.settlement.chainId, audit };
   const book = new CustodyBook({ store, clock });
   const calls = new AuditCalls({ ...parts, audit });
   const shared = { ...parts, site, book, calls, store, clock, log, confirmations };
+  const holder = new CustodyHolder({ ...shared, least });
+  const everyMs = Math.min(CHALLENGES_EVERY_MS, claimEveryMs);
   return {
     book,
     calls,
-    holder: new CustodyHolder({ ...shared, least }),
+    holder,
+    challenger: challenges ? new CustodyChallenger({ ...shared, holder, metrics, everyMs }) : undefined,
     keeper: penalty === 0n ? undefined : new CustodyKeeper({ ...shared, penalty, watchMs: pollMs }),
   };
 }

@@ -78,6 +78,8 @@ export interface CustodyHolder {
   releases(provider: NodeId, shard: ShardId): readonly CustodyRelease[];
   /** A provider failed to prove a shard: it is not released any more. */
   lost(provider: NodeId, shard: ShardId): Promise<void>;
+  /** Has what comes of challenges told. */
+  onChallenge?(listener: (event: { readonly fileId: string; readonly message: string }) => void): void;
 }
 
 /** What a lease must be for. */

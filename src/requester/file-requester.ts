@@ -158,6 +158,7 @@ class Requester implements FileRequester {
       closing: this.#closing.signal,
     };
     this.#kit = kit;
+    options.custody?.onChallenge?.((event) => kit.book.publish({ type: "audit", ...event }));
     this.#sharePublic = keys.sharePublic;
     this.#key = options.key;
     this.#bandwidth = options.bandwidth;

@@ -189,6 +189,16 @@ export const CustodyStatement = z.strictObject({
     description: "Whether the provider failed to prove the shard; then it is never released.",
   }),
   released: z.boolean().openapi({ description: "Whether the requester has released this node." }),
+  challenge: z.strictObject({
+    state: z.enum(["open", "answered", "slashed", "done"]).openapi({
+      description: "Not answered yet; answered by the provider; ended by a slash; or ended otherwise.",
+    }),
+    deadline: z.string().optional().openapi({
+      description: "Until when the provider may answer, of one that is open.",
+      examples: ["2027-02-15T08:00:00.000Z"],
+    }),
+    at: z.string().openapi({ description: "When that was seen first.", examples: ["2027-02-14T08:00:00.000Z"] }),
+  }).optional().openapi({ description: "How its challenge stands, where this node has looked for one." }),
 }).openapi("CustodyStatement", { description: "A provider's promise to keep a shard or to lose stake." });
 
 export const CustodyList = z.strictObject({ custody: z.array(CustodyStatement) }).openapi("CustodyList");

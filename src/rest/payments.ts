@@ -388,9 +388,16 @@ function quoteJson({ settlement: { chainId, channels }, quote, signature, digest
   };
 }
 
-function statementJson({ custody, signature, ...view }: CustodyView) {
+function statementJson({ custody, signature, challenge, ...view }: CustodyView) {
   return {
     ...view,
+    ...(challenge !== undefined && {
+      challenge: {
+        state: challenge.state,
+        ...(challenge.deadline !== undefined && { deadline: new Date(challenge.deadline * 1000).toISOString() }),
+        at: new Date(challenge.at).toISOString(),
+      },
+    }),
     ...custody,
     expiresAt: new Date(custody.expiresAt * 1000).toISOString(),
     penalty: String(custody.penalty),

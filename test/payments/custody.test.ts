@@ -56,6 +56,10 @@ async function pair(t: TestScope, { least = PENALTY, pledgeDays = 365 }: Fixture
   const clock: Clock = { now: () => Date.now() + ahead };
   const custody = { audit: chain.audit, penalty: wei(PENALTY), least: wei(0n) };
   const books = openMemoryStore().payments;
+  /** What came of challenges that the requester opened by itself. */
+  const counted: string[] = [];
+  const add = (_: number, { result }: Record<string, string> = {}) => void counted.push(result!);
+  const metrics = { ...noMetrics, counter: () => ({ add }) };
   const node = () => paidNode(t, chain, { key: payee, clock, store: books, rates: RATES, custody });
   const provider = await node();
   const requester = await paidNode(t, chain, {
@@ -63,7 +67,8 @@ async function pair(t: TestScope, { least = PENALTY, pledgeDays = 365 }: Fixture
     clock,
     window: wei(ETHER / 10n),
     desks: new Map([["p:1", () => provider.earnings]]),
-    custody: { ...custody, penalty: wei(0n), least: wei(least) },
+    custody: { ...custody, penalty: wei(0n), least: wei(least), challenges: true },
+    metrics,
   });
   await requester.admin.open("p:1", wei(ETHER), { signal: never });
   await provider.admin.register({ target: "p.example:1", region: "", stake: wei(ETHER) });
@@ -108,8 +113,27 @@ async function pair(t: TestScope, { least = PENALTY, pledgeDays = 365 }: Fixture
     ahead += ms;
     await chain.rpc("evm_increaseTime", [ms / 1000]);
     await chain.rpc("evm_mine");
+    // What was seen before the clock moved is too old to be believed.
+    await Promise.all([requester, provider].map((one) => one.chain.poll()));
   };
-  return { chain, books, clock, provider, requester, served, store, shards, holder, keep, takeFor, pass, prove, node };
+  return {
+    counted,
+    challenger: requester.challenger!,
+    chain,
+    books,
+    clock,
+    provider,
+    requester,
+    served,
+    store,
+    shards,
+    holder,
+    keep,
+    takeFor,
+    pass,
+    prove,
+    node,
+  };
 }
 
 const shardOf = (digit: string) => digit.repeat(32);
@@ -252,6 +276,78 @@ test("a shard with stake on it is dropped early against the owner's release only
   assert.deepEqual(provider.admin.custody(), []);
 });
 
+test("who lost shards is challenged by itself for one, slashed when it does not answer, and then challenged for the others", async (t) => {
+  const { chain, requester, keep, store, holder, pass, challenger, counted } = await pair(t);
+  const ids = ["a", "b", "c"].map(shardOf);
+  for (const id of ids) await keep(id);
+  const told: string[] = [];
+  holder.onChallenge(({ message }) => told.push(message));
+  await challenger.look();
+  assert.deepEqual(counted, [], "nobody is challenged for what was not lost");
+
+  for (const id of ids) await store.remove({ owner: payer.nodeId, id });
+  for (const id of ids) await holder.lost(payee.nodeId, id);
+  const states = () => requester.admin.custody().map(({ challenge }) => challenge?.state);
+  await challenger.look();
+  await challenger.look();
+  assert.deepEqual(states().filter((state) => state !== undefined), ["open"], "one, to see what comes of it");
+  assert.match(told[0]!, /may answer the challenge of shard \w+ on the chain until /);
+  await pass(DAY + 60_000);
+  await challenger.look();
+  assert.deepEqual(states().toSorted(), ["open", "open", "slashed"]);
+  assert.equal(await requester.calls.credit(NATIVE_TOKEN, chain.registry), PENALTY / 2n);
+  await pass(DAY + 60_000);
+  await challenger.look();
+  assert.deepEqual(states(), ["slashed", "slashed", "slashed"]);
+  assert.equal(await requester.calls.credit(NATIVE_TOKEN, chain.registry), 3n * PENALTY / 2n);
+  await challenger.look();
+  assert.deepEqual(counted.toSorted(), [...Array(3).fill("opened"), ...Array(3).fill("slashed")]);
+  assert.equal(told.length, 6);
+});
+
+test("a provider that answers is not challenged by itself again, and none for more than a slash brings", async (t) => {
+  const { provider, requester, keep, holder, challenger, counted, pass, chain } = await pair(t);
+  for (const id of ["a", "b"].map(shardOf)) {
+    await keep(id);
+    await holder.lost(payee.nodeId, id);
+  }
+  // At such a price the bond is worth more than half of the penalty.
+  const price = 10n ** 12n;
+  await chain.rpc("anvil_setNextBlockBaseFeePerGas", [`0x${price.toString(16)}`]);
+  await chain.rpc("evm_mine");
+  await challenger.look();
+  await challenger.look();
+  assert.deepEqual(counted, ["too_dear", "too_dear"].slice(0, counted.length));
+  assert.ok(counted.length > 0);
+  counted.length = 0;
+  await chain.rpc("anvil_setNextBlockBaseFeePerGas", ["0x3b9aca00"]);
+  await chain.rpc("evm_mine");
+  await challenger.look();
+  await provider.keeper!.look();
+  await challenger.look();
+  assert.deepEqual(counted, ["opened", "answered"]);
+  const states = requester.admin.custody().map(({ challenge }) => challenge?.state);
+  assert.deepEqual(states.filter((state) => state !== undefined), ["answered"]);
+  await pass(3 * DAY);
+  await challenger.look();
+  assert.deepEqual(counted, ["opened", "answered"], "the other shard is not challenged for, nor this one again");
+});
+
+test("a challenge that was opened by hand, or before a restart, is followed and ended", async (t) => {
+  const { requester, keep, store, holder, pass, challenger, counted } = await pair(t);
+  const view = await keep(shardOf("a"));
+  await store.remove({ owner: payer.nodeId, id: shardOf("a") });
+  await holder.lost(payee.nodeId, shardOf("a"));
+  await requester.admin.challenge(view.id);
+  await challenger.look();
+  assert.equal(requester.admin.custody()[0]!.challenge!.state, "open");
+  await pass(DAY + 60_000);
+  await challenger.look();
+  assert.deepEqual(counted, ["slashed"]);
+  await challenger.look();
+  assert.equal(requester.admin.custody()[0]!.challenge!.state, "slashed");
+});
+
 test("a requester takes no statement that is forged, too small, or not covered by stake that stays", async (t) => {
   const { requester, keep } = await pair(t);
   const cases: readonly (readonly [RegExp, (given: ShardCustody) => ShardCustody])[] = [
@@ -292,24 +388,27 @@ test("a shard is not signed for while it is dropped", async (t) => {
   assert.deepEqual(provider.admin.custody(), []);
 });
 
-test("a statement is stored in the form of the vector", async (t) => {
+test("a statement is stored in the form of the vectors", async (t) => {
   const chain = await chainFor(t);
-  const { statement, statementId } = JSON.parse(
+  const { statement: first, challengedStatement, statementId } = JSON.parse(
     readFileSync(new URL("../vectors/payments.json", import.meta.url), "utf8"),
   );
-  const store: PaymentStore = openMemoryStore().payments;
-  await store.write([{ kind: "custody", key: statementId, text: statement }], { durable: true });
-  const custody = { audit: chain.audit, penalty: wei(0n), least: wei(0n) };
-  const node = await paidNode(t, chain, { key: payer, store, custody });
-  const [view] = node.admin.custody();
-  const { v, shard, lost, ...rest } = fromText<Record<string, unknown>>(statement);
-  assert.deepEqual([v, lost], [1, true]);
-  assert.deepEqual(view, {
-    ...rest,
-    id: statementId,
-    shard: (shard as { id: string }).id,
-    lost: true,
-    released: false,
-  });
-  assert.equal(toText(fromText(statement)), statement);
+  for (const statement of [first, challengedStatement]) {
+    const store: PaymentStore = openMemoryStore().payments;
+    await store.write([{ kind: "custody", key: statementId, text: statement }], { durable: true });
+    const custody = { audit: chain.audit, penalty: wei(0n), least: wei(0n) };
+    const node = await paidNode(t, chain, { key: payer, store, custody });
+    assert.equal(node.challenger, undefined, "not without being told to");
+    const [view] = node.admin.custody();
+    const { v, shard, lost, ...rest } = fromText<Record<string, unknown>>(statement);
+    assert.deepEqual([v, lost], [1, true]);
+    assert.deepEqual(view, {
+      ...rest,
+      id: statementId,
+      shard: (shard as { id: string }).id,
+      lost: true,
+      released: false,
+    });
+    assert.equal(toText(fromText(statement)), statement);
+  }
 });

@@ -1,5 +1,5 @@
 import * as z from "zod";
-import { duration, integer, text, texts } from "../setting.ts";
+import { choice, duration, integer, text, texts } from "../setting.ts";
 
 /** An amount of money: a whole number in the token's smallest unit, in quotes, since JSON's numbers end at 2^53. */
 function amount(options: { readonly default: string; readonly description: string }) {
@@ -42,6 +42,13 @@ export const payments = z.strictObject({
     description:
       "What of its stake this node puts on each shard that it is paid to keep, when the shard's owner asks: it loses as much when it does not " +
       "show a leaf of it within a day of a challenge. 0 puts none",
+  }),
+  custodyChallenge: choice(["off", "auto"], {
+    default: "auto",
+    description:
+      "Whether a provider that failed to prove a shard which it has put stake on is challenged on the chain without being told to, and slashed " +
+      "when it does not answer. A challenge costs gas, and a bond when it is answered: none is opened that may cost more than a slash brings, one " +
+      "a provider until it was slashed, and none for 30 days after it has answered one. off: only by `payments challenge`",
   }),
   confirmations: integer({
     default: 2,
