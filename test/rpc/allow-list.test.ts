@@ -65,6 +65,15 @@ test("a node with a list serves those on it, who sign once they are asked to", a
   ]);
 });
 
+test("calls side by side that find out together that they must sign are all served", async (t) => {
+  const { tasks, target } = await serve(t);
+  const { tasks: remote } = dial(t, target, friend);
+  const submitting = ["a", "b", "c"].map((id) => remote.submit(spec({ id }), ctx()));
+  const running = Array.from({ length: 8 }, () => remote.run(spec(), ctx()));
+  await Promise.all([...submitting, ...running]);
+  assert.equal(tasks.contexts.length, 11);
+});
+
 test("it serves nobody else, whatever name they give, and tells everybody who it is", async (t) => {
   const { tasks, target } = await serve(t);
   const other = dial(t, target, stranger);

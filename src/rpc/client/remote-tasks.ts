@@ -73,11 +73,12 @@ export class RemoteTasks implements Tasks {
       toBinary(RunTaskRequestSchema, create(RunTaskRequestSchema, { task: specToProto(spec) }));
     // A task with an id runs once however often it is sent.
     const rules = { timeoutMs: peer.options.taskTimeoutMs, repeatable: spec.id !== "" };
+    const signed = this.#signs;
     try {
       const response = await peer.call(ctx, rules, (attempt) => this.#send(RUN_PATH, request, attempt));
       return decodeRunResponse(response) ?? resultFromProto(decodeAnswer(method.run, response, peer.target));
     } catch (reason) {
-      if (this.#mustSign(reason)) return await this.run(spec, ctx);
+      if (this.#mustSign(reason, signed)) return await this.run(spec, ctx);
       if (!isUnknownService(reason)) throw this.#explain(reason, "run tasks");
       peer.rememberLegacy();
       return await runLegacy(peer, spec, ctx);
@@ -145,11 +146,12 @@ export class RemoteTasks implements Tasks {
     const peer = this.#peer;
     const path = pathOf(desc);
     const message = toBinary(desc.input, create(desc.input, request));
+    const signed = this.#signs;
     try {
       const answer = await peer.call(ctx, rules, (attempt) => this.#send(path, message, attempt));
       return decodeAnswer(desc, answer, peer.target);
     } catch (reason) {
-      if (this.#mustSign(reason)) return await this.#call(desc, request, ctx, rules);
+      if (this.#mustSign(reason, signed)) return await this.#call(desc, request, ctx, rules);
       throw this.#explain(reason, "queue or look up tasks");
     }
   }
@@ -164,11 +166,12 @@ export class RemoteTasks implements Tasks {
     const input = new RepeatableInput(requests);
     try {
       while (true) {
+        const signed = this.#signs;
         try {
           return yield* this.#eventsOnce(desc, input, ctx);
         } catch (reason) {
           if (reason instanceof SourceFailure) throw reason.reason;
-          if (this.#mustSign(reason) && input.repeatable) continue;
+          if (this.#mustSign(reason, signed) && input.repeatable) continue;
           throw this.#explain(reason, what);
         }
       }
@@ -234,10 +237,12 @@ export class RemoteTasks implements Tasks {
     }
   }
 
-  /** Whether an unsigned call failed since the peer wants to know who calls. Later ones are signed. */
-  #mustSign(reason: unknown): boolean {
-    if (this.#signs || this.#calls === undefined || isUnknownService(reason)) return false;
-    return this.#signs = explain(reason, this.#peer.target).code === "unauthenticated";
+  /** Whether a call failed since it was not signed and the peer wants to know who calls. Later ones are signed. */
+  #mustSign(reason: unknown, signed: boolean): boolean {
+    if (signed || this.#calls === undefined || isUnknownService(reason)) return false;
+    const wanted = explain(reason, this.#peer.target).code === "unauthenticated";
+    this.#signs ||= wanted;
+    return wanted;
   }
 
   #explain(reason: unknown, what: string): NodeError {
