@@ -1,8 +1,9 @@
 /**
  * What money costs. Vouchers signed and verified a second, against pure JavaScript. Tasks a second through REST, requester, wire and
- * provider, each pair of nodes two processes, all side by side and loaded in turns: for nothing and unsigned, signed, and paid by vouchers
- * ahead of need; and the transactions that both paid nodes sent meanwhile, that which opens the channel included. The median of the rounds'
- * ratios counts, so that what else the machine does meets all of them.
+ * provider, each pair of nodes two processes, all side by side and loaded in turns: for nothing and unsigned; for nothing and signed, since the
+ * provider serves only whom it knows (`rpc.allow`); and paid by vouchers ahead of need, which are always signed. Three ratios: what signing costs, what
+ * payments alone cost, and both. And the transactions that both paid nodes sent meanwhile, that which opens the channel included. The median of the
+ * rounds' ratios counts, so that what else the machine does meets all of them.
  *
  *     node bench/payments.ts [--requests 2000] [--rounds 5] [--connections 16] [--only vouchers|tasks]
  *
@@ -136,26 +137,24 @@ async function transactionsOf(chain: LocalChain, nodes: readonly NodeProcess[]):
 async function measureTasks(): Promise<void> {
   const folder = scratch(scope);
   const oneWorker = ["--plugins-workers", "1"];
-  const free = {
-    requester: await startNode(scope, { dataDir: join(folder, "requester"), args: oneWorker }),
-    provider: await startNode(scope, { dataDir: join(folder, "provider"), args: oneWorker }),
-  };
-  const swarm = async (prices: Record<string, string>) => {
-    const { chain, requester, providers } = await startPaidSwarm(scope, {
-      prices,
-      provider: { payments: { claimEveryMs }, plugins: { workers: 1 } },
-      requester: { payments: { claimEveryMs, window: String(ETHER / 10n) }, plugins: { workers: 1 } },
-    });
-    return { chain, requester, provider: providers[0]! };
-  };
-  const signed = await swarm({});
-  const paid = await swarm({ cpuSecond: "1000000", minimum: "1000" });
+  const start = (name: string, config: Record<string, unknown> = {}) =>
+    startNode(scope, { dataDir: join(folder, name), args: oneWorker, config });
+  const free = { requester: await start("requester"), provider: await start("provider") };
+  const requester = await start("known-requester");
+  // The requester learns by its first call that it must sign.
+  const signed = { requester, provider: await start("knowing-provider", { rpc: { allow: [requester.nodeId] } }) };
+  const { chain, ...swarm } = await startPaidSwarm(scope, {
+    prices: { cpuSecond: "1000000", minimum: "1000" },
+    provider: { payments: { claimEveryMs }, plugins: { workers: 1 } },
+    requester: { payments: { claimEveryMs, window: String(ETHER / 10n) }, plugins: { workers: 1 } },
+  });
+  const paid = { requester: swarm.requester, provider: swarm.providers[0]! };
   const pairs: readonly (readonly [name: string, pair: { requester: NodeProcess; provider: NodeProcess }])[] = [
     ["free, unsigned", free],
     ["free, signed", signed],
     ["paid, signed", paid],
   ];
-  const sentBefore = await transactionsOf(paid.chain, [paid.requester, paid.provider]);
+  const sentBefore = await transactionsOf(chain, [paid.requester, paid.provider]);
   const results = pairs.map((): number[] => []);
   const spentMs = pairs.map(() => 0);
   for (let round = 0; round <= rounds; round++) {
@@ -178,10 +177,12 @@ async function measureTasks(): Promise<void> {
       } of free and unsigned; ${micros} µs of processor each`,
     );
   }
-  console.log(`          paid against signed ${against(2, 1)}`);
+  console.log(`          signed against unsigned ${against(1, 0)}, both free of charge: what signing costs`);
+  console.log(`          paid against free ${against(2, 1)}, both signed: what payments cost`);
+  console.log(`          paid against free and unsigned ${against(2, 0)}: what both cost`);
   const [earned] = await equalBooks(paid.requester, [paid.provider]);
   const { items } = await channelOf(paid.requester);
-  const sent = await transactionsOf(paid.chain, [paid.requester, paid.provider]) - sentBefore;
+  const sent = await transactionsOf(chain, [paid.requester, paid.provider]) - sentBefore;
   console.log(
     `          ${items} tasks paid, ${earned!.charged} wei on both sides, by ${sent} transactions of both nodes: ${
       (sent / items * 1e5).toFixed(1)

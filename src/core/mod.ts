@@ -40,6 +40,7 @@ export * from "./request-mac.ts";
 export * from "./request-scope.ts";
 export * from "./session-form.ts";
 export * from "./session.ts";
+export * from "./short-proof.ts";
 export * from "./shard-lease.ts";
 export * from "./shard-receipt.ts";
 export * from "./shard.ts";

@@ -23,6 +23,8 @@ export interface NodeInfo {
   readonly region?: string;
   /** Its X25519 key for MACs of requests; absent from a node that takes signatures only. */
   readonly macKey?: Uint8Array;
+  /** The newest version of MACs that it takes; absent from a node that takes the first only. */
+  readonly macVersion?: number;
   /** The chain that it pays and is paid on, which sessions with it name; absent without one. */
   readonly chainId?: number;
   /** The largest WASM module that it takes from requesters, in bytes; absent when it takes none. */

@@ -46,26 +46,44 @@ export class RequestMac {
 }
 
 /** The requester's MAC for a session with a provider of this key. Throws for a key that is none. */
-export function requesterMac(
-  { privateKey, certificateHash }: { readonly privateKey: KeyObject; readonly certificateHash: Uint8Array },
-  publicKey: Uint8Array,
-): RequestMac {
-  const seed = Buffer.from((privateKey.export({ format: "jwk" }) as { d: string }).d, "base64url");
-  return shared(ed25519.utils.toMontgomerySecret(seed), publicKey, certificateHash);
+export function requesterMac(session: RequesterHalf, publicKey: Uint8Array): RequestMac {
+  return new RequestMac(requesterMacKey(session, publicKey, VERSION_1));
 }
 
 /** The provider's MAC for a session. Throws for a session key of low order, which everybody could guess the secret of. */
-export function providerMac(
-  { secret }: MacKeys,
-  { publicKey, certificateHash }: { readonly publicKey: KeyObject; readonly certificateHash: Uint8Array },
-): RequestMac {
-  const raw = Buffer.from((publicKey.export({ format: "jwk" }) as { x: string }).x, "base64url");
-  return shared(secret, ed25519.utils.toMontgomery(raw), certificateHash);
+export function providerMac(keys: MacKeys, session: ProviderHalf): RequestMac {
+  return new RequestMac(providerMacKey(keys, session, VERSION_1));
 }
 
-function shared(secret: Uint8Array, publicKey: Uint8Array, certificateHash: Uint8Array): RequestMac {
-  const common = x25519.getSharedSecret(secret, publicKey);
-  return new RequestMac(derive(common, "velas-sphere request mac v1", certificateHash));
+const VERSION_1 = "velas-sphere request mac v1";
+
+/** What a requester has of a session. */
+export interface RequesterHalf {
+  readonly privateKey: KeyObject;
+  readonly certificateHash: Uint8Array;
+}
+
+/** What a provider has of a session. */
+export interface ProviderHalf {
+  readonly publicKey: KeyObject;
+  readonly certificateHash: Uint8Array;
+}
+
+/** The key of a session's MACs for one use, which `info` names, as its requester finds it: 32 bytes. Throws for a public key that is none. */
+export function requesterMacKey(
+  { privateKey, certificateHash }: RequesterHalf,
+  publicKey: Uint8Array,
+  info: string,
+): Uint8Array {
+  const seed = Buffer.from((privateKey.export({ format: "jwk" }) as { d: string }).d, "base64url");
+  const common = x25519.getSharedSecret(ed25519.utils.toMontgomerySecret(seed), publicKey);
+  return derive(common, info, certificateHash);
+}
+
+/** The same key as the provider finds it. Throws for a session key of low order. */
+export function providerMacKey({ secret }: MacKeys, { publicKey, certificateHash }: ProviderHalf, info: string) {
+  const raw = Buffer.from((publicKey.export({ format: "jwk" }) as { x: string }).x, "base64url");
+  return derive(x25519.getSharedSecret(secret, ed25519.utils.toMontgomery(raw)), info, certificateHash);
 }
 
 function derive(from: Uint8Array, info: string, salt: Uint8Array = new Uint8Array(0)): Uint8Array {

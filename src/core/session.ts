@@ -171,6 +171,21 @@ export function notSigned(why: string, cause?: unknown): NodeError {
   return new NodeError("unauthenticated", `The request is not accepted: ${why}`, { cause });
 }
 
+/**
+ * The error of a short proof that names a session which the node does not know, or no longer: the requester sends its certificate along and is
+ * served. Nothing was done.
+ */
+export function unknownSession(): NodeError {
+  return new NodeError("unauthenticated", "The request's session is not known here: send its certificate along", {
+    data: { session: "unknown" },
+  });
+}
+
+/** Whether an error is that of {@link unknownSession}. */
+export function isUnknownSession({ code, data }: Pick<NodeError, "code" | "data">): boolean {
+  return code === "unauthenticated" && data["session"] === "unknown";
+}
+
 function signedText(
   { certificateHash, provider }: { readonly certificateHash: Uint8Array; readonly provider: NodeId },
   { method, path }: RequestHead,

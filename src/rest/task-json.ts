@@ -118,7 +118,7 @@ export function eventJson(event: TaskEvent): unknown {
 }
 
 /** A node's description as JSON shows it. */
-export function nodeJson({ issuedAt, macKey: _key, ...rest }: NodeInfo): unknown {
+export function nodeJson({ issuedAt, macKey: _key, macVersion: _version, ...rest }: NodeInfo): unknown {
   return { ...rest, issuedAt: timeText(issuedAt) };
 }
 

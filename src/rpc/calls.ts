@@ -1,4 +1,3 @@
-import { Buffer } from "node:buffer";
 import {
   ANONYMOUS,
   type CallContext,
@@ -149,14 +148,13 @@ export class Call implements CallContext, Expiring {
 
   /** Whether the call's signature covers its body, so that {@link checkBody} must be asked. */
   get signsBody(): boolean {
-    return this.#signedBy?.bodyDigest !== undefined;
+    return this.#signedBy?.bodySha256 !== undefined;
   }
 
-  /** Throws `unauthenticated` when the SHA-256 of the body, as it was on the wire, is not the one that was signed. */
-  checkBody(sha256: Uint8Array): void {
-    if (Buffer.compare(sha256, this.#signedBy?.bodyDigest ?? sha256) !== 0) {
-      throw notSigned("its body is not the one that was signed");
-    }
+  /** Throws `unauthenticated` when the SHA-256 of the body, as it was on the wire and in hex, is not the one that was signed. */
+  checkBody(sha256: string): void {
+    const signed = this.#signedBy?.bodySha256;
+    if (signed !== undefined && signed !== sha256) throw notSigned("its body is not the one that was signed");
   }
 
   /** Runs a part of the call, so that what it does shows as part of its trace, and reaches only what its caller may reach. */

@@ -138,7 +138,7 @@ class ConnectCall {
     if (!call.signsBody) return;
     const digest = this.#context.requestHeader.get(BODY_DIGEST_HEADER);
     if (digest === null) throw notSigned("a stream is signed without the digest of its body");
-    call.checkBody(Buffer.from(digest, "hex"));
+    call.checkBody(digest);
   }
 
   /** The service takes the call. */

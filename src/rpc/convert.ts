@@ -402,6 +402,7 @@ export function encodeNodeInfo(info: NodeInfo, nonce: Uint8Array): Uint8Array<Ar
     ...(info.macKey !== undefined && { macKey: info.macKey as Uint8Array<ArrayBuffer> }),
     chainId: BigInt(info.chainId ?? 0),
     moduleBytes: BigInt(info.moduleBytes ?? 0),
+    macVersion: info.macVersion ?? 0,
   });
   return toBinary(nodePb.NodeInfoSchema, message);
 }
@@ -430,6 +431,7 @@ export function decodeNodeInfo(bytes: Uint8Array): { readonly info: NodeInfo; re
     },
     ...(message.region !== "" && { region: message.region }),
     ...(message.macKey.length === 32 && { macKey: message.macKey }),
+    ...(message.macVersion !== 0 && { macVersion: message.macVersion }),
     ...(message.chainId !== 0n && { chainId: Number(message.chainId) }),
     ...(message.moduleBytes !== 0n && { moduleBytes: Number(message.moduleBytes) }),
   };

@@ -179,7 +179,7 @@ class FastCall {
     if (this.#answered) return;
     let response: Promise<Frame>;
     try {
-      if (this.#call.signsBody) this.#call.checkBody(hash("sha256", this.#whole(), "buffer"));
+      if (this.#call.signsBody) this.#call.checkBody(hash("sha256", this.#whole(), "hex"));
       const message = this.#message();
       response = this.#call.traced(() => this.#route.handleBytes(message, this.#call));
     } catch (reason) {

@@ -50,11 +50,11 @@ const refused = (error: NodeError) => error.code === "unauthenticated";
 test("a signed request is its signer's, with the digest of its body, from both kinds of headers", () => {
   const { authenticator } = make();
   const mine = session();
-  assert.deepEqual(authenticator.identify(signed(mine)), { requester: key.nodeId, bodyDigest: undefined });
+  assert.deepEqual(authenticator.identify(signed(mine)), { requester: key.nodeId, bodySha256: undefined });
   const request = signed(mine, { body: "hello" });
   const headers = new Headers(request.headers);
-  const digest = createHash("sha256").update("hello").digest();
-  assert.deepEqual(authenticator.identify({ ...request, headers }), { requester: key.nodeId, bodyDigest: digest });
+  const bodySha256 = createHash("sha256").update("hello").digest("hex");
+  assert.deepEqual(authenticator.identify({ ...request, headers }), { requester: key.nodeId, bodySha256 });
   assert.equal(authenticator.identify({ method: "POST", path: "/a", headers: {} }), undefined);
 });
 

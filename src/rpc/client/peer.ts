@@ -41,6 +41,8 @@ export interface CallRules {
   readonly timeoutMs: number;
   /** Whether the call may be repeated although the peer may have served it. */
   readonly repeatable: boolean;
+  /** The call is signed, so that it need not name its requester. */
+  readonly signed?: boolean;
 }
 
 /** One peer: its transport, and the rules of calling it. */
@@ -69,10 +71,10 @@ export class Peer {
     this.#legacyUntil = this.options.clock.now() + this.options.legacyMemoryMs;
   }
 
-  /** The metadata that every call carries. */
-  metadata(ctx: CallContext): Metadata {
+  /** The metadata that every call carries; one that is signed names its requester by that. */
+  metadata(ctx: CallContext, signed = false): Metadata {
     const requester = ctx.requester === ANONYMOUS ? this.options.requester : ctx.requester;
-    const metadata: Metadata = requester === undefined
+    const metadata: Metadata = requester === undefined || signed
       ? { [REQUEST_ID_HEADER]: ctx.requestId }
       : { [REQUESTER_HEADER]: requester, [REQUEST_ID_HEADER]: ctx.requestId };
     const span = ctx.span ?? currentSpan();
@@ -94,7 +96,7 @@ export class Peer {
    * left, or because the call is repeatable. Throws NodeErrors, and ConnectErrors that {@link isUnknownService} wants to see.
    */
   async call<T>(ctx: CallContext, rules: CallRules, attempt: (attempt: Attempt) => Promise<T>): Promise<T> {
-    const metadata = this.metadata(ctx);
+    const metadata = this.metadata(ctx, rules.signed);
     const { signal } = ctx;
     try {
       return await attempt({ signal, metadata, timeoutMs: this.timeLeft(ctx, rules.timeoutMs) });

@@ -153,7 +153,8 @@ export function createPeers(options: PeersOptions): Peers {
     const address = parseTarget(target);
     const peer = new Peer(address, createPeerTransport(address, transportOptions), callOptions);
     const whoIs = (signal: AbortSignal) => queryNode(peer, recover, signal);
-    const calls = signer && new SignedCalls({ signer, whoIs });
+    const { transport } = peer;
+    const calls = signer && new SignedCalls({ signer, whoIs, transport, target: peer.target });
     const tasks = new RemoteTasks(peer, calls, { signs: options.signTasks === true });
     const entry = { peer, tasks, shards: new RemoteShards(peer, calls), modules: new RemoteModules(peer, calls) };
     if (known.size >= MAX_KNOWN_PEERS) known.delete(known.keys().next().value!);

@@ -12,7 +12,6 @@ import {
   TaskService,
   type UploadModuleRequestSchema,
 } from "../../gen/velas/sphere/v1/task_pb.ts";
-import { frameOf } from "../grpc-frame.ts";
 import { moduleFromProto } from "../module-convert.ts";
 import { explain } from "./failures.ts";
 import { isUnknownService, type Peer } from "./peer.ts";
@@ -41,18 +40,9 @@ export class RemoteModules implements ModuleService {
     const peer = this.#peer;
     const calls = this.#signed;
     const message = toBinary(HasModuleRequestSchema, create(HasModuleRequestSchema, { sha256 }));
-    const call = { path: HAS_PATH, body: frameOf(message), signal: ctx.signal };
-    const rules = { timeoutMs: peer.options.requestTimeoutMs, repeatable: true };
+    const rules = { timeoutMs: peer.options.requestTimeoutMs, repeatable: true, signed: true };
     try {
-      const answer = await peer.call(
-        ctx,
-        rules,
-        async ({ metadata, ...attempt }) =>
-          await peer.transport.unaryBytes(HAS_PATH, message, {
-            ...attempt,
-            metadata: { ...metadata, ...await calls.metadata(call) },
-          }),
-      );
+      const answer = await peer.call(ctx, rules, (attempt) => calls.unary({ ...attempt, path: HAS_PATH, message }));
       const { module, maxBytes } = decodeAnswer(method.hasModule, answer, peer.target);
       return { ...module && { module: moduleFromProto(module) }, maxBytes: Number(maxBytes) };
     } catch (reason) {
@@ -70,8 +60,8 @@ export class RemoteModules implements ModuleService {
     const input = new WatchedInput(requestsOf(source, order), stop);
     try {
       const timeoutMs = peer.timeLeft(ctx, peer.options.taskTimeoutMs);
-      const call = { path: pathOf(method.uploadModule), body: "stream", signal: ctx.signal } as const;
-      const metadata = { ...peer.metadata(ctx), ...await calls.metadata(call) };
+      const call = { path: pathOf(method.uploadModule), signal: ctx.signal };
+      const metadata = { ...peer.metadata(ctx, true), ...await calls.metadata(call) };
       const response = await peer.transport.stream(method.uploadModule, stop.signal, timeoutMs, metadata, input);
       for await (const { module } of response.message) {
         if (module?.sha256 === order.sha256) return moduleFromProto(module);

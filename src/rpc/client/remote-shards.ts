@@ -73,7 +73,7 @@ export class RemoteShards implements ShardService {
     try {
       const timeoutMs = ctx.deadlineAt === undefined ? undefined : peer.timeLeft(ctx, 0);
       const path = pathOf(method.putShard);
-      const metadata = { ...peer.metadata(ctx), ...await calls.metadata({ path, body: "stream", signal: ctx.signal }) };
+      const metadata = { ...peer.metadata(ctx, true), ...await calls.metadata({ path, signal: ctx.signal }) };
       const answer = await peer.transport.uploadFrames(path, input, { signal: stop.signal, timeoutMs, metadata });
       return this.#checked(receiptFromProto(decodeAnswer(method.putShard, answer, peer.target).receipt), provider);
     } catch (reason) {
@@ -156,19 +156,15 @@ export class RemoteShards implements ShardService {
     const calls = this.#signed;
     const path = pathOf(desc);
     const message = toBinary(desc.input, create(desc.input, request));
-    const call = { path, body: frameOf(message), signal: ctx.signal };
-    const rules = { timeoutMs, repeatable: true };
+    const rules = { timeoutMs, repeatable: true, signed: true };
     const capability = ctx.capability === undefined ? {} : { [CAPABILITY_HEADER]: ctx.capability };
     for (let first = true;; first = false) {
       try {
         const answer = await peer.call(
           ctx,
           rules,
-          async ({ metadata, ...attempt }) =>
-            await peer.transport.unaryBytes(path, message, {
-              ...attempt,
-              metadata: { ...metadata, ...capability, ...await calls.metadata(call) },
-            }),
+          ({ metadata, ...attempt }) =>
+            calls.unary({ ...attempt, path, message, metadata: { ...metadata, ...capability } }),
         );
         return decodeAnswer(desc, answer, peer.target);
       } catch (reason) {

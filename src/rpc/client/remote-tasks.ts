@@ -34,13 +34,12 @@ import {
   resultFromProto,
   specToProto,
 } from "../convert.ts";
-import { frameOf } from "../grpc-frame.ts";
 import { decodeRunResponse, encodeRunRequest } from "../run-codec.ts";
 import { explain } from "./failures.ts";
 import { beyondLegacy, runLegacy } from "./legacy-run.ts";
 import { type Attempt, type CallRules, isUnknownService, type Peer } from "./peer.ts";
 import { RepeatableInput } from "./repeatable-input.ts";
-import type { SignedCalls, UnsignedCall } from "./signed-calls.ts";
+import type { SignedCalls } from "./signed-calls.ts";
 import { decodeAnswer, type Metadata, pathOf } from "./transport.ts";
 import { WatchedInput } from "./watched-input.ts";
 
@@ -72,8 +71,8 @@ export class RemoteTasks implements Tasks {
     const request = encodeRunRequest(spec) ??
       toBinary(RunTaskRequestSchema, create(RunTaskRequestSchema, { task: specToProto(spec) }));
     // A task with an id runs once however often it is sent.
-    const rules = { timeoutMs: peer.options.taskTimeoutMs, repeatable: spec.id !== "" };
     const signed = this.#signs;
+    const rules = { timeoutMs: peer.options.taskTimeoutMs, repeatable: spec.id !== "", signed };
     try {
       const response = await peer.call(ctx, rules, (attempt) => this.#send(RUN_PATH, request, attempt));
       return decodeRunResponse(response) ?? resultFromProto(decodeAnswer(method.run, response, peer.target));
@@ -134,7 +133,7 @@ export class RemoteTasks implements Tasks {
   }
 
   #rules(repeatable: boolean): CallRules {
-    return { timeoutMs: this.#peer.options.requestTimeoutMs, repeatable };
+    return { timeoutMs: this.#peer.options.requestTimeoutMs, repeatable, signed: this.#signs };
   }
 
   async #call<I extends DescMessage, O extends DescMessage>(
@@ -194,8 +193,8 @@ export class RemoteTasks implements Tasks {
     const source = new WatchedInput(input, stop);
     try {
       const timeoutMs = ctx.deadlineAt === undefined ? undefined : peer.timeLeft(ctx, 0);
-      const signature = await this.#signature({ path: pathOf(desc), body: "stream", signal: ctx.signal });
-      const metadata = { ...peer.metadata(ctx), ...signature };
+      const signature = await this.#signature(pathOf(desc), ctx.signal);
+      const metadata = { ...peer.metadata(ctx, this.#signs), ...signature };
       const response = await peer.transport.stream(desc, stop.signal, timeoutMs, metadata, source);
       let ended = false;
       for await (const message of response.message) {
@@ -219,20 +218,26 @@ export class RemoteTasks implements Tasks {
   }
 
   #send(path: string, message: Uint8Array, attempt: Attempt): Promise<Uint8Array> {
-    const { transport } = this.#peer;
-    return !this.#signs
-      ? transport.unaryBytes(path, message, attempt)
-      : this.#signature({ path, body: frameOf(message), signal: attempt.signal }).then((signature) =>
-        transport.unaryBytes(path, message, { ...attempt, metadata: { ...attempt.metadata, ...signature } })
-      );
+    return this.#signs
+      ? this.#sendSigned(path, message, attempt)
+      : this.#peer.transport.unaryBytes(path, message, attempt);
   }
 
-  /** What signs a call. Nothing for a node of the original's kind, which has no id to sign for. */
-  async #signature(call: UnsignedCall): Promise<Metadata> {
+  async #sendSigned(path: string, message: Uint8Array, attempt: Attempt): Promise<Uint8Array> {
     try {
-      return this.#signs ? await this.#calls!.metadata(call) : {};
+      return await this.#calls!.unary({ ...attempt, path, message });
     } catch (error) {
-      if (error instanceof NodeError && error.code === "unimplemented") return {};
+      if (!isNameless(error)) throw error;
+      return await this.#peer.transport.unaryBytes(path, message, attempt);
+    }
+  }
+
+  /** What signs a stream. */
+  async #signature(path: string, signal: AbortSignal): Promise<Metadata> {
+    try {
+      return this.#signs ? await this.#calls!.metadata({ path, signal }) : {};
+    } catch (error) {
+      if (isNameless(error)) return {};
       throw error;
     }
   }
@@ -251,6 +256,11 @@ export class RemoteTasks implements Tasks {
     this.#calls?.note(error);
     return error;
   }
+}
+
+/** Whether nothing can be signed for the peer: a node of the original's kind has no id. */
+function isNameless(error: unknown): boolean {
+  return error instanceof NodeError && error.code === "unimplemented";
 }
 
 /** The input of a stream failed. */

@@ -55,6 +55,24 @@ export class MessageBody implements RequestBody {
   }
 }
 
+/** The one message of a unary call, in its frame. */
+export class FrameBody implements RequestBody {
+  readonly repeatable = true;
+  readonly #frame: Uint8Array;
+
+  constructor(frame: Uint8Array) {
+    this.#frame = frame;
+  }
+
+  get sizeBytes(): number {
+    return this.#frame.length;
+  }
+
+  send(stream: ClientHttp2Stream): void {
+    stream.end(this.#frame);
+  }
+}
+
 /**
  * The messages of a stream, as gRPC frames in parts that are written as they are: nothing of a large message is copied. No more is asked of the
  * source than the stream takes. A source that fails leaves the stream as it is: whoever made the call ends it.

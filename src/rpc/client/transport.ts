@@ -15,11 +15,12 @@ import type { Compression } from "@connectrpc/connect/protocol";
 import { createGrpcTransport } from "@connectrpc/connect-node";
 import { NodeError, type TargetAddress } from "../../core/mod.ts";
 import { SIGNATURE_HEADER } from "../authenticator.ts";
+import { FRAME_HEADER_BYTES } from "../grpc-frame.ts";
 import { connectionFailure, failed, misbehaved } from "./failures.ts";
 import { MOST_LARGE_BYTES } from "./session.ts";
 import type { SessionPool } from "./session-pool.ts";
 import type { PeerStream } from "./connection.ts";
-import { MessageBody, type RequestBody, StreamBody } from "./request-body.ts";
+import { FrameBody, MessageBody, type RequestBody, StreamBody } from "./request-body.ts";
 import { callStreaming } from "./stream-call.ts";
 import { callUnary, toHeaders, type UnaryAnswer } from "./unary-call.ts";
 
@@ -51,6 +52,8 @@ export interface BytesCallOptions {
 export interface PeerTransport extends Transport {
   /** Calls a unary method by its path. Throws the ConnectErrors that unary() throws. */
   unaryBytes(path: string, message: Uint8Array, options: BytesCallOptions): Promise<Uint8Array>;
+  /** The same with the message in its gRPC frame, which is sent as it is. */
+  unaryFrame(path: string, frame: Uint8Array, options: BytesCallOptions): Promise<Uint8Array>;
   /**
    * Calls a method that takes a stream and answers with one message at its end, the response here. The request comes as gRPC frames, each in
    * parts that are written without a copy. It is sent once, and whoever makes the call ends it when the source fails.
@@ -82,14 +85,11 @@ export function createPeerTransport(address: TargetAddress, options: PeerTranspo
     ...(acceptCompression.length > 0 ? { "grpc-accept-encoding": acceptCompression.map((c) => c.name).join(",") } : {}),
   };
 
-  // Async, so that a message that is too large is a rejection.
-  const callMessage = async (path: string, message: Uint8Array, given: BytesCallOptions, compressed = false) => {
+  // Called where what it throws is a rejection.
+  const callMessage = (path: string, message: Uint8Array, given: BytesCallOptions, compressed = false) => {
     if (message.length > writeMaxBytes) throw tooLarge(address.name, message.length, writeMaxBytes);
-    const encoding = compressed ? { "grpc-encoding": sendCompression!.name } : {};
-    return await call(path, new MessageBody(message, compressed), {
-      ...given,
-      metadata: { ...given.metadata, ...encoding },
-    });
+    const metadata = compressed ? { ...given.metadata, "grpc-encoding": sendCompression!.name } : given.metadata;
+    return call(path, new MessageBody(message, compressed), { ...given, metadata });
   };
 
   const call = (path: string, body: RequestBody, given: BytesCallOptions) => {
@@ -161,6 +161,12 @@ export function createPeerTransport(address: TargetAddress, options: PeerTranspo
   return {
     async unaryBytes(path, message, given) {
       return await messageOf(await callMessage(path, message, given));
+    },
+
+    async unaryFrame(path, frame, given) {
+      const sizeBytes = frame.length - FRAME_HEADER_BYTES;
+      if (sizeBytes > writeMaxBytes) throw tooLarge(address.name, sizeBytes, writeMaxBytes);
+      return await messageOf(await call(path, new FrameBody(frame), given));
     },
 
     async uploadFrames(path, frames, given) {
