@@ -1,4 +1,4 @@
-import { NodeError, type StoredFile, type StoredShard, toNodeError } from "../core/mod.ts";
+import { type LeftoverShard, NodeError, type StoredFile, type StoredShard, toNodeError } from "../core/mod.ts";
 import { LEAF_BYTES, verifyRange } from "../codec/mod.ts";
 import type { ByteBudget } from "./byte-budget.ts";
 import type { FileKit } from "./file-kit.ts";
@@ -36,7 +36,7 @@ export class FileAudit {
     const shard = opened.file.shards[index]!;
     let failure: NodeError | undefined;
     try {
-      await this.#challenge(opened, index, signal);
+      await this.prove(opened, { index, ...shard }, signal);
     } catch (cause) {
       signal.throwIfAborted();
       failure = toNodeError(cause);
@@ -69,10 +69,16 @@ export class FileAudit {
     book.publish({ type: "audit", fileId: id, message: `${shard.target} ${told}` });
   }
 
-  /** Draws leaves and verifies the answer against the root that the manifest holds. Throws what went wrong. */
-  async #challenge({ file, header, layout, roots }: OpenedShards, index: number, signal: AbortSignal): Promise<void> {
+  /**
+   * Has a provider prove that it has a shard, also one that was replaced there: draws leaves and verifies the answer against the root that the manifest
+   * holds. Throws what went wrong; {@link isGone} tells whether the shard is.
+   */
+  async prove(
+    { file, header, layout, roots }: OpenedShards,
+    { index, target, providerId }: Pick<LeftoverShard, "index" | "target" | "providerId">,
+    signal: AbortSignal,
+  ): Promise<void> {
     const { pool, settings, random, metrics } = this.#kit;
-    const { target, providerId } = file.shards[index]!;
     const leaves = drawLeaves(random, { count: settings.auditLeaves, leafCount: layout.leafCount });
     await this.#budget.take(leaves.length * (LEAF_BYTES + pathBytes(layout.leafCount)), signal);
     const shards = pool.at(target, providerId);
@@ -118,7 +124,7 @@ function proven(shard: StoredShard, now: number): StoredShard {
 }
 
 /** Whether an answer says that the shard is not there, or not what it was. */
-function isGone(error: NodeError): boolean {
+export function isGone(error: NodeError): boolean {
   return isLie(error) || error.code === "not_found";
 }
 

@@ -1,6 +1,7 @@
 import {
   CUSTODY_NOT_RELEASED,
   inRequest,
+  type LeftoverShard,
   newUlid,
   NodeError,
   type StoredFile,
@@ -10,7 +11,7 @@ import {
 import { type OpenedHeader, openHeader } from "../codec/mod.ts";
 import { dropPieces } from "./check-files.ts";
 import { DuePool } from "./due-pool.ts";
-import type { FileAudit } from "./file-audit.ts";
+import { type FileAudit, isGone } from "./file-audit.ts";
 import type { FileKit } from "./file-kit.ts";
 import type { FileRepair } from "./file-repair.ts";
 import { isHealthy } from "./file-state.ts";
@@ -136,10 +137,19 @@ export class FileUpkeep {
     const { book, store } = this.#options;
     const header = file.sharedBy === undefined ? await this.#headerOf(file) : undefined;
     const places = header === undefined ? [] : [
-      ...file.shards.flatMap(({ target, providerId }, index) => target === "" ? [] : [{ index, target, providerId }]),
-      ...file.leftovers,
+      ...file.shards.flatMap(({ target, providerId, state }, index) =>
+        target === ""
+          ? []
+          : [{ place: { index, target, ...(providerId && { providerId }) }, doubted: state === "suspect" }]
+      ),
+      ...file.leftovers.map((place) => ({ place, doubted: true })),
     ];
-    const left = (await Promise.all(places.map((place) => this.#remove(header!, place)))).some((freed) => !freed);
+    const freed = await Promise.all(
+      places.map(async ({ place, doubted }) =>
+        (!doubted || await this.#isKnown(file, header!, place)) && await this.#remove(header!, place)
+      ),
+    );
+    const left = freed.includes(false);
     if (left) await this.#later(file.id, this.#retryMs);
     else await book.drop(file.id, [await dropPieces(store, file.id)]);
   }
@@ -147,13 +157,40 @@ export class FileUpkeep {
   async #freeLeftovers(file: StoredFile): Promise<void> {
     const header = await this.#headerOf(file);
     if (header === undefined) return;
-    const freed = await Promise.all(file.leftovers.map((place) => this.#remove(header, place)));
+    const freed = await Promise.all(
+      file.leftovers.map(async (place) =>
+        await this.#isKnown(file, header, place) && await this.#remove(header, place)
+      ),
+    );
     await this.#options.book.update(file.id, (now) => ({
       ...now,
       leftovers: now.leftovers.filter((one) =>
         !file.leftovers.some((old, i) => freed[i] === true && old.index === one.index && old.target === one.target)
       ),
     }), { durable: false });
+  }
+
+  /**
+   * Before a provider is released from the stake that it has put on a shard, it proves that it has it: one that was replaced while it did not answer may have
+   * lost it. Returns whether that is known.
+   */
+  async #isKnown(file: StoredFile, header: OpenedHeader, place: LeftoverShard): Promise<boolean> {
+    const { custody, audit, book, closing } = this.#options;
+    const { index, target, providerId } = place;
+    if (custody === undefined || providerId === undefined) return true;
+    const id = shardIdOf(header, index);
+    if (custody.releases(providerId, id).length === 0) return true;
+    try {
+      await audit.prove(await openShards(this.#options, file), place, closing);
+    } catch (cause) {
+      closing.throwIfAborted();
+      const error = toNodeError(cause);
+      if (!isGone(error)) return false;
+      await custody.lost(providerId, id);
+      const message = `${target} is not released from shard ${index}, which it was to keep: ${error.message}`;
+      book.publish({ type: "audit", fileId: file.id, message });
+    }
+    return true;
   }
 
   async #remove(

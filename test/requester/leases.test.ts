@@ -200,3 +200,50 @@ test("custody is asked for after each lease; who lost a shard is noted, and the 
     assert.deepEqual(releases.map(({ custody }) => custody), [`0x${shard}${shard}`]);
   }
 });
+
+for (const isThere of [true, false]) {
+  test(`a provider that a repair passed by is released from custody only when it proves the shard (${isThere})`, async (t) => {
+    const time = new FakeTime();
+    const [lost, freed]: [string[], (readonly CustodyRelease[])[]] = [[], []];
+    const fixture = await swarm(t, {
+      time,
+      count: 7,
+      ledger: paid(new Set()),
+      custody: {
+        has: () => true,
+        take: () => Promise.resolve(),
+        releases: (provider, shard) =>
+          lost.includes(`${provider} ${shard}`)
+            ? []
+            : [{ custody: `0x${shard}${shard}`, signature: new Uint8Array(65) }],
+        lost: (provider, shard) => Promise.resolve(void lost.push(`${provider} ${shard}`)),
+      },
+    });
+    const bytes = randomBytes(20_000);
+    const { id } = await fixture.files.put(once(bytes), { name: "a", contentType: "" }, fixture.ctx());
+    const before = (await settled(fixture, id)).shards;
+    const away = fixture.providers.find(({ target }) => target === before[0]!.provider)!;
+    const { shards } = away;
+    const [shard] = (await shards.list({ pageSize: 1, pageToken: "" }, fixture.ctx())).shards;
+    away.shards = new Proxy(shards, {
+      get: (target, method: keyof typeof shards) => async (...args: unknown[]) => {
+        if (method === "remove") freed.push((args[2] as { releases: readonly CustodyRelease[] }).releases);
+        return await (target[method] as (...all: unknown[]) => Promise<unknown>)(...args);
+      },
+    });
+    away.down = true;
+    const repaired = await fixture.files.repair({ id }, fixture.ctx());
+    assert.notEqual(repaired.shards[0]!.provider, away.target);
+    time.pass(DAY);
+    await fixture.files.look();
+    assert.deepEqual([lost, freed], [[], []], "nothing is known of it yet");
+    away.down = false;
+    if (!isThere) await shards.remove(shard!.id, fixture.ctx(), {});
+    time.pass(DAY);
+    await fixture.files.look();
+    assert.deepEqual(lost, isThere ? [] : [`${away.nodeId} ${shard!.id}`]);
+    assert.deepEqual(freed.map(({ length }) => length), [isThere ? 1 : 0]);
+    assert.deepEqual((await shards.list({ pageSize: 1, pageToken: "" }, fixture.ctx())).shards, []);
+    assert.ok((await readAll(fixture, id)).equals(bytes));
+  });
+}
