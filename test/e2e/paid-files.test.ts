@@ -11,7 +11,7 @@ import {
   type ShardRecord,
   type StoredLease,
 } from "../../src/core/mod.ts";
-import { test } from "../testing.ts";
+import { test, type TestScope } from "../testing.ts";
 import { startLocalChain } from "../../src/payments/local-chain.ts";
 import { get, type NodeProcess, run, until } from "./harness.ts";
 import { channelOf, equalBooks, ETHER, startPaidSwarm } from "./paid-swarm.ts";
@@ -139,18 +139,32 @@ test("a lease is renewed and paid after its shard was proven; who fails an audit
   await equalBooks(requester, providers);
 });
 
-test("a provider with stake on a shard answers a challenge from the command line, and is slashed for what it lost", async (t) => {
+interface StatementRow {
+  readonly id: string;
+  readonly shard: string;
+  readonly provider: string;
+  readonly fileId: string;
+  readonly lost: boolean;
+  readonly challenge?: { readonly state: string };
+}
+
+/** A file of two shards with stake on both, at two of three providers. */
+async function startStaked(t: TestScope, payments: Record<string, unknown>) {
   const chain = await startLocalChain();
   t.after(() => chain.close());
   const penalty = String(ETHER / 100n);
-  const { requester, providers, providerAgain } = await startPaidSwarm(t, {
+  const swarm = await startPaidSwarm(t, {
     chain,
     // One more than the file needs: a repair at the provider that lost the shard would let it answer after all.
     providers: 3,
     prices: PRICES,
     provider: { payments: { audit: chain.audit, custodyPenalty: penalty } },
-    requester: { files: { custodyPenalty: penalty, auditIntervalMs: "1s" }, payments: { audit: chain.audit } },
+    requester: {
+      files: { custodyPenalty: penalty, auditIntervalMs: "1s" },
+      payments: { audit: chain.audit, ...payments },
+    },
   });
+  const { requester, providers, providerAgain } = swarm;
   const cli = (node: NodeProcess, ...args: string[]) => run([...args, "--url", node.rest]);
   for (const provider of providers) {
     const registered = await cli(provider, "payments", "register", provider.rpc, "--stake", String(ETHER / 2n));
@@ -158,19 +172,26 @@ test("a provider with stake on a shard answers a challenge from the command line
     assert.equal((await cli(provider, "payments", "pledge", "365")).code, 0);
   }
   const id = await put(requester, "staked.bin", randomBytes(100_000), "1+1");
+  const custody = async () => (await get<{ custody: StatementRow[] }>(`${requester.rest}/v1/payments/custody`)).custody;
   const statements = await until(async () => {
-    const { stdout } = await cli(requester, "payments", "custody", "--json");
-    const found = JSON.parse(stdout) as {
-      id: string;
-      shard: string;
-      provider: string;
-      fileId: string;
-      lost: boolean;
-    }[];
+    const found = await custody();
     return found.length === 2 ? found : undefined;
   });
   assert.ok(statements.every(({ fileId, lost }) => fileId === id && !lost));
+  /** Has the provider of a statement lose what it promised to keep, and waits until that is noticed. */
+  const lose = async (statement: StatementRow) => {
+    const liar = providers.findIndex(({ nodeId }) => nodeId === statement.provider);
+    await providers[liar]!.stop();
+    rmSync(join(providers[liar]!.dataDir, "shards"), { recursive: true });
+    await providerAgain(liar);
+    await until(async () => (await custody()).some((one) => one.id === statement.id && one.lost) || undefined);
+  };
+  return { chain, requester, providers, cli, id, custody, statements, lose };
+}
 
+test("a provider with stake on a shard answers a challenge from the command line, and is slashed for what it lost", async (t) => {
+  const staked = await startStaked(t, { custodyChallenge: "off" });
+  const { chain, requester, providers, cli, id, statements } = staked;
   const honest = providers.find(({ nodeId }) => nodeId === statements[0]!.provider)!;
   const challenged = await cli(requester, "payments", "challenge", statements[0]!.shard);
   assert.equal(challenged.code, 0, challenged.stderr);
@@ -178,17 +199,7 @@ test("a provider with stake on a shard answers a challenge from the command line
   // It shows the leaf by itself, and gets the bond.
   await until(async () => (await cli(honest, "payments", "withdraw", "--from", "audit")).code === 0 || undefined);
 
-  // The other one loses what it promised to keep.
-  const liar = providers.findIndex(({ nodeId }) => nodeId === statements[1]!.provider);
-  await providers[liar]!.stop();
-  rmSync(join(providers[liar]!.dataDir, "shards"), { recursive: true });
-  await providerAgain(liar);
-  await until(async () => {
-    const { stdout } = await cli(requester, "payments", "custody", "--json");
-    return (JSON.parse(stdout) as { id: string; lost: boolean }[]).some((one) =>
-      one.id === statements[1]!.id && one.lost
-    ) || undefined;
-  });
+  await staked.lose(statements[1]!);
   assert.equal((await cli(requester, "payments", "challenge", id)).code, 0);
   assert.match((await cli(requester, "payments", "slash", id)).stderr, /may answer until/);
   await chain.rpc("evm_increaseTime", [86_400 + 60]);
@@ -197,4 +208,23 @@ test("a provider with stake on a shard answers a challenge from the command line
   assert.equal(slashed.code, 0, slashed.stderr);
   const paid = await cli(requester, "payments", "withdraw", "--from", "registry");
   assert.equal(paid.code, 0, paid.stderr);
+});
+
+test("a provider that lost a shard with stake on it is challenged and slashed without anybody's doing", async (t) => {
+  const { chain, requester, cli, custody, statements, lose } = await startStaked(t, {});
+  const isNow = (state: string) =>
+    until(async () =>
+      (await custody()).some((one) => one.id === statements[0]!.id && one.challenge?.state === state) || undefined
+    );
+  await lose(statements[0]!);
+  await isNow("open");
+  await chain.rpc("evm_increaseTime", [86_400 + 60]);
+  await chain.rpc("evm_mine");
+  await isNow("slashed");
+  const paid = await cli(requester, "payments", "withdraw", "--from", "registry");
+  assert.equal(paid.code, 0, paid.stderr);
+  const metrics = await (await fetch(`${requester.rest}/metrics`)).text();
+  for (const result of ["opened", "slashed"]) {
+    assert.match(metrics, new RegExp(`velas_custody_challenges_total\\{result="${result}"\\} 1`));
+  }
 });
