@@ -208,3 +208,52 @@ test("files that lie sealed on six nodes are read where FFmpeg looks, and an HLS
   execFileSync("ffmpeg", [...args, "-frames:v", "1", "-y", join(folder, "frame.png")]);
   assert.deepEqual([...readFileSync(join(folder, "frame.png")).subarray(1, 4)], [...Buffer.from("PNG")]);
 });
+
+/** Bytes of shards that the providers have given so far, once no read is under way any more. */
+async function given(providers: readonly NodeProcess[]): Promise<number> {
+  const sum = async () => {
+    const all = await Promise.all(providers.map(async ({ rest }) => await (await fetch(`${rest}/metrics`)).text()));
+    return all.reduce((bytes, text) => {
+      const line = /^velas_shard_bytes_total\{direction="out"\} (\d+)$/m.exec(text);
+      return bytes + Number(line?.[1] ?? 0);
+    }, 0);
+  };
+  for (let before = -1;;) {
+    const now = await sum();
+    if (now === before) return now;
+    before = now;
+    await new Promise((resolve) => setTimeout(resolve, 300));
+  }
+}
+
+test("a large film on six nodes is described and pictured from a small part of it, wherever its index is", async (t) => {
+  const { requester, providers, folder } = await startSwarm(t);
+  const plugin = await startMediaPlugin(t, ["--node", requester.rest, "--prefix", "films/"]);
+  const node = await startNode(t, {
+    dataDir: join(folder, "runner"),
+    config: { plugins: { external: [{ name: "media", address: plugin }] } },
+  });
+  // Noise makes some 5 MB a second of it.
+  const early = clip(folder, "early.mp4", ["-vf", "noise=alls=40:allf=t", "-qp", "18", "-movflags", "faststart"], 20);
+  const late = join(folder, "late.mp4");
+  execFileSync("ffmpeg", ["-nostdin", "-loglevel", "error", "-i", early, "-c", "copy", late]);
+  for (const [name, path] of [["early", early], ["late", late]] as const) {
+    const film = readFileSync(path);
+    assert.equal(film.indexOf("moov") < film.indexOf("mdat"), name === "early");
+    const stored = await fetch(`${requester.rest}/v1/files/films/${name}.mp4`, { method: "PUT", body: film });
+    assert.equal(stored.status, 201, await stored.text());
+    const input = join(folder, "request.json");
+    const out = join(folder, "out");
+    // Each place that FFmpeg looks at costs what lies on the way to it when it has seen enough: some 15 MB, whatever the film's length.
+    for (const [fn, more, part] of [["probe", {}, 1 / 4], ["thumbnail", { at: 15, width: 160 }, 1 / 2]] as const) {
+      writeFileSync(input, JSON.stringify({ file: `films/${name}.mp4`, ...more }));
+      const before = await given(providers);
+      const answer = await media(node, fn, { file: input, type: "application/json", out });
+      if (fn === "probe") assert.equal((JSON.parse(answer.toString()) as Described).streams.length, 2);
+      else assert.deepEqual([...answer.subarray(0, 3)], [0xff, 0xd8, 0xff]);
+      const read = await given(providers) - before;
+      console.log(`${fn} of ${film.length} bytes with its index ${name}: the providers gave ${read}`);
+      assert.ok(read > 0 && read < film.length * part, `${read} of ${film.length}`);
+    }
+  }
+});
