@@ -1,3 +1,4 @@
+import { availableParallelism } from "node:os";
 import { isDeno, NodeError } from "../core/mod.ts";
 import type { Log, Metrics } from "../core/mod.ts";
 import { timeIsOver } from "./call-failure.ts";
@@ -49,6 +50,7 @@ export class WorkerPool {
   readonly #cpu: CpuBudget;
   readonly #watch = new OutcomeWatch({
     workers: () => this.#workers,
+    cores: availableParallelism(),
     onProgress: () => this.#dispatch(),
     now: () => performance.now(),
   });
