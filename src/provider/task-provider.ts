@@ -1,5 +1,7 @@
 import {
   type CallContext,
+  currentSpan,
+  inSpan,
   isEnd,
   NodeError,
   type StoredTask,
@@ -76,7 +78,8 @@ class LocalTasks implements TaskProvider {
   }
 
   run(spec: TaskSpec, ctx: CallContext): Promise<TaskResult> {
-    return spec.id === "" ? this.#quick.run(spec, ctx) : this.#runStored(spec, ctx);
+    if (spec.id === "") return this.#quick.run(spec, ctx);
+    return inSpan(ctx.span ?? currentSpan(), () => this.#runStored(spec, ctx));
   }
 
   runStream(spec: TaskSpec, input: AsyncIterable<Uint8Array>, ctx: CallContext): AsyncIterable<TaskEvent> {

@@ -105,7 +105,7 @@ export class Call implements CallContext, Expiring {
   readonly #calls: Calls;
   readonly #onAbort: ((error: NodeError) => void) | undefined;
   readonly #tick: number;
-  readonly #span: Span | undefined;
+  readonly span: Span | undefined;
   readonly #signedBy: SignedBy | undefined;
   readonly #caller: Caller | undefined;
   #ended = false;
@@ -131,7 +131,7 @@ export class Call implements CallContext, Expiring {
     this.requestId = opening.requestId !== undefined && REQUEST_ID.test(opening.requestId)
       ? opening.requestId
       : calls.nextRequestId();
-    this.#span = calls.tracer?.begin(route.path.slice(1), {
+    this.span = calls.tracer?.begin(route.spanName, {
       kind: "server",
       traceparent: headerOf(opening.metadata, TRACEPARENT),
     });
@@ -161,7 +161,8 @@ export class Call implements CallContext, Expiring {
   traced<T>(work: () => T): T {
     const caller = this.#caller;
     const run = caller === undefined ? work : () => confine(caller, work);
-    return this.#span === undefined ? run() : inSpan(this.#span, run);
+    const { span, route } = this;
+    return span === undefined || (route.kind === "unary" && route.mindsSpan) ? run() : inSpan(span, run);
   }
 
   /** The deadline has passed. */
@@ -187,7 +188,7 @@ export class Call implements CallContext, Expiring {
   end(code: ErrorCode | "ok"): void {
     if (this.#ended) return;
     this.#ended = true;
-    this.#span?.end(code, { "rpc.system": "grpc", "velas.request_id": this.requestId });
+    this.span?.end(code, { "rpc.system": "grpc", "velas.request_id": this.requestId });
     if (this.#tick >= 0) this.#calls.deadlines.remove(this, this.#tick);
     this.#calls.ended(this, code, (performance.now() - this.#startedAt) / 1000);
   }

@@ -19,6 +19,8 @@ interface RouteBase {
   readonly path: string;
   /** The metric labels of its calls, made once. */
   readonly labels: { readonly method: string };
+  /** What the spans of its calls are called: `package.Service/Method`. */
+  readonly spanName: string;
 }
 
 /** A gRPC frame, whole or in parts, so that large bytes need not be copied behind what stands before them. */
@@ -32,6 +34,8 @@ export interface UnaryRoute extends RouteBase {
   handle(request: MessageShape<DescMessage>, ctx: CallContext): Promise<MessageInitShape<DescMessage>>;
   /** The same from bytes to bytes: a serialized request in, a gRPC frame with the response out. May throw at once. */
   handleBytes(request: Uint8Array, ctx: CallContext): Promise<Frame>;
+  /** Whether the function minds {@link CallContext.span}, so that it needs no scope of the span around it, which costs more than the span. */
+  readonly mindsSpan: boolean;
 }
 
 /** A method that answers with a stream, and the function behind it. */
@@ -67,7 +71,7 @@ export type Route = UnaryRoute | StreamRoute;
 
 function base(method: DescMethodUnary | DescMethodServerStreaming | DescMethodBiDiStreaming): RouteBase {
   const path = `/${method.parent.typeName}/${method.name}`;
-  return { path, labels: { method: path } };
+  return { path, labels: { method: path }, spanName: path.slice(1) };
 }
 
 /** Reads a request. Bytes that are no such message throw a FrameError with the code and the words that Connect has for it. */
@@ -80,17 +84,19 @@ export function parseRequest<D extends DescMessage>(schema: D, bytes: Uint8Array
   }
 }
 
-/** Ways to answer a unary method from bytes that are faster than the general one. */
-export interface ByteHandlers {
-  /** Answers, or returns undefined to leave this request to the general way. May throw at once. */
+/** What a unary method can do that others cannot. */
+export interface UnaryOptions {
+  /** A faster way from bytes: answers, or returns undefined to leave this request to the general way. May throw at once. */
   tryBytes(request: Uint8Array, ctx: CallContext): Promise<Frame> | undefined;
+  /** As in {@link UnaryRoute}. */
+  readonly mindsSpan?: boolean;
 }
 
 /** Binds a unary method to its function. The function gets valid requests only. */
 export function unary<I extends DescMessage, O extends DescMessage>(
   method: DescMethodUnary<I, O>,
   fn: (request: MessageShape<I>, ctx: CallContext) => Promise<MessageInitShape<O>>,
-  bytes?: ByteHandlers,
+  options?: UnaryOptions,
 ): UnaryRoute {
   const handle = async (request: MessageShape<I>, ctx: CallContext): Promise<MessageInitShape<O>> => {
     const pending = validate(method.input, request);
@@ -106,9 +112,10 @@ export function unary<I extends DescMessage, O extends DescMessage>(
     kind: "unary",
     method,
     handle: handle as UnaryRoute["handle"],
-    handleBytes: bytes === undefined
+    handleBytes: options === undefined
       ? general
-      : (request, ctx) => bytes.tryBytes(request, ctx) ?? general(request, ctx),
+      : (request, ctx) => options.tryBytes(request, ctx) ?? general(request, ctx),
+    mindsSpan: options?.mindsSpan ?? false,
   };
 }
 

@@ -30,6 +30,12 @@ test("a task and a file are traced from the caller over two nodes into plugin an
   const task = await fetch(`${requester.rest}/task`, { method: "POST", headers, body });
   assert.equal(task.status, 200);
   await task.text();
+  const kept = await fetch(`${requester.rest}/v1/tasks/run`, {
+    method: "POST",
+    headers: { "content-type": "application/json", traceparent: TRACEPARENT.replaceAll("a", "c") },
+    body: JSON.stringify({ target: provider!.rpc, id: "kept", plugin: "demo", input: "hello" }),
+  });
+  assert.equal(kept.status, 200, await kept.text());
   const put = await fetch(`${requester.rest}/v1/files/x?policy=1%2B1`, {
     method: "PUT",
     headers,
@@ -48,6 +54,13 @@ test("a task and a file are traced from the caller over two nodes into plugin an
   assert.deepEqual(requestId(run), { stringValue: "asked-by-the-test" }, "the request id crossed the nodes");
   const [plugin] = named(/^plugin\.execute$/);
   assert.deepEqual([plugin!.parentSpanId, plugin!.status.code], [run.spanId, 1]);
+  const ofKept = spans.filter(({ traceId }) => traceId === "c".repeat(32));
+  const keptRun = ofKept.find(({ name }) => name.endsWith("TaskService/Run"));
+  assert.deepEqual(
+    ofKept.filter(({ name }) => name === "plugin.execute").map(({ parentSpanId }) => parentSpanId),
+    [keptRun!.spanId],
+    "a task that is kept runs in its call's trace, too",
+  );
   const [putSpan] = named(/^HTTP PUT/);
   assert.equal(
     putSpan!.attributes.find(({ key }) => key === "http.route")?.value["stringValue"]?.includes("/v1/files"),

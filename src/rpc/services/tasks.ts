@@ -25,6 +25,7 @@ export function taskRoutes(tasks: Tasks): Route[] {
         const spec = decodeRunRequest(request);
         return spec === undefined ? undefined : tasks.run(spec, ctx).then(encodeResult);
       },
+      mindsSpan: true,
     }),
     bidiStream(method.runStream, (requests, ctx) => runStream(tasks, requests, ctx), { endsOnDrain: false }),
     unary(method.submit, async ({ task }, ctx) => ({
