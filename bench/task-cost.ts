@@ -1,4 +1,4 @@
-/** What a part of the node costs a task: `POST /task` on nodes that differ in that part, in turns, by their own CPU time. */
+/** What a part of the node costs a task: `POST /task` on nodes that differ in that part, or on one that changes, in turns, by their own CPU time. */
 import { execFile, spawn } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -18,14 +18,28 @@ export interface Kind {
   readonly runtimeFlags?: readonly string[];
 }
 
-export interface CostOptions {
+/** What a node is told at a reload of its configuration; the first of those compared is what the others are held against. */
+export interface Setting {
+  readonly name: string;
+  readonly config: Readonly<Record<string, unknown>>;
+}
+
+export interface LoadOptions {
   /** Of each round. */
   readonly requests: number;
   readonly rounds: number;
   /** How often the nodes are started: the same code takes up to a fifth more or less from one start to another. */
   readonly starts: number;
+}
+
+export interface CostOptions extends LoadOptions {
   /** Told of each node before it is stopped. */
   readonly onEnd?: (kind: number, node: LoadedNode) => Promise<void>;
+}
+
+export interface SettingOptions extends LoadOptions {
+  /** Told of the node after each turn of a setting. */
+  readonly onTurn?: (setting: number, node: LoadedNode) => Promise<void>;
 }
 
 export interface Cost {
@@ -45,13 +59,14 @@ export interface LoadedNode {
 /** Within it the full batches of spans that are left go out. */
 const SETTLE_MS = 200;
 const CONNECTIONS = 16;
+const TASK = '{"id":"1","input":"hello"}';
 const main = fileURLToPath(new URL("../src/main.ts", import.meta.url));
 
 /** Medians of all rounds, by kind. The order of starts and turns changes, since it matters more than most parts do. */
 export async function taskCosts(kinds: readonly Kind[], options: CostOptions): Promise<Cost[]> {
   const folder = mkdtempSync(join(tmpdir(), "velas-bench-"));
   const body = join(folder, "body.json");
-  writeFileSync(body, '{"id":"1","input":"hello"}');
+  writeFileSync(body, TASK);
   const rounds: Round[][] = kinds.map(() => []);
   let nodes: LoadedNode[] = [];
   try {
@@ -76,19 +91,74 @@ export async function taskCosts(kinds: readonly Kind[], options: CostOptions): P
     for (const { child } of nodes) child.kill("SIGTERM");
     rmSync(folder, { recursive: true, force: true });
   }
-  return rounds.map((own) => {
-    const more = (of: keyof Round) => (median(own.map((round, i) => round[of] / rounds[0]![i]![of])) - 1) * 100;
-    return {
-      perSecond: median(own.map(({ perSecond }) => perSecond)),
-      cpuMicros: median(own.map(({ cpuMicros }) => cpuMicros)),
-      cpuMorePercent: more("cpuMicros"),
-      rateMorePercent: more("perSecond"),
-    };
-  });
+  return rounds.map((own) => costOf(own, rounds[0]!));
+}
+
+/**
+ * Medians of all turns, by setting, on one node that takes the settings over at reloads. Before and after each turn of another setting the first
+ * has one, and the turn is held against the mean of the two: no start of a process differs from another, and what warms up or grows meets all.
+ */
+export async function settingCosts(settings: readonly Setting[], options: SettingOptions): Promise<Cost[]> {
+  const folder = mkdtempSync(join(tmpdir(), "velas-bench-"));
+  const body = join(folder, "body.json");
+  writeFileSync(body, TASK);
+  const turns: Round[][] = settings.map(() => []);
+  const beside: Round[][] = settings.map(() => []);
+  const others = settings.map((_, i) => i).slice(1);
+  let node: LoadedNode | undefined;
+  try {
+    for (let start = 0; start < options.starts; start++) {
+      const file = join(folder, `${start}.json`);
+      writeFileSync(file, JSON.stringify(settings[0]!.config));
+      const running = await startNode({ name: "its settings", flags: ["--config", file] }, join(folder, `${start}`));
+      node = running;
+      const run = async (setting: number): Promise<Round> => {
+        writeFileSync(file, JSON.stringify(settings[setting]!.config));
+        const answer = await fetch(`${running.rest}/v1/config/reload`, { method: "POST" });
+        const text = await answer.text();
+        if (!answer.ok) throw new Error(`The setting "${settings[setting]!.name}" was not taken over: ${text}`);
+        const round = await load(running, { requests: options.requests, body });
+        await options.onTurn?.(setting, running);
+        return round;
+      };
+      for (const setting of [0, ...others, 0, ...others]) await run(setting); // warm-up
+      let before = await run(0);
+      for (let round = 0; round < options.rounds; round++) {
+        for (const setting of round % 2 === 0 ? others : others.toReversed()) {
+          turns[setting]!.push(await run(setting));
+          const after = await run(0);
+          beside[setting]!.push(meanOf(before, after));
+          turns[0]!.push(after);
+          beside[0]!.push(after);
+          before = after;
+        }
+      }
+      running.child.kill("SIGTERM");
+    }
+  } finally {
+    node?.child.kill("SIGTERM");
+    rmSync(folder, { recursive: true, force: true });
+  }
+  return turns.map((own, setting) => costOf(own, beside[setting]!));
+}
+
+function meanOf(a: Round, b: Round): Round {
+  return { perSecond: (a.perSecond + b.perSecond) / 2, cpuMicros: (a.cpuMicros + b.cpuMicros) / 2 };
+}
+
+/** Medians of rounds, each held against another. */
+function costOf(own: readonly Round[], against: readonly Round[]): Cost {
+  const more = (of: keyof Round) => (median(own.map((round, i) => round[of] / against[i]![of])) - 1) * 100;
+  return {
+    perSecond: median(own.map(({ perSecond }) => perSecond)),
+    cpuMicros: median(own.map(({ cpuMicros }) => cpuMicros)),
+    cpuMorePercent: more("cpuMicros"),
+    rateMorePercent: more("perSecond"),
+  };
 }
 
 /** A line about a kind of node. */
-export function showCost({ name }: Kind, cost: Cost): string {
+export function showCost({ name }: Pick<Kind, "name">, cost: Cost): string {
   return `${name.padEnd(14)} ${cost.perSecond.toFixed(0)} a second (${cost.rateMorePercent.toFixed(1)} %), ` +
     `${cost.cpuMicros.toFixed(1)} µs CPU each (${cost.cpuMorePercent.toFixed(1)} %)`;
 }
