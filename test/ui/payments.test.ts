@@ -1,8 +1,10 @@
 import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
+import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { parseNodeId } from "../../src/core/mod.ts";
 import { startLocalChain } from "../../src/payments/local-chain.ts";
-import { post, scratch, startNode, until } from "../e2e/harness.ts";
+import { get, post, scratch, startNode, until } from "../e2e/harness.ts";
 import { channelOf, channelsOf, ETHER, startPaidSwarm } from "../e2e/paid-swarm.ts";
 import { money } from "../../web/src/money.ts";
 import { deployToken } from "../payments/tokens.ts";
@@ -268,4 +270,79 @@ test("a channel in a token is opened in its own unit, and no amount of it is tak
   await phone.page.locator(".bar i").first().waitFor();
   await assertFits(phone.page);
   await picture(phone.page, "payments-tokens-phone");
+});
+
+test("stake on shards is seen with what to do about it, and who lost a shard is challenged from the page", async (t) => {
+  const chain = await startLocalChain();
+  t.after(() => chain.close());
+  const penalty = String(ETHER / 100n);
+  const { requester, providers, providerAgain } = await startPaidSwarm(t, {
+    chain,
+    providers: 2,
+    prices: { gibHour: "1000000000000000", minimum: "7" },
+    provider: { payments: { audit: chain.audit, custodyPenalty: penalty } },
+    requester: {
+      files: { custodyPenalty: penalty },
+      payments: { audit: chain.audit, custodyChallenge: "off" },
+    },
+  });
+  for (const { rest, rpc } of providers) {
+    const json = { target: rpc, stake: String(ETHER / 2n) };
+    const registered = await post(`${rest}/v1/payments/register`, json);
+    assert.equal(registered.status, 200, registered.text);
+    const until = new Date(Date.now() + 365 * 86_400_000).toISOString();
+    const pledged = await post(`${rest}/v1/payments/pledge`, { until });
+    assert.equal(pledged.status, 200, pledged.text);
+  }
+  const answer = await fetch(`${requester.rest}/v1/files/staked?policy=1%2B1`, {
+    method: "PUT",
+    body: randomBytes(100_000) as BodyInit,
+  });
+  const { id } = await answer.json() as { id: string };
+  const custody = async ({ rest }: { readonly rest: string }) =>
+    (await get<{ custody: { provider: string; lost: boolean }[] }>(`${rest}/v1/payments/custody`)).custody;
+  await until(async () => (await custody(requester)).length === 2 || undefined);
+  const browser = await openBrowser(t);
+  const { page, assertQuiet } = await openPage(t, `${requester.rest}/#/payments`, { browser });
+  const section = page.getByRole("region", { name: "Stake on shards" });
+  const rows = section.locator("tbody tr");
+  await rows.nth(1).getByText("held", { exact: true }).waitFor();
+  await rows.nth(0).getByText("0.01 coins").waitFor();
+
+  const [gone] = await custody(requester);
+  const liar = providers.findIndex(({ nodeId }) => nodeId === gone!.provider);
+  await providers[liar]!.stop();
+  rmSync(join(providers[liar]!.dataDir, "shards"), { recursive: true });
+  await providerAgain(liar);
+  await until(async () => {
+    await post(`${requester.rest}/v1/files/${id}/audit`, {});
+    return (await custody(requester)).some(({ lost }) => lost) || undefined;
+  });
+  await page.getByRole("button", { name: "Look again" }).click();
+  const first = rows.nth(0);
+  await first.getByText("lost", { exact: true }).waitFor();
+  await picture(page, "payments-custody");
+  await first.getByRole("button", { name: "Challenge" }).click();
+  const question = page.getByRole("dialog").last();
+  await question.getByText("slashed by 0.01 coins").waitFor();
+  await question.getByRole("button", { name: "Challenge", exact: true }).click();
+  await page.locator(".toast.good").filter({ hasText: "Challenged" }).waitFor();
+  await first.getByText("challenged", { exact: true }).waitFor();
+  await first.getByText("Wait: it may answer until").waitFor();
+  assertQuiet();
+
+  const bound = await openPage(t, `${providers[1 - liar]!.rest}/#/payments`, { browser });
+  const own = bound.page.getByRole("region", { name: "Stake on shards" });
+  await own.getByText("bound", { exact: true }).waitFor();
+  await own.getByText("Keep the shard until then").waitFor();
+  bound.assertQuiet();
+  const phone = await openPage(t, `${requester.rest}/#/payments`, {
+    browser,
+    viewport: { width: 390, height: 844 },
+    hasTouch: true,
+  });
+  await phone.page.getByRole("region", { name: "Stake on shards" }).waitFor();
+  await assertFits(phone.page);
+  await picture(phone.page, "payments-custody-phone");
+  phone.assertQuiet();
 });

@@ -217,6 +217,21 @@ export interface Channel {
   readonly voucher?: string;
 }
 
+/** A promise to keep a shard or to lose stake. */
+export interface CustodyStatement {
+  readonly id: string;
+  readonly role: "provider" | "requester";
+  readonly provider: string;
+  readonly requester: string;
+  readonly shard: string;
+  readonly fileId?: string;
+  readonly expiresAt: string;
+  readonly penalty: string;
+  readonly lost: boolean;
+  readonly released: boolean;
+  readonly challenge?: { readonly state: "open" | "answered" | "slashed" | "done"; readonly deadline?: string };
+}
+
 export interface DayTotal {
   readonly day: string;
   readonly direction: "spent" | "earned";

@@ -1,7 +1,7 @@
 import { useSignal } from "@preact/signals";
 import type { ComponentChildren, JSX } from "preact";
 import { getJson, messageOf, sendJson } from "../api.ts";
-import type { Channel, DayTotal, PaymentSummary, Setting } from "../api-types.ts";
+import type { Channel, CustodyStatement, DayTotal, PaymentSummary, Setting } from "../api-types.ts";
 import { features } from "../features.ts";
 import { epoch } from "../live.ts";
 import { COIN, isCoin, money, nameOf, sumsOf } from "../money.ts";
@@ -19,6 +19,7 @@ import { go, href, route } from "../route.ts";
 import { lookAtTokens, tokenOf } from "../tokens.ts";
 import { ChannelDetails } from "./channel-details.tsx";
 import { ChannelRows } from "./channel-rows.tsx";
+import { CustodyRows } from "./custody-rows.tsx";
 import { OpenChannel } from "./money-form.tsx";
 
 /** What the node pays and earns: its account, its channels, and every day's sums. */
@@ -53,11 +54,16 @@ function Books(): JSX.Element {
     (abort) => getJson("v1/payments/totals", abort),
     [epoch.value],
   );
+  const custody = useResource<{ custody: readonly CustodyStatement[] }>(
+    (abort) => getJson("v1/payments/custody", abort),
+    [epoch.value],
+  );
   const opening = useSignal(false);
   const reload = () => {
     summary.reload();
     channels.reload();
     totals.reload();
+    custody.reload();
     void lookAtTokens();
   };
   const id = route.value.query.get("channel") ?? "";
@@ -89,6 +95,7 @@ function Books(): JSX.Element {
             )}
         </Loaded>
       </section>
+      <Stakes custody={custody} />
       <Days totals={totals} />
       {id !== "" && channels.value !== undefined && (
         <ChannelDetails
@@ -101,6 +108,23 @@ function Books(): JSX.Element {
       )}
       {opening.value && <OpenChannel onClose={() => opening.value = false} onDone={reload} />}
     </>
+  );
+}
+
+/** Stake on shards; nothing where neither this node nor another has put any. */
+function Stakes(
+  { custody }: { readonly custody: Resource<{ custody: readonly CustodyStatement[] }> },
+): JSX.Element | null {
+  if (custody.error !== undefined) return <Failure error={custody.error} retry={custody.reload} />;
+  const statements = custody.value?.custody ?? [];
+  if (statements.length === 0) return null;
+  return (
+    <section aria-labelledby="stakes">
+      <header class="section-head">
+        <h2 id="stakes">Stake on shards</h2>
+      </header>
+      <CustodyRows statements={statements} onDone={custody.reload} />
+    </section>
   );
 }
 
