@@ -44,6 +44,7 @@ export * from "./short-proof.ts";
 export * from "./shard-lease.ts";
 export * from "./shard-receipt.ts";
 export * from "./shard.ts";
+export * from "./slot-list.ts";
 export * from "./stored-file.ts";
 export * from "./stored-request.ts";
 export * from "./stored-task.ts";

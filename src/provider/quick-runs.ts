@@ -1,6 +1,7 @@
 import {
   type CallContext,
   type NodeError,
+  SlotList,
   type TaskLimits,
   type TaskResult,
   type TaskSpec,
@@ -16,7 +17,7 @@ import { ANY_CONTENT } from "./task-rules.ts";
 /** Synchronous tasks without an id of their requester's: reserve, run, settle, answer. Nothing is stored. */
 export class QuickRuns {
   readonly #parts: TaskParts;
-  readonly #runs = new Set<QuickRun>();
+  readonly #runs = new SlotList<QuickRun>();
 
   constructor(parts: TaskParts) {
     this.#parts = parts;
@@ -35,7 +36,7 @@ export class QuickRuns {
     const run = new QuickRun(spec, ctx, { seq: this.#parts.nextSeq(now), queuedAt: now });
     let usage: Usage | undefined;
     let letGo: (() => void) | undefined;
-    this.#runs.add(run);
+    const slot = this.#runs.add(run);
     try {
       if (!scheduler.tryTake(ctx.requester)) {
         letGo = host.keep(plugin);
@@ -71,7 +72,7 @@ export class QuickRuns {
       if (failure.code !== "overloaded") metrics.ended(endState(failure));
       throw failure;
     } finally {
-      this.#runs.delete(run);
+      this.#runs.remove(slot);
       run.close();
       letGo?.();
       const settled = settle(reservation, { usage, log });

@@ -16,6 +16,7 @@ import {
   notSigned,
   type RateLimiter,
   type RequesterId,
+  SlotList,
   type Span,
   toNodeError,
   TRACEPARENT,
@@ -100,6 +101,8 @@ export class Call implements CallContext, Expiring {
   readonly metadata: IncomingHttpHeaders | Headers;
   /** Set by the service before it gives its first message or fails. */
   answer: AnswerMetadata | undefined;
+  /** Its place among the open calls. */
+  slot = -1;
   readonly #startedAt = performance.now();
   readonly #controller = new AbortController();
   readonly #calls: Calls;
@@ -225,7 +228,7 @@ export class Calls {
   readonly callerOf: CallerFinder | undefined;
   readonly #clock: Clock;
   readonly #limiter: RateLimiter | undefined;
-  readonly #open = new Set<Call>();
+  readonly #open = new SlotList<Call>();
   readonly #requests: Counter;
   readonly #seconds: Histogram;
   readonly #idPrefix = randomBytes(9).toString("base64url");
@@ -255,7 +258,7 @@ export class Calls {
   /** Puts a call on the books. */
   open(route: Route, opening: CallOpening): Call {
     const call = new Call(this, route, opening);
-    this.#open.add(call);
+    call.slot = this.#open.add(call);
     return call;
   }
 
@@ -285,7 +288,7 @@ export class Calls {
 
   /** Called by the call itself when it ends. */
   ended(call: Call, code: string, seconds: number): void {
-    this.#open.delete(call);
+    this.#open.remove(call.slot);
     this.#requests.add(1, { method: call.route.path, code });
     this.#seconds.observe(seconds, call.route.labels);
     const { route: { path: method }, requestId, requester } = call;
