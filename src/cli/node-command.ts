@@ -4,7 +4,7 @@ import { dataPaths, servesOwnCertificate, speaksTls, TLS_GROUPS } from "../confi
 import { VERSION } from "../core/mod.ts";
 import { withExamples } from "./command.ts";
 import type { CliContext } from "./context.ts";
-import { collectStartupGarbage } from "./heap.ts";
+import { collectConnectionGarbage, collectStartupGarbage } from "./heap.ts";
 import { runtimeName } from "./info-commands.ts";
 import { loadFor, type SettingFlags, withSettingOptions } from "./settings-options.ts";
 import { restUrl, startNode } from "./start-node.ts";
@@ -53,6 +53,7 @@ async function runNode(cli: CliContext, flags: SettingFlags): Promise<void> {
     }
   };
   collectStartupGarbage(cli.interrupted);
+  collectConnectionGarbage(cli.interrupted);
   log.info("Serving", {
     nodeId: node.nodeId,
     rest: restUrl(node.restAddress, { tls: speaksTls(config, "rest") }),
