@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { runMain } from "./cli/mod.ts";
-import { keepTimersFiring } from "./core/mod.ts";
+import { keepTicksFast, keepTimersFiring } from "./core/mod.ts";
 
+keepTicksFast();
 keepTimersFiring();
 runMain();

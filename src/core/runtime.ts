@@ -1,3 +1,4 @@
+import { createHook } from "node:async_hooks";
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import process from "node:process";
@@ -31,6 +32,26 @@ export function keepTimersFiring(): void {
 /** The address of a file of the project, by its path from the project's root. Not to be called in the single executable. */
 function projectUrl(path: string): URL {
   return new URL(`../../${path}`, import.meta.url);
+}
+
+/** A tick of {@link keepTicksFast}, and with it V8's maps of all. */
+let keptTick: object | undefined;
+
+/**
+ * On Node, keeps one of the objects that `process.nextTick` makes. It makes them by a literal with computed keys, which V8 makes fast by
+ * the maps of those that came before, and it forgets maps that no object has: a collection of the whole heap at a moment without a tick makes every tick
+ * cost nine times as much from then on (0.45 µs instead of 0.05; a task has some twenty). To be called before the first collection.
+ */
+export function keepTicksFast(): void {
+  if (isDeno || keptTick !== undefined) return;
+  const hook = createHook({
+    init(_id, type, _trigger, resource) {
+      if (type === "TickObject") keptTick ??= resource;
+    },
+  }).enable();
+  process.nextTick(() => {});
+  // Not by the hook itself: Node would go on to tell V8's hooks of every promise.
+  hook.disable();
 }
 
 /**

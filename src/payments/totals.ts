@@ -3,12 +3,16 @@ import { type Books, fromText, toText } from "./books.ts";
 
 type Direction = DayTotal["direction"];
 
+const DAY_MS = 24 * 3_600_000;
+
 /** What was spent and earned, by day, peer and token. */
 export class Totals {
   readonly #books: Books;
   readonly #clock: Clock;
   readonly #totals = new Map<string, DayTotal>();
   readonly #tokens = new Set<NodeId>([NATIVE_TOKEN]);
+  /** The day that was asked for last, in days since 1970 and as it is shown. */
+  #day = { number: NaN, text: "" };
 
   constructor(books: Books, clock: Clock) {
     this.#books = books;
@@ -70,7 +74,11 @@ export class Totals {
   }
 
   today(): string {
-    return new Date(this.#clock.now()).toISOString().slice(0, 10);
+    const number = Math.floor(this.#clock.now() / DAY_MS);
+    if (number !== this.#day.number) {
+      this.#day = { number, text: new Date(number * DAY_MS).toISOString().slice(0, 10) };
+    }
+    return this.#day.text;
   }
 }
 

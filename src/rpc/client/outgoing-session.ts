@@ -67,7 +67,9 @@ export class OutgoingSession {
       return { [SESSION_HEADER]: this.#encoded, [SIGNATURE_HEADER]: Buffer.from(proof).toString("base64url") };
     }
     const proof = this.#short.prove(request, body, { number: this.#nextNumber++, createdAt: now });
-    return brief ? { [SIGNATURE_HEADER]: proof } : { [SESSION_HEADER]: this.#encoded, [SIGNATURE_HEADER]: proof };
+    if (!brief) return { [SESSION_HEADER]: this.#encoded, [SIGNATURE_HEADER]: proof };
+    // The name in place of the constant: V8 makes literals with computed keys many times slower.
+    return { "velas-signature": proof } satisfies Record<typeof SIGNATURE_HEADER, string>;
   }
 
   /** Whether the session is good for the provider as it describes itself now. */
