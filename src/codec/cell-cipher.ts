@@ -1,6 +1,6 @@
 import { createCipheriv, createDecipheriv, createSecretKey } from "node:crypto";
 import type { KeyObject } from "node:crypto";
-import { isDeno, NodeError } from "../core/mod.ts";
+import { isDeno, NodeError, release } from "../core/mod.ts";
 import { CELL_BYTES, CELL_PLAINTEXT_BYTES, TAG_BYTES } from "./layout.ts";
 
 /** The place of a cell in its file. Both numbers are part of the nonce, so that no cell can stand for another. */
@@ -93,12 +93,11 @@ export class WebCellCipher implements CellCipher {
   async seal(plaintext: Uint8Array, place: CellPlace, target: Uint8Array): Promise<void> {
     const misfit = misfitOf(plaintext, target);
     if (misfit !== undefined) throw misfit;
-    const sealed = await crypto.subtle.encrypt(
-      this.#parameters(place),
-      await this.#key,
-      plaintext as Uint8Array<ArrayBuffer>,
+    const sealed = new Uint8Array(
+      await crypto.subtle.encrypt(this.#parameters(place), await this.#key, plaintext as Uint8Array<ArrayBuffer>),
     );
-    target.set(new Uint8Array(sealed));
+    target.set(sealed);
+    release(sealed);
   }
 
   async open(sealed: Uint8Array, place: CellPlace): Promise<Uint8Array> {

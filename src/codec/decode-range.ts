@@ -1,3 +1,4 @@
+import { release } from "../core/mod.ts";
 import { throwIfAborted } from "./cancel.ts";
 import { cellCipher } from "./cell-cipher.ts";
 import { deriveMaskKey } from "./file-keys.ts";
@@ -132,10 +133,13 @@ class WindowOpener {
   async open(window: RangePlan, masked: readonly (Uint8Array | undefined)[]): Promise<Uint8Array[]> {
     const offset = window.stripes.start * CELL_BYTES;
     const missing = window.dataShards.filter((shard) => masked[shard] === undefined);
-    const lanes = await Promise.all(masked.map((bytes, shard) => {
+    const unmasked = await Promise.all(masked.map((bytes, shard) => {
       const wanted = missing.length > 0 || window.dataShards.includes(shard);
       return bytes === undefined || !wanted ? undefined : this.#mask(shard).apply(bytes, offset);
     }));
+    // The readers' until now, and nobody's from here on.
+    for (const bytes of masked) if (bytes !== undefined) release(bytes);
+    const lanes = [...unmasked];
     if (missing.length > 0) {
       const { start, end } = shardSpan(this.#layout, window.stripes);
       const rebuilt = missing.map((shard) => this.#spareLane(shard, end - start));
@@ -144,10 +148,12 @@ class WindowOpener {
     }
 
     const { cells } = this.#layout;
-    return Promise.all(Array.from({ length: window.cells.end - window.cells.start }, (_, i) => {
+    const opened = await Promise.all(Array.from({ length: window.cells.end - window.cells.start }, (_, i) => {
       const index = window.cells.start + i;
       return this.#cipher.open(this.#sealedCell(index, lanes, offset), { index, last: index === cells - 1 });
     }));
+    for (const lane of unmasked) if (lane !== undefined) release(lane);
+    return opened;
   }
 
   /** Finds a sealed cell in lanes that begin at `offset` of the shards. */

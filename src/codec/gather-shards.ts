@@ -5,6 +5,7 @@ import { verifyRange } from "./merkle-tree.ts";
 
 /** Bytes of a shard with what proves them. */
 export interface ShardPiece {
+  /** They are the asker's from then on. */
   readonly bytes: Uint8Array;
   /** The proof of their leaves (`proveRange`). */
   readonly proof: Uint8Array;

@@ -34,6 +34,7 @@ export * from "./payment.ts";
 export * from "./plugin.ts";
 export * from "./price.ts";
 export * from "./rate-limiter.ts";
+export * from "./release.ts";
 export * from "./runtime.ts";
 export * from "./receipt.ts";
 export * from "./request-mac.ts";

@@ -3,7 +3,7 @@ import { constants } from "node:http2";
 import type { IncomingHttpHeaders, IncomingHttpStatusHeader, OutgoingHttpHeaders } from "node:http2";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { codeFromHttpStatus, findTrailerError } from "@connectrpc/connect/protocol-grpc";
-import { NodeError } from "../../core/mod.ts";
+import { NodeError, release } from "../../core/mod.ts";
 import type { Deadlines, Expiring } from "../deadlines.ts";
 import { FRAME_HEADER_BYTES } from "../grpc-frame.ts";
 import * as failures from "./failures.ts";
@@ -181,9 +181,10 @@ class UnaryCall implements Expiring, StreamEvents {
   data(chunk: Buffer): void {
     if (this.#settled) return;
     this.#stream!.connection.heard = true;
-    if (this.#body === undefined) this.#body = chunk;
-    else this.#append(chunk);
-    this.#length += chunk.length;
+    if (this.#body === undefined) {
+      this.#body = chunk;
+      this.#length = chunk.length;
+    } else this.#append(chunk);
     if (this.#expected < 0 && this.#length >= FRAME_HEADER_BYTES) {
       this.#expected = FRAME_HEADER_BYTES + this.#body.readUInt32BE(1);
     }
@@ -216,11 +217,14 @@ class UnaryCall implements Expiring, StreamEvents {
       // Not longer than the frame, if its length is known; what comes beyond it is an error that data() reports.
       const grown = Buffer.allocUnsafe(this.#expected > needed ? Math.min(wanted, this.#expected) : wanted);
       body.copy(grown, 0, 0, this.#length);
+      release(body);
       body = grown;
       this.#body = grown;
       this.#bodyIsOwn = true;
     }
     body.set(chunk, this.#length);
+    this.#length = needed;
+    release(chunk);
   }
 
   trailers(trailer: IncomingHttpHeaders): void {
