@@ -104,10 +104,7 @@ async function runVelas(call: PluginCall, input: ExternalInput, options: Externa
   const sink = new ExternalSink(call);
   const execution = { id, function: options.function.name, contentType, limits, input };
   try {
-    for await (const message of connection.execute(execution, stop.signal)) {
-      const wait = sink.take(message);
-      if (wait !== undefined) await orAborted(wait, stop.signal);
-    }
+    await connection.execute(execution, { signal: stop.signal, take: (message) => sink.take(message) });
   } catch (reason) {
     // The reset of the stream says the same; this is for plugins whose framework does not tell them of it.
     connection.cancel(id, CANCEL_TIMEOUT_MS).catch(() => {});

@@ -3,6 +3,8 @@ import { NodeError, type PluginCall } from "../core/mod.ts";
 
 /** Input goes out in messages of at most this size, so that no plugin's limit on messages (4 MiB in gRPC) is met. */
 const CHUNK_BYTES = 1 << 20;
+/** An input that is no longer than this is copied, to go out in one piece with what opens the call. */
+const SMALL_BYTES = 16 << 10; // 16 KiB
 
 /**
  * The input of a call, cut into pieces for the wire and counted. A source that fails is kept in `failure`, and stops the call through
@@ -19,6 +21,13 @@ export class ExternalInput implements AsyncIterable<Uint8Array> {
     this.#stop = stop;
   }
 
+  /** The whole input, counted, if it is there already and small enough to go out at once. */
+  small(): Uint8Array | undefined {
+    if (!(this.#source instanceof Uint8Array) || this.#source.length > SMALL_BYTES) return undefined;
+    this.sizeBytes = this.#source.length;
+    return this.#source;
+  }
+
   async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array> {
     if (this.#source instanceof Uint8Array) {
       yield* this.#cut(this.#source);
@@ -29,7 +38,6 @@ export class ExternalInput implements AsyncIterable<Uint8Array> {
       for (;;) {
         const next = await this.#guard(source.next());
         if (next.done === true) return;
-        // Connect throws in here what went wrong with the call; only what the source throws is its own failure.
         yield* this.#cut(next.value);
       }
     } finally {

@@ -1,4 +1,5 @@
-import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { Buffer } from "node:buffer";
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { type Client, Code, ConnectError, createClient } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
@@ -9,14 +10,22 @@ import {
   type PluginEvent,
   type TargetAddress,
   type TaskLimits,
+  VERSION,
 } from "../core/mod.ts";
 import { Health, HealthCheckResponse_ServingStatus as ServingStatus } from "../gen/grpc/health/v1/health_pb.ts";
 import { Plugin as OriginalPlugin } from "../gen/resources/plugin_pb.ts";
 import { ErrorDetailSchema } from "../gen/velas/sphere/v1/error_pb.ts";
-import { type ExecuteRequestSchema, type ExecuteResponse, PluginService } from "../gen/velas/sphere/v1/plugin_pb.ts";
+import {
+  ExecuteRequestSchema,
+  type ExecuteResponse,
+  ExecuteResponseSchema,
+  PluginService,
+} from "../gen/velas/sphere/v1/plugin_pb.ts";
 import { LogLevel as WireLevel, TaskLimitsSchema } from "../gen/velas/sphere/v1/task_pb.ts";
+import type { ExternalInput } from "./external-input.ts";
 import type { ExternalManifest } from "./external-manifest.ts";
 import { ExternalSession } from "./external-session.ts";
+import { callFramed } from "./framed-call.ts";
 import { type PluginSocket, SECRET_HEADER } from "./plugin-process.ts";
 
 /** What a plugin sends while it executes; `result` is the last. */
@@ -34,7 +43,7 @@ export interface ExternalExecution {
   readonly function: string;
   readonly contentType: string;
   readonly limits: TaskLimits;
-  readonly input: AsyncIterable<Uint8Array>;
+  readonly input: ExternalInput;
 }
 
 /** The statuses of gRPC, by their numbers (grpc/doc/statuscodes.md), without OK. */
@@ -86,6 +95,21 @@ const LEVELS: Readonly<Record<WireLevel, LogLevel>> = {
   [WireLevel.WARN]: "warn",
   [WireLevel.ERROR]: "error",
 };
+
+const FRAME_HEADER_BYTES = 5;
+/** Tags of fields that are written and read by hand: number times 8, and 2 for what has a length (Protocol Buffers, "Encoding"). */
+const REQUEST_CHUNK_TAG = 0x12;
+const RESPONSE_CHUNK_TAG = 0x0a;
+const RESPONSE_RESULT_TAG = 0x22;
+const PLAIN_RESULT = { type: "result", contentType: "", gpuMicros: 0 } as const;
+
+const EXECUTE_HEADERS = {
+  ":method": "POST",
+  ":path": `/${PluginService.typeName}/${PluginService.method.execute.name}`,
+  "content-type": "application/grpc+proto",
+  "te": "trailers",
+  "user-agent": `velas-sphere/${VERSION}`,
+} as const;
 
 interface Clients {
   readonly plugin: Client<typeof PluginService>;
@@ -142,17 +166,35 @@ export class ExternalConnection {
     return status === ServingStatus.SERVING;
   }
 
-  /** Executes a function. What it sends comes in order; the call is over when the signal aborts. */
-  async *execute(execution: ExternalExecution, signal: AbortSignal): AsyncGenerator<ExternalMessage> {
-    const { limits } = execution;
-    const { plugin } = this.#for(limits.outputBytes + MESSAGE_SLACK_BYTES);
-    // Not Connect's own timeoutMs: its timer would outlive a call that ends early.
-    const headers = { "grpc-timeout": `${Math.min(Math.ceil(limits.timeoutMs), MAX_TIMEOUT_VALUE)}m` };
-    const responses = plugin.execute(requestsOf(execution), { signal, headers });
-    for await (const response of responses) {
-      const message = messageOf(response);
-      if (message !== undefined) yield message;
-    }
+  /**
+   * Executes a function. What it sends is taken in order, and waited for when `take` gives a promise. The call is over when the signal
+   * aborts, and when `take` throws.
+   */
+  async execute(
+    execution: ExternalExecution,
+    { signal, take }: {
+      readonly signal: AbortSignal;
+      readonly take: (message: ExternalMessage) => void | Promise<void>;
+    },
+  ): Promise<void> {
+    const { limits, input } = execution;
+    const start = startFrame(execution);
+    const whole = input.small();
+    await callFramed({
+      session: this.#session,
+      headers: {
+        ...EXECUTE_HEADERS,
+        ...this.#headers,
+        "grpc-timeout": `${Math.min(Math.ceil(limits.timeoutMs), MAX_TIMEOUT_VALUE)}m`,
+      },
+      requests: whole === undefined ? framesOf(start, input) : Buffer.concat([start, ...chunkFrame(whole)]),
+      signal,
+      readMaxBytes: Math.min(limits.outputBytes + MESSAGE_SLACK_BYTES, MAX_MESSAGE_BYTES),
+      take(bytes) {
+        const message = readMessage(bytes);
+        return message === undefined ? undefined : take(message);
+      },
+    });
   }
 
   /** Tells the plugin to stop an execution. */
@@ -236,16 +278,14 @@ function kindOf(error: ConnectError): WireFailure["kind"] {
     : "protocol";
 }
 
-async function* requestsOf(
-  execution: ExternalExecution,
-): AsyncGenerator<MessageInitShape<typeof ExecuteRequestSchema>> {
-  const { id, contentType, limits } = execution;
-  yield {
+/** The frame of the message that opens an execution. */
+function startFrame({ id, function: name, contentType, limits }: ExternalExecution): Uint8Array {
+  const request = create(ExecuteRequestSchema, {
     message: {
       case: "start",
       value: {
         executionId: id,
-        function: execution.function,
+        function: name,
         contentType,
         limits: create(TaskLimitsSchema, {
           timeoutMs: BigInt(limits.timeoutMs),
@@ -254,10 +294,56 @@ async function* requestsOf(
         }),
       },
     },
-  };
-  for await (const value of execution.input) {
-    yield { message: { case: "chunk", value: value as Uint8Array<ArrayBuffer> } };
+  });
+  const message = toBinary(ExecuteRequestSchema, request);
+  const frame = Buffer.alloc(FRAME_HEADER_BYTES + message.length);
+  frame.writeUInt32BE(message.length, 1);
+  frame.set(message, FRAME_HEADER_BYTES);
+  return frame;
+}
+
+/** The frame of a piece of the input, in parts, so that large pieces are not copied: ExecuteRequest { bytes chunk = 2; }. */
+function chunkFrame(piece: Uint8Array): readonly Uint8Array[] {
+  if (piece.length === 0) return [];
+  const head = [REQUEST_CHUNK_TAG];
+  let length = piece.length;
+  for (; length > 0x7f; length = Math.floor(length / 128)) head.push((length % 128) | 0x80);
+  head.push(length);
+  const start = Buffer.alloc(FRAME_HEADER_BYTES + head.length);
+  start.writeUInt32BE(head.length + piece.length, 1);
+  start.set(head, FRAME_HEADER_BYTES);
+  return [start, piece];
+}
+
+async function* framesOf(start: Uint8Array, input: ExternalInput): AsyncGenerator<readonly Uint8Array[]> {
+  yield [start];
+  for await (const piece of input) yield chunkFrame(piece);
+}
+
+/** Reads an ExecuteResponse. One that is a piece of the output and nothing else needs no reader of protobuf. */
+function readMessage(bytes: Uint8Array): ExternalMessage | undefined {
+  if (bytes[0] === RESPONSE_CHUNK_TAG) {
+    const start = chunkStart(bytes);
+    if (start !== undefined) return { type: "chunk", bytes: bytes.subarray(start) };
   }
+  if (bytes.length === 2 && bytes[0] === RESPONSE_RESULT_TAG && bytes[1] === 0) return PLAIN_RESULT;
+  try {
+    return messageOf(fromBinary(ExecuteResponseSchema, bytes));
+  } catch (error) {
+    throw new ConnectError(`parse binary: ${(error as Error).message}`, Code.Internal);
+  }
+}
+
+/** Where the bytes of a message's only field begin; undefined when there is more in it. */
+function chunkStart(bytes: Uint8Array): number | undefined {
+  let length = 0;
+  let scale = 1;
+  for (let at = 1; at < bytes.length && at < 7; at++) {
+    length += (bytes[at]! & 0x7f) * scale;
+    if (bytes[at]! < 0x80) return at + 1 + length === bytes.length ? at + 1 : undefined;
+    scale *= 128;
+  }
+  return undefined;
 }
 
 /** Undefined for a kind of message that this version does not know. */

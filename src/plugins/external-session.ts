@@ -27,6 +27,8 @@ export class ExternalSession {
   readonly #connectTimeoutMs: number;
   #session: ClientHttp2Session | undefined;
   #established: Promise<void> | undefined;
+  /** The session once the peer has spoken HTTP/2 on it. */
+  #settled: ClientHttp2Session | undefined;
 
   constructor(place: ExternalPlace, connectTimeoutMs: number) {
     this.#place = place;
@@ -36,7 +38,7 @@ export class ExternalSession {
 
   /** Opens a stream. Rejects with `Unavailable` when no connection can be made. */
   async request(method: string, path: string, headers: OutgoingHttpHeaders): Promise<ClientHttp2Stream> {
-    const session = await this.#open();
+    const session = await this.open();
     const stream = session.request({ ...headers, ":method": method, ":path": path });
     let answered = false;
     if (!isDeno) readEarly(stream);
@@ -57,20 +59,28 @@ export class ExternalSession {
 
   /** Resolves when the peer speaks HTTP/2 on the connection. Rejects as request() does. */
   async connect(): Promise<void> {
-    await this.#open();
+    await this.open();
+  }
+
+  /** The connection, when there is one that takes calls. */
+  get current(): ClientHttp2Session | undefined {
+    const session = this.#settled;
+    return session === undefined || session.closed || session.destroyed ? undefined : session;
+  }
+
+  /** The connection, opened when there is none. Rejects as request() does. */
+  async open(): Promise<ClientHttp2Session> {
+    const known = this.#session;
+    const session = known === undefined || known.closed || known.destroyed ? this.#connect() : known;
+    await this.#established;
+    return session;
   }
 
   /** Ends the connection and every call on it. A later call opens another. */
   close(): void {
     this.#session?.destroy();
     this.#session = undefined;
-  }
-
-  async #open(): Promise<ClientHttp2Session> {
-    const known = this.#session;
-    const session = known === undefined || known.closed || known.destroyed ? this.#connect() : known;
-    await this.#established;
-    return session;
+    this.#settled = undefined;
   }
 
   #connect(): ClientHttp2Session {
@@ -92,6 +102,7 @@ export class ExternalSession {
       session.once("remoteSettings", () => {
         clearTimeout(timer);
         if (!session.destroyed) session.setLocalWindowSize(CONNECTION_WINDOW_BYTES);
+        if (this.#session === session) this.#settled = session;
         resolve();
       });
       session.once("close", () => {

@@ -2,9 +2,11 @@ import type { Readable } from "node:stream";
 import type { Log } from "../core/mod.ts";
 
 /**
- * What a runtime prints below the error that it ends with: the stack and the error's properties, which are indented, and Node's version.
+ * What a runtime prints below the error that it ends with, in colours or not: the stack and the error's properties, which are indented, and Node's
+ * version.
  */
-const BELOW_ERROR = /^(?:\s|\}|Node\.js v\d)/;
+// deno-lint-ignore no-control-regex
+const BELOW_ERROR = /^(?:\x1b\[[\d;]*m)*(?:\s|\}|Node\.js v\d)/;
 
 /** A longer line is cut here. */
 export const LINE_CHARACTERS = 4096;

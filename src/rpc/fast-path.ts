@@ -9,6 +9,7 @@ import { answerFrame, answerStatus } from "./grpc-answer.ts";
 import { FRAME_HEADER_BYTES, FrameError, parseGrpcTimeout, statusOf, statusTrailers } from "./grpc-frame.ts";
 import type { Frame, UnaryRoute, UploadRoute } from "./route.ts";
 import { serveUpload } from "./upload-call.ts";
+import type { WriteBodyOptions } from "./write-body.ts";
 
 /*
  * Unary gRPC, and streams of large bytes, over the stream API of node:http2, without the layers that Connect needs to serve three protocols: a
@@ -20,9 +21,9 @@ const { HTTP2_HEADER_CONTENT_TYPE, HTTP2_HEADER_METHOD, HTTP2_HEADER_PATH } = co
 const NO_BYTES = Buffer.alloc(0);
 const COMPRESSED = "received compressed envelope, but do not know how to decompress";
 
-export interface FastPathOptions {
+export interface FastPathOptions extends WriteBodyOptions {
   readonly calls: Calls;
-  /** Those of streams must take large bytes ({@link StreamRoute.bytes}). */
+  /** Those of streams must take large bytes ({@link StreamRoute.bytes}) or answer directly ({@link StreamRoute.direct}). */
   readonly routes: Iterable<FastRoute>;
   readonly maxMessageBytes: number;
   /** While it gives an error, calls are refused with it. */

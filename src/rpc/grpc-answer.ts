@@ -11,8 +11,11 @@ import type { Frame } from "./route.ts";
 
 const { HTTP2_HEADER_CONTENT_TYPE, NGHTTP2_NO_ERROR } = constants;
 
-const OK_HEADERS: OutgoingHttpHeaders = { ":status": 200, [HTTP2_HEADER_CONTENT_TYPE]: "application/grpc+proto" };
-const OK_TRAILERS: OutgoingHttpHeaders = { "grpc-status": "0" };
+export const OK_HEADERS: OutgoingHttpHeaders = {
+  ":status": 200,
+  [HTTP2_HEADER_CONTENT_TYPE]: "application/grpc+proto",
+};
+export const OK_TRAILERS: OutgoingHttpHeaders = { "grpc-status": "0" };
 const WAIT_FOR_TRAILERS = { waitForTrailers: true } as const;
 const END_STREAM = { endStream: true } as const;
 

@@ -44,13 +44,21 @@ export interface StreamRoute extends RouteBase {
   readonly method: DescMethodServerStreaming | DescMethodBiDiStreaming;
   /** Whether its calls are stopped as soon as the server drains, because they last as long as the caller likes. */
   readonly endsOnDrain: boolean;
-  /** The field of its requests that holds large bytes, if one does and the answer is a single message after all of them. */
+  /** The field of its requests that holds large bytes, if one does. Without {@link direct} the answer is a single message after all of them. */
   readonly bytes?: BytesField;
+  /** Serves it without Connect where the call is gRPC, with an answer that goes out as it comes. Both ways only. */
+  readonly direct?: DirectAnswer;
   /** Validates each message and answers. Takes one message, or a stream of them, as the method's kind says. */
   handle(
     request: MessageShape<DescMessage> | AsyncIterable<MessageShape<DescMessage>>,
     ctx: CallContext,
   ): AsyncIterable<MessageInitShape<DescMessage>>;
+}
+
+/** How the messages of an answer become frames. */
+export interface DirectAnswer {
+  /** The frame of a message; undefined leaves it to the general way. */
+  frame(message: MessageInitShape<DescMessage>): Frame | undefined;
 }
 
 /**
@@ -63,8 +71,10 @@ export interface BytesField {
   wrap(bytes: Uint8Array): MessageShape<DescMessage>;
 }
 
-/** A stream of requests whose large bytes need not be whole messages. */
-export type UploadRoute = StreamRoute & { readonly bytes: BytesField };
+/** A stream of requests that is served without Connect: its large bytes need not be whole messages, or its answer goes out as it comes. */
+export type UploadRoute =
+  & StreamRoute
+  & ({ readonly bytes: BytesField } | { readonly bytes?: BytesField; readonly direct: DirectAnswer });
 
 /** A method that the server answers, over all protocols. */
 export type Route = UnaryRoute | StreamRoute;
@@ -143,7 +153,7 @@ export function serverStream<I extends DescMessage, O extends DescMessage>(
 export function bidiStream<I extends DescMessage, O extends DescMessage>(
   method: DescMethodBiDiStreaming<I, O>,
   fn: (requests: AsyncIterable<MessageShape<I>>, ctx: CallContext) => AsyncIterable<MessageInitShape<O>>,
-  options: { readonly endsOnDrain: boolean; readonly bytes?: BytesField },
+  options: Pick<StreamRoute, "endsOnDrain" | "bytes" | "direct">,
 ): StreamRoute {
   async function* validated(requests: AsyncIterable<MessageShape<I>>): AsyncGenerator<MessageShape<I>> {
     for await (const request of requests) {
@@ -159,6 +169,7 @@ export function bidiStream<I extends DescMessage, O extends DescMessage>(
     method,
     endsOnDrain: options.endsOnDrain,
     ...(options.bytes !== undefined && { bytes: options.bytes }),
+    ...(options.direct !== undefined && { direct: options.direct }),
     handle: handle as StreamRoute["handle"],
   };
 }

@@ -165,8 +165,12 @@ export function createRouteServer(routes: readonly Route[], options: RouteServer
     tls: options.tls,
     fastPath: createFastPath({
       calls,
-      routes: all.filter((route): route is FastRoute => route.kind === "unary" || route.bytes !== undefined),
+      routes: all.filter((route): route is FastRoute =>
+        route.kind === "unary" || route.bytes !== undefined || route.direct !== undefined
+      ),
       maxMessageBytes: limits.maxMessageBytes,
+      maxUnreadBytes: limits.maxUnreadBytes,
+      stallTimeoutMs: limits.idleTimeoutMs,
       refusal,
     }),
     handler: withCors(

@@ -84,7 +84,7 @@ function isGone(response: Response): boolean {
 }
 
 /** Resolves with true when the response takes more, with false when it is gone or has not taken anything for the time. */
-function drained(response: Response, limitMs: number): Promise<boolean> {
+export function drained(response: Writable, limitMs: number): Promise<boolean> {
   return new Promise((resolve) => {
     const done = (result: boolean) => {
       clearTimeout(timer);

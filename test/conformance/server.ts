@@ -165,7 +165,11 @@ async function start(request: ServerRequest): Promise<void> {
     answerUnary("unary"),
     answerUnary("idempotentUnary"),
     serverStream(method["serverStream"] as DescMethodServerStreaming, answerServerStream, { endsOnDrain: false }),
-    bidiStream(method["bidiStream"] as DescMethodBiDiStreaming, answerBidiStream, { endsOnDrain: false }),
+    bidiStream(method["bidiStream"] as DescMethodBiDiStreaming, answerBidiStream, {
+      endsOnDrain: false,
+      // As the method that plugins serve: without Connect where the call is gRPC.
+      direct: { frame: () => undefined },
+    }),
   ], {
     health: new HealthState(),
     clock: systemClock,

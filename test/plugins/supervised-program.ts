@@ -9,7 +9,9 @@ if (fault === "exits") {
   console.error("no model to load");
   process.exit(3);
 }
-if (fault === "throws") throw new Error("no weights", { cause: { model: "gone" } });
+if (fault === "throws") {
+  throw new Error("no weights");
+}
 if (fault === "deaf") process.on("SIGTERM", () => {});
 if (fault === "noisy") {
   console.log("x".repeat(10_000));

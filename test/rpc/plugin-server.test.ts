@@ -13,6 +13,9 @@ import { bytes, text } from "./fake-tasks.ts";
 
 type Message = MessageInitShape<typeof ExecuteRequestSchema>["message"];
 
+/** What `endless` has given. */
+let pulled = 0;
+
 /** Functions that do what tests need to provoke. */
 const testing: Record<string, PluginImplementation> = {
   ...demoFunctions,
@@ -25,6 +28,17 @@ const testing: Record<string, PluginImplementation> = {
   throw: {
     run() {
       throw new NodeError("failed_precondition", "not now");
+    },
+  },
+  endless: {
+    async *run(_input, { signal }) {
+      for (; !signal.aborted; pulled++) yield await Promise.resolve(new Uint8Array(64 << 10));
+    },
+  },
+  breaks: {
+    async *run() {
+      yield await Promise.resolve(bytes("half"));
+      throw new NodeError("overloaded", "no more", { retryAfterMs: 7 });
     },
   },
   big: { run: () => Promise.resolve(new Uint8Array((1 << 20) + 5)) },
@@ -62,6 +76,7 @@ async function connected() {
     server,
     transport,
     client: createClient(PluginService, transport),
+    manager: sessionManager,
     async [Symbol.asyncDispose]() {
       sessionManager.abort();
       await server.close({ graceMs: 0 });
@@ -150,6 +165,37 @@ test("a large output is sent in several messages", async () => {
   const { output, kinds } = await execute(it.client, start("big"));
   assert.equal(output.length, (1 << 20) + 5);
   assert.deepEqual(kinds, ["chunk", "chunk", "result"]);
+});
+
+test("an answer waits for its reader, and ends with who reads it", async () => {
+  await using it = await connected();
+  const answers = it.client.execute(messages(start("endless")))[Symbol.asyncIterator]();
+  await answers.next();
+  for (let before = -1; before !== pulled;) {
+    before = pulled;
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+  assert(pulled < 500, `${pulled} pieces of 64 KiB wait for the reader`);
+  for (let i = 0; i < 1000; i++) assert.equal((await answers.next()).done, false);
+  it.manager.abort();
+  for (let before = -1; before !== pulled;) {
+    before = pulled;
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+});
+
+test("a function that fails after it gave output ends with its status behind the output", async () => {
+  await using it = await connected();
+  const seen: string[] = [];
+  const failed = await failure((async () => {
+    for await (const { message } of it.client.execute(messages(start("breaks")))) {
+      if (message.case === "chunk") seen.push(text(message.value));
+    }
+  })());
+  assert.deepEqual(seen, ["half"]);
+  assert.equal(failed.code, "overloaded");
+  assert.equal(failed.message, "no more");
+  assert.equal(failed.retryAfterMs, 7);
 });
 
 test("failures keep their kind", async () => {

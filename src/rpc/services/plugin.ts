@@ -1,5 +1,5 @@
 import { Buffer } from "node:buffer";
-import type { MessageInitShape } from "@bufbuild/protobuf";
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import {
   type CallContext,
   type Clock,
@@ -12,13 +12,15 @@ import {
 import { Plugin } from "../../gen/resources/plugin_pb.ts";
 import {
   type ExecuteRequest,
+  ExecuteRequestSchema,
   type ExecuteResponseSchema,
   type ExecuteStart,
   PluginService,
 } from "../../gen/velas/sphere/v1/plugin_pb.ts";
 import { eventToProto, limitsFromProto } from "../convert.ts";
 import { type PluginImplementation, pluginInput, type PluginOutput } from "../plugin-api.ts";
-import { bidiStream, type Route, unary } from "../route.ts";
+import { bytesFieldHead } from "../grpc-frame.ts";
+import { bidiStream, type BytesField, type Frame, type Route, unary } from "../route.ts";
 
 /** What a plugin server serves. */
 export interface PluginManifest {
@@ -44,6 +46,19 @@ const MAX_WAITING_EVENTS = 1024;
 
 /** The largest output message: longer pieces are split, so that no message limit is met. */
 const PIECE_BYTES = 1 << 20; // 1 MiB
+
+/** ExecuteRequest { bytes chunk = 2; } */
+const INPUT_CHUNK: BytesField = {
+  number: 2,
+  wrap: (value) =>
+    create(ExecuteRequestSchema, { message: { case: "chunk", value: value as Uint8Array<ArrayBuffer> } }),
+};
+
+/** The frame of ExecuteResponse { bytes chunk = 1; }, which is most of an answer. */
+function chunkFrame({ message }: Response): Frame | undefined {
+  if (message?.case !== "chunk" || message.value === undefined) return undefined;
+  return [bytesFieldHead(1, message.value.length), message.value];
+}
 
 /** `velas.sphere.v1.PluginService` and the original's `resources.Plugin` for functions in this process. */
 export function pluginRoutes(manifest: PluginManifest, options: PluginRoutesOptions): Route[] {
@@ -86,7 +101,7 @@ export function pluginRoutes(manifest: PluginManifest, options: PluginRoutesOpti
           description: fn.description ?? "",
         })),
       })),
-    bidiStream(method.execute, execute, { endsOnDrain: false }),
+    bidiStream(method.execute, execute, { endsOnDrain: false, bytes: INPUT_CHUNK, direct: { frame: chunkFrame } }),
     unary(method.cancel, ({ executionId }) => {
       executions.get(executionId)?.cancel(new NodeError("canceled", "The node canceled the execution"));
       return Promise.resolve({});
