@@ -1,7 +1,8 @@
 /**
- * Connection churn: rounds of many short connections, each with a few calls, against the RPC server in a process of its own, and then
- * against a bare node:http2 server. Prints how much resident memory and heap grew after the rounds in which they warm up: what the bare
- * server grows too is the runtime's. Fails when a request fails or a server ends.
+ * Connection churn: rounds of many short connections, each with a few calls. First against a whole node, from outside, as it is run (or the
+ * executable that VELAS_SPHERE_EXE names): prints the most resident memory in the last ten rounds beside the most in those in which it warms
+ * up. Then against the RPC server in a process of its own and a bare node:http2 server, with garbage collected before each look: prints how
+ * much memory and heap grew since they were warm; what the bare server grows too is the runtime's. Fails when a request fails or a server ends.
  *
  *     node bench/connection-churn.ts [--rounds 100] [--connections 100] [--requests 3] [--warm 10]
  *
@@ -10,7 +11,7 @@
 import { execFile, spawn } from "node:child_process";
 import http2 from "node:http2";
 import type { AddressInfo } from "node:net";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
@@ -21,6 +22,7 @@ import { isDeno, noMetrics, silentLog, systemClock, type TaskService as Tasks } 
 import { RunTaskRequestSchema } from "../src/gen/velas/sphere/v1/task_pb.ts";
 import { frameOf } from "../src/rpc/grpc-frame.ts";
 import { createRpcServer, DEFAULT_RPC_LIMITS, HealthState } from "../src/rpc/mod.ts";
+import { startNode } from "../test/e2e/harness.ts";
 import { asked } from "./asked.ts";
 
 const { values: args } = parseArgs({
@@ -94,6 +96,66 @@ async function serve(name: string): Promise<void> {
   });
 }
 
+/** One round against the server at a port. Throws when a request fails. */
+type Round = (port: number) => Promise<void>;
+
+/** Gives a round to what runs many, with the file of requests that it needs for as long as that. */
+async function withRound<T>(input: Uint8Array<ArrayBuffer>, run: (round: Round) => Promise<T>): Promise<T> {
+  const folder = mkdtempSync(join(tmpdir(), "velas-bench-"));
+  try {
+    const body = join(folder, "body");
+    const request = create(RunTaskRequestSchema, { task: { plugin: "demo", input } });
+    writeFileSync(body, frameOf(toBinary(RunTaskRequestSchema, request)));
+    const total = String(Number(args.connections) * Number(args.requests));
+    return await run(async (port) => {
+      const { stdout } = await promisify(execFile)("h2load", [
+        ...["-n", total, "-c", args.connections, "-m", "1", "-d", body],
+        ...["-H", "content-type: application/grpc", "-H", "te: trailers"],
+        `http://127.0.0.1:${port}/velas.sphere.v1.TaskService/Run`,
+      ]);
+      if (!stdout.includes(`${total} succeeded, 0 failed`)) throw new Error(`Requests failed\n${stdout}`);
+    });
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/** How many rounds at the end are held against those in which a node warms up; one may be seen just before a collection, another after. */
+const LAST_ROUNDS = 10;
+
+/** Runs all rounds against a whole node. Gives the most resident memory in the last ten less the most in the warm ones, in MiB. */
+async function churnWhole(): Promise<number> {
+  const folder = mkdtempSync(join(tmpdir(), "velas-bench-"));
+  const cleanups: (() => unknown)[] = [() => rmSync(folder, { recursive: true, force: true })];
+  try {
+    const node = await startNode({ after: (cleanup) => void cleanups.push(cleanup) }, {
+      dataDir: join(folder, "node"),
+    });
+    const port = Number(node.rpc.slice(node.rpc.lastIndexOf(":") + 1));
+    const resident: number[] = [];
+    await withRound(new TextEncoder().encode("hello"), async (round) => {
+      for (let i = 1; i <= Number(args.rounds); i++) {
+        await round(port);
+        const status = readFileSync(`/proc/${node.child.pid}/status`, "utf8");
+        resident.push(Number(/VmRSS:\s+(\d+)/.exec(status)![1]) / 1024);
+        if (i === Number(args.warm) || i % 25 === 0) {
+          console.log(`whole node, after round ${i}: ${resident.at(-1)!.toFixed(1)} MiB resident`);
+        }
+      }
+    });
+    const [first, last] = [resident.slice(0, Number(args.warm)), resident.slice(-LAST_ROUNDS)];
+    const [most, mostAtEnd] = [Math.max(...first), Math.max(...last)];
+    console.log(
+      `whole node: at most ${most.toFixed(1)} MiB resident in the first ${first.length} rounds, ` +
+        `${mostAtEnd.toFixed(1)} in the last ${last.length}`,
+    );
+    await node.stop();
+    return mostAtEnd - most;
+  } finally {
+    for (const cleanup of cleanups.reverse()) await cleanup();
+  }
+}
+
 /** Runs all rounds against one server. Gives how much its resident memory grew after it was warm, in MiB. */
 async function churn(name: string): Promise<number> {
   // A young generation of bounded size, or its growth to 100 MiB hides what is looked for.
@@ -113,13 +175,8 @@ async function churn(name: string): Promise<number> {
     );
     return Promise.race([line, ended]);
   };
-  const folder = mkdtempSync(join(tmpdir(), "velas-bench-"));
   try {
-    const port = await nextLine();
-    const body = join(folder, "body");
-    const request = create(RunTaskRequestSchema, { task: { input: new Uint8Array(16) } });
-    writeFileSync(body, frameOf(toBinary(RunTaskRequestSchema, request)));
-    const total = String(Number(args.connections) * Number(args.requests));
+    const port = Number(await nextLine());
     const memory = async (when: string): Promise<Memory> => {
       child.stdin.write("\n");
       const found = JSON.parse(await nextLine()) as Memory;
@@ -129,21 +186,15 @@ async function churn(name: string): Promise<number> {
       );
       return found;
     };
-    const round = async () => {
-      const { stdout } = await promisify(execFile)("h2load", [
-        ...["-n", total, "-c", args.connections, "-m", "1", "-d", body],
-        ...["-H", "content-type: application/grpc", "-H", "te: trailers"],
-        `http://127.0.0.1:${port}/velas.sphere.v1.TaskService/Run`,
-      ]);
-      if (!stdout.includes(`${total} succeeded, 0 failed`)) throw new Error(`Requests failed\n${stdout}`);
-    };
     const rounds = Number(args.rounds);
     let warm = await memory("before");
-    for (let i = 1; i <= rounds; i++) {
-      await Promise.race([round(), ended]);
-      if (i === Number(args.warm)) warm = await memory(`after round ${i}`);
-      else if (i % 25 === 0 && i !== rounds) await memory(`after round ${i}`);
-    }
+    await withRound(new Uint8Array(16), async (round) => {
+      for (let i = 1; i <= rounds; i++) {
+        await Promise.race([round(port), ended]);
+        if (i === Number(args.warm)) warm = await memory(`after round ${i}`);
+        else if (i % 25 === 0 && i !== rounds) await memory(`after round ${i}`);
+      }
+    });
     const end = await memory(`after round ${rounds}`);
     const grown = (key: keyof Memory) =>
       `${(end[key] - warm[key]).toFixed(1)} MiB (${(end[key] / warm[key]).toFixed(2)} ×)`;
@@ -153,12 +204,12 @@ async function churn(name: string): Promise<number> {
     );
     return end.residentMiB - warm.residentMiB;
   } finally {
-    rmSync(folder, { recursive: true, force: true });
     child.kill("SIGKILL");
   }
 }
 
 if (args.serve === undefined) {
+  console.log(`growth in MiB of the whole node: ${asked({ atMost: 0 }, await churnWhole(), 1)}`);
   const grown: number[] = [];
   for (const name of Object.keys(SERVERS)) grown.push(await churn(name));
   const [node = 0, raw = 0] = grown;
