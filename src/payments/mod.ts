@@ -5,6 +5,8 @@
  * Two ledgers are free of charge. For pay, {@link Earnings} and {@link Spendings} keep a book for each channel: pure state machines
  * (`earning-account.ts`, `spending-account.ts`) decide, `books.ts` has their newest state written once a tick, and a voucher is on disk
  * before it is sent and before it counts. A voucher pays for more than one task, so that most tasks make no call of their own.
+ * On the payer's side `channel-finder.ts` finds or opens the channel of a target, `desk-calls.ts` gets quotes and sends vouchers on it, and
+ * `spending-reservation.ts` sets money aside within `spending-caps.ts`.
  * `chain.ts` and `registry-log.ts` read the chain, `transactions.ts` sends transactions so that a crash or a dropped one does no harm, `channel-calls.ts` knows the
  * contracts. Nothing here loads viem or the WASM curve before payments are opened.
  */
