@@ -11,6 +11,9 @@
  *
  * `createModuleProvider` gives the {@link ModuleService} that takes the modules of requesters.
  *
+ * `createShardProvider` gives the node's own {@link ShardService}. {@link ShardIntake} takes the bytes of shards and makes their trees,
+ * {@link ShardLeases} grants, extends and takes back their leases, and {@link ShardUpkeep} drops what nobody renews.
+ *
  * The plugin host, the store and the ledger are interfaces declared here (`ports.ts`).
  */
 export { createModuleProvider, type ModuleProviderOptions, type ModuleStore } from "./module-provider.ts";
