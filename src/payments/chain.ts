@@ -10,8 +10,7 @@ import {
   wei,
 } from "../core/mod.ts";
 import { channelsAbi } from "./contracts.ts";
-import type { ChannelOnChain } from "./earning-account.ts";
-import type { ChannelReader } from "./earnings.ts";
+import type { ChannelOnChain, ChannelReader } from "./channel-on-chain.ts";
 
 export interface ChainOptions {
   /** HTTP endpoints of the chain, asked in this order until one answers. */

@@ -1,6 +1,6 @@
 import { type Clock, type Log, NATIVE_TOKEN, NodeError, type NodeId, toNodeError, type Wei } from "../core/mod.ts";
+import type { ChannelReader } from "./channel-on-chain.ts";
 import { type DeskCalls, disputed } from "./desk-calls.ts";
-import type { ChannelReader } from "./earnings.ts";
 import type { OfferBook } from "./offer-book.ts";
 import type { SpendingAccount } from "./spending-account.ts";
 import type { SpendingAccounts } from "./spending-accounts.ts";

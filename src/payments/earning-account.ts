@@ -1,4 +1,5 @@
 import {
+  type ChannelView,
   type Hex32,
   NodeError,
   type NodeId,
@@ -7,22 +8,12 @@ import {
   type Receipt,
   type RequesterId,
   type TaskKey,
+  toHex,
   type Voucher,
   type Wei,
   wei,
 } from "../core/mod.ts";
-
-/** A channel as the chain has it. Times are seconds since the epoch, as the contract has them. */
-export interface ChannelOnChain {
-  readonly payer: NodeId;
-  readonly signer: NodeId;
-  readonly token: NodeId;
-  readonly deposit: Wei;
-  readonly claimed: Wei;
-  readonly exitDelay: number;
-  /** When the payer may end it; 0 while it has not announced to. */
-  readonly exitAt: number;
-}
+import type { ChannelOnChain } from "./channel-on-chain.ts";
 
 /** The books of one channel that pays this node. */
 export interface EarningState {
@@ -229,4 +220,25 @@ export class EarningAccount {
   change(changes: Partial<EarningState>): void {
     this.#state = { ...this.#state, ...changes };
   }
+}
+
+/** A channel as its payee looks at it. */
+export function viewOf(state: EarningState): ChannelView {
+  return {
+    channelId: state.channelId,
+    role: "payee",
+    peer: state.chain.payer,
+    token: state.chain.token,
+    deposit: state.chain.deposit,
+    charged: state.charged,
+    paid: state.paid,
+    claimed: state.chain.claimed,
+    items: state.items,
+    state: state.closed ? "closed" : state.closing === true || state.chain.exitAt > 0 ? "exiting" : "open",
+    ...(state.receipt !== undefined && {
+      receipt: { receipt: state.receipt.receipt, signature: toHex(state.receipt.signature) },
+    }),
+    ...(state.signature !== undefined && { voucher: toHex(state.signature) }),
+    ...(state.owedSince !== undefined && { owedSince: state.owedSince }),
+  };
 }

@@ -13,7 +13,7 @@ import {
   toNodeError,
 } from "../core/mod.ts";
 import type { Curve } from "./curve.ts";
-import { isFree } from "./earnings.ts";
+import { isFree } from "./rates.ts";
 
 export interface OfferBookOptions {
   readonly settlement: Settlement;

@@ -27,7 +27,7 @@ import {
 } from "../../src/core/mod.ts";
 import { Books, Budget, Earnings, Spendings, Totals } from "../../src/payments/mod.ts";
 import type { Curve } from "../../src/payments/curve.ts";
-import type { ChannelOnChain } from "../../src/payments/earning-account.ts";
+import type { ChannelOnChain } from "../../src/payments/channel-on-chain.ts";
 
 export type RequesterKind = "honest" | "sponge" | "leaver";
 export type ProviderKind = "honest" | "greedy" | "padding" | "idle";
