@@ -16,7 +16,7 @@ import { recordOf } from "./shard-access.ts";
 import type { ShardStore, StorageLedger, StorageReservation } from "./shard-ports.ts";
 
 /** From when to when a lease is to last. */
-export interface LeaseTerm {
+interface LeaseTerm {
   readonly startsAt: number;
   readonly expiresAt: number;
   readonly leaseMs: number;
