@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { NodeError } from "../../src/core/mod.ts";
 import { MANIFEST_SECTION } from "../../src/plugins/plugin-manifest.ts";
 import { prepareModule } from "../../src/plugins/prepare-module.ts";
-import { SECTION, WasmWriter } from "../../src/plugins/wasm-binary.ts";
+import { joinSections, SECTION, splitSections, WasmWriter } from "../../src/plugins/wasm-binary.ts";
 import { hasCode } from "../contract-suites/plugin-host.ts";
 import { wasm } from "./host-fixture.ts";
 import { wat } from "./wat.ts";
@@ -66,6 +66,19 @@ test("prepareModule() leaves the plugin no memory, start or custom section of it
     "velas:start",
   ]);
   assert.deepEqual(memory, { min: 2, max: 5 });
+});
+
+test("prepareModule() drops hints for branches, which lie elsewhere once the module is metered", async () => {
+  const name = "metadata.code.branch_hint";
+  const bytes = await wat(`(module (func (export "run") (loop (br_if 0 (i32.const 0)))))`);
+  // Of function 0 one: the `br_if` at byte 5 is likely to branch.
+  const hints = { id: SECTION.custom, body: new WasmWriter().name(name).bytes([1, 0, 1, 5, 1, 1]).finish() };
+  const hinted = joinSections(
+    splitSections(bytes).flatMap((part) => part.id === SECTION.code ? [hints, part] : [part]),
+  );
+  const sections = (module: WebAssembly.Module) => WebAssembly.Module.customSections(module, name).length;
+  assert.equal(sections(new WebAssembly.Module(hinted)), 1);
+  assert.equal(sections((await prepareModule(hinted, "file")).module), 0);
 });
 
 test("prepareModule() refuses what is no WebAssembly", async () => {

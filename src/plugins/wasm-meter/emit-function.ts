@@ -111,9 +111,6 @@ class Emitter {
     const writer = this.#writer;
     this.#declareLocals();
     this.#enter(entryCost);
-    const tests = sites.some(isTest);
-    // What is over leaves this block by its end, where the trap is: in the midst of a loop it would be in the way of those who go on.
-    if (tests) writer.byte(OP.block).byte(EMPTY);
     // Whoever leaves the function branches to the end of this block, which has the label that the function had.
     if (leavesEarly) writer.byte(OP.block).bytes(this.#options.resultBlock);
     let copied = codeAt;
@@ -127,10 +124,6 @@ class Emitter {
     writer.bytes(body.subarray(copied, body.length - 1));
     if (leavesEarly) writer.byte(OP.end);
     this.#leave();
-    if (tests) {
-      writer.byte(OP.return).byte(OP.end);
-      writer.byte(CODE.i64Const).signed(-1).byte(CODE.globalSet).u32(this.#options.globals.fuel).byte(OP.unreachable);
-    }
     return writer.byte(OP.end).finish();
   }
 
@@ -171,7 +164,7 @@ class Emitter {
       case "loop":
         writer.byte(CODE.localGet).u32(this.#fuel);
         if (value !== 0) writer.byte(CODE.i64Const).signed(value).byte(CODE.i64Sub).byte(CODE.localTee).u32(this.#fuel);
-        return this.#leaveIfOver(site);
+        return this.#stopIfOver(site);
       case "save":
         writer.byte(CODE.localGet).u32(this.#fuel).byte(CODE.globalSet).u32(fuel);
         return;
@@ -216,7 +209,7 @@ class Emitter {
     writer.byte(CODE.localGet).u32(this.#count).byte(CODE.i64FromI32Unsigned);
     if (site.value > 0) this.#shiftUp(site.value);
     writer.byte(CODE.i64Sub).byte(CODE.localTee).u32(this.#fuel);
-    this.#leaveIfOver(site);
+    this.#stopIfOver(site);
   }
 
   /** Charges the 64-bit number on top of the stack, which stays there. */
@@ -233,10 +226,14 @@ class Emitter {
     this.#writer.byte(CODE.i64Const).signed(shift).byte(CODE.i64ShiftRight);
   }
 
-  /** Takes the fuel on top of the stack, and stops the plugin when there is less than what it owes. */
-  #leaveIfOver({ debt, labels }: Site): void {
-    const writer = this.#writer.byte(CODE.i64Const).signed(debt).byte(CODE.i64LtSigned);
-    writer.byte(OP.brIf).u32(labels + (this.#scanned.leavesEarly ? 1 : 0));
+  /**
+   * Takes the fuel on top of the stack, and stops the plugin when there is less than what it owes. The global becomes a constant then:
+   * writing the local variable there, or a branch to one trap for all, made V8's code of tight loops slower.
+   */
+  #stopIfOver({ debt }: Site): void {
+    const writer = this.#writer.byte(CODE.i64Const).signed(debt).byte(CODE.i64LtSigned).byte(OP.if).byte(EMPTY);
+    writer.byte(CODE.i64Const).signed(-1).byte(CODE.globalSet).u32(this.#options.globals.fuel);
+    writer.byte(OP.unreachable).byte(OP.end);
   }
 
   #moveDepth(operation: number): void {
@@ -249,11 +246,6 @@ class Emitter {
     this.#writer.byte(CODE.localGet).u32(this.#fuel).byte(CODE.globalSet).u32(this.#options.globals.fuel);
     if (this.#countsDepth) this.#moveDepth(CODE.i32Add);
   }
-}
-
-/** Whether the fuel is tested there. */
-function isTest({ kind }: Site): boolean {
-  return kind === "loop" || kind === "bulk" || kind === "length32";
 }
 
 /** Whether nothing is put into the code there. */

@@ -35,7 +35,6 @@ const MAX_LOCALS = 50_000; // as engines have it
 interface Block extends ChargedBlock {
   kind: "enter" | "charge" | "loop";
   readonly at: number;
-  readonly labels: number;
 }
 
 /** A place in a basic block at which it matters how much fuel there seems to be. */
@@ -43,7 +42,6 @@ interface Inner {
   readonly kind: SiteKind;
   readonly at: number;
   readonly value: number;
-  readonly labels: number;
   readonly block: Block | undefined;
 }
 
@@ -371,7 +369,7 @@ class Scanner {
   }
 
   #add(kind: SiteKind, at: number, value: number): void {
-    this.#sites.push({ kind, at, value, labels: this.#frames.length - 1, block: this.#block });
+    this.#sites.push({ kind, at, value, block: this.#block });
   }
 
   /** A basic block begins behind the instruction that was just read. */
@@ -379,8 +377,6 @@ class Scanner {
     const block = {
       kind,
       at: this.#reader.offset,
-      // A loop begins within its own label.
-      labels: this.#frames.length - (kind === "loop" ? 0 : 1),
       before,
       after: this.#places.add(),
       value: 0,
@@ -438,8 +434,8 @@ function frame(
 
 /** What is known of a place when all blocks are. */
 function siteOf(site: Block | Inner): Site {
-  const { kind, at, value, labels } = site;
-  return { kind, at, value, labels, debt: ("block" in site ? site.block : site)?.debt ?? 0 };
+  const { kind, at, value } = site;
+  return { kind, at, value, debt: ("block" in site ? site.block : site)?.debt ?? 0 };
 }
 
 function refused(opcode: number): Error {

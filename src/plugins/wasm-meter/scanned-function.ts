@@ -24,8 +24,6 @@ export interface Site {
   readonly value: number;
   /** How much more fuel there seems to be than there is, behind the charge: the test must know it. */
   readonly debt: number;
-  /** How many labels there are within the function's own. */
-  readonly labels: number;
 }
 
 export type SiteKind =
