@@ -88,17 +88,22 @@ export class SpendingAccounts {
       state: "open",
     });
     await this.commit(account);
-    const before = this.#current.get(target);
-    if (before !== undefined) this.#old.set(before.state.channelId, before);
-    this.#current.set(target, account);
+    this.#payOn(account, target);
   }
 
   /** Has a target paid on the account of another, which is the same node. */
   async move(account: SpendingAccount, target: string): Promise<void> {
     this.#current.delete(account.state.target);
     account.change({ target });
-    this.#current.set(target, account);
+    this.#payOn(account, target);
     await this.commit(account);
+  }
+
+  /** Has a target paid on this account from now on; the one before stays in the books. */
+  #payOn(account: SpendingAccount, target: string): void {
+    const before = this.#current.get(target);
+    if (before !== undefined && before !== account) this.#old.set(before.state.channelId, before);
+    this.#current.set(target, account);
   }
 
   /** What is held for all other channels than this one's. */
