@@ -8,8 +8,6 @@ const MOST_PAUSE_MS = 8;
 export interface Watched {
   /** Calls that it has. */
   readonly load: number;
-  /** Whether a call has been running in it for so long that none will end soon. */
-  readonly stalled: boolean;
   /** Whether it is to wake this thread when calls have ended. */
   ringsPool: boolean;
   /** Settles what has ended. Returns whether anything had. */
@@ -18,8 +16,6 @@ export interface Watched {
 
 export interface OutcomeWatchOptions {
   readonly workers: () => readonly Watched[];
-  /** How many threads the machine runs at once. */
-  readonly cores: number;
   /** Called when calls have ended. */
   readonly onProgress: () => void;
   readonly now: () => number;
@@ -28,8 +24,7 @@ export interface OutcomeWatchOptions {
 /**
  * Looks for outcomes of very small calls in every turn of the event loop, so that workers need not wake this thread for them: a message between
  * threads and a sleep cost as much as a dozen such calls. It ends when there is nothing to wait for, or when nothing has ended for a moment, and
- * workers wake this thread again. Where that happens often, as on a machine that others use, it is tried less often. Nor is it tried where long
- * calls leave no core for it: there the worker of a small call would wait until this thread sleeps.
+ * workers wake this thread again. Where that happens often, as on a machine that others use, it is tried less often.
  */
 export class OutcomeWatch {
   readonly #options: OutcomeWatchOptions;
@@ -47,7 +42,7 @@ export class OutcomeWatch {
   start(): void {
     if (this.#watching) return;
     const now = this.#options.now();
-    if (now < this.#notBefore || !this.#hasCore()) return;
+    if (now < this.#notBefore) return;
     this.#watching = true;
     this.#progressAt = now;
     setImmediate(this.#turn);
@@ -63,7 +58,7 @@ export class OutcomeWatch {
     let isIdle = true;
     for (const worker of workers()) {
       worker.ringsPool = false;
-      if (worker.load > 0 && !worker.stalled) isIdle = false;
+      if (worker.load > 0) isIdle = false;
     }
     const isLate = !isIdle && now() - this.#progressAt > WATCH_MS;
     if (!isIdle && !isLate) return void setImmediate(this.#turn);
@@ -75,14 +70,6 @@ export class OutcomeWatch {
     for (const worker of workers()) worker.ringsPool = true;
     // What ended before that line rang for nobody.
     if (this.#harvest()) onProgress();
-  }
-
-  /** Whether there is a core for this thread beside those of one quick worker and of all long calls. */
-  #hasCore(): boolean {
-    const { workers, cores } = this.#options;
-    let long = 0;
-    for (const { stalled } of workers()) if (stalled) long++;
-    return long + 2 <= cores;
   }
 
   #harvest(): boolean {

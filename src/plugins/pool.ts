@@ -1,4 +1,3 @@
-import { availableParallelism } from "node:os";
 import { isDeno, NodeError } from "../core/mod.ts";
 import type { Log, Metrics } from "../core/mod.ts";
 import { timeIsOver } from "./call-failure.ts";
@@ -50,7 +49,6 @@ export class WorkerPool {
   readonly #cpu: CpuBudget;
   readonly #watch = new OutcomeWatch({
     workers: () => this.#workers,
-    cores: availableParallelism(),
     onProgress: () => this.#dispatch(),
     now: () => performance.now(),
   });

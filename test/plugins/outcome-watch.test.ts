@@ -5,7 +5,6 @@ import { test } from "../testing.ts";
 /** A worker whose calls end when the test says so. */
 class Worker {
   load = 0;
-  stalled = false;
   ended = 0;
   looks = 0;
   ringsPool = true;
@@ -19,13 +18,12 @@ class Worker {
   }
 }
 
-function setUp({ cores = 2, others = [] }: { cores?: number; others?: readonly Worker[] } = {}) {
+function setUp() {
   const worker = new Worker();
   const clock = { ms: 1000 };
   const seen = { progress: 0 };
   const watch = new OutcomeWatch({
-    workers: () => [worker, ...others],
-    cores,
+    workers: () => [worker],
     onProgress: () => void seen.progress++,
     now: () => clock.ms,
   });
@@ -98,45 +96,4 @@ test("a watch that helps nothing is left off for longer and longer, until one he
   await turns(2);
   assert.equal(Math.round(await pauseOf()), 0);
   worker.load = 0; // ends the watch
-});
-
-test("outcomes are not watched where long calls leave no core for it", async () => {
-  const [long, longer] = [new Worker(), new Worker()];
-  for (
-    const { cores, stalled, watches } of [
-      { cores: 1, stalled: [], watches: false },
-      { cores: 2, stalled: [], watches: true },
-      { cores: 2, stalled: [long], watches: false },
-      { cores: 3, stalled: [long], watches: true },
-      { cores: 3, stalled: [long, longer], watches: false },
-      { cores: 4, stalled: [long, longer], watches: true },
-    ]
-  ) {
-    for (const one of [long, longer]) one.stalled = stalled.includes(one);
-    const { worker, watch } = setUp({ cores, others: [long, longer] });
-    worker.load = 1;
-    watch.start();
-    await turns(2);
-    assert.equal(!worker.ringsPool, watches, `${cores} cores, ${stalled.length} long calls`);
-    worker.ended = 1;
-    await turns(3);
-    assert.equal(worker.ringsPool, true);
-  }
-});
-
-test("a watch ends with the last call that may end soon, and does not wait for long ones", async () => {
-  const long = new Worker();
-  long.load = 1;
-  long.stalled = true;
-  const { worker, watch } = setUp({ cores: 3, others: [long] });
-  worker.load = 1;
-  watch.start();
-  await turns(2);
-  assert.equal(worker.ringsPool, false);
-  worker.ended = 1;
-  await turns(3);
-  assert.deepEqual([worker.ringsPool, long.ringsPool], [true, true]);
-  const { looks } = long;
-  await turns(3);
-  assert.equal(long.looks, looks);
 });
