@@ -1,5 +1,5 @@
 /** A call that takes this long is a long one. */
-export const LONG_MS = 25;
+export const LONG_MS = 10;
 /** What a call is taken to need of which nothing is known. */
 const UNKNOWN_MS = 0.1;
 /** How much of what was expected so far a new measurement replaces. */
@@ -19,9 +19,14 @@ const MOST_FUNCTIONS = 1 << 16;
 /** What is known of one function, as one requester calls it. */
 interface Kind {
   expectedMs: number;
-  /** The last two times. A function is a long one when both were long: a new instance makes one call slow. */
+  /** The last two times. */
   last: number;
   beforeLast: number;
+  /**
+   * Whether it is a long one: from when its last two times were long, since a new instance makes one call slow, until one takes less than
+   * half as long. What takes about {@link LONG_MS} would else be long and short in turns, and have more than its share.
+   */
+  isLong: boolean;
   longRunning: number;
   /** When a call of it was long last. */
   longAt: number;
@@ -120,9 +125,7 @@ export class CallTurns<T extends { readonly turn: Turn }> {
   /** Whether a call is taken to be a long one. */
   isLong({ share, kind }: Turn): boolean {
     const known = share.kinds.get(kind);
-    if (known !== undefined && (known.longRunning > 0 || Math.min(known.last, known.beforeLast) >= LONG_MS)) {
-      return true;
-    }
+    if (known !== undefined && (known.longRunning > 0 || known.isLong)) return true;
     if (share.surprises < MOST_SURPRISES) return false;
     // Whoever sends short calls in between, or ever new functions, is not let into the lane with them.
     const now = this.#options.now();
@@ -223,11 +226,13 @@ export class CallTurns<T extends { readonly turn: Turn }> {
 
   #learn(known: Kind, ranMs: number): void {
     const now = this.#options.now();
-    if (ranMs < LONG_MS) this.#shortSeenAt = now;
-    else known.longAt = now;
+    if (ranMs >= LONG_MS) known.longAt = now;
     const isFirst = known.last < 0;
     known.beforeLast = isFirst ? (ranMs >= SLOW_MS ? ranMs : 0) : known.last;
     known.last = ranMs;
+    if (Math.min(ranMs, known.beforeLast) >= LONG_MS) known.isLong = true;
+    else if (ranMs < LONG_MS / 2) known.isLong = false;
+    if (ranMs < LONG_MS && !known.isLong) this.#shortSeenAt = now;
     known.expectedMs = isFirst && ranMs < SLOW_MS ? Math.min(ranMs, UNKNOWN_MS) : known.expectedMs +
       (ranMs - known.expectedMs) * (isFirst ? 1 : WEIGHT);
   }
@@ -250,7 +255,14 @@ export class CallTurns<T extends { readonly turn: Turn }> {
     let known = kinds.get(kind);
     if (known === undefined) {
       if (kinds.size >= MOST_KINDS) forgetIdle(kinds);
-      known = { expectedMs: UNKNOWN_MS, last: -1, beforeLast: 0, longRunning: 0, longAt: -Infinity };
+      known = {
+        expectedMs: UNKNOWN_MS,
+        last: -1,
+        beforeLast: 0,
+        isLong: false,
+        longRunning: 0,
+        longAt: -Infinity,
+      };
       kinds.set(kind, known);
     }
     return known;

@@ -177,6 +177,36 @@ test("a function that is slow once, since its instance is new, is soon taken for
   assert.equal(world.turns.isLong(turn), false);
 });
 
+test("what takes about as long as a long call stays one", () => {
+  const world = new Simulation(2);
+  for (let i = 0; i < 2_000; i++) {
+    world.call(HOG, LONG_MS + (i % 3 < 2 ? 1 : -1));
+    world.call(OTHER, LONG_MS * 2);
+  }
+  for (let at = 1_000; at < 9_000; at += 20) world.at(at, () => world.call(SMALL, 1));
+  world.runUntil(10_000);
+  assert.equal(Math.max(...world.waits(SMALL)), 0);
+  const time = (by: number) => world.ended.filter((call) => call.by === by).reduce((sum, { ms }) => sum + ms, 0);
+  assert(Math.abs(time(HOG) - time(OTHER)) <= 0.1 * (time(HOG) + time(OTHER)), `${time(HOG)} and ${time(OTHER)} ms`);
+});
+
+test("a call of which nothing is known counts as a short one, and the next one by what it took", () => {
+  const world = new Simulation(2);
+  world.call(SMALL, 1);
+  world.runUntil(10);
+  for (let i = 0; i < 10; i++) world.call(HOG, 2_000);
+  world.runUntil(4_100);
+  // The hog has one worker, and a newcomer has the other once.
+  for (let i = 0; i < 3; i++) world.call(OTHER, 300);
+  const newcomer = world.turns.turnOf(OTHER, { moduleId: OTHER, functionIndex: 0 });
+  assert.equal(world.turns.isLong(newcomer), false);
+  world.at(4_450, () => world.call(SMALL, 1));
+  world.runUntil(4_500);
+  assert.equal(world.turns.isLong(newcomer), true);
+  assert.deepEqual(world.waits(OTHER), [0]);
+  assert.deepEqual(world.waits(SMALL, 4_000), [0]);
+});
+
 test("calls that are put back have their old place", () => {
   const world = new Simulation(1);
   const { turns } = world;
