@@ -1,9 +1,11 @@
 /**
  * What other requesters' calls cost a small one: its latency on two workers alone, beside one requester that keeps 18 long calls in the
  * pool, beside nine that keep two each, and beside nine that keep two each of a plugin of their own (ten modules in all), whose calls
- * are of different lengths; of those it also prints how they shared the workers' time. Alone and crowded rounds take turns, so that other
- * load on the machine counts for both. Prints p50 and p99 of all rounds, and p99 of each: in the first the engine still compiles what runs. The hogs have a core less than they could, and this process, the small calls' worker and one hog
- * want one each: on a machine of two cores or a busy one the ratio also shows how its scheduler shares them.
+ * are of different lengths; of those it also prints how they shared the workers' time. Alone and crowded rounds take turns, so that
+ * other load on the machine counts for both. Prints p50 and p99 of all rounds and their ratio to alone, and p99 of each round: in the
+ * first ones the engine still compiles what runs, which needs a core, too. The hogs have a core less than they could, and this process,
+ * the small calls' worker and one hog want one each: on a machine of two cores or a busy one the ratio also shows how its scheduler
+ * shares them.
  * Run: `node bench/fairness.ts` or `deno run -A bench/fairness.ts`.
  */
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
