@@ -8,7 +8,7 @@ import type { RestAppOptions } from "./options.ts";
 import { PAGE_HEADERS } from "./page.ts";
 import { addRoute } from "./routes.ts";
 import type { RestApp } from "./routes.ts";
-import { Landing } from "./schemas.ts";
+import { Landing } from "./node-schemas.ts";
 import { uiFile } from "./ui.ts";
 
 const TAGS = ["Operations"];

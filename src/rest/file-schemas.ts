@@ -1,17 +1,18 @@
 import { z } from "@hono/zod-openapi";
 import { FILE_STATES } from "../core/mod.ts";
-import { DEFAULT_PAGE_SIZE, PageSize, Sha256, Target } from "./schemas.ts";
-
-// Like schemas.ts, for files: requests are validated with them, and the OpenAPI document is generated from them.
+import {
+  count,
+  DEFAULT_PAGE_SIZE,
+  EXAMPLE_NODE,
+  EXAMPLE_SHA256,
+  fromText,
+  PageSize,
+  Sha256,
+  Target,
+  time,
+} from "./schema-fields.ts";
 
 const EXAMPLE_ID = "0f8a3c5d9b2e47618c0d4e7fa1b2c3d4";
-const EXAMPLE_TIME = "2026-11-23T20:38:16.000Z";
-const EXAMPLE_NODE = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed";
-
-const time = (description: string) =>
-  z.iso.datetime().openapi({ description: `${description} RFC 3339, UTC.`, examples: [EXAMPLE_TIME] });
-const count = (description: string, example: number) =>
-  z.int().min(0).max(Number.MAX_SAFE_INTEGER).openapi({ description, examples: [example] });
 
 export const FileId = z.string().regex(/^[0-9a-f]{32}$/).openapi({
   description: "The id of one version of a file, 32 lower-case hex digits.",
@@ -55,7 +56,7 @@ export const File = z.object({
   sizeBytes: count("Its size; while it is uploading, what has come so far.", 48_213),
   sha256: z.union([Sha256, z.literal("")]).openapi({
     description: "The SHA-256 of its content in hex; empty while it is uploading.",
-    examples: ["2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"],
+    examples: [EXAMPLE_SHA256],
   }),
   policy: z.object({
     dataShards: count("Shards that it takes to read the file.", 4),
@@ -162,11 +163,6 @@ export const ShareKey = z.object({
     examples: ["8520f0098930a754748b7ddcb43ef75a0dbf3a0d26381af4eba4a98eaa9b4e6a"],
   }),
 }).openapi("ShareKey");
-
-/** A number as a query carries it, checked by the schema that JSON has for it. */
-export function fromText<S extends z.ZodType>(schema: S) {
-  return z.preprocess((value) => typeof value === "string" && value !== "" ? Number(value) : value, schema);
-}
 
 /** A switch as a query carries it: `?x`, `?x=true` or `?x=1`. */
 const Flag = z.preprocess(

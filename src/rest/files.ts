@@ -14,7 +14,7 @@ import * as schemas from "./file-schemas.ts";
 import { binaryContent, failures, jsonContent } from "./openapi.ts";
 import { addRoute, readJson } from "./routes.ts";
 import type { RestApp } from "./routes.ts";
-import { DEFAULT_PAGE_SIZE } from "./schemas.ts";
+import { DEFAULT_PAGE_SIZE, fromText } from "./schema-fields.ts";
 import { sendFile } from "./send-file.ts";
 
 const PUT_FAILURES = failures(
@@ -212,7 +212,7 @@ export function addFileRoutes(app: RestApp, options: FileRoutesOptions): void {
       "With an id, the record in JSON. With a name, the content of its newest version, as `GET /v1/file/content` gives it.",
     request: {
       params: z.object({ ref: schemas.FileRef }),
-      query: z.strictObject({ version: schemas.fromText(schemas.Version).optional(), download: schemas.Download }),
+      query: z.strictObject({ version: fromText(schemas.Version).optional(), download: schemas.Download }),
     },
     responses: {
       ...READ_FAILURES,

@@ -12,7 +12,7 @@ import { failures, jsonBody, jsonContent } from "./openapi.ts";
 import type { FileFace, RestAppOptions } from "./options.ts";
 import { addRoute } from "./routes.ts";
 import type { RestApp } from "./routes.ts";
-import { LegacyFile, LegacyFileData, LegacyFileId, LegacyFileQuery } from "./schemas.ts";
+import { LegacyFile, LegacyFileData, LegacyFileId, LegacyFileQuery } from "./legacy-schemas.ts";
 import { alreadySent, writePiece } from "./stream.ts";
 import { bufferOf } from "./task-json.ts";
 

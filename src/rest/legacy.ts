@@ -8,7 +8,7 @@ import type { RestAppOptions } from "./options.ts";
 import { failures, jsonBody, jsonContent } from "./openapi.ts";
 import { addRoute } from "./routes.ts";
 import type { RestApp, RouteScope } from "./routes.ts";
-import { LegacyInfo, LegacyResult, LegacyTask } from "./schemas.ts";
+import { LegacyInfo, LegacyResult, LegacyTask } from "./legacy-schemas.ts";
 import { bufferOf } from "./task-json.ts";
 
 const FIELDS = ["target", "id", "input"] as const;

@@ -7,11 +7,12 @@ import { binaryContent, failures, jsonContent } from "./openapi.ts";
 import type { ModuleFace, RestAppOptions } from "./options.ts";
 import { addRoute, mediaType, wrongMediaType } from "./routes.ts";
 import type { RestApp } from "./routes.ts";
-import * as schemas from "./schemas.ts";
+import { ModuleList, UploadedModule } from "./plugin-schemas.ts";
+import { Sha256 } from "./schema-fields.ts";
 import { moduleJson } from "./task-json.ts";
 
 const TAGS = ["Plugins"];
-const ModuleParams = z.object({ sha256: schemas.Sha256 });
+const ModuleParams = z.object({ sha256: Sha256 });
 const WASM = "application/wasm";
 
 /** Modules that tasks bring along: upload, look up, remove. Nothing is installed by it. */
@@ -26,7 +27,7 @@ export function addModuleRoutes(app: RestApp, options: RestAppOptions & { readon
     scope: ["read", "tasks", "plugins"],
     summary: "List uploaded modules",
     description: "Yours and those of requesters. The first makes room for the next that is uploaded.",
-    responses: { 200: jsonContent(schemas.ModuleList, "The least recently used first."), ...failures() },
+    responses: { 200: jsonContent(ModuleList, "The least recently used first."), ...failures() },
   }, () => json({ modules: kept.list().map(moduleJson) }));
 
   addRoute(app, {
@@ -41,13 +42,13 @@ export function addModuleRoutes(app: RestApp, options: RestAppOptions & { readon
       "with a `target` take it along to a provider that lacks it and takes modules. The same module again changes nothing.",
     request: {
       query: z.strictObject({
-        sha256: schemas.Sha256.optional().openapi({ description: "The digest that the module must have." }),
+        sha256: Sha256.optional().openapi({ description: "The digest that the module must have." }),
       }),
       body: { required: true, content: { ...binaryContent(WASM, "@plugin.wasm") } },
     },
     responses: {
       201: {
-        ...jsonContent(schemas.UploadedModule, "The module."),
+        ...jsonContent(UploadedModule, "The module."),
         headers: { Location: { description: "Where to ask for it.", schema: { type: "string" } } },
       },
       ...failures(
@@ -77,7 +78,7 @@ export function addModuleRoutes(app: RestApp, options: RestAppOptions & { readon
     summary: "See an uploaded module",
     request: { params: ModuleParams },
     responses: {
-      200: jsonContent(schemas.UploadedModule, "The module."),
+      200: jsonContent(UploadedModule, "The module."),
       ...failures("invalid_argument", "plugin_not_found"),
     },
   }, (_, { params: { sha256 } }) => json(moduleJson(found(kept.get(sha256), sha256))));

@@ -4,7 +4,7 @@ import { VERSION } from "../core/mod.ts";
 import { PROBLEM_TYPE, PROBLEMS } from "./problem.ts";
 import { SCOPES_MEMBER } from "./routes.ts";
 import type { RestApp } from "./routes.ts";
-import { ProblemSchema } from "./schemas.ts";
+import { ProblemSchema } from "./problem-schema.ts";
 
 /** The groups of routes, in the order of the document. */
 export const TAGS = [

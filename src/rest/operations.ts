@@ -5,7 +5,8 @@ import { failures, jsonContent } from "./openapi.ts";
 import type { RestAppOptions } from "./options.ts";
 import { addRoute } from "./routes.ts";
 import type { RestApp } from "./routes.ts";
-import * as schemas from "./schemas.ts";
+import { Health, Node, Readiness } from "./node-schemas.ts";
+import { Target } from "./schema-fields.ts";
 import { nodeJson } from "./task-json.ts";
 
 /** The node itself: who it is, whether it is well, and what it counts. */
@@ -21,9 +22,9 @@ export function addOperationRoutes(app: RestApp, options: RestAppOptions): void 
     scope: ACCESS_SCOPES,
     summary: "Describe a node",
     description: "This node, or with `target` another one, whose answer is checked against its signature.",
-    request: { query: z.strictObject({ target: schemas.Target.optional() }) },
+    request: { query: z.strictObject({ target: Target.optional() }) },
     responses: {
-      200: jsonContent(schemas.Node, "The node."),
+      200: jsonContent(Node, "The node."),
       ...failures("invalid_argument", "target_unreachable", "target_misbehaved", "target_failed"),
     },
   }, async (c, { query: { target = "" } }) => {
@@ -40,8 +41,8 @@ export function addOperationRoutes(app: RestApp, options: RestAppOptions): void 
     summary: "Is the process well?",
     description: "For a supervisor, which restarts the node when this fails. It never needs a token.",
     responses: {
-      200: jsonContent(schemas.Health, "It works."),
-      503: jsonContent(schemas.Health, "It does not; restart it."),
+      200: jsonContent(Health, "It works."),
+      503: jsonContent(Health, "It does not; restart it."),
     },
   }, () => {
     const live = health.live();
@@ -59,8 +60,8 @@ export function addOperationRoutes(app: RestApp, options: RestAppOptions): void 
       "For a load balancer. A node that drains, or whose disk is full or cannot be written, does not, and says why.",
     responses: {
       ...failures(),
-      200: jsonContent(schemas.Readiness, "It does."),
-      503: jsonContent(schemas.Readiness, "It does not now."),
+      200: jsonContent(Readiness, "It does."),
+      503: jsonContent(Readiness, "It does not now."),
     },
   }, () => {
     const { ready, reasons } = health.ready();

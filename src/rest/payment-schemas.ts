@@ -1,6 +1,6 @@
 import { z } from "@hono/zod-openapi";
 import { PAYMENT_TABLES, type PaymentTableName } from "../core/mod.ts";
-import { Target } from "./schemas.ts";
+import { Target } from "./schema-fields.ts";
 
 /** An amount of money: a text, since JSON's numbers end at 2^53. */
 export const Amount = z.string().regex(/^[0-9]{1,38}$/).openapi({

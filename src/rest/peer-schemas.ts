@@ -1,13 +1,9 @@
 import { z } from "@hono/zod-openapi";
 import { RATE_NAMES } from "../core/mod.ts";
 import { Address } from "./payment-schemas.ts";
-import { Target } from "./schemas.ts";
+import { count, Target, text, time } from "./schema-fields.ts";
 
-const time = (description: string) =>
-  z.iso.datetime().openapi({ description: `${description} RFC 3339, UTC.`, examples: ["2026-11-23T20:38:16.000Z"] });
-const count = (description: string, example: number) => z.int().min(0).openapi({ description, examples: [example] });
 const sum = (description: string, example: number) => z.number().openapi({ description, examples: [example] });
-const text = (description: string, example: string) => z.string().openapi({ description, examples: [example] });
 
 export const PeerPlugin = z.strictObject({
   name: text("Its name.", "demo"),

@@ -1,13 +1,13 @@
 import { z } from "@hono/zod-openapi";
 import { type PeerAdmin, type PeerClaims, type PeerView, RATE_NAMES } from "../core/mod.ts";
 import { json, withCall } from "./context.ts";
-import { fromText } from "./file-schemas.ts";
 import { failures, jsonBody, jsonContent } from "./openapi.ts";
 import type { RestAppOptions } from "./options.ts";
 import * as schemas from "./peer-schemas.ts";
 import { addRoute, readJson } from "./routes.ts";
 import type { RestApp } from "./routes.ts";
-import { PluginRef, Target } from "./schemas.ts";
+import { PluginRef } from "./plugin-schemas.ts";
+import { fromText, Target } from "./schema-fields.ts";
 import { timeText } from "./task-json.ts";
 
 const TAGS = ["Peers"];

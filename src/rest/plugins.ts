@@ -6,10 +6,11 @@ import { binaryContent, failures, jsonContent } from "./openapi.ts";
 import type { RestAppOptions } from "./options.ts";
 import { addRoute, mediaType, readJson, wrongMediaType } from "./routes.ts";
 import type { RestApp } from "./routes.ts";
-import * as schemas from "./schemas.ts";
+import { Plugin, PluginChange, PluginList, PluginRef, PluginSource } from "./plugin-schemas.ts";
+import { Sha256 } from "./schema-fields.ts";
 
 const TAGS = ["Plugins"];
-const PluginParams = z.object({ ref: schemas.PluginRef });
+const PluginParams = z.object({ ref: PluginRef });
 const WASM = "application/wasm";
 
 /** Plugins: list, install, switch on and off, remove, without a restart. */
@@ -23,7 +24,7 @@ export function addPluginRoutes(app: RestApp, options: RestAppOptions): void {
     operationId: "listPlugins",
     scope: ["read", "tasks", "plugins"],
     summary: "List plugins",
-    responses: { 200: jsonContent(schemas.PluginList, "All plugins of the node."), ...failures() },
+    responses: { 200: jsonContent(PluginList, "All plugins of the node."), ...failures() },
   }, () => json({ plugins: plugins.list() }));
 
   addRoute(app, {
@@ -38,16 +39,16 @@ export function addPluginRoutes(app: RestApp, options: RestAppOptions): void {
       "is checked and prepared before it replaces anything, and takes tasks at once.",
     request: {
       query: z.strictObject({
-        sha256: schemas.Sha256.optional().openapi({ description: "The digest that the uploaded module must have." }),
+        sha256: Sha256.optional().openapi({ description: "The digest that the uploaded module must have." }),
       }),
       body: {
         required: true,
-        content: { ...binaryContent(WASM, "@plugin.wasm"), "application/json": { schema: schemas.PluginSource } },
+        content: { ...binaryContent(WASM, "@plugin.wasm"), "application/json": { schema: PluginSource } },
       },
     },
     responses: {
       201: {
-        ...jsonContent(schemas.Plugin, "The plugin."),
+        ...jsonContent(Plugin, "The plugin."),
         headers: { Location: { description: "Where to ask for it.", schema: { type: "string" } } },
       },
       ...failures("invalid_argument", "already_exists", "input_too_large", "module_invalid", "storage_full"),
@@ -59,7 +60,7 @@ export function addPluginRoutes(app: RestApp, options: RestAppOptions): void {
       return installed(await plugins.installBytes(bytes, sha256 === undefined ? {} : { sha256 }));
     }
     if (type !== "application/json") throw wrongMediaType(type, `${WASM} or application/json`);
-    const source = await readJson(c, schemas.PluginSource, limits);
+    const source = await readJson(c, PluginSource, limits);
     return installed(
       await withCall(c, options, ({ signal }) => plugins.installUrl(source.url, { sha256: source.sha256, signal })),
     );
@@ -74,7 +75,7 @@ export function addPluginRoutes(app: RestApp, options: RestAppOptions): void {
     summary: "See a plugin",
     request: { params: PluginParams },
     responses: {
-      200: jsonContent(schemas.Plugin, "The plugin."),
+      200: jsonContent(Plugin, "The plugin."),
       ...failures("invalid_argument", "plugin_not_found"),
     },
   }, (_, { params }) => json(plugins.get(params.ref)));
@@ -89,14 +90,14 @@ export function addPluginRoutes(app: RestApp, options: RestAppOptions): void {
     description: "A disabled plugin keeps the tasks that run, and takes no new ones.",
     request: {
       params: PluginParams,
-      body: { required: true, content: { "application/json": { schema: schemas.PluginChange } } },
+      body: { required: true, content: { "application/json": { schema: PluginChange } } },
     },
     responses: {
-      200: jsonContent(schemas.Plugin, "The plugin as it is now."),
+      200: jsonContent(Plugin, "The plugin as it is now."),
       ...failures("invalid_argument", "plugin_not_found"),
     },
   }, async (c, { params }) => {
-    const { enabled } = await readJson(c, schemas.PluginChange, limits);
+    const { enabled } = await readJson(c, PluginChange, limits);
     return json(await plugins.setEnabled(params.ref, enabled));
   });
 

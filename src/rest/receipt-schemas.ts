@@ -1,22 +1,14 @@
 import { z } from "@hono/zod-openapi";
+import { count, hash, nodeId, text } from "./schema-fields.ts";
 
-const bytes = (description: string, example: number) =>
-  z.int().min(0).max(Number.MAX_SAFE_INTEGER).openapi({ description, examples: [example] });
-const hash = (description: string) =>
-  z.string().openapi({
-    description,
-    examples: ["2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"],
-  });
 const hex = (description: string) => z.string().regex(/^0x[0-9a-f]*$/).openapi({ description, examples: ["0x5a17"] });
-const nodeId = (description: string) =>
-  z.string().openapi({ description, examples: ["0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"] });
 
 export const Usage = z.object({
-  wallMicros: bytes("Wall-clock time in the plugin, in microseconds.", 412),
-  inputBytes: bytes("Bytes of input.", 5),
-  outputBytes: bytes("Bytes of output.", 5),
-  instructions: bytes("Metered instructions; 0 for a plugin that runs outside the node.", 4212),
-  gpuMicros: bytes("Time on the node's GPU, in microseconds; absent when there was none.", 250_000).optional(),
+  wallMicros: count("Wall-clock time in the plugin, in microseconds.", 412),
+  inputBytes: count("Bytes of input.", 5),
+  outputBytes: count("Bytes of output.", 5),
+  instructions: count("Metered instructions; 0 for a plugin that runs outside the node.", 4212),
+  gpuMicros: count("Time on the node's GPU, in microseconds; absent when there was none.", 250_000).optional(),
 }).openapi("Usage", { description: "What a task consumed; the quantities that a price multiplies." });
 
 export const Nondeterministic = z.array(z.string()).openapi({
@@ -32,18 +24,18 @@ export const TaskReceipt = z.object({
     examples: [1],
   }),
   provider: nodeId("The node that ran the task, and has signed this."),
-  taskId: z.string().openapi({ description: "The task's id.", examples: ["count-1"] }),
-  requester: z.string().openapi({ description: "The node id of who asked, or `anonymous`.", examples: ["anonymous"] }),
-  plugin: z.string().openapi({ description: "The plugin that ran, as `name@version`.", examples: ["demo@1.0.0"] }),
+  taskId: text("The task's id.", "count-1"),
+  requester: text("The node id of who asked, or `anonymous`.", "anonymous"),
+  plugin: text("The plugin that ran, as `name@version`.", "demo@1.0.0"),
   pluginSha256: hash("The SHA-256 of its module; empty for an external plugin."),
-  function: z.string().openapi({ description: "The function that ran.", examples: ["greet"] }),
+  function: text("The function that ran.", "greet"),
   inputSha256: hash("The SHA-256 of the input."),
   outputSha256: hash("The SHA-256 of the output."),
   usage: Usage,
   nondeterministic: Nondeterministic.optional(),
-  finishedAt: bytes("When it ended by the provider's clock, in milliseconds since 1970.", 1_795_639_096_000),
+  finishedAt: count("When it ended by the provider's clock, in milliseconds since 1970.", 1_795_639_096_000),
   terms: z.object({
-    chainId: bytes("The chain that has the channel.", 31_337),
+    chainId: count("The chain that has the channel.", 31_337),
     channels: nodeId("The contract that has the channel."),
     channelId: hex("The channel that pays it."),
     quote: hex("The digest of the quote whose prices hold."),

@@ -1,12 +1,11 @@
 import { z } from "@hono/zod-openapi";
 import { isNodeId, NodeError, type ShardKey, type ShardRecord } from "../core/mod.ts";
 import { json } from "./context.ts";
-import { fromText } from "./file-schemas.ts";
 import { failures, jsonContent } from "./openapi.ts";
 import type { RestAppOptions, ShardKeeping } from "./options.ts";
 import { addRoute } from "./routes.ts";
 import type { RestApp } from "./routes.ts";
-import { DEFAULT_PAGE_SIZE, PageSize, Sha256 } from "./schemas.ts";
+import { DEFAULT_PAGE_SIZE, fromText, PageSize, Sha256 } from "./schema-fields.ts";
 import { timeText } from "./task-json.ts";
 
 const TAGS = ["Operations"];

@@ -12,7 +12,8 @@ import type {
   VerifiedResult,
 } from "../core/mod.ts";
 import type { TaskReceipt as TaskReceiptJson } from "./receipt-schemas.ts";
-import type * as schemas from "./schemas.ts";
+import type * as schemas from "./task-schemas.ts";
+import type { TaskSpec as TaskSpecJson } from "./task-spec-schemas.ts";
 
 /** Milliseconds since the epoch as RFC 3339 in UTC. */
 export function timeText(ms: number): string {
@@ -20,7 +21,7 @@ export function timeText(ms: number): string {
 }
 
 /** The task that a JSON spec asks for. */
-export function specOf(json: z.output<typeof schemas.TaskSpec>): TaskSpec {
+export function specOf(json: z.output<typeof TaskSpecJson>): TaskSpec {
   const { timeoutMs, memoryBytes, outputBytes, instructions } = json.limits ?? {};
   return {
     id: json.id ?? "",

@@ -16,21 +16,30 @@ import type { RestAppOptions } from "./options.ts";
 import { addRoute, readJson, readOptionalJson } from "./routes.ts";
 import type { RestApp } from "./routes.ts";
 import { runStreaming, TASK_ID_HEADER } from "./run.ts";
-import * as schemas from "./schemas.ts";
+import { FunctionName, PluginRef } from "./plugin-schemas.ts";
+import { DEFAULT_PAGE_SIZE, fromText, PageSize, Target } from "./schema-fields.ts";
+import * as schemas from "./task-schemas.ts";
+import {
+  Instructions,
+  MaxPrice,
+  MemoryBytes,
+  OutputBytes,
+  Priority,
+  Region,
+  RunSpec,
+  TargetOnly,
+  TaskSpec,
+  TimeoutMs,
+} from "./task-spec-schemas.ts";
 import { HeldOutputs } from "./held-outputs.ts";
 import { alreadySent, FOREIGN_CONTENT_HEADERS, writeWhole } from "./stream.ts";
 import { eventJson, limitsOf, resultJson, specOf, taskJson } from "./task-json.ts";
 
 const TAGS = ["Tasks"];
 const TaskParams = z.object({ id: schemas.TaskId });
-const TargetQuery = z.strictObject({ target: schemas.Target.optional() });
+const TargetQuery = z.strictObject({ target: Target.optional() });
 
-/** A number as a query carries it, checked by the schema that JSON has for it. */
-function fromText<S extends z.ZodType>(schema: S) {
-  return z.preprocess((value) => typeof value === "string" && value !== "" ? Number(value) : value, schema);
-}
-
-const WaitMs = fromText(schemas.TimeoutMs).optional().openapi({
+const WaitMs = fromText(TimeoutMs).optional().openapi({
   description: "How long the call may take as a whole, in milliseconds; after that it is canceled.",
 });
 
@@ -42,28 +51,28 @@ const ListQuery = z.strictObject({
     description: "Only tasks in these states: repeated, or with commas between.",
     examples: [["queued", "running"]],
   }),
-  pageSize: fromText(schemas.PageSize).optional(),
+  pageSize: fromText(PageSize).optional(),
   pageToken: z.string().max(512).optional().openapi({
     description: "The `nextPageToken` of the page before.",
     examples: [""],
   }),
-  target: schemas.Target.optional(),
+  target: Target.optional(),
 });
 
-const RunParams = z.object({ plugin: schemas.PluginRef, function: schemas.FunctionName.min(1) });
+const RunParams = z.object({ plugin: PluginRef, function: FunctionName.min(1) });
 
 const RunQuery = z.strictObject({
   id: schemas.TaskId.optional(),
-  target: schemas.Target.optional(),
+  target: Target.optional(),
   any: z.preprocess((value) => value === "true" ? true : value === "false" ? false : value, z.boolean()).optional()
     .openapi({ description: "Whether to run it at the known peer that fits best.", examples: [false] }),
-  maxPrice: schemas.MaxPrice.optional(),
-  region: schemas.Region.optional(),
+  maxPrice: MaxPrice.optional(),
+  region: Region.optional(),
   timeoutMs: WaitMs,
-  memoryBytes: fromText(schemas.MemoryBytes).optional(),
-  outputBytes: fromText(schemas.OutputBytes).optional(),
-  instructions: fromText(schemas.Instructions).optional(),
-  priority: fromText(schemas.Priority).optional(),
+  memoryBytes: fromText(MemoryBytes).optional(),
+  outputBytes: fromText(OutputBytes).optional(),
+  instructions: fromText(Instructions).optional(),
+  priority: fromText(Priority).optional(),
 });
 
 interface Wish {
@@ -92,7 +101,7 @@ function wishOf({ maxPrice, region }: Wish): PeerWish {
 }
 
 /** Where a task runs that is waited for: at several providers when it is to be verified. */
-function runnerOf(tasks: TaskRouter, body: z.output<typeof schemas.RunSpec>): Pick<TaskStarter, "run"> {
+function runnerOf(tasks: TaskRouter, body: z.output<typeof RunSpec>): Pick<TaskStarter, "run"> {
   const { verify, any } = body;
   if (verify === undefined) return serviceOf(tasks, body);
   if (tasks.verified === undefined) throw new NodeError("unimplemented", "This node cannot verify tasks");
@@ -138,7 +147,7 @@ export function addTaskRoutes(app: RestApp, options: RestAppOptions, serveEvents
     description:
       "Stores the task and answers at once; it survives a restart of the node. Sending it again with the same " +
       "id and input changes nothing and answers with the record as it is.",
-    request: { body: jsonBody(schemas.TaskSpec) },
+    request: { body: jsonBody(TaskSpec) },
     responses: {
       202: {
         ...jsonContent(schemas.Task, "The task's record."),
@@ -159,7 +168,7 @@ export function addTaskRoutes(app: RestApp, options: RestAppOptions, serveEvents
       ),
     },
   }, async (c) => {
-    const body = await readJson(c, schemas.TaskSpec, limits);
+    const body = await readJson(c, TaskSpec, limits);
     const service = serviceOf(tasks, body);
     const task = await withCall(c, options, (ctx) => service.submit(specOf(body), ctx));
     const target = body.target ?? "";
@@ -183,7 +192,7 @@ export function addTaskRoutes(app: RestApp, options: RestAppOptions, serveEvents
       ...failures("invalid_argument", "target_unreachable"),
     },
   }, async (c, { query }) => {
-    const { state: states = [], pageSize = schemas.DEFAULT_PAGE_SIZE, pageToken = "", target = "" } = query;
+    const { state: states = [], pageSize = DEFAULT_PAGE_SIZE, pageToken = "", target = "" } = query;
     const page = await withCall(c, options, (ctx) => tasks.at(target).list({ states, pageSize, pageToken }, ctx));
     return json({ tasks: page.tasks.map(taskJson), nextPageToken: page.nextPageToken });
   });
@@ -198,10 +207,10 @@ export function addTaskRoutes(app: RestApp, options: RestAppOptions, serveEvents
     description:
       "Answers with the output. Closing the connection cancels the task. With `verify` several providers run it, and the " +
       "output is what more than half of them agree on.",
-    request: { query: z.strictObject({ timeoutMs: WaitMs }), body: jsonBody(schemas.RunSpec) },
+    request: { query: z.strictObject({ timeoutMs: WaitMs }), body: jsonBody(RunSpec) },
     responses: { 200: jsonContent(schemas.TaskResult, "What it gave."), ...RUN_FAILURES },
   }, async (c, { query: { timeoutMs } }) => {
-    const body = await readJson(c, schemas.RunSpec, limits);
+    const body = await readJson(c, RunSpec, limits);
     const service = runnerOf(tasks, body);
     return json(resultJson(await withCall(c, { ...options, timeoutMs }, (ctx) => service.run(specOf(body), ctx))));
   });
@@ -359,14 +368,14 @@ export function addTaskRoutes(app: RestApp, options: RestAppOptions, serveEvents
     request: {
       params: TaskParams,
       query: TargetQuery,
-      body: { required: false, content: { "application/json": { schema: schemas.TargetOnly } } },
+      body: { required: false, content: { "application/json": { schema: TargetOnly } } },
     },
     responses: {
       200: jsonContent(schemas.Task, "Its record."),
       ...failures("invalid_argument", "not_found", "target_unreachable"),
     },
   }, async (c, { params: { id }, query }) => {
-    const body = await readOptionalJson(c, schemas.TargetOnly, limits);
+    const body = await readOptionalJson(c, TargetOnly, limits);
     const target = body.target ?? query.target ?? "";
     return json(taskJson(await withCall(c, options, (ctx) => tasks.at(target).cancel(id, ctx))));
   });

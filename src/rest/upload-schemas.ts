@@ -1,7 +1,6 @@
 import { z } from "@hono/zod-openapi";
 import { FileName, PutQuery } from "./file-schemas.ts";
-
-const EXAMPLE_TIME = "2026-11-23T20:38:16.000Z";
+import { count, text, time } from "./schema-fields.ts";
 
 export const UploadId = z.string().regex(/^[0-9a-f]{32}$/).openapi({
   description: "The id of an upload, 32 lower-case hex digits.",
@@ -18,26 +17,20 @@ export const BeginQuery = PutQuery.omit({ resume: true, sizeBytes: true }).exten
   source: Source.optional(),
 });
 
-const bytes = (description: string) =>
-  z.int().min(0).max(Number.MAX_SAFE_INTEGER).openapi({ description, examples: [48_213] });
-
 export const Upload = z.object({
   id: UploadId,
   name: FileName,
-  contentType: z.string().openapi({ description: "The file's media type.", examples: ["image/jpeg"] }),
-  sizeBytes: bytes("Bytes that were announced.").optional(),
-  offset: bytes("Bytes that are here: where to go on."),
+  contentType: text("The file's media type.", "image/jpeg"),
+  sizeBytes: count("Bytes that were announced.", 48_213).optional(),
+  offset: count("Bytes that are here: where to go on.", 48_213),
   active: z.boolean().openapi({ description: "Whether a request sends just now.", examples: [false] }),
   state: z.enum(["receiving", "storing", "stored"]).openapi({
     description: "`storing` while the complete file is put, `stored` when it was.",
     examples: ["receiving"],
   }),
   source: Source.optional(),
-  createdAt: z.iso.datetime().openapi({ description: "When it began. RFC 3339, UTC.", examples: [EXAMPLE_TIME] }),
-  expiresAt: z.iso.datetime().openapi({
-    description: "When it is forgotten, unless bytes come before. RFC 3339, UTC.",
-    examples: [EXAMPLE_TIME],
-  }),
+  createdAt: time("When it began."),
+  expiresAt: time("When it is forgotten, unless bytes come before."),
   fileId: z.string().optional().openapi({
     description: "The version that it became.",
     examples: ["0f8a3c5d9b2e47618c0d4e7fa1b2c3d4"],

@@ -5,7 +5,11 @@ import { test } from "node:test";
 import { markup, prose, trustedHtml } from "../../src/rest/html.ts";
 import { restReference } from "../../tools/rest-reference.ts";
 import { PROBLEMS } from "../../src/rest/mod.ts";
-import * as schemas from "../../src/rest/schemas.ts";
+import { Landing } from "../../src/rest/node-schemas.ts";
+import { PluginRef } from "../../src/rest/plugin-schemas.ts";
+import { Target } from "../../src/rest/schema-fields.ts";
+import { TaskId, TaskResult } from "../../src/rest/task-schemas.ts";
+import { TaskSpec } from "../../src/rest/task-spec-schemas.ts";
 import { NODE_ID, serve } from "./harness.ts";
 
 const HTML = { headers: { accept: "text/html,application/xhtml+xml,*/*;q=0.8" } };
@@ -99,7 +103,7 @@ test("every reference resolves, every property has a description and every leaf 
 });
 
 test("the examples of request bodies are accepted by the schemas", () => {
-  for (const schema of [schemas.TaskSpec, schemas.TaskId, schemas.Target, schemas.PluginRef, schemas.TaskResult]) {
+  for (const schema of [TaskSpec, TaskId, Target, PluginRef, TaskResult]) {
     const { examples } = schema.meta() as { examples?: unknown[] } ?? {};
     for (const example of examples ?? []) schema.parse(example);
   }
@@ -158,7 +162,7 @@ test("an unchanged page is not sent twice", async (t) => {
 
 test("GET / is a page for browsers and JSON for everybody else", async (t) => {
   const { url } = await serve(t);
-  const landing = schemas.Landing.parse(await (await fetch(url)).json());
+  const landing = Landing.parse(await (await fetch(url)).json());
   assert.equal(landing.nodeId, NODE_ID);
   for (const path of Object.values(landing.links)) {
     const answer = await fetch(url + path);

@@ -7,7 +7,7 @@ import { NodeError } from "../../src/core/mod.ts";
 import type { ErrorCode } from "../../src/core/mod.ts";
 import { PROBLEMS } from "../../src/rest/mod.ts";
 import { problemHeaders, problemOf, withStatus } from "../../src/rest/problem.ts";
-import * as schemas from "../../src/rest/schemas.ts";
+import { ProblemSchema } from "../../src/rest/problem-schema.ts";
 import { CONNECT_CODES } from "../../src/rpc/errors.ts";
 import { serve } from "./harness.ts";
 
@@ -47,7 +47,7 @@ test("every code becomes a problem with its status, type and message", async (t)
     tasks.script.get = () =>
       Promise.reject(new NodeError(code, `What failed: ${code}`, { data: { n: 1, s: "x", b: true } }));
     const answer = await fetch(`${url}/v1/tasks/t1`, { headers: { "x-request-id": "trace-1" } });
-    const problem = schemas.ProblemSchema.parse(await answer.json());
+    const problem = ProblemSchema.parse(await answer.json());
     assert.equal(answer.status, PROBLEMS[code].status);
     assert.equal(answer.headers.get("content-type"), "application/problem+json");
     assert.equal(answer.headers.get("cache-control"), "no-store");

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import * as schemas from "../../src/rest/schemas.ts";
+import { ProblemSchema } from "../../src/rest/problem-schema.ts";
 import { serve, Wire } from "./harness.ts";
 
 /** Values that look like the members that the API knows, right and wrong. */
@@ -85,7 +85,7 @@ test("no request makes a 5xx, and every failure is a problem", async (t) => {
       });
       const text = await answer.text();
       assert.ok(answer.status < 500, `${answer.status} ${text}`);
-      if (answer.status >= 400) schemas.ProblemSchema.parse(JSON.parse(text));
+      if (answer.status >= 400) ProblemSchema.parse(JSON.parse(text));
     }),
     { numRuns: 300 },
   );

@@ -1,14 +1,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { createMetrics } from "../../src/rest/mod.ts";
-import * as schemas from "../../src/rest/schemas.ts";
+import { Node } from "../../src/rest/node-schemas.ts";
 import { NODE_ID, NOW, serve } from "./harness.ts";
 
 test("GET /v1/node describes this node, or with a target another", async (t) => {
   const { url } = await serve(t);
-  const own = schemas.Node.parse(await (await fetch(`${url}/v1/node`)).json());
+  const own = Node.parse(await (await fetch(`${url}/v1/node`)).json());
   assert.deepEqual([own.nodeId, own.issuedAt], [NODE_ID, new Date(NOW).toISOString()]);
-  const other = schemas.Node.parse(await (await fetch(`${url}/v1/node?target=peer:8081`)).json());
+  const other = Node.parse(await (await fetch(`${url}/v1/node?target=peer:8081`)).json());
   assert.equal(other.name, "peer:8081");
   const down = await fetch(`${url}/v1/node?target=127.0.0.1:1`);
   assert.equal(down.status, 502);

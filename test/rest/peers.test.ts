@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { CallContext, PeerWish, TaskSpec, VerifyWish } from "../../src/core/mod.ts";
 import * as schemas from "../../src/rest/peer-schemas.ts";
-import { TaskResult } from "../../src/rest/schemas.ts";
+import { TaskResult } from "../../src/rest/task-schemas.ts";
 import { FakePeers, FULL } from "./fake-peers.ts";
 import { FakeTasks, postJson, serve } from "./harness.ts";
 

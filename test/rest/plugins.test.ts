@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import * as schemas from "../../src/rest/schemas.ts";
+import { Plugin, PluginList } from "../../src/rest/plugin-schemas.ts";
 import { postJson, serve, SHA256 } from "./harness.ts";
 
 const WASM = new Uint8Array([0, 0x61, 0x73, 0x6d, 1, 0, 0, 0]);
@@ -15,10 +15,10 @@ function upload(url: string, query = "", body: Uint8Array = WASM, type = "applic
 
 test("GET /v1/plugins lists, GET /v1/plugins/{ref} shows one", async (t) => {
   const { url } = await serve(t);
-  const { plugins } = schemas.PluginList.parse(await (await fetch(`${url}/v1/plugins`)).json());
+  const { plugins } = PluginList.parse(await (await fetch(`${url}/v1/plugins`)).json());
   assert.deepEqual(plugins.map(({ name }) => name), ["demo"]);
   const one = await fetch(`${url}/v1/plugins/demo%401.0.0`);
-  assert.equal(schemas.Plugin.parse(await one.json()).sizeBytes, 16_384);
+  assert.equal(Plugin.parse(await one.json()).sizeBytes, 16_384);
   const none = await fetch(`${url}/v1/plugins/demp`);
   assert.equal(none.status, 404);
   assert.equal((await none.json()).code, "plugin_not_found");
@@ -29,7 +29,7 @@ test("POST /v1/plugins installs an uploaded module", async (t) => {
   const answer = await upload(url, `?sha256=${SHA256}`);
   assert.equal(answer.status, 201);
   assert.equal(answer.headers.get("location"), "/v1/plugins/fresh%401.0.0");
-  assert.equal(schemas.Plugin.parse(await answer.json()).name, "fresh");
+  assert.equal(Plugin.parse(await answer.json()).name, "fresh");
   assert.equal((await upload(url)).status, 201);
   assert.deepEqual(plugins.installed, [{ bytes: 8, sha256: SHA256 }, { bytes: 8, sha256: undefined }]);
 });
@@ -72,7 +72,7 @@ test("PATCH switches a plugin, DELETE removes it", async (t) => {
       headers: { "content-type": "application/json" },
       body: JSON.stringify(body),
     });
-  assert.equal(schemas.Plugin.parse(await (await patch({ enabled: false })).json()).enabled, false);
+  assert.equal(Plugin.parse(await (await patch({ enabled: false })).json()).enabled, false);
   assert.equal((await patch({ enabled: "no" })).status, 400);
   assert.equal((await patch({})).status, 400);
   assert.equal((await patch({ enabled: true }, "demp")).status, 404);

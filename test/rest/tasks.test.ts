@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { NodeError } from "../../src/core/mod.ts";
 import type { TaskQuery, TaskSpec } from "../../src/core/mod.ts";
-import * as schemas from "../../src/rest/schemas.ts";
+import { ProblemSchema } from "../../src/rest/problem-schema.ts";
+import { Task, TaskPage, TaskResult } from "../../src/rest/task-schemas.ts";
 import { aborted, gate, NODE_ID, NOW, postJson, serve, taskRecord, text, USAGE, Wire } from "./harness.ts";
 
 test("POST /v1/tasks queues a task and answers 202 with its record and place", async (t) => {
@@ -18,7 +19,7 @@ test("POST /v1/tasks queues a task and answers 202 with its record and place", a
   });
   assert.equal(answer.status, 202);
   assert.equal(answer.headers.get("location"), "/v1/tasks/job-1?target=127.0.0.1%3A8081");
-  const record = schemas.Task.parse(await answer.json());
+  const record = Task.parse(await answer.json());
   assert.equal(record.createdAt, new Date(NOW).toISOString());
   const [call] = tasks.calls;
   assert.deepEqual([call?.method, call?.target, call?.ctx.requester], ["submit", "127.0.0.1:8081", NODE_ID]);
@@ -71,7 +72,7 @@ test("POST /v1/tasks refuses each malformed member by name", async (t) => {
   ];
   for (const [body, names] of cases) {
     const answer = await postJson(`${url}/v1/tasks`, body);
-    const problem = schemas.ProblemSchema.parse(await answer.json());
+    const problem = ProblemSchema.parse(await answer.json());
     assert.equal(answer.status, 400, JSON.stringify(body));
     assert.equal(problem.code, "invalid_argument");
     assert.match(problem.detail, names);
@@ -109,7 +110,7 @@ test("POST /v1/tasks/run answers with text, or with base64 when the output is no
   const run = async () => {
     const answer = await postJson(`${url}/v1/tasks/run`, { input: "hello" });
     assert.equal(answer.status, 200);
-    return schemas.TaskResult.parse(await answer.json());
+    return TaskResult.parse(await answer.json());
   };
   const usage = USAGE;
   assert.deepEqual(await run(), { id: "drawn", output: "world", contentType: "text/plain", usage, replayed: false });
@@ -150,7 +151,7 @@ test("a client that goes away cancels its synchronous task", async (t) => {
 test("GET /v1/tasks passes the query on and pages", async (t) => {
   const { url, tasks } = await serve(t);
   const first = await fetch(`${url}/v1/tasks`);
-  const page = schemas.TaskPage.parse(await first.json());
+  const page = TaskPage.parse(await first.json());
   assert.deepEqual([page.tasks.length, page.nextPageToken], [1, "next"]);
   const queries = [
     "?state=queued&state=failed&pageSize=1&pageToken=abc&target=h:1",
@@ -200,7 +201,7 @@ test("GET /v1/tasks/{id} shows a record with its times as text", async (t) => {
       usage: USAGE,
     }));
   const answer = await fetch(`${url}/v1/tasks/a.b~c:d-e_f?target=h:1`);
-  const record = schemas.Task.parse(await answer.json());
+  const record = Task.parse(await answer.json());
   assert.equal(record.finishedAt, new Date(NOW + 1).toISOString());
   assert.equal(record.reason, "plugin_trapped");
   assert.deepEqual([tasks.calls[0]?.target, tasks.calls[0]?.args[0]], ["h:1", "a.b~c:d-e_f"]);
@@ -242,7 +243,7 @@ test("GET /v1/tasks/{id}/output of a task without output is 409", async (t) => {
 test("POST /v1/tasks/{id}/cancel takes the target from query or body", async (t) => {
   const { url, tasks } = await serve(t);
   const plain = await fetch(`${url}/v1/tasks/t1/cancel`, { method: "POST" });
-  assert.equal(schemas.Task.parse(await plain.json()).state, "canceled");
+  assert.equal(Task.parse(await plain.json()).state, "canceled");
   await (await fetch(`${url}/v1/tasks/t1/cancel?target=q:1`, { method: "POST" })).body?.cancel();
   await (await postJson(`${url}/v1/tasks/t1/cancel`, { target: "b:1" })).body?.cancel();
   assert.deepEqual(tasks.calls.map(({ target }) => target), ["", "q:1", "b:1"]);
