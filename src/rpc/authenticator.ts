@@ -18,6 +18,7 @@ import {
   shortName,
   unknownSession,
 } from "../core/mod.ts";
+import { hexOf } from "./hex.ts";
 import { NonceMemory } from "./nonce-memory.ts";
 import { NumberMemory } from "./number-memory.ts";
 
@@ -186,10 +187,6 @@ function macOf<T>(make: () => T): T {
 /** Makes room for one more session. */
 function dropOldest(sessions: Map<string, unknown>): void {
   if (sessions.size >= MAX_SESSIONS) sessions.delete(sessions.keys().next().value!);
-}
-
-function hexOf(bytes: Uint8Array): string {
-  return Buffer.from(bytes).toString("hex");
 }
 
 function headerOf(headers: IncomingHttpHeaders | Headers, name: string): string | undefined {

@@ -26,7 +26,7 @@ import { randomBytes } from "node:crypto";
 import type { IncomingHttpHeaders } from "node:http";
 import type { ConnectError } from "@connectrpc/connect";
 import type { AllowList } from "./allow-list.ts";
-import { requesterFromText } from "./convert.ts";
+import { requesterFromText } from "./requester-text.ts";
 import { Deadlines, type Expiring } from "./deadlines.ts";
 import type { Authenticator, SignedBy } from "./authenticator.ts";
 import type { Route } from "./route.ts";

@@ -1,15 +1,12 @@
-import { Buffer } from "node:buffer";
 import { create } from "@bufbuild/protobuf";
 import { type NodeId, type TaskReceipt, type TaskTerms, toHex, type Usage } from "../core/mod.ts";
 import * as taskPb from "../gen/velas/sphere/v1/task_pb.ts";
+import { bytesOf, hexOf } from "./hex.ts";
 
 /*
  * What a task used, and its receipt, between the domain and protobuf. Nothing is checked here: who reads a receipt asks whether it is signed,
  * and a field that is not as it was signed makes it unsigned.
  */
-
-const hexOf = (bytes: Uint8Array): string => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("hex");
-const bytesOf = (hex: string): Uint8Array<ArrayBuffer> => Uint8Array.from(Buffer.from(hex.replace(/^0x/, ""), "hex"));
 
 export function usageFromProto(usage: taskPb.TaskUsage | undefined): Usage {
   return {

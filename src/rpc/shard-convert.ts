@@ -1,9 +1,7 @@
-import { Buffer } from "node:buffer";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
 import {
   fromHex,
-  NodeError,
   parseNodeId,
   type QuoteTerms,
   type RequesterId,
@@ -13,14 +11,16 @@ import {
   toHex,
 } from "../core/mod.ts";
 import * as storagePb from "../gen/velas/sphere/v1/storage_pb.ts";
-import { requesterFromText } from "./convert.ts";
+import { bytesOf, hexOf } from "./hex.ts";
+import { misbehaved } from "./misbehaved.ts";
+import { requesterFromText } from "./requester-text.ts";
 
 export function shardToProto(record: ShardRecord): storagePb.ShardRecord {
   return create(storagePb.ShardRecordSchema, {
     id: record.id,
     owner: record.owner,
     sizeBytes: BigInt(record.sizeBytes),
-    root: Uint8Array.from(Buffer.from(record.root, "hex")),
+    root: bytesOf(record.root),
     storedAt: timestampFromMs(record.storedAt),
     expiresAt: timestampFromMs(record.expiresAt),
     graceMs: BigInt(record.graceMs),
@@ -31,10 +31,7 @@ export function shardToProto(record: ShardRecord): storagePb.ShardRecord {
 /** A record that a peer sent. Throws `target_misbehaved` when a part of it is missing. */
 export function shardFromProto(record: storagePb.ShardRecord | undefined): ShardRecord {
   if (record?.storedAt === undefined || record.expiresAt === undefined || record.root.length !== 32) {
-    throw new NodeError(
-      "target_misbehaved",
-      "The target's answer breaks the protocol: the shard's record is not whole",
-    );
+    throw misbehaved("the shard's record is not whole");
   }
   const { id, owner, sizeBytes, root, storedAt, expiresAt, graceMs, refusedUpTo } = record;
   const requester: RequesterId = requesterFromText(owner);
@@ -42,7 +39,7 @@ export function shardFromProto(record: storagePb.ShardRecord | undefined): Shard
     id,
     owner: requester,
     sizeBytes: Number(sizeBytes),
-    root: Buffer.from(root).toString("hex"),
+    root: hexOf(root),
     storedAt: timestampMs(storedAt),
     expiresAt: timestampMs(expiresAt),
     graceMs: Number(graceMs),
@@ -86,7 +83,7 @@ export function receiptToProto({ provider, record, signature, lease }: ShardRece
 /** A receipt that a peer sent; its signature, and the lease's, are for the caller to check. */
 export function receiptFromProto(receipt: storagePb.ShardReceipt | undefined): ShardReceipt {
   if (receipt === undefined) {
-    throw new NodeError("target_misbehaved", "The target's answer breaks the protocol: the receipt is missing");
+    throw misbehaved("the receipt is missing");
   }
   const { provider, record, signature, lease } = receipt;
   return {

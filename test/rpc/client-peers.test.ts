@@ -12,7 +12,7 @@ import {
 } from "../../src/core/mod.ts";
 import { GetInfoRequestSchema } from "../../src/gen/velas/sphere/v1/node_pb.ts";
 import { createPeers } from "../../src/rpc/client/mod.ts";
-import { encodeNodeInfo, nodeInfoMessage } from "../../src/rpc/convert.ts";
+import { encodeNodeInfo, nodeInfoMessage } from "../../src/rpc/node-convert.ts";
 import { CONNECT_CODES } from "../../src/rpc/errors.ts";
 import { createRpcServer, DEFAULT_RPC_LIMITS, HealthState } from "../../src/rpc/mod.ts";
 import { createRouteServer, type RpcServer } from "../../src/rpc/server.ts";

@@ -3,7 +3,8 @@ import { test } from "node:test";
 import { create } from "@bufbuild/protobuf";
 import { TASK_STATES, type TaskEvent, type TaskSpec } from "../../src/core/mod.ts";
 import { TaskEventSchema, TaskSchema } from "../../src/gen/velas/sphere/v1/task_pb.ts";
-import * as convert from "../../src/rpc/convert.ts";
+import { decodeNodeInfo, encodeNodeInfo } from "../../src/rpc/node-convert.ts";
+import * as convert from "../../src/rpc/task-convert.ts";
 import { bytes, fakeNode, record } from "./fake-tasks.ts";
 
 test("a task's specification survives the wire", () => {
@@ -96,10 +97,10 @@ test("events survive the wire, and unknown ones are passed over", () => {
 test("a node's description survives the wire, with enabled plugins only", () => {
   const info = { ...fakeNode.describe(), chainId: 31337 };
   const disabled = { ...info.plugins[0]!, name: "off", enabled: false };
-  const encoded = convert.encodeNodeInfo({ ...info, plugins: [...info.plugins, disabled] }, bytes("n"));
-  const decoded = convert.decodeNodeInfo(encoded);
+  const encoded = encodeNodeInfo({ ...info, plugins: [...info.plugins, disabled] }, bytes("n"));
+  const decoded = decodeNodeInfo(encoded);
   assert.deepEqual(decoded.info, info);
   assert.deepEqual(decoded.nonce, bytes("n"));
-  assert.throws(() => convert.decodeNodeInfo(bytes("\u00ff\u00ff")), { code: "target_misbehaved" });
-  assert.throws(() => convert.decodeNodeInfo(new Uint8Array(0)), { code: "target_misbehaved" });
+  assert.throws(() => decodeNodeInfo(bytes("\u00ff\u00ff")), { code: "target_misbehaved" });
+  assert.throws(() => decodeNodeInfo(new Uint8Array(0)), { code: "target_misbehaved" });
 });

@@ -9,7 +9,7 @@ import {
 } from "@connectrpc/connect-node";
 import { NodeService } from "../../src/gen/velas/sphere/v1/node_pb.ts";
 import { type RunTaskStreamRequest, TaskService, TaskState } from "../../src/gen/velas/sphere/v1/task_pb.ts";
-import { decodeNodeInfo } from "../../src/rpc/convert.ts";
+import { decodeNodeInfo } from "../../src/rpc/node-convert.ts";
 import { fromConnectError } from "../../src/rpc/mod.ts";
 import { bytes, text } from "./fake-tasks.ts";
 import { type Running, start } from "./harness.ts";

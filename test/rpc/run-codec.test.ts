@@ -5,7 +5,7 @@ import { create, fromBinary, type MessageInitShape, toBinary } from "@bufbuild/p
 import { createValidator } from "@bufbuild/protovalidate";
 import fc from "fast-check";
 import { RunTaskRequestSchema, RunTaskResponseSchema } from "../../src/gen/velas/sphere/v1/task_pb.ts";
-import { resultFromProto, resultToProto, specFromProto, specToProto } from "../../src/rpc/convert.ts";
+import { resultFromProto, resultToProto, specFromProto, specToProto } from "../../src/rpc/task-convert.ts";
 import { decodeRunRequest, decodeRunResponse, encodeRunRequest, encodeRunResponse } from "../../src/rpc/run-codec.ts";
 
 const validator = createValidator();

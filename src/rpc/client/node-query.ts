@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import { create } from "@bufbuild/protobuf";
 import { ANONYMOUS, currentRequestId, newUlid, NodeError, type NodeId, type NodeInfo } from "../../core/mod.ts";
 import { GetInfoRequestSchema, NodeService } from "../../gen/velas/sphere/v1/node_pb.ts";
-import { decodeNodeInfo, nodeInfoMessage } from "../convert.ts";
+import { decodeNodeInfo, nodeInfoMessage } from "../node-convert.ts";
 import { explain } from "./failures.ts";
 import { beyondLegacy } from "./legacy-run.ts";
 import { isUnknownService, type Peer } from "./peer.ts";

@@ -33,7 +33,7 @@ import {
   recordFromProto,
   resultFromProto,
   specToProto,
-} from "../convert.ts";
+} from "../task-convert.ts";
 import { decodeRunResponse, encodeRunRequest } from "../run-codec.ts";
 import { explain } from "./failures.ts";
 import { beyondLegacy, runLegacy } from "./legacy-run.ts";

@@ -1,6 +1,6 @@
 import type { NodeDescriber } from "../../core/mod.ts";
 import { NodeService } from "../../gen/velas/sphere/v1/node_pb.ts";
-import { encodeNodeInfo, nodeInfoMessage } from "../convert.ts";
+import { encodeNodeInfo, nodeInfoMessage } from "../node-convert.ts";
 import { type Route, unary } from "../route.ts";
 
 /** `velas.sphere.v1.NodeService`: the node's description, signed afresh for each caller's nonce. */

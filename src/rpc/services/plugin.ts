@@ -17,7 +17,7 @@ import {
   type ExecuteStart,
   PluginService,
 } from "../../gen/velas/sphere/v1/plugin_pb.ts";
-import { eventToProto, limitsFromProto } from "../convert.ts";
+import { eventToProto, limitsFromProto } from "../task-convert.ts";
 import { type PluginImplementation, pluginInput, type PluginOutput } from "../plugin-api.ts";
 import { bytesFieldHead } from "../grpc-frame.ts";
 import { bidiStream, type BytesField, type Frame, type Route, unary } from "../route.ts";

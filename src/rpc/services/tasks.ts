@@ -9,7 +9,14 @@ import {
   type TaskSpec,
 } from "../../core/mod.ts";
 import { RunTaskResponseSchema, type RunTaskStreamRequest, TaskService } from "../../gen/velas/sphere/v1/task_pb.ts";
-import { eventToProto, pageToProto, queryFromProto, recordToProto, resultToProto, specFromProto } from "../convert.ts";
+import {
+  eventToProto,
+  pageToProto,
+  queryFromProto,
+  recordToProto,
+  resultToProto,
+  specFromProto,
+} from "../task-convert.ts";
 import { bidiStream, type Route, serverStream, unary } from "../route.ts";
 import { frameOf } from "../grpc-frame.ts";
 import { decodeRunRequest, encodeRunResponse } from "../run-codec.ts";

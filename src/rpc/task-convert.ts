@@ -1,17 +1,10 @@
-import { Buffer } from "node:buffer";
-import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { create } from "@bufbuild/protobuf";
 import { timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
 import {
-  ANONYMOUS,
   type ErrorCode,
   isEnd,
   type LogLevel,
   NodeError,
-  type NodeId,
-  type NodeInfo,
-  type PluginFunction,
-  type PluginInfo,
-  type RequesterId,
   type TaskEvent,
   type TaskLimits,
   type TaskPage,
@@ -21,9 +14,10 @@ import {
   type TaskSpec,
   type TaskState,
 } from "../core/mod.ts";
-import * as nodePb from "../gen/velas/sphere/v1/node_pb.ts";
 import * as taskPb from "../gen/velas/sphere/v1/task_pb.ts";
 import { parseErrorCode } from "./errors.ts";
+import { bytesOf, hexOf } from "./hex.ts";
+import { misbehaved } from "./misbehaved.ts";
 import {
   nondeterministicFromProto,
   receiptFromProto,
@@ -31,8 +25,7 @@ import {
   usageFromProto,
   usageToProto,
 } from "./receipt-convert.ts";
-
-export { usageFromProto, usageToProto };
+import { requesterFromText } from "./requester-text.ts";
 
 /** The page size of a list request that names none. */
 const DEFAULT_PAGE_SIZE = 50;
@@ -61,20 +54,6 @@ const LEVEL_OF: ReadonlyMap<number, LogLevel> = new Map(
   Object.entries(LEVELS).map(([level, number]) => [number, level as LogLevel]),
 );
 
-const NODE_ID = /^0x[0-9a-fA-F]{40}$/;
-
-/** Whether a text has the form of a node id; its checksum is not looked at. */
-export function isNodeId(text: string): text is NodeId {
-  return NODE_ID.test(text);
-}
-
-function misbehaved(what: string): NodeError {
-  return new NodeError("target_misbehaved", `The target's answer breaks the protocol: ${what}`);
-}
-
-const hexOf = (bytes: Uint8Array): string => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("hex");
-const bytesOf = (hex: string | undefined): Uint8Array<ArrayBuffer> => Uint8Array.from(Buffer.from(hex ?? "", "hex"));
-
 // --- limits
 
 /** Limits of a request: zero means the node's default, so it becomes absence. */
@@ -98,11 +77,6 @@ export function limitsToProto(limits: Partial<TaskLimits>): taskPb.TaskLimits {
     instructions: BigInt(limits.instructions ?? 0),
     noGpu: limits.noGpu ?? false,
   });
-}
-
-/** A bound on instructions; a peer that does not meter sends none. */
-function instructionsOf(limits: { readonly instructions: bigint } | undefined): { instructions?: number } {
-  return limits === undefined || limits.instructions === 0n ? {} : { instructions: Number(limits.instructions) };
 }
 
 // --- tasks
@@ -174,7 +148,7 @@ export function recordToProto(record: TaskRecord): taskPb.Task {
     attempts: record.attempts,
     outputContentType: record.outputContentType ?? "",
     inputSha256: bytesOf(record.inputSha256),
-    outputSha256: bytesOf(record.outputSha256),
+    outputSha256: bytesOf(record.outputSha256 ?? ""),
     nondeterministic: [...record.nondeterministic ?? []],
   });
   if (record.startedAt !== undefined) task.startedAt = timestampFromMs(record.startedAt);
@@ -209,7 +183,8 @@ export function recordFromProto(task: taskPb.Task | undefined, target?: string):
       timeoutMs: Number(task.limits?.timeoutMs ?? 0n),
       memoryBytes: Number(task.limits?.memoryBytes ?? 0n),
       outputBytes: Number(task.limits?.outputBytes ?? 0n),
-      ...instructionsOf(task.limits),
+      ...(task.limits !== undefined && task.limits.instructions > 0n &&
+        { instructions: Number(task.limits.instructions) }),
       ...(task.limits?.noGpu === true && { noGpu: true }),
     },
     priority: task.priority,
@@ -228,11 +203,6 @@ export function recordFromProto(task: taskPb.Task | undefined, target?: string):
     ...nondeterministicFromProto(task),
     ...(receipt && { receipt }),
   };
-}
-
-/** Who a text names: a node id, or nobody known. */
-export function requesterFromText(text: string | null | undefined): RequesterId {
-  return text != null && isNodeId(text) ? text : ANONYMOUS;
 }
 
 // --- events
@@ -334,114 +304,4 @@ export function pageFromProto(response: taskPb.ListTasksResponse, target?: strin
     tasks: response.tasks.map((task) => recordFromProto(task, target)),
     nextPageToken: response.nextPageToken,
   };
-}
-
-// --- nodes and plugins
-
-export function functionToProto(fn: PluginFunction): nodePb.FunctionInfo {
-  return create(nodePb.FunctionInfoSchema, { ...fn });
-}
-
-export function functionFromProto(fn: nodePb.FunctionInfo): PluginFunction {
-  return {
-    name: fn.name,
-    inputContentType: fn.inputContentType,
-    outputContentType: fn.outputContentType,
-    description: fn.description,
-  };
-}
-
-export function pluginToProto(plugin: PluginInfo): nodePb.PluginInfo {
-  return create(nodePb.PluginInfoSchema, {
-    name: plugin.name,
-    version: plugin.version,
-    sha256: plugin.sha256,
-    runtime: plugin.runtime,
-    functions: plugin.functions.map(functionToProto),
-    description: plugin.description,
-    isDefault: plugin.isDefault,
-    ready: plugin.ready,
-    gpu: plugin.gpu !== undefined,
-  });
-}
-
-/** A plugin that a peer offers. Peers list only enabled ones, and say nothing of addresses and sizes. */
-export function pluginFromProto(plugin: nodePb.PluginInfo): PluginInfo {
-  return {
-    name: plugin.name,
-    version: plugin.version,
-    sha256: plugin.sha256,
-    runtime: plugin.runtime === "grpc" ? "grpc" : "wasm",
-    functions: plugin.functions.map(functionFromProto),
-    description: plugin.description,
-    isDefault: plugin.isDefault,
-    enabled: true,
-    ready: plugin.ready,
-    // How many wait for it there is not told.
-    ...(plugin.gpu && { gpu: { running: 0, waiting: 0 } }),
-  };
-}
-
-/** The bytes of a node's description, which it signs; the nonce is the caller's. Only enabled plugins are told to others. */
-export function encodeNodeInfo(info: NodeInfo, nonce: Uint8Array): Uint8Array<ArrayBuffer> {
-  const message = create(nodePb.NodeInfoSchema, {
-    nodeId: info.nodeId,
-    name: info.name,
-    version: info.version,
-    plugins: info.plugins.filter((plugin) => plugin.enabled).map(pluginToProto),
-    issuedAt: timestampFromMs(info.issuedAt),
-    nonce: nonce as Uint8Array<ArrayBuffer>,
-    limits: {
-      inputBytes: BigInt(info.limits.inputBytes),
-      outputBytes: BigInt(info.limits.outputBytes),
-      memoryBytes: BigInt(info.limits.memoryBytes),
-      timeoutMs: BigInt(info.limits.timeoutMs),
-      instructions: BigInt(info.limits.instructions ?? 0),
-    },
-    region: info.region ?? "",
-    ...(info.macKey !== undefined && { macKey: info.macKey as Uint8Array<ArrayBuffer> }),
-    chainId: BigInt(info.chainId ?? 0),
-    moduleBytes: BigInt(info.moduleBytes ?? 0),
-    macVersion: info.macVersion ?? 0,
-  });
-  return toBinary(nodePb.NodeInfoSchema, message);
-}
-
-/** Reads the bytes of a peer's description. Throws `target_misbehaved` when they are none. The signature is not looked at. */
-export function decodeNodeInfo(bytes: Uint8Array): { readonly info: NodeInfo; readonly nonce: Uint8Array } {
-  let message: nodePb.NodeInfo;
-  try {
-    message = fromBinary(nodePb.NodeInfoSchema, bytes);
-  } catch (cause) {
-    throw new NodeError("target_misbehaved", "The target's description of itself cannot be read", { cause });
-  }
-  if (!isNodeId(message.nodeId)) throw misbehaved("its description has no node id");
-  const info: NodeInfo = {
-    nodeId: message.nodeId,
-    name: message.name,
-    version: message.version,
-    plugins: message.plugins.map(pluginFromProto),
-    issuedAt: message.issuedAt ? timestampMs(message.issuedAt) : 0,
-    limits: {
-      inputBytes: Number(message.limits?.inputBytes ?? 0n),
-      outputBytes: Number(message.limits?.outputBytes ?? 0n),
-      memoryBytes: Number(message.limits?.memoryBytes ?? 0n),
-      timeoutMs: Number(message.limits?.timeoutMs ?? 0n),
-      ...instructionsOf(message.limits),
-    },
-    ...(message.region !== "" && { region: message.region }),
-    ...(message.macKey.length === 32 && { macKey: message.macKey }),
-    ...(message.macVersion !== 0 && { macVersion: message.macVersion }),
-    ...(message.chainId !== 0n && { chainId: Number(message.chainId) }),
-    ...(message.moduleBytes !== 0n && { moduleBytes: Number(message.moduleBytes) }),
-  };
-  return { info, nonce: message.nonce };
-}
-
-/** What is signed in front of a description: it keeps the signature from meaning anything else. */
-export const NODE_INFO_PREFIX = "velas-sphere node info v1\n";
-
-/** The message that a node signs for a description: the prefix, then the bytes as sent. */
-export function nodeInfoMessage(info: Uint8Array): Uint8Array<ArrayBuffer> {
-  return Uint8Array.from(Buffer.concat([Buffer.from(NODE_INFO_PREFIX), info]));
 }
