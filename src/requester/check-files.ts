@@ -145,7 +145,7 @@ async function orphanManifest(
   try {
     const bytes = (await store.manifest(id))!;
     if (keys === undefined) return { message, repairable: false };
-    const file = importedFile(bytes, { identity: masterOf(keys), now, auditIntervalMs: 0 });
+    const file = importedFile(bytes, { identity: masterOf(keys), now });
     if (file.id !== id) return { message: `${message}; it is that of file ${file.id}`, repairable: false };
     if (repair) await store.write([{ type: "save", file: { ...file, name: `recovered/${id}` } }], { durable: true });
     return { message: `${message}; its file is called ${JSON.stringify(file.name.slice(0, 100))}`, repairable: true };

@@ -8,7 +8,6 @@ export interface ImportOptions {
   /** Set for a file that somebody else shared. */
   readonly shared?: { readonly by: NodeId; readonly capability: string };
   readonly now: number;
-  readonly auditIntervalMs: number;
 }
 
 /** The file that a manifest describes. Throws what opening it throws. Its leases are not known: the first look after it renews them. */

@@ -18,14 +18,12 @@ import {
   type OpenedFile,
   type PeerDirectory,
   type PutFileOptions,
-  readCapability,
   type ShardService,
-  signCapability,
   SteadyClock,
   type StoredFile,
   type Unshared,
 } from "../core/mod.ts";
-import { addRecipient, type Identity, openManifest, systemRandom } from "../codec/mod.ts";
+import { type Identity, systemRandom } from "../codec/mod.ts";
 import { type BudgetTime, ByteBudget } from "./byte-budget.ts";
 import { FileAudit } from "./file-audit.ts";
 import { FileBook } from "./file-book.ts";
@@ -33,7 +31,6 @@ import { FileEvents } from "./file-events.ts";
 import type { FileKeyring } from "./file-keyring.ts";
 import type { FileKit } from "./file-kit.ts";
 import { listFiles } from "./file-list.ts";
-import { importedFile } from "./file-import.ts";
 import { FileMetrics } from "./file-metrics.ts";
 import type { CustodyHolder, FileStore, ProviderOffer, StorageLedger } from "./file-ports.ts";
 import { FilePut } from "./file-put.ts";
@@ -41,17 +38,14 @@ import { FileRead } from "./file-read.ts";
 import { FileRepair } from "./file-repair.ts";
 import { healthOf } from "./file-risk.ts";
 import type { FileSettings } from "./file-settings.ts";
-import { decodeShare, encodeShare, isShare } from "./file-share.ts";
+import { FileSharing } from "./file-sharing.ts";
 import { FileUpkeep } from "./file-upkeep.ts";
-import { hex, unhex } from "./hex.ts";
+import { hex } from "./hex.ts";
 import { LeaseRenewal } from "./lease-renewal.ts";
-import { manifestOf } from "./manifest-of.ts";
-import { openShards } from "./open-file.ts";
+import { exportManifest, importManifest } from "./manifest-exchange.ts";
 import { ProviderPool } from "./provider-pool.ts";
 import { ProviderScores, type ProviderScoresOptions } from "./provider-scores.ts";
 import { checkName } from "./put-order.ts";
-import { refuseShares } from "./refuse-shares.ts";
-import { shardIdOf } from "./shard-ids.ts";
 
 export interface FileRequesterOptions {
   readonly store: FileStore;
@@ -94,12 +88,6 @@ export interface FileRequester extends FileService {
   close(): Promise<void>;
 }
 
-/** How long others may read a file that was shared with them, in milliseconds. */
-const SHARE_MS = 90 * 24 * 3_600_000;
-/** How often they may read it whole, and the least that they may read, from each provider. */
-const SHARE_READS = 100;
-const MIN_SHARE_BYTES = 1 << 30; // 1 GiB
-
 /** How long a node may take to say who it is, in milliseconds. */
 const INFO_TIMEOUT_MS = 5000;
 
@@ -118,7 +106,7 @@ class Requester implements FileRequester {
   readonly #upkeep: FileUpkeep;
   readonly #renewal: LeaseRenewal;
   readonly #sharePublic: Uint8Array;
-  readonly #key: NodeKey | undefined;
+  readonly #sharing: FileSharing;
   readonly #bandwidth: FileRequesterOptions["bandwidth"];
 
   constructor(options: FileRequesterOptions) {
@@ -160,7 +148,7 @@ class Requester implements FileRequester {
     this.#kit = kit;
     options.custody?.onChallenge?.((event) => kit.book.publish({ type: "audit", ...event }));
     this.#sharePublic = keys.sharePublic;
-    this.#key = options.key;
+    this.#sharing = new FileSharing(kit, options.key);
     this.#bandwidth = options.bandwidth;
     this.#repair = new FileRepair(kit, new ByteBudget(settings.repairBytesPerSecond, budgetTime));
     this.#audit = new FileAudit(kit, new ByteBudget(settings.auditBytesPerSecond, budgetTime));
@@ -280,50 +268,11 @@ class Requester implements FileRequester {
   }
 
   async share(ref: FileRef, recipient: string, _ctx: CallContext): Promise<Uint8Array> {
-    const { book, clock } = this.#kit;
-    const file = await book.find(ref);
-    if (this.#key === undefined || file.sharedBy !== undefined) {
-      throw new NodeError("permission_denied", `Only the owner of file ${file.id} can share it`, {
-        data: { id: file.id },
-      });
-    }
-    const { manifest, header, layout, roots } = await openShards(this.#kit, file);
-    const shared = addRecipient(manifest.header, {
-      fileKey: header.fileKey,
-      recipient: { type: "x25519", publicKey: unhex(recipient) },
-    });
-    // Later than what was taken back, also after the clock was put back.
-    const expiresAt = Math.max(clock.now() + SHARE_MS, (file.refusedUpTo ?? 0) + 1);
-    const capability = signCapability(this.#key, {
-      audience: "",
-      shards: roots.map((_, index) => shardIdOf(header, index)),
-      actions: ["read", "audit"],
-      expiresAt,
-      maxBytes: Math.max(SHARE_READS * layout.shardBytes, MIN_SHARE_BYTES),
-    });
-    const parts = { header: shared, roots, keys: header.keys };
-    return await encodeShare({ manifest: manifestOf(file, parts), capability }, header);
+    return await this.#sharing.share(ref, recipient);
   }
 
   async unshare(ref: FileRef, { signal, requestId }: CallContext): Promise<Unshared> {
-    const { book, clock } = this.#kit;
-    const file = await book.find(ref);
-    if (this.#key === undefined || file.sharedBy !== undefined) {
-      throw new NodeError("permission_denied", `Only the owner of file ${file.id} can take its shares back`, {
-        data: { id: file.id },
-      });
-    }
-    if (file.phase === "uploading") {
-      throw new NodeError("failed_precondition", `File ${file.id} is still uploading and has no shares`, {
-        data: { id: file.id },
-      });
-    }
-    // No share that was made so far ends later. Noted first, so that providers are told even when this node stops on the way.
-    await book.update(file.id, (now) => ({
-      ...now,
-      refusedUpTo: Math.max(clock.now() + SHARE_MS, now.refusedUpTo ?? 0),
-    }));
-    return await inRequest(requestId, () => refuseShares(this.#kit, file.id, this.#within(signal)));
+    return await inRequest(requestId, () => this.#sharing.unshare(ref, this.#within(signal)));
   }
 
   shareKey(): string {
@@ -331,58 +280,11 @@ class Requester implements FileRequester {
   }
 
   async exportManifest(ref: FileRef, _ctx: CallContext): Promise<Uint8Array> {
-    const { book, store } = this.#kit;
-    const file = await book.find(ref);
-    const manifest = await store.manifest(file.id);
-    if (manifest !== undefined) return manifest;
-    throw new NodeError("failed_precondition", `File ${file.id} is still uploading and has no manifest`, {
-      data: { id: file.id },
-    });
+    return await exportManifest(this.#kit, ref);
   }
 
   async importManifest(bytes: Uint8Array, _ctx: CallContext): Promise<FileRecord> {
-    const { book } = this.#kit;
-    const { imported, manifest } = await this.#imported(bytes);
-    return await book.withName(imported.name, async () => {
-      const known = await book.get(imported.id);
-      if (known !== undefined) return await this.#restoreManifest(known, manifest);
-      const versions = (await book.versions(imported.name)).map(({ version }) => version);
-      // The number of a version is its place under its name here, where another may have it by now.
-      const version = versions.includes(imported.version) ? Math.max(...versions) + 1 : imported.version;
-      const file: StoredFile = { ...imported, version };
-      await book.add(file, { manifest });
-      return await book.record(file);
-    });
-  }
-
-  /** Gives a file that has lost its manifest one again, with the places that its record knows. Throws `already_exists` when it has not. */
-  async #restoreManifest(known: StoredFile, copy: Uint8Array): Promise<FileRecord> {
-    const { book, master, share } = this.#kit;
-    const isWhole = await openShards(this.#kit, known).then(() => true, () => false);
-    if (isWhole || known.phase !== "kept") {
-      throw new NodeError("already_exists", `File ${known.id} is here already`, { data: { id: known.id } });
-    }
-    const { manifest: { header: headerBytes, shards }, header } = openManifest(
-      copy,
-      known.sharedBy === undefined ? master : share,
-    );
-    const roots = shards.map(({ root }) => root);
-    const file = await book.update(
-      known.id,
-      (now) => ({ ...now, dueAt: this.#kit.steady.now() }),
-      (now) => ({ manifest: manifestOf(now, { header: headerBytes, roots, keys: header.keys }) }),
-    );
-    return await book.record(file ?? known);
-  }
-
-  /** What a manifest of this node, or a share of another, describes. */
-  async #imported(bytes: Uint8Array): Promise<{ readonly imported: StoredFile; readonly manifest: Uint8Array }> {
-    const { master, share, steady, settings } = this.#kit;
-    const rest = { now: steady.now(), auditIntervalMs: settings.auditIntervalMs };
-    if (!isShare(bytes)) return { imported: importedFile(bytes, { identity: master, ...rest }), manifest: bytes };
-    const { manifest, capability } = await decodeShare(bytes, (inner) => openManifest(inner, share).header);
-    const shared = { by: readCapability(capability).issuer, capability };
-    return { imported: importedFile(manifest, { identity: share, shared, ...rest }), manifest };
+    return await importManifest(this.#kit, bytes);
   }
 
   watch(fileId: string | undefined, { signal }: CallContext): AsyncIterable<FileEvent> {
