@@ -9,7 +9,7 @@
  * On the payer's side `channel-finder.ts` finds or opens the channel of a target, `desk-calls.ts` gets quotes and sends vouchers on it, and
  * `spending-reservation.ts` sets money aside within `spending-caps.ts`.
  * `chain.ts` and `registry-log.ts` read the chain, `transactions.ts` sends transactions so that a crash or a dropped one does no harm, `channel-calls.ts` knows the
- * contracts. Nothing here loads viem or the WASM curve before payments are opened.
+ * contracts. `claims.ts` claims, `admin.ts` does what the owner asks for. Nothing here loads viem or the WASM curve before payments are opened.
  */
 export { Books } from "./books.ts";
 export { Budget, type Caps } from "./budget.ts";
@@ -20,7 +20,8 @@ export { CustodyHolder, type CustodyOrder } from "./custody-holder.ts";
 export { CustodyKeeper } from "./custody-keeper.ts";
 export { Earnings } from "./earnings.ts";
 export { type FreeLedger, freeLedger, type FreeReservation } from "./free-ledger.ts";
-export { openPayments, type Payments, type PaymentsOptions } from "./open-payments.ts";
+export { openPayments, type Payments } from "./open-payments.ts";
+export type { PaymentsOptions } from "./payments-options.ts";
 export { isFree, storagePrice } from "./rates.ts";
 export { RegistryLog, type RegistryLogOptions } from "./registry-log.ts";
 export { Spendings } from "./spendings.ts";
