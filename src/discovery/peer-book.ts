@@ -5,14 +5,11 @@ import {
   type NodeId,
   type OutboundRules,
   type PeerChange,
-  type PeerSource,
   type PeerStore,
   type PeerView,
-  type Reachability,
-  toNodeError,
 } from "../core/mod.ts";
-import { claimsOf, regionOf } from "./claims.ts";
-import { decayed, learned, type Outcome, scoreOf } from "./experience.ts";
+import { regionOf } from "./claims.ts";
+import { afterAnswer, afterDeed, afterSilence, type Deed } from "./peer-history.ts";
 import {
   decodeListed,
   decodePeer,
@@ -22,6 +19,8 @@ import {
   newRecord,
   type PeerRecord,
 } from "./peer-record.ts";
+import { type Entry, viewOf } from "./peer-view.ts";
+import { PeerWrites, type RecordKind } from "./peer-writes.ts";
 import type { ProbeAnswer, RegistryEvent } from "./ports.ts";
 import { hostOf, isForbidden, targetOfUrl } from "./target.ts";
 
@@ -42,36 +41,24 @@ export interface PeerBookOptions {
 /** What became of an event of the registry. */
 export type Listing = "listed" | "unlisted" | "bad_url" | "forbidden" | "crowded_host" | "full" | "self";
 
-interface Entry {
-  record: PeerRecord;
-  isStatic: boolean;
-  /** How many nodes the registry lists here. */
-  listings: number;
-}
-
+/** What a node that was not asked yet is worth, beside those that were. */
+const NEWCOMER = 1;
 /** How many nodes of the registry may be at one host. */
 const MAX_PER_HOST = 16;
-/** Changes of experience are written together; this much of it a crash may lose. */
-const FLUSH_MS = 1000;
-const LATENCY_SHARE = 0.3;
-const MAX_PROBLEM_CHARS = 300;
 
-/**
- * The peers that this node knows, in memory and in the database. An experience belongs to a node at an address: when another node answers
- * there, it begins anew, and nobody gains a score by passing on the answers of another.
- */
+/** The peers that this node knows, and what names each: the configuration, the owner, the registry. In memory, and in the database. */
 export class PeerBook {
   readonly #options: PeerBookOptions;
   readonly #entries = new Map<string, Entry>();
   /** By the node's id in lower case, in the order in which they were listed. */
   readonly #listed = new Map<string, ListedNode>();
   readonly #perHost = new Map<string, number>();
-  readonly #dirty = new Map<string, "peer" | "listed">();
-  #flush: NodeJS.Timeout | undefined;
-  #writing: Promise<void> = Promise.resolve();
+  readonly #writes: PeerWrites;
 
   constructor(options: PeerBookOptions) {
     this.#options = options;
+    const { store, log } = options;
+    this.#writes = new PeerWrites({ store, log, textOf: (kind, key) => this.#textOf(kind, key) });
   }
 
   get size(): number {
@@ -87,7 +74,7 @@ export class PeerBook {
       const record = decodePeer(text);
       if (record?.target === key) records.set(key, record);
       else damaged++;
-      this.#dirty.set(`peer!${key}`, "peer"); // those that nothing names any more go with the next write
+      this.#writes.mark("peer", key); // those that nothing names any more go with the next write
     }
     for (const target of fixed) this.#entries.set(target, this.#entryOf(target, records.get(target), true));
     for (const record of records.values()) {
@@ -100,7 +87,7 @@ export class PeerBook {
       const one = decodeListed(text);
       if (one?.node.toLowerCase() === key) listed.push(one);
       else damaged++;
-      this.#dirty.set(`listed!${key}`, "listed");
+      this.#writes.mark("listed", key);
     }
     for (const one of listed.sort((a, b) => a.block - b.block)) this.#list(one, records.get(one.target));
     if (damaged > 0) log.warn("Some peers could not be read and are forgotten", { damaged });
@@ -198,59 +185,21 @@ export class PeerBook {
   /** A peer answered. */
   answered(target: string, answer: ProbeAnswer): void {
     const entry = this.#entries.get(target);
-    if (entry === undefined) return;
-    const now = this.#options.clock.now();
-    const { nodeId } = answer.info;
-    const isNew = entry.record.nodeId !== undefined && entry.record.nodeId.toLowerCase() !== nodeId.toLowerCase();
-    const { problem: _, ...known } = isNew
-      ? { ...newRecord(target, now), added: entry.record.added, blocked: entry.record.blocked }
-      : entry.record;
-    const { latencyMs } = answer;
-    this.#change(entry, {
-      ...known,
-      nodeId,
-      lastSeenAt: now,
-      lastProbeAt: now,
-      failures: 0,
-      latencyMs: known.latencyMs === undefined
-        ? latencyMs
-        : known.latencyMs + LATENCY_SHARE * (latencyMs - known.latencyMs),
-      claims: claimsOf(answer, now),
-    });
+    if (entry !== undefined) this.#change(entry, afterAnswer(entry.record, answer, this.#options.clock.now()));
   }
 
   /** A peer did not answer, or not as a node does. */
   silent(target: string, error: NodeError): void {
     const entry = this.#entries.get(target);
-    if (entry === undefined) return;
-    const now = this.#options.clock.now();
-    const { record } = entry;
-    const problem = error.message.slice(0, MAX_PROBLEM_CHARS);
-    // A peer that is down is told once; one that was never up has no experience to lose.
-    const counts = record.nodeId !== undefined && record.failures === 0;
-    const weight = error.code === "target_misbehaved" ? 2 : 0.5;
-    this.#change(entry, {
-      ...record,
-      lastProbeAt: now,
-      failures: record.failures + 1,
-      problem,
-      experience: counts ? learned(record.experience, { weight, error: problem }, now) : record.experience,
-    });
+    if (entry !== undefined) this.#change(entry, afterSilence(entry.record, error, this.#options.clock.now()));
   }
 
   /** Something was done by a peer, well or not. With `gone` it is out of reach until it answers again. Unknown targets are no peers. */
-  outcome(target: string, outcome: Outcome & { readonly gone?: boolean; readonly nodeId?: NodeId }): void {
+  outcome(target: string, deed: Deed): void {
     const entry = this.#entries.get(target);
     if (entry === undefined) return;
-    const { record } = entry;
-    const { nodeId, gone } = outcome;
-    if (nodeId !== undefined && record.nodeId?.toLowerCase() !== nodeId.toLowerCase()) return;
-    const experience = learned(record.experience, outcome, this.#options.clock.now());
-    entry.record = { ...record, experience };
-    if (gone === true && record.failures === 0) {
-      entry.record = { ...entry.record, failures: 1, problem: outcome.error!.slice(0, MAX_PROBLEM_CHARS) };
-    }
-    this.#touch("peer", target);
+    const record = afterDeed(entry.record, deed, this.#options.clock.now());
+    if (record !== undefined) this.#change(entry, record);
   }
 
   /** Applies an event of the registry. */
@@ -262,7 +211,7 @@ export class PeerBook {
     const region = regionOf(event.region);
     if (old !== undefined && old.target === target) {
       this.#listed.set(key, { ...old, region, block: event.block, stale: false });
-      this.#touch("listed", key);
+      this.#writes.touch("listed", key);
       return "listed";
     }
     if (old !== undefined) this.#unlist(key, old);
@@ -280,7 +229,7 @@ export class PeerBook {
   markStale(): void {
     for (const [key, listed] of this.#listed) {
       this.#listed.set(key, { ...listed, stale: true });
-      this.#touch("listed", key);
+      this.#writes.touch("listed", key);
     }
   }
 
@@ -290,21 +239,10 @@ export class PeerBook {
 
   /** Writes what changed, with further changes, all or none. */
   async flush(more: readonly PeerChange[] = []): Promise<void> {
-    clearTimeout(this.#flush);
-    this.#flush = undefined;
-    const changes: PeerChange[] = [];
-    for (const [path, kind] of this.#dirty) {
-      const key = path.slice(kind.length + 1);
-      changes.push({ kind, key, text: this.#textOf(kind, key) });
-    }
-    this.#dirty.clear();
-    if (changes.length + more.length > 0) {
-      this.#writing = this.#options.store.write([...changes, ...more], { durable: false });
-    }
-    await this.#writing;
+    await this.#writes.flush(more);
   }
 
-  #textOf(kind: "peer" | "listed", key: string): string | undefined {
+  #textOf(kind: RecordKind, key: string): string | undefined {
     if (kind === "peer") {
       const entry = this.#entries.get(key);
       return entry && encodePeer(entry.record);
@@ -326,13 +264,13 @@ export class PeerBook {
     this.#listed.set(key, listed);
     const host = hostOf(target);
     this.#perHost.set(host, (this.#perHost.get(host) ?? 0) + 1);
-    this.#touch("listed", key);
-    this.#touch("peer", target);
+    this.#writes.touch("listed", key);
+    this.#writes.touch("peer", target);
   }
 
   #unlist(key: string, { target }: ListedNode): void {
     this.#listed.delete(key);
-    this.#touch("listed", key);
+    this.#writes.touch("listed", key);
     const host = hostOf(target);
     const left = (this.#perHost.get(host) ?? 1) - 1;
     if (left > 0) this.#perHost.set(host, left);
@@ -346,7 +284,7 @@ export class PeerBook {
   #dropIfUnnamed(target: string, entry: Entry): void {
     if (entry.isStatic || entry.record.added || entry.listings > 0) return;
     this.#entries.delete(target);
-    this.#touch("peer", target);
+    this.#writes.touch("peer", target);
   }
 
   /** Lets the oldest of the worst go when the book is full. Never one that is better than a newcomer. */
@@ -378,57 +316,12 @@ export class PeerBook {
 
   #change(entry: Entry, record: PeerRecord): void {
     entry.record = record;
-    this.#touch("peer", record.target);
-  }
-
-  #touch(kind: "peer" | "listed", key: string): void {
-    this.#dirty.set(`${kind}!${key}`, kind);
-    this.#flush ??= setTimeout(() => {
-      this.flush().catch((error) =>
-        this.#options.log.warn("Peers could not be stored", { error: toNodeError(error).message })
-      );
-    }, FLUSH_MS).unref();
+    this.#writes.touch("peer", record.target);
   }
 
   #viewOf(entry: Entry): PeerView {
-    const now = this.#options.clock.now();
-    const { added, experience, ...record } = entry.record;
-    const sources: PeerSource[] = [];
-    if (entry.isStatic) sources.push("static");
-    if (added) sources.push("added");
-    if (entry.listings > 0) sources.push("registry");
-    const problem = record.problem ?? this.#strangeness(entry);
-    const { claims } = record;
-    // A node may say where it is in the registry only.
-    const listed = record.nodeId && this.#listed.get(record.nodeId.toLowerCase());
-    const region = claims?.region || (listed?.target === record.target ? listed.region : "");
-    return {
-      ...record,
-      ...(claims !== undefined && { claims: { ...claims, region } }),
-      sources,
-      reachability: reachabilityOf(record),
-      score: scoreOf(experience, now),
-      experience: decayed(experience, now),
-      ...(problem !== undefined && { problem }),
-    };
+    const { self, clock } = this.#options;
+    const { nodeId } = entry.record;
+    return viewOf(entry, { self, nowMs: clock.now(), listed: nodeId && this.#listed.get(nodeId.toLowerCase()) });
   }
-
-  /** Why a peer that answers is not used all the same. */
-  #strangeness({ record, isStatic }: Entry): string | undefined {
-    const { nodeId, added, blocked, target } = record;
-    if (blocked) return "You blocked it; peers add takes it back";
-    if (nodeId === undefined) return undefined;
-    const id = nodeId.toLowerCase();
-    if (id === this.#options.self.toLowerCase()) return "It is this node";
-    if (isStatic || added || this.#listed.get(id)?.target === target) return undefined;
-    return `The registry names another node here than ${nodeId}, which answers`;
-  }
-}
-
-/** What a node that was not asked yet is worth, beside those that were. */
-const NEWCOMER = 1;
-
-function reachabilityOf({ failures, lastSeenAt }: Pick<PeerRecord, "failures" | "lastSeenAt">): Reachability {
-  if (failures > 0) return "unreachable";
-  return lastSeenAt === undefined ? "unknown" : "reachable";
 }
