@@ -2,8 +2,8 @@ import { effect, signal } from "@preact/signals";
 import { getJson } from "./api.ts";
 import { features } from "./features.ts";
 import { epoch } from "./live.ts";
-import { isCoin } from "./money.ts";
-import type { Token } from "./money.ts";
+import { isCoin, money } from "./money.ts";
+import type { Sum, Token } from "./money.ts";
 
 /** The chain that the node's money is on; undefined while that is not known, and for a node without money. */
 export const chainId = signal<number | undefined>(undefined);
@@ -39,6 +39,11 @@ export function learn(token: Token): void {
 export function tokenOf(address: string | undefined): Token | undefined {
   if (address === undefined || isCoin(address)) return undefined;
   return known.value.get(address) ?? { address };
+}
+
+/** A sum in its own unit, for a sentence. */
+export function sumText({ token, amount }: Sum): string {
+  return money(amount, tokenOf(token));
 }
 
 /** What is known of the token of an offer, which may be on another chain, where the same address is another token. */

@@ -4,6 +4,7 @@ import { count } from "../format.ts";
 import { shortAddress } from "../money.ts";
 import { Amount } from "../parts/amount.tsx";
 import { Text } from "../parts/states.tsx";
+import { Table } from "../parts/table.tsx";
 import { href } from "../route.ts";
 
 const TONES: Readonly<Record<Channel["state"], string>> = {
@@ -20,21 +21,14 @@ export function ChannelBadge({ state }: { readonly state: Channel["state"] }): J
 /** Channels as a table: who pays whom, how much is left, how much moved. */
 export function ChannelRows({ channels }: { readonly channels: readonly Channel[] }): JSX.Element {
   return (
-    <div class="table-wrap">
-      <table>
-        <thead>
-          <tr>
-            <th scope="col">State</th>
-            <th scope="col">Peer</th>
-            <th scope="col" class="wide num">Items</th>
-            <th scope="col" class="wide num">Charged</th>
-            <th scope="col" class="wide num">Paid</th>
-            <th scope="col" class="num">Deposit left</th>
-          </tr>
-        </thead>
-        <tbody>{channels.map((one) => <ChannelRow key={one.channelId} channel={one} />)}</tbody>
-      </table>
-    </div>
+    <Table
+      columns={["State", "Peer", ["Items", "wide num"], ["Charged", "wide num"], ["Paid", "wide num"], [
+        "Deposit left",
+        "num",
+      ]]}
+    >
+      {channels.map((one) => <ChannelRow key={one.channelId} channel={one} />)}
+    </Table>
   );
 }
 

@@ -7,6 +7,7 @@ import { count, fullTime, time } from "../format.ts";
 import { money, shortAddress } from "../money.ts";
 import { Amount } from "../parts/amount.tsx";
 import { Confirm } from "../parts/dialog.tsx";
+import { Table } from "../parts/table.tsx";
 import { toast } from "../parts/toasts.tsx";
 import { href } from "../route.ts";
 
@@ -41,30 +42,16 @@ export function CustodyRows(
   };
   return (
     <>
-      <div class="table-wrap">
-        <table>
-          <thead>
-            <tr>
-              <th scope="col">State</th>
-              <th scope="col">Shard</th>
-              <th scope="col" class="wide">Provider</th>
-              <th scope="col" class="num">Stake</th>
-              <th scope="col" class="wide">Ends</th>
-              <th scope="col">What to do</th>
-            </tr>
-          </thead>
-          <tbody>
-            {rows.slice(0, MOST).map(({ statement, standing }) => (
-              <CustodyRow
-                key={statement.id}
-                statement={statement}
-                standing={standing}
-                onAct={(action) => asking.value = { statement, action }}
-              />
-            ))}
-          </tbody>
-        </table>
-      </div>
+      <Table columns={["State", "Shard", ["Provider", "wide"], ["Stake", "num"], ["Ends", "wide"], "What to do"]}>
+        {rows.slice(0, MOST).map(({ statement, standing }) => (
+          <CustodyRow
+            key={statement.id}
+            statement={statement}
+            standing={standing}
+            onAct={(action) => asking.value = { statement, action }}
+          />
+        ))}
+      </Table>
       {rows.length > MOST && (
         <p class="small quiet note">
           {count(rows.length - MOST)} more: <code>velas-sphere payments custody</code> lists all.

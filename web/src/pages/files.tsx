@@ -10,6 +10,7 @@ import { DropZone } from "../parts/drop-zone.tsx";
 import { FileBadge } from "../parts/file-badge.tsx";
 import { Icon } from "../parts/icons.tsx";
 import { Empty, Failure, Loading, Text } from "../parts/states.tsx";
+import { Head } from "../parts/table.tsx";
 import { toast } from "../parts/toasts.tsx";
 import { useWindow } from "../parts/window-rows.ts";
 import { go, href, route } from "../route.ts";
@@ -104,15 +105,7 @@ function FileTable({ list, prefix }: { readonly list: FileList; readonly prefix:
       {list.error !== undefined && <Failure error={list.error} retry={list.reload} />}
       <div class="table-wrap">
         <table class="files" aria-rowcount={rows.length + 1}>
-          <thead>
-            <tr>
-              <th scope="col">Name</th>
-              <th scope="col">State</th>
-              <th scope="col" class="wide num">Shards</th>
-              <th scope="col" class="num">Size</th>
-              <th scope="col" class="wide num">Stored</th>
-            </tr>
-          </thead>
+          <Head columns={["Name", "State", ["Shards", "wide num"], ["Size", "num"], ["Stored", "wide num"]]} />
           <tbody ref={body}>
             {shown.start > 0 && (
               <tr class="spacer" style={{ height: `${shown.start * ROW_HEIGHT}px` }} aria-hidden="true" />

@@ -3,6 +3,7 @@ import type { Peer, PeerClaims } from "../api-types.ts";
 import { duration } from "../format.ts";
 import { money } from "../money.ts";
 import { Text } from "../parts/states.tsx";
+import { Table } from "../parts/table.tsx";
 import { href } from "../route.ts";
 import { tokenOfOffer } from "../tokens.ts";
 
@@ -26,21 +27,14 @@ export function priceOf({ offer, offerProblem }: PeerClaims): string {
 /** Peers as a table: how good they were, how near, and what they say they have. */
 export function PeerRows({ peers }: { readonly peers: readonly Peer[] }): JSX.Element {
   return (
-    <div class="table-wrap">
-      <table>
-        <thead>
-          <tr>
-            <th scope="col">State</th>
-            <th scope="col">Peer</th>
-            <th scope="col" class="num">Score</th>
-            <th scope="col" class="wide num">Round trip</th>
-            <th scope="col" class="wide num">Price</th>
-            <th scope="col" class="wider">Says it has</th>
-          </tr>
-        </thead>
-        <tbody>{peers.map((peer) => <PeerRow key={peer.target} peer={peer} />)}</tbody>
-      </table>
-    </div>
+    <Table
+      columns={["State", "Peer", ["Score", "num"], ["Round trip", "wide num"], ["Price", "wide num"], [
+        "Says it has",
+        "wider",
+      ]]}
+    >
+      {peers.map((peer) => <PeerRow key={peer.target} peer={peer} />)}
+    </Table>
   );
 }
 

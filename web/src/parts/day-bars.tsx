@@ -3,6 +3,7 @@ import type { DayTotal } from "../api-types.ts";
 import { exactMoney, money, shortAddress } from "../money.ts";
 import type { Token } from "../money.ts";
 import { Text } from "./states.tsx";
+import { Head } from "./table.tsx";
 
 const DAYS = 30;
 const DAY_MS = 86_400_000;
@@ -92,14 +93,7 @@ export function DayBars({ title, totals, token, now }: DayBarsProps): JSX.Elemen
         <summary>As a table</summary>
         <div class="table-scroll">
           <table>
-            <thead>
-              <tr>
-                <th scope="col">Day</th>
-                <th scope="col">Peer</th>
-                <th scope="col" class="num">Items</th>
-                <th scope="col" class="num">Amount</th>
-              </tr>
-            </thead>
+            <Head columns={["Day", "Peer", ["Items", "num"], ["Amount", "num"]]} />
             <tbody>
               {shown.map(({ day, peer, items, amount }) => (
                 <tr key={`${day} ${peer}`}>

@@ -3,6 +3,7 @@ import type { Task, TaskState } from "../api-types.ts";
 import { bytes, duration, fullTime, time } from "../format.ts";
 import { href } from "../route.ts";
 import { Text } from "./states.tsx";
+import { Table } from "./table.tsx";
 
 const TONES: Readonly<Record<TaskState, string>> = {
   queued: "warn",
@@ -25,24 +26,14 @@ export function taskHref({ id }: Pick<Task, "id">): string {
 /** Tasks as a table, the newest first. */
 export function TaskRows({ tasks }: { readonly tasks: readonly Task[] }): JSX.Element {
   return (
-    <div class="table-wrap">
-      <table>
-        <thead>
-          <tr>
-            <th scope="col">State</th>
-            <th scope="col">Task</th>
-            <th scope="col">Function</th>
-            <th scope="col" class="wide">Where</th>
-            <th scope="col" class="wider num">In, out</th>
-            <th scope="col" class="wider num">Time</th>
-            <th scope="col" class="wide num">Begun</th>
-          </tr>
-        </thead>
-        <tbody>
-          {tasks.map((task) => <TaskRow key={`${task.target ?? ""} ${task.id}`} task={task} />)}
-        </tbody>
-      </table>
-    </div>
+    <Table
+      columns={["State", "Task", "Function", ["Where", "wide"], ["In, out", "wider num"], ["Time", "wider num"], [
+        "Begun",
+        "wide num",
+      ]]}
+    >
+      {tasks.map((task) => <TaskRow key={`${task.target ?? ""} ${task.id}`} task={task} />)}
+    </Table>
   );
 }
 
