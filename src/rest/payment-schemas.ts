@@ -2,6 +2,9 @@ import { z } from "@hono/zod-openapi";
 import { PAYMENT_TABLES, type PaymentTableName } from "../core/mod.ts";
 import { Target } from "./schema-fields.ts";
 
+/** How calls fail that send a transaction. */
+export const PAYMENT_PROBLEMS = ["invalid_argument", "not_found", "failed_precondition", "chain_failed"] as const;
+
 /** An amount of money: a text, since JSON's numbers end at 2^53. */
 export const Amount = z.string().regex(/^[0-9]{1,38}$/).openapi({
   description: "A whole number in the token's smallest unit (wei).",

@@ -1,33 +1,27 @@
 import { z } from "@hono/zod-openapi";
 import {
-  type ChannelView,
-  type CustodyView,
-  type DayTotal,
   type Hex32,
-  type KeptQuote,
-  type MinedTransaction,
   NATIVE_TOKEN,
   parseNodeId,
   PAYMENT_TABLES,
   type PaymentAdmin,
   paymentCsv,
   type PaymentRow,
-  toHex,
   wei,
 } from "../core/mod.ts";
 import { json, withCall } from "./context.ts";
+import { addCustodyRoutes } from "./custody.ts";
 import { offerJson } from "./offer.ts";
 import { failures, jsonContent } from "./openapi.ts";
 import type { RestAppOptions } from "./options.ts";
+import { channelJson, minedJson, quoteJson, statementJson, totalJson } from "./payment-json.ts";
 import * as schemas from "./payment-schemas.ts";
 import { addRoute, readJson, readOptionalJson } from "./routes.ts";
 import type { RestApp } from "./routes.ts";
 
 const TAGS = ["Payments"];
 const Params = z.object({ id: schemas.ChannelId });
-const StatementParams = z.object({ id: schemas.StatementId });
 const TokenParams = z.strictObject({ address: schemas.Address.openapi({ description: "The ERC-20's contract." }) });
-const PROBLEMS = ["invalid_argument", "not_found", "failed_precondition", "chain_failed"] as const;
 
 /** Money: channels, vouchers, receipts and totals, and what the owner does with them. */
 export function addPaymentRoutes(
@@ -128,7 +122,7 @@ export function addPaymentRoutes(
     request: { body: { required: true, content: { "application/json": { schema: schemas.AskOffer } } } },
     responses: {
       200: jsonContent(schemas.ProviderOffer, "Its offer."),
-      ...failures(...PROBLEMS, "target_unreachable", "target_misbehaved"),
+      ...failures(...schemas.PAYMENT_PROBLEMS, "target_unreachable", "target_misbehaved"),
     },
   }, async (c) => {
     const { target } = await readJson(c, schemas.AskOffer, limits);
@@ -152,7 +146,10 @@ export function addPaymentRoutes(
     description:
       "Puts a deposit into a new channel to a provider. It comes back, less what was paid, when the channel ends.",
     request: { body: { required: true, content: { "application/json": { schema: schemas.OpenChannel } } } },
-    responses: { 201: jsonContent(schemas.Channel, "The channel."), ...failures(...PROBLEMS, "target_unreachable") },
+    responses: {
+      201: jsonContent(schemas.Channel, "The channel."),
+      ...failures(...schemas.PAYMENT_PROBLEMS, "target_unreachable"),
+    },
   }, async (c) => {
     const { target, amount, token } = await readJson(c, schemas.OpenChannel, limits);
     const named = token === undefined ? {} : { token: parseNodeId(token) };
@@ -172,7 +169,7 @@ export function addPaymentRoutes(
     scope: "payments",
     summary: "Add to a channel's deposit",
     request: { params: Params, body: { required: true, content: { "application/json": { schema: schemas.TopUp } } } },
-    responses: { 200: jsonContent(schemas.Mined, "The transaction."), ...failures(...PROBLEMS) },
+    responses: { 200: jsonContent(schemas.Mined, "The transaction."), ...failures(...schemas.PAYMENT_PROBLEMS) },
   }, async (c, { params }) => {
     const { amount } = await readJson(c, schemas.TopUp, limits);
     return json(minedJson(await payments.topUp(params.id as Hex32, wei(BigInt(amount)))));
@@ -197,7 +194,7 @@ export function addPaymentRoutes(
       scope: "payments",
       summary,
       request: { params: Params },
-      responses: { 200: jsonContent(schemas.Mined, "The transaction."), ...failures(...PROBLEMS) },
+      responses: { 200: jsonContent(schemas.Mined, "The transaction."), ...failures(...schemas.PAYMENT_PROBLEMS) },
     }, async (_, { params }) => json(minedJson(await work(params.id as Hex32))));
   }
 
@@ -208,7 +205,7 @@ export function addPaymentRoutes(
     operationId: "claimAll",
     scope: "payments",
     summary: "Claim what all channels owe",
-    responses: { 200: jsonContent(schemas.Mined, "The transaction."), ...failures(...PROBLEMS) },
+    responses: { 200: jsonContent(schemas.Mined, "The transaction."), ...failures(...schemas.PAYMENT_PROBLEMS) },
   }, async () => json(minedJson(await payments.claim())));
 
   addRoute(app, {
@@ -220,66 +217,13 @@ export function addPaymentRoutes(
     summary: "Make this node known in the registry",
     description: "Others find it there. Registering again replaces what was said; stake is added.",
     request: { body: { required: true, content: { "application/json": { schema: schemas.Register } } } },
-    responses: { 200: jsonContent(schemas.Mined, "The transaction."), ...failures(...PROBLEMS) },
+    responses: { 200: jsonContent(schemas.Mined, "The transaction."), ...failures(...schemas.PAYMENT_PROBLEMS) },
   }, async (c) => {
     const { target, region = "", stake = "0" } = await readJson(c, schemas.Register, limits);
     return json(minedJson(await payments.register({ target, region, stake: wei(BigInt(stake)) })));
   });
 
-  addRoute(app, {
-    method: "get",
-    path: "/v1/payments/custody",
-    tags: TAGS,
-    operationId: "listCustody",
-    scope: ["read", "payments"],
-    summary: "List custody statements",
-    description:
-      "Promises to keep a shard or to lose stake, of this node and of its providers, that can still be challenged.",
-    responses: { 200: jsonContent(schemas.CustodyList, "The statements."), ...failures() },
-  }, () => json({ custody: payments.custody().map(statementJson) }));
-
-  addRoute(app, {
-    method: "post",
-    path: "/v1/payments/custody/{id}/challenge",
-    tags: TAGS,
-    operationId: "challengeCustody",
-    scope: "payments",
-    summary: "Challenge a provider on the chain",
-    description:
-      "The contract draws a leaf of the shard. The provider shows it within a day and gets the bond, or can be slashed, and the bond comes back.",
-    request: { params: StatementParams },
-    responses: { 200: jsonContent(schemas.ChallengeMined, "The challenge."), ...failures(...PROBLEMS) },
-  }, async (_, { params }) => {
-    const { deadline, hash, gasUsed } = await payments.challenge(params.id as Hex32);
-    return json({ hash, gasUsed: String(gasUsed), deadline: new Date(deadline * 1000).toISOString() });
-  });
-
-  addRoute(app, {
-    method: "post",
-    path: "/v1/payments/custody/{id}/slash",
-    tags: TAGS,
-    operationId: "slashCustody",
-    scope: "payments",
-    summary: "Slash a provider that did not answer",
-    description: "It loses the penalty, half of it to the requester of the statement, as credit in the registry.",
-    request: { params: StatementParams },
-    responses: { 200: jsonContent(schemas.Mined, "The transaction."), ...failures(...PROBLEMS) },
-  }, async (_, { params }) => json(minedJson(await payments.slash(params.id as Hex32))));
-
-  addRoute(app, {
-    method: "post",
-    path: "/v1/payments/pledge",
-    tags: TAGS,
-    operationId: "pledgeStake",
-    scope: "payments",
-    summary: "Promise that the stake stays",
-    description: "Requesters take custody statements only for leases that end before the pledge does.",
-    request: { body: { required: true, content: { "application/json": { schema: schemas.Pledge } } } },
-    responses: { 200: jsonContent(schemas.Mined, "The transaction."), ...failures(...PROBLEMS) },
-  }, async (c) => {
-    const { until } = await readJson(c, schemas.Pledge, limits);
-    return json(minedJson(await payments.pledge(Math.floor(Date.parse(until) / 1000))));
-  });
+  addCustodyRoutes(app, { payments, limits });
 
   addRoute(app, {
     method: "post",
@@ -291,7 +235,7 @@ export function addPaymentRoutes(
     description:
       "Sends what the contract holds for this node, all of it unless an amount is named, to its account or another.",
     request: { body: { required: false, content: { "application/json": { schema: schemas.Withdraw } } } },
-    responses: { 200: jsonContent(schemas.Mined, "The transaction."), ...failures(...PROBLEMS) },
+    responses: { 200: jsonContent(schemas.Mined, "The transaction."), ...failures(...schemas.PAYMENT_PROBLEMS) },
   }, async (c) => {
     const { token, amount, to, from } = await readOptionalJson(c, schemas.Withdraw, limits);
     const mined = await payments.withdraw(token === undefined ? NATIVE_TOKEN : parseNodeId(token), {
@@ -350,61 +294,4 @@ function addCsvRoute(app: RestApp, payments: PaymentAdmin): void {
       },
     });
   });
-}
-
-function totalJson(total: DayTotal) {
-  return { ...total, amount: String(total.amount) };
-}
-
-function channelJson({ receipt, owedSince, ...view }: ChannelView) {
-  return {
-    ...view,
-    ...(owedSince !== undefined && { owedSince: new Date(owedSince).toISOString() }),
-    deposit: String(view.deposit),
-    charged: String(view.charged),
-    paid: String(view.paid),
-    claimed: String(view.claimed),
-    ...(receipt !== undefined && {
-      receipt: {
-        ...receipt.receipt,
-        charged: String(receipt.receipt.charged),
-        paid: String(receipt.receipt.paid),
-        issuedAt: new Date(receipt.receipt.issuedAt).toISOString(),
-        signature: receipt.signature,
-      },
-    }),
-  };
-}
-
-function quoteJson({ settlement: { chainId, channels }, quote, signature, digest, keepUntil }: KeptQuote) {
-  const { requester, channelId, nonce } = quote;
-  return {
-    digest,
-    chainId,
-    channels,
-    quote: { ...offerJson(quote), requester, channelId, nonce },
-    signature: toHex(signature),
-    keepUntil: new Date(keepUntil).toISOString(),
-  };
-}
-
-function statementJson({ custody, signature, challenge, ...view }: CustodyView) {
-  return {
-    ...view,
-    ...(challenge !== undefined && {
-      challenge: {
-        state: challenge.state,
-        ...(challenge.deadline !== undefined && { deadline: new Date(challenge.deadline * 1000).toISOString() }),
-        at: new Date(challenge.at).toISOString(),
-      },
-    }),
-    ...custody,
-    expiresAt: new Date(custody.expiresAt * 1000).toISOString(),
-    penalty: String(custody.penalty),
-    signature: toHex(signature),
-  };
-}
-
-function minedJson(mined: MinedTransaction | undefined) {
-  return mined === undefined ? {} : { hash: mined.hash, gasUsed: String(mined.gasUsed) };
 }
