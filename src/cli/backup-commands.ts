@@ -7,6 +7,7 @@ import { NodeError } from "../core/mod.ts";
 import { type ClientFlags, clientOf, withClientOptions, withExamples, withOutputOptions } from "./command.ts";
 import type { CliContext } from "./context.ts";
 import { showBytes } from "./progress.ts";
+import { unreadable } from "./unreadable.ts";
 
 /** The environment's word for the passphrase, for scripts. */
 const PASSPHRASE_VARIABLE = "VELAS_SPHERE_BACKUP_PASSPHRASE";
@@ -95,7 +96,7 @@ async function* readable(path: string): AsyncGenerator<Uint8Array> {
     yield* createReadStream(path);
   } catch (cause) {
     if ((cause as { code?: unknown }).code === undefined || cause instanceof NodeError) throw cause;
-    throw new NodeError("not_found", `Cannot read ${path}: ${(cause as Error).message}`, { cause });
+    throw unreadable("backup", path, cause);
   }
 }
 
@@ -106,9 +107,7 @@ async function passphraseOf(cli: CliContext, file: string | undefined): Promise<
     try {
       return (await readFile(path, "utf8")).replace(/\r?\n$/, "");
     } catch (cause) {
-      throw new NodeError("not_found", `Cannot read the passphrase file ${path}: ${(cause as Error).message}`, {
-        cause,
-      });
+      throw unreadable("passphrase file", path, cause);
     }
   }
   const given = cli.env[PASSPHRASE_VARIABLE];

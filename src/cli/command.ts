@@ -1,10 +1,10 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
-import { NodeError } from "../core/mod.ts";
 import { parseDuration, parseSize } from "../config/mod.ts";
 import { NodeClient } from "./client.ts";
 import type { CliContext } from "./context.ts";
 import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
+import { unreadable } from "./unreadable.ts";
 
 /** A command line and what it does. */
 export type Example = readonly [line: string, meaning: string];
@@ -76,8 +76,7 @@ export function readToken(path: string): string {
   try {
     return readFileSync(path, "utf8").trim();
   } catch (cause) {
-    const code = String((cause as { code?: unknown }).code);
-    throw new NodeError("not_found", `Cannot read the token file ${path} (${code})`, { cause });
+    throw unreadable("token file", path, cause);
   }
 }
 

@@ -12,6 +12,7 @@ import { everyFile, filePage, findFile, versionsOf } from "./file-place.ts";
 import { putFile, type PutFlags } from "./file-put.ts";
 import { type FileJson, type HealthJson, showFile, showFiles, showHealth, showHealthLine } from "./file-view.ts";
 import { printable } from "./terminal.ts";
+import { unreadable } from "./unreadable.ts";
 
 const FILE_ARGUMENT = "the file's name, or the id of a version";
 
@@ -356,7 +357,7 @@ async function readLocal(path: string): Promise<Uint8Array> {
   try {
     return await readFile(path);
   } catch (cause) {
-    throw new NodeError("not_found", `Cannot read ${path} (${String((cause as { code?: unknown }).code)})`, { cause });
+    throw unreadable("file", path, cause);
   }
 }
 

@@ -10,6 +10,7 @@ import { versionsOf } from "./file-place.ts";
 import { type FileJson, showFile } from "./file-view.ts";
 import { byteProgress, showBytes } from "./progress.ts";
 import { printable } from "./terminal.ts";
+import { unreadable } from "./unreadable.ts";
 
 export interface PutFlags extends ClientFlags {
   readonly policy?: string;
@@ -98,9 +99,7 @@ async function openSource(path: string, { stdin, cwd }: CliContext): Promise<Sou
     const stream = createReadStream("", { fd: handle, highWaterMark: 1 << 18 });
     return about.isFile() ? { stream, sizeBytes: about.size } : { stream };
   } catch (cause) {
-    throw new NodeError("not_found", `Cannot read the file ${place} (${String((cause as { code?: unknown }).code)})`, {
-      cause,
-    });
+    throw unreadable("file", place, cause);
   }
 }
 

@@ -8,6 +8,7 @@ import { integerOption, withExamples, withOutputOptions } from "./command.ts";
 import type { CliContext } from "./context.ts";
 import { templateFiles, TEMPLATES } from "./plugin-templates.ts";
 import { printable } from "./terminal.ts";
+import { unreadable } from "./unreadable.ts";
 
 /** One call that `plugins test` makes, and what it must give. */
 interface Case {
@@ -252,7 +253,7 @@ async function read(cli: CliContext, file: string): Promise<Uint8Array> {
   try {
     return await readFile(path);
   } catch (cause) {
-    throw new NodeError("not_found", `Cannot read ${path} (${String((cause as { code?: unknown }).code)})`, { cause });
+    throw unreadable("file", path, cause);
   }
 }
 

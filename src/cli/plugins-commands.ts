@@ -9,6 +9,7 @@ import { type ClientFlags, clientOf, withClientOptions, withExamples } from "./c
 import type { CliContext } from "./context.ts";
 import { addPluginAuthorCommands } from "./plugin-author.ts";
 import { formatTable, printable, type Screen } from "./terminal.ts";
+import { unreadable } from "./unreadable.ts";
 
 interface InstallFlags extends ClientFlags {
   readonly sha256?: string;
@@ -144,7 +145,7 @@ export async function bringModule(client: NodeClient, file: string, cli: CliCont
 async function readModule(file: string, cli: CliContext) {
   const path = resolve(cli.cwd, file);
   const module = await readFile(path).catch((cause) => {
-    throw new NodeError("not_found", `Cannot read the module ${path} (${String(cause.code)})`, { cause });
+    throw unreadable("module", path, cause);
   });
   return { path, module, digest: createHash("sha256").update(module).digest("hex") };
 }

@@ -65,7 +65,9 @@ export function createProgram(cli: CliContext): Command {
   addTokenCommand(program, cli);
   addCompletionsCommand(program, cli);
   addVersionCommand(program, cli);
-  program.helpCommand("help [command]", "show help for a command");
+  for (const command of [program, ...program.commands.filter(({ commands }) => commands.length > 0)]) {
+    command.helpCommand("help [command]", "show help for a command");
+  }
   program.addHelpText(
     "after",
     () => {

@@ -4,6 +4,7 @@ import { resolve } from "node:path";
 import type { Readable } from "node:stream";
 import { NodeError } from "../core/mod.ts";
 import type { CliContext } from "./context.ts";
+import { unreadable } from "./unreadable.ts";
 
 /** What says where a task's input is: a text, a file, or `-` for standard input; without any it is empty. */
 export interface InputFlags {
@@ -34,8 +35,7 @@ export async function openInput(
     await file.close();
     if (isFolder) throw Object.assign(new Error("it is a folder"), { code: "EISDIR" });
   } catch (cause) {
-    const { code } = cause as { code?: unknown };
-    throw new NodeError("not_found", `Cannot read the input file ${path} (${String(code)})`, { cause });
+    throw unreadable("input file", path, cause);
   }
   return createReadStream(path);
 }

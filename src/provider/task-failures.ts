@@ -42,7 +42,9 @@ export function interruptedError(attempts: number): NodeError {
 export function notFoundError(id: string): NodeError {
   return new NodeError(
     "not_found",
-    `This node has no task ${JSON.stringify(id)} of yours: it may have been dropped by now`,
+    `This node has no task ${
+      JSON.stringify(id)
+    } of yours: it may have been dropped by now. GET /v1/tasks lists those that there are`,
     {
       data: { id },
     },

@@ -139,10 +139,7 @@ export function createRestApp(options: RestAppOptions): RestApp {
     const path = c.req.path;
     const allowed = METHODS.filter((method) => app.router.match(method, path)[0].length > 1);
     if (allowed.length === 0) {
-      return fail(
-        new NodeError("not_found", `There is no ${path.slice(0, 200)} here; GET /v1/docs lists what there is`),
-        c,
-      );
+      return fail(notHere(path, options), c);
     }
     const allow = [...allowed.flatMap((method) => method === "GET" ? ["GET", "HEAD"] : [method]), "OPTIONS"].join(", ");
     if (c.req.method === "OPTIONS") return new Response(null, { status: 204, headers: { Allow: allow } });
@@ -152,4 +149,15 @@ export function createRestApp(options: RestAppOptions): RestApp {
     return response;
   });
   return app;
+}
+
+/** Why nothing is at a path: a part that a node may run without says what it takes. */
+function notHere(path: string, { payments }: RestAppOptions): NodeError {
+  const free = payments === undefined && /^\/v1\/payments(?:\/|$)/.test(path);
+  return new NodeError(
+    "not_found",
+    free
+      ? "This node works free of charge: to pay and be paid, set payments.rpcUrls, payments.chainId and payments.channels, and start it again"
+      : `There is no ${path.slice(0, 200)} here; GET /v1/docs lists what there is`,
+  );
 }

@@ -108,7 +108,6 @@ export function createRestServer({ app, fastPath, host, port, limits, log, tls }
     if (unreadable || !socket.writable || !between) socket.destroy();
     else socket.end(rawText(errorOf(error, limits)));
   });
-  server.on("error", (error) => log.error("The REST listener failed", { error }));
 
   return {
     listen: () =>
@@ -117,6 +116,7 @@ export function createRestServer({ app, fastPath, host, port, limits, log, tls }
         server.once("error", onError);
         server.listen({ host, port }, () => {
           server.off("error", onError);
+          server.on("error", (error) => log.error("The REST listener failed", { error }));
           const bound = server.address() as AddressInfo;
           resolve({ host: bound.address, port: bound.port });
         });
@@ -201,7 +201,7 @@ function listenError(error: NodeJS.ErrnoException, { host, port }: RestAddress):
   if (error.code === "EADDRINUSE") {
     return new NodeError(
       "address_in_use",
-      `Cannot listen at ${host}:${port}: another process does; stop it, or choose another port (rest.port)`,
+      `Cannot listen at ${host}:${port}: another process does; stop it, or choose another port (rest.listen)`,
       { data: { host, port }, cause: error },
     );
   }
@@ -209,7 +209,7 @@ function listenError(error: NodeJS.ErrnoException, { host, port }: RestAddress):
     "config_invalid",
     `Cannot listen at ${host}:${port} (${
       error.code ?? error.message
-    }); choose an address of this machine (rest.host, rest.port)`,
+    }); choose an address of this machine (rest.listen)`,
     { data: { host, port }, cause: error },
   );
 }

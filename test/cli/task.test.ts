@@ -125,8 +125,10 @@ test("an input that is given twice, or whose file is not there, is refused befor
   assert.match(twice.stderr, /given as text and as --input-file y/);
   const missing = await runHere(["task", "run", "demo", "echo", "--input-file", "/no/such/file", "--url", url]);
   assert.equal(missing.code, 4);
-  assert.match(missing.stderr, /Cannot read the input file \/no\/such\/file \(ENOENT\)/);
-  assert.equal((await runHere(["task", "run", "demo", "echo", "--input-file", "/", "--url", url])).code, 4);
+  assert.match(missing.stderr, /Cannot read the input file \/no\/such\/file: there is no such file; check the path/);
+  const folder = await runHere(["task", "run", "demo", "echo", "--input-file", "/", "--url", url]);
+  assert.equal(folder.code, 4);
+  assert.match(folder.stderr, /Cannot read the input file \/: it is a folder; name a file/);
   assert.equal(seen.length, 0);
 });
 

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { NATIVE_TOKEN, NodeError, wei } from "../../src/core/mod.ts";
 import * as schemas from "../../src/rest/payment-schemas.ts";
+import { ProblemSchema } from "../../src/rest/problem-schema.ts";
 import { chainFor, keyOf, paidNode, RATES } from "../payments/paid-nodes.ts";
 import { deployToken } from "../payments/tokens.ts";
 import { test } from "../testing.ts";
@@ -103,4 +104,17 @@ test("every table of the books comes as CSV too, as it is in JSON", async (t) =>
     assert.deepEqual(rows, [head!.map((column) => String(wanted[column]))], table);
   }
   assert.equal((await fetch(`${url}/v1/payments/csv/secrets`)).status, 400);
+});
+
+test("a node that works free of charge says so where its payments would be, with what it takes to have some", async (t) => {
+  const { url } = await serve(t);
+  for (const path of ["", "/channels", "/csv/totals"]) {
+    const answer = await fetch(`${url}/v1/payments${path}`);
+    assert.equal(answer.status, 404);
+    const { code, detail } = ProblemSchema.parse(await answer.json());
+    assert.equal(code, "not_found");
+    assert.match(detail, /works free of charge: .* set payments\.rpcUrls/);
+  }
+  const { detail } = ProblemSchema.parse(await (await fetch(`${url}/v1/paymentz`)).json());
+  assert.match(detail, /There is no \/v1\/paymentz here/);
 });

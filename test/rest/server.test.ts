@@ -93,7 +93,7 @@ test("a port in use and an address of another machine are told with the cure", a
   await assert.rejects(at("127.0.0.1", port), (error: NodeError) => {
     assert.equal(error.code, "address_in_use");
     assert.ok(error.message.includes(`127.0.0.1:${port}`));
-    assert.match(error.message, /another port/);
+    assert.match(error.message, /another port \(rest\.listen\)/);
     return true;
   });
   await assert.rejects(at("192.0.2.1", 0), { code: "config_invalid", message: /192\.0\.2\.1/ });
