@@ -81,7 +81,7 @@ export type FileRef =
 /** A file that is being read. */
 export interface OpenedFile {
   readonly record: FileRecord;
-  /** Reads a range, by default all; ending the iteration stops the work. May be called several times. */
+  /** Reads a range, by default all; ending the iteration stops the work. May be called several times. What it gives is the asker's from then on. */
   read(range: ByteSpan | undefined, signal: AbortSignal): AsyncIterable<Uint8Array>;
 }
 

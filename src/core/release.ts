@@ -1,12 +1,20 @@
 import { isDeno } from "./runtime.ts";
 
 /**
+ * Bytes that are fewer are left alone: `node:http2` hands out parts of one buffer, each at most a frame of 16 KiB, and whoever has one of them
+ * does not know who has the others. On Deno each frame has a buffer of its own.
+ */
+const LEAST_BYTES = isDeno ? 0 : 32 << 10; // 32 KiB
+
+/**
  * Gives the memory of bytes back at once instead of when it is collected: they are empty from then on, and so is whatever else lies in their buffer.
  * It takes an owner who knows that nobody has them any more. Bytes that are a small part of a buffer are left alone, for such buffers are shared.
  *
- * On Deno only, whose HTTP/2 and WebCrypto make a buffer for each frame and cell: V8 lets some 100 MiB of them gather before it collects any.
+ * Memory outside of V8's heap counts for when that is collected: without this Node marks its whole heap for every 64 MiB that pass through, and on Deno
+ * some 100 MiB gather.
  */
-export function release(bytes: Uint8Array, forced: boolean = isDeno): void {
-  const { buffer } = bytes;
-  if (forced && buffer instanceof ArrayBuffer && 2 * bytes.length >= buffer.byteLength) buffer.transfer(0);
+export function release(bytes: Uint8Array): void {
+  const { buffer, length } = bytes;
+  if (length < LEAST_BYTES || !(buffer instanceof ArrayBuffer)) return;
+  if (2 * length >= buffer.byteLength) buffer.transfer(0);
 }

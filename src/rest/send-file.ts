@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import type { ByteSpan, CallContext, OpenedFile } from "../core/mod.ts";
-import { NodeError } from "../core/mod.ts";
+import { isDeno, NodeError, release } from "../core/mod.ts";
 import { reported } from "./boundary.ts";
 import type { RestContext } from "./context.ts";
 import { contentHeaders, validatorsOf } from "./file-headers.ts";
@@ -120,7 +120,8 @@ async function sendPart(
     if (!headSent) await writePiece(outgoing, head, idleTimeoutMs);
     headSent = true;
     sent += piece.length;
-    await writePiece(outgoing, piece, idleTimeoutMs);
+    // On Deno a piece may be read after it was called sent.
+    await writePiece(outgoing, piece, idleTimeoutMs, isDeno ? undefined : () => release(piece));
   }
   if (sent !== span.end - span.start) {
     throw new NodeError("internal", `The file gave ${sent} bytes of the ${span.end - span.start} that it has`);

@@ -14,14 +14,16 @@ export function alreadySent(): Response {
 /**
  * Writes a piece of an answer and waits until the client has room for more, so that a slow reader holds one piece in
  * memory. Throws `canceled` when the client is gone, and cuts the connection first when it reads nothing for `idleTimeoutMs`.
+ * `onSent` is called when the system has taken the piece, or never will.
  */
 export async function writePiece(
   outgoing: ServerResponse,
   piece: Uint8Array | string,
   idleTimeoutMs: number,
+  onSent?: () => void,
 ): Promise<void> {
   if (outgoing.destroyed) throw clientGone();
-  if (outgoing.write(piece)) return;
+  if (outgoing.write(piece, onSent)) return;
   await new Promise<void>((resolve, reject) => {
     const timer = setTimeout(() => outgoing.destroy(), idleTimeoutMs);
     function settle(): void {

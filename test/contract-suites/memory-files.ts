@@ -145,7 +145,7 @@ export class MemoryFiles implements FileService {
         if (record.state === "lost") {
           throw new NodeError("shards_missing", "3 of the 4 shards that it takes can be read");
         }
-        yield bytes.subarray(at, Math.min(at + PIECE_BYTES, end));
+        yield new Uint8Array(bytes.subarray(at, Math.min(at + PIECE_BYTES, end)));
       }
     } finally {
       this.openReads--;
