@@ -28,13 +28,13 @@ export interface LevelTuning {
 const RECORD_TUNING: LevelTuning = { writeBufferSize: WRITE_BUFFER_BYTES, cacheSize: CACHE_BYTES };
 
 /**
- * For bodies: large values that do not compress, under rising keys. With tables of 64 MiB one is written once and hardly ever again. Two write
- * buffers can be full at once, one of them on its way to the disk: of 64 MiB each they took a process 182 MiB, of 16 MiB 105, for an eighth of
- * the speed (docs/decisions/shard-store.md).
+ * For bodies: large values that do not compress, under rising keys. Two write buffers can be full at once, one of them on its way to the disk: of
+ * 64 MiB each they took a process 182 MiB, of 16 MiB 105, for an eighth of the speed. The tables that come of them are cut in two: each new one
+ * lies before the records, so LevelDB merges it with the table that ends with those, and that one is to be small (docs/decisions/shard-store.md).
  */
 export const BODY_TUNING: LevelTuning = {
   writeBufferSize: 16 << 20,
-  maxFileSize: 64 << 20,
+  maxFileSize: 8 << 20,
   cacheSize: 8 << 20,
   compression: false,
 };
