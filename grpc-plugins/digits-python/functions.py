@@ -6,18 +6,24 @@ from pathlib import Path
 
 import numpy as np
 
-from network import MAX_MODEL_BYTES, Execution, Network, Refused
+from call import Models
+from model import Execution, Model, Refused
+from network import Network
 from request import Request, read_images, read_labeled_images
+from serving import Function
 
 BUILT_IN_MODEL = Path(__file__).resolve().parent / "../../wasm-plugins/digits/model/digits.onnx"
 
 
-class Functions:
-    """`models` is the folder of stored models. Without one, calls may name none; and they bring their own only when `takes_models`."""
+def functions(models: Models) -> dict[str, Function]:
+    digits = Digits(models)
+    return {"classify": digits.classify, "evaluate": digits.evaluate}
 
-    def __init__(self, models: Path | None = None, takes_models: bool = False) -> None:
-        self._models, self._takes_models = models, takes_models
-        self._built_in = Network(BUILT_IN_MODEL.read_bytes())
+
+class Digits:
+    def __init__(self, models: Models) -> None:
+        self._models = models
+        self._built_in = Network(Model(BUILT_IN_MODEL.read_bytes()))
 
     def classify(self, data: bytes, execution: Execution) -> dict:
         """Tells the class of each image, and the probability of each class."""
@@ -47,24 +53,6 @@ class Functions:
         }
 
     def _predict(self, request: Request, execution: Execution) -> np.ndarray:
-        if request.onnx is not None:
-            if not self._takes_models:
-                raise Refused("This plugin runs no models that calls bring (--take-models lets it)")
-            network = Network(request.onnx)
-        elif request.model is not None:
-            network = Network(self._stored(request.model))
-        else:
-            network = self._built_in
+        model = self._models.read(request.model)
+        network = self._built_in if model is None else Network(model)
         return network.predict(request.pixels, execution)
-
-    def _stored(self, name: str) -> bytes:
-        if self._models is None:
-            raise Refused("This plugin reads no stored models (--models names their folder)")
-        # Only what lies in the folder itself: a name with a path in it is none of its entries.
-        path = next((entry for entry in self._models.iterdir() if entry.name == name and entry.is_file()), None)
-        if path is None:
-            raise Refused(f'The node has no file "{name}"')
-        size = path.stat().st_size
-        if size > MAX_MODEL_BYTES:
-            raise Refused(f"The model of {size} bytes is too large: it may have at most {MAX_MODEL_BYTES}")
-        return path.read_bytes()
