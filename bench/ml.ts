@@ -1,7 +1,8 @@
 /**
- * Images per second of the machine-learning plugins, one call after another: alone, in batches, and with a model that the call brings.
- * Run: `npm run bench -- ml [--runtime deno]` for the one in Rust, wasm-plugins/digits; for the one in Python, with
- * grpc-plugins/digits-python/server.py listening (--take-models for the last row), `npm run bench -- ml digits-python=127.0.0.1:8082`.
+ * Images or texts per second of the plugins with models, one call after another: alone, in batches, and with a model that the call brings.
+ * Run: `npm run bench -- ml [--runtime deno]` for the one in Rust, wasm-plugins/digits; for those in Python, with
+ * grpc-plugins/digits-python/server.py or text-python/server.py listening (--take-models for the last row),
+ * `npm run bench -- ml digits-python=127.0.0.1:8082`.
  * Each figure is the best of its rounds.
  */
 import { Buffer } from "node:buffer";
@@ -17,16 +18,51 @@ const ROUND_MS = 400;
 const RECORD = 65;
 const PIXELS = 64;
 
+/** What the plugins of one model are given. */
+interface Load {
+  readonly fn: string;
+  readonly things: string;
+  readonly one: Uint8Array;
+  readonly all: Uint8Array;
+  readonly count: number;
+  /** All of them, with a model. */
+  readonly brought: object;
+}
+
 const [name = "", address] = (process.argv[2] ?? "digits").split("=");
-if (name !== "digits" && address === undefined) {
+const file = (path: string): Uint8Array => readFileSync(new URL(`../${path}`, import.meta.url));
+const base64 = (bytes: Uint8Array): string => Buffer.from(bytes).toString("base64");
+const LOADS: Readonly<Record<string, () => Load>> = {
+  digits: () => {
+    const all = file("wasm-plugins/digits/model/heldout.bin").filter((_, i) => i % RECORD < PIXELS);
+    return {
+      fn: "classify",
+      things: "image",
+      one: all.subarray(0, PIXELS),
+      all,
+      count: all.length / PIXELS,
+      brought: { images: base64(all), onnx: base64(file("wasm-plugins/digits/model/odd-even.onnx")) },
+    };
+  },
+  text: () => {
+    const { texts } = JSON.parse(Buffer.from(file("grpc-plugins/text-python/model/heldout.json")).toString()) as {
+      texts: string[];
+    };
+    return {
+      fn: "language",
+      things: "text",
+      one: Buffer.from(texts[0]!),
+      all: Buffer.from(JSON.stringify({ texts })),
+      count: texts.length,
+      brought: { texts, onnx: base64(file("grpc-plugins/text-python/model/romance.onnx")) },
+    };
+  },
+};
+const load = LOADS[name.replace("-python", "")]?.();
+if (load === undefined || (name !== "digits" && address === undefined)) {
   console.error("Name the plugin and its address: digits-python=127.0.0.1:8082");
   process.exit(2);
 }
-
-const model = (file: string): Uint8Array =>
-  readFileSync(new URL(`../wasm-plugins/digits/model/${file}`, import.meta.url));
-const pixels = model("heldout.bin").filter((_, i) => i % RECORD < PIXELS);
-const held = pixels.length / PIXELS;
 
 const folder = mkdtempSync(join(tmpdir(), "bench-ml-"));
 const host = await openPluginHost({
@@ -42,17 +78,17 @@ const host = await openPluginHost({
 });
 
 if (address === undefined) {
-  await host.installBytes(readFileSync(new URL("../wasm-plugins/digits/digits.wasm", import.meta.url)));
+  await host.installBytes(file("wasm-plugins/digits/digits.wasm"));
 }
 
-/** Images per second over a round. */
-async function round(input: Uint8Array, images: number): Promise<number> {
+/** Images or texts per second over a round. */
+async function round(fn: string, input: Uint8Array, count: number): Promise<number> {
   const startedAt = performance.now();
   let calls = 0;
   do {
     await host.execute({
       plugin: name,
-      function: "classify",
+      function: fn,
       input,
       contentType: "",
       limits: { timeoutMs: 60_000, memoryBytes: 64 << 20, outputBytes: 16 << 20 },
@@ -61,22 +97,19 @@ async function round(input: Uint8Array, images: number): Promise<number> {
     });
     calls++;
   } while (performance.now() - startedAt < ROUND_MS);
-  return calls * images / (performance.now() - startedAt) * 1000;
+  return calls * count / (performance.now() - startedAt) * 1000;
 }
 
-const brought = JSON.stringify({
-  images: Buffer.from(pixels).toString("base64"),
-  onnx: Buffer.from(model("odd-even.onnx")).toString("base64"),
-});
-const cases: readonly (readonly [label: string, input: Uint8Array, images: number])[] = [
-  ["1 image a call", pixels.subarray(0, PIXELS), 1],
-  [`${held} images a call`, pixels, held],
-  [`${held} images and a model a call`, Buffer.from(brought), held],
+const { fn, things, count } = load;
+const cases: readonly (readonly [label: string, input: Uint8Array, count: number])[] = [
+  [`1 ${things} a call`, load.one, 1],
+  [`${count} ${things}s a call`, load.all, count],
+  [`${count} ${things}s and a model a call`, Buffer.from(JSON.stringify(load.brought)), count],
 ];
-console.log(`${isDeno ? "Deno" : "Node"}, ${name}: images a second`);
-for (const [label, input, images] of cases) {
+console.log(`${isDeno ? "Deno" : "Node"}, ${name}: ${things}s a second`);
+for (const [label, input, each] of cases) {
   let best = 0;
-  for (let i = 0; i < ROUNDS; i++) best = Math.max(best, await round(input, images));
+  for (let i = 0; i < ROUNDS; i++) best = Math.max(best, await round(fn, input, each));
   console.log(`${label}: ${Math.round(best).toLocaleString("en")}`);
 }
 await host.close();

@@ -86,7 +86,7 @@ function unlike(direct: Readonly<Record<string, string>>, locked: Readonly<Recor
 
 /** The first column of the first two tables names every package that package.json names, and no other. */
 function withoutReason(direct: readonly string[], reasons: string): string[] {
-  const [npmPart = ""] = reasons.split(/^## The plugin in Python$/m);
+  const [npmPart = ""] = reasons.split(/^## The plugins in Python$/m);
   const rows = npmPart.split("\n").filter((line) => /^\| `/.test(line)).map((line) => line.split("|"));
   const explained = new Set(
     rows.filter(([, , why = ""]) => why.trim() !== "").flatMap(([, names = ""]) =>

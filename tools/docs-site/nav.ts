@@ -34,6 +34,7 @@ const CHOSEN: readonly NavGroup[] = [
       { source: "plugin-guide.md", title: "Your first plugin" },
       { source: "plugins.md", title: "Plugins" },
       { source: "ml-plugin.md", title: "Machine learning" },
+      { source: "text-plugin.md", title: "Languages and texts" },
     ],
   },
   {
