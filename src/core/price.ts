@@ -67,6 +67,7 @@ const UNIT = (1n << 30n) * 18_000_000n;
 const PER_GIB_HOUR = 5n;
 const PER_GIB = 18_000_000n;
 const PER_MILLION = 18n << 30n;
+const MILLION = 1_000_000n;
 
 /**
  * What quantities cost: the sum of all terms, rounded up once, and at least the minimum. Both sides of a deal call this one
@@ -76,14 +77,18 @@ const PER_MILLION = 18n << 30n;
 export function priceOf(rates: Rates, quantities: Quantities): Wei {
   const { byteMs = 0n, writtenBytes, readBytes, instructions, cpuMicros, gpuMicros } = quantities;
   if (byteMs < 0n) throw new NodeError("invalid_argument", `byteMs must not be negative, as ${byteMs} is`);
-  const metered = count(instructions, "instructions") * rates.megaInstructions;
-  const time = count(cpuMicros, "cpuMicros") * rates.cpuSecond;
+  const metered = product(instructions, "instructions", rates.megaInstructions);
+  const time = product(cpuMicros, "cpuMicros", rates.cpuSecond);
   const isCapped = rates.cpuSecond > 0n && time < metered;
   const work = (instructions ?? 0) === 0 || isCapped ? time : metered;
-  const sum = byteMs * rates.gibHour * PER_GIB_HOUR +
-    (count(writtenBytes, "writtenBytes") * rates.gibWritten + count(readBytes, "readBytes") * rates.gibRead) * PER_GIB +
-    (work + count(gpuMicros, "gpuMicros") * rates.gpuSecond) * PER_MILLION;
-  const charge = (sum + UNIT - 1n) / UNIT;
+  const kept = byteMs === 0n ? 0n : byteMs * rates.gibHour;
+  const moved = product(writtenBytes, "writtenBytes", rates.gibWritten) +
+    product(readBytes, "readBytes", rates.gibRead);
+  const worked = work + product(gpuMicros, "gpuMicros", rates.gpuSecond);
+  // Most often only the work costs something, and in smaller numbers.
+  const charge = kept === 0n && moved === 0n
+    ? (worked + MILLION - 1n) / MILLION
+    : (kept * PER_GIB_HOUR + moved * PER_GIB + worked * PER_MILLION + UNIT - 1n) / UNIT;
   return wei(charge > rates.minimum ? charge : rates.minimum);
 }
 
@@ -135,10 +140,10 @@ export function maxTaskPrice(rates: Rates, { limits, plugin = "" }: PricedTask, 
   return priceOf(rates, { ...bytes, instructions: limits.instructions });
 }
 
-function count(value: number | undefined, name: string): bigint {
+function product(value: number | undefined, name: string, rate: Wei): bigint {
   if (value === undefined) return 0n;
   if (!Number.isSafeInteger(value) || value < 0) {
     throw new NodeError("invalid_argument", `${name} must be a whole number from 0 to 2^53-1, not ${value}`);
   }
-  return BigInt(value);
+  return value === 0 || rate === 0n ? 0n : BigInt(value) * rate;
 }

@@ -1,9 +1,12 @@
 import type { PaymentChange, PaymentKind, PaymentStore } from "../core/mod.ts";
 
-type Entries = Map<
-  string,
-  { readonly kind: PaymentKind; readonly key: string; readonly text: () => string | undefined }
->;
+/** An entry of the books, whose text is made when it is written. */
+export interface BookEntry {
+  readonly kind: PaymentKind;
+  readonly key: string;
+  /** Undefined when the entry goes. */
+  text(): string | undefined;
+}
 
 /** How long an entry that may wait does, in milliseconds. */
 const LATE_MS = 50;
@@ -14,8 +17,8 @@ const LATE_MS = 50;
  */
 export class Books {
   readonly #store: PaymentStore;
-  readonly #touched: Entries = new Map();
-  readonly #late: Entries = new Map();
+  readonly #touched = new Set<BookEntry>();
+  readonly #late = new Set<BookEntry>();
   #next: Promise<void> | undefined;
   #writing: Promise<unknown> = Promise.resolve();
   #timer: NodeJS.Timeout | undefined;
@@ -25,8 +28,8 @@ export class Books {
   }
 
   /** Has an entry written next. Resolves when it is with the system, so that it survives the end of the process. */
-  touch(kind: PaymentKind, key: string, text: () => string | undefined): Promise<void> {
-    this.#touched.set(`${kind}!${key}`, { kind, key, text });
+  touch(entry: BookEntry): Promise<void> {
+    this.#touched.add(entry);
     return this.#next ??= this.#writing.then(() => {
       this.#next = undefined;
       return this.#save(taken(this.#touched));
@@ -34,8 +37,8 @@ export class Books {
   }
 
   /** Has an entry written within moments, together with all others that were noted till then. */
-  note(kind: PaymentKind, key: string, text: () => string | undefined): void {
-    this.#late.set(`${kind}!${key}`, { kind, key, text });
+  note(entry: BookEntry): void {
+    this.#late.add(entry);
     this.#timer ??= setTimeout(() => {
       this.#timer = undefined;
       // A failure is told to whoever waits for the next write.
@@ -64,10 +67,15 @@ export class Books {
   }
 }
 
-function taken(entries: Entries): PaymentChange[] {
-  const changes = [...entries.values()].map(({ kind, key, text }) => ({ kind, key, text: text() }));
+function taken(entries: Set<BookEntry>): PaymentChange[] {
+  const changes = Array.from(entries, changeOf);
   entries.clear();
   return changes;
+}
+
+/** The entry as it is now. */
+export function changeOf(entry: BookEntry): PaymentChange {
+  return { kind: entry.kind, key: entry.key, text: entry.text() };
 }
 
 /** A value as JSON in which bigints are texts of digits with an `n` behind them, and bytes hex behind `bytes:`. */

@@ -23,25 +23,24 @@ const NOTHING: Held = { peer: 0n, all: 0n };
 
 /** Spending within caps: what is reserved or held counts as spent until it is released. */
 export class Budget {
+  /** Whether a day has a cap, so that what is reserved or held matters. */
+  readonly hasDayCap: boolean;
   readonly #caps: Caps;
   readonly #totals: Totals;
   readonly #reserved = new Map<NodeId, bigint>();
   #all = 0n;
 
   constructor(caps: Caps, totals: Totals) {
+    this.hasDayCap = caps.peer > 0n || caps.day > 0n;
     this.#caps = caps;
     this.#totals = totals;
-  }
-
-  /** Whether a day has a cap, so that what is held matters. */
-  get hasDayCap(): boolean {
-    return this.#caps.peer > 0n || this.#caps.day > 0n;
   }
 
   /** Throws `cap_reached` when a cap would be passed. */
   reserve(peer: NodeId, max: Wei, held: Held = NOTHING): void {
     const { task, peer: perPeer, day } = this.#caps;
     if (task > 0n && max > task) throw reached(max, { cap: task, key: "payments.capTask", what: "one task" });
+    if (!this.hasDayCap) return;
     const reserved = this.#reserved.get(peer) ?? 0n;
     if (perPeer > 0n && this.#totals.of("spent", peer) + reserved + held.peer + max > perPeer) {
       throw reached(max, { cap: perPeer, key: "payments.capPeer", what: `the day for ${peer}` });
@@ -54,6 +53,7 @@ export class Budget {
   }
 
   release(peer: NodeId, max: Wei): void {
+    if (!this.hasDayCap) return;
     this.#reserved.set(peer, (this.#reserved.get(peer) ?? 0n) - max);
     this.#all -= max;
   }

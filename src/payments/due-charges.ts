@@ -1,5 +1,5 @@
 import type { Clock, PaymentStore, TaskKey } from "../core/mod.ts";
-import { Books, fromText, toText } from "./books.ts";
+import { Books, fromText } from "./books.ts";
 import { EarningAccount, type EarningState, taskOfDue } from "./earning-account.ts";
 import { Totals } from "./totals.ts";
 
@@ -17,7 +17,7 @@ export interface DueParts {
  * and charged then.
  */
 export async function chargeDue(account: EarningAccount, { books, totals, clock, hasEnded }: DueParts): Promise<void> {
-  const { due, channelId, chain } = account.state;
+  const { due, chain } = account.state;
   if (due === undefined) return;
   for (const [task, charge] of Object.entries(due)) {
     if (!await hasEnded(taskOfDue(task))) {
@@ -27,7 +27,7 @@ export async function chargeDue(account: EarningAccount, { books, totals, clock,
     const amount = account.settleDue(task, charge, clock.now());
     totals.add("earned", { peer: chain.payer, token: chain.token, amount, items: 1 });
   }
-  await books.touch("earning", channelId, () => toText(account.record));
+  await books.touch(account);
 }
 
 /**

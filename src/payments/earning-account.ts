@@ -13,6 +13,7 @@ import {
   type Wei,
   wei,
 } from "../core/mod.ts";
+import { type BookEntry, toText } from "./books.ts";
 import type { ChannelOnChain } from "./channel-on-chain.ts";
 
 /** The books of one channel that pays this node. */
@@ -41,6 +42,9 @@ export interface EarningState {
   readonly due?: Readonly<Record<string, Wei>>;
 }
 
+/** A state of which two members move in place. */
+type MovingState = Omit<EarningState, "charged" | "items"> & { charged: Wei; items: number };
+
 /** Names a task in the books. */
 export function dueKey({ requester, id }: TaskKey): string {
   return `${requester} ${id}`;
@@ -56,16 +60,23 @@ export function taskOfDue(key: string): TaskKey {
  * The payee's side of one channel: nothing is worked on that is not covered by the newest voucher and the credit that the node chose to
  * give. `charged` never passes that cover, because what a task costs is bounded by what was reserved for it.
  */
-export class EarningAccount {
-  #state: EarningState;
+export class EarningAccount implements BookEntry {
+  readonly kind = "earning";
+  readonly key: Hex32;
+  /** Another object with each change but those of what is charged, which each task makes. */
+  #state: MovingState;
+  /** All of the state that tasks leave as it is, as text. */
+  #terms: { readonly of: EarningState; readonly text: string } | undefined;
   #reserved = 0n;
   /** A voucher that is being written. */
   #held: { readonly paid: Wei; readonly signature: Uint8Array } | undefined;
 
   constructor(state: EarningState) {
-    this.#state = state;
+    this.key = state.channelId;
+    this.#state = { ...state };
   }
 
+  /** As it is now: what is charged moves in it. */
   get state(): EarningState {
     return this.#state;
   }
@@ -95,8 +106,8 @@ export class EarningAccount {
 
   /** Throws `payment_required` when the channel has ended or is about to. */
   checkOpen(): void {
-    const { closed, closing = false, chain, channelId } = this.#state;
-    if (!closed && !closing && chain.exitAt === 0) return;
+    const { closed, closing, chain, channelId } = this.#state;
+    if (!closed && closing !== true && chain.exitAt === 0) return;
     throw paymentRequired(`Channel ${channelId} is ${closed ? "closed" : "ending"}: open another one`, {
       channelId,
       state: closed ? "closed" : "exiting",
@@ -104,19 +115,23 @@ export class EarningAccount {
   }
 
   /** Sets aside the most that something may cost. Throws `payment_required` when voucher and credit do not cover it. */
-  reserve(max: Wei, credit: bigint): void {
+  reserve(max: Wei, creditOf: (account: EarningAccount) => bigint): void {
     const { channelId, charged } = this.#state;
     this.checkOpen();
-    const needed = charged + this.#reserved + max;
-    if (needed > this.paid + credit) {
-      throw paymentRequired(
-        `This may cost ${max} wei; ${charged} are charged, ${this.#reserved} set aside for what runs, ${this.paid} paid, and the credit is ${credit}: send a voucher over ${
-          needed - credit
-        }`,
-        { channelId, needed: String(needed - credit) },
-      );
+    const reserved = this.#reserved + max;
+    const needed = charged + reserved;
+    if (needed > this.paid) {
+      const credit = creditOf(this);
+      if (needed > this.paid + credit) {
+        throw paymentRequired(
+          `This may cost ${max} wei; ${charged} are charged, ${this.#reserved} set aside for what runs, ${this.paid} paid, and the credit is ${credit}: send a voucher over ${
+            needed - credit
+          }`,
+          { channelId, needed: String(needed - credit) },
+        );
+      }
     }
-    this.#reserved += max;
+    this.#reserved = reserved;
   }
 
   /** Notes what a task will be charged once its end is stored. */
@@ -126,9 +141,8 @@ export class EarningAccount {
 
   /** A task that was noted is not charged, or not any more. Returns whether it was noted. */
   forget(task: string | undefined): boolean {
-    const { due, ...rest } = this.#state;
-    if (task === undefined || due?.[task] === undefined) return false;
-    const { [task]: _, ...others } = due;
+    if (task === undefined || this.#state.due?.[task] === undefined) return false;
+    const { due: { [task]: _, ...others } = {}, ...rest } = this.#state;
     this.#state = Object.keys(others).length === 0 ? rest : { ...rest, due: others };
     return true;
   }
@@ -138,9 +152,10 @@ export class EarningAccount {
     this.#reserved -= max;
     this.forget(task);
     const actual = charge < max ? charge : max;
-    const { charged, items, owedSince } = this.#state;
-    this.#state = { ...this.#state, charged: wei(charged + actual), items: items + 1 };
-    if (owedSince === undefined && this.debt > 0n) this.change({ owedSince: nowMs });
+    const state = this.#state;
+    state.charged = wei(state.charged + actual);
+    state.items++;
+    if (state.owedSince === undefined && this.debt > 0n) this.change({ owedSince: nowMs });
     return actual;
   }
 
@@ -211,15 +226,26 @@ export class EarningAccount {
     this.#state = rest;
   }
 
-  /** What is written. */
-  get record(): EarningState {
+  /** What is written: {@link EarningState}, with what tasks move last. */
+  text(): string {
+    const state = this.#state;
     const held = this.#held;
-    return held === undefined || held.paid <= this.#state.paid ? this.#state : { ...this.#state, ...held };
+    if (held !== undefined && held.paid > state.paid) return toText({ ...state, ...held });
+    if (this.#terms?.of !== state) {
+      const { charged: _charged, items: _items, ...terms } = state;
+      this.#terms = { of: state, text: toText(terms) };
+    }
+    return joined(this.#terms.text, toText({ charged: state.charged, items: state.items }));
   }
 
   change(changes: Partial<EarningState>): void {
     this.#state = { ...this.#state, ...changes };
   }
+}
+
+/** Two objects that are not empty, as JSON, in one. */
+function joined(first: string, second: string): string {
+  return `${first.slice(0, -1)},${second.slice(1)}`;
 }
 
 /** A channel as its payee looks at it. */

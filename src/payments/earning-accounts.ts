@@ -10,7 +10,7 @@ import {
   toNodeError,
   ZERO_WEI,
 } from "../core/mod.ts";
-import { type Books, fromText, toText } from "./books.ts";
+import { type Books, changeOf, fromText } from "./books.ts";
 import type { ChannelOnChain, ChannelReader } from "./channel-on-chain.ts";
 import { EarningAccount, type EarningState } from "./earning-account.ts";
 import type { PriceList } from "./price-list.ts";
@@ -122,7 +122,7 @@ export class EarningAccounts {
 
   /** Has an account written; resolves when it is with the system. */
   save(account: EarningAccount): Promise<void> {
-    return this.#books.touch("earning", account.state.channelId, () => toText(account.record));
+    return this.#books.touch(account);
   }
 
   /** The same for nobody that waits for it. */
@@ -137,7 +137,7 @@ export class EarningAccounts {
 
   /** Writes an account, so that it survives a power cut. */
   commit(account: EarningAccount): Promise<void> {
-    return this.#books.commit([{ kind: "earning", key: account.state.channelId, text: toText(account.record) }]);
+    return this.#books.commit([changeOf(account)]);
   }
 
   #check(channelId: Hex32, { token, exitDelay, exitAt }: ChannelOnChain): void {

@@ -12,6 +12,7 @@ import {
   type Wei,
 } from "../core/mod.ts";
 import { dueKey, type EarningAccount } from "./earning-account.ts";
+import type { EarningAccounts } from "./earning-accounts.ts";
 import type { QuoteIds } from "./held-quotes.ts";
 import type { Totals } from "./totals.ts";
 
@@ -45,77 +46,108 @@ export interface PricedWork<Used> {
   price(rates: Rates, usage: Used): Wei;
 }
 
-export interface EarningReservationOptions<Used> {
-  readonly account: EarningAccount;
-  /** Those that the work may be charged by, one at least: whichever comes cheapest for what was done, so that the requester never meets a price that
-   * it has not agreed to. */
-  readonly quotes: readonly Quote[];
-  readonly work: PricedWork<Used>;
-  /** What the payer may owe. */
-  readonly credit: Wei;
+/** What reservations on all accounts share. */
+export interface EarningReservationParts {
   readonly ids: QuoteIds;
   readonly settlement: Settlement;
   readonly key: NodeKey;
   readonly clock: Clock;
   readonly totals: Totals;
-  /** Has the account's books written; resolves when they are with the system. */
-  readonly save: () => Promise<void>;
-  /** The same for nobody that waits for it. */
-  readonly saveLater: () => void;
+  readonly accounts: Pick<EarningAccounts, "save" | "saveLater">;
+  /** What the payer may owe. */
+  readonly creditOf: (account: EarningAccount) => Wei;
 }
 
-/** Sets the most aside that work may cost. Throws `payment_required` when the account has no cover for it. */
-export function reserveEarning<Used>(options: EarningReservationOptions<Used>): EarningReservation<Used> {
-  const { account, quotes, work, credit, ids, settlement, key, clock, totals, save, saveLater } = options;
-  const max = least(quotes.map((quote) => work.max(quote.rates)));
-  account.reserve(max, credit);
-  const { channelId, chain: { payer, token } } = account.state;
+/** The most set aside that work may cost, on the account that pays for it. */
+export class AccountEarning<Used> implements EarningReservation<Used> {
+  readonly #account: EarningAccount;
+  readonly #quotes: readonly Quote[];
+  readonly #work: PricedWork<Used>;
+  readonly #parts: EarningReservationParts;
+  readonly #max: Wei;
+  #by: Quote;
+  #noted: string | undefined;
+  #charged: Wei | undefined;
+
+  /**
+   * Takes the quotes that the work may be charged by, one at least: whichever comes cheapest for what was done, so that the requester never meets
+   * a price that it has not agreed to. Throws `payment_required` when the account has no cover for the work.
+   */
+  constructor(
+    account: EarningAccount,
+    { quotes, work }: { readonly quotes: readonly Quote[]; readonly work: PricedWork<Used> },
+    parts: EarningReservationParts,
+  ) {
+    this.#account = account;
+    this.#quotes = quotes;
+    this.#work = work;
+    this.#parts = parts;
+    this.#by = quotes[0]!;
+    let max = work.max(this.#by.rates);
+    for (let i = 1; i < quotes.length; i++) max = lesser(max, work.max(quotes[i]!.rates));
+    this.#max = max;
+    account.reserve(max, parts.creditOf);
+  }
+
+  prepare(task: TaskKey, usage: Used): Promise<void> {
+    this.#noted = dueKey(task);
+    this.#account.expect(this.#noted, this.#price(usage).amount);
+    return this.#parts.accounts.save(this.#account);
+  }
+
+  settle(usage: Used): Promise<void> {
+    const { clock, totals, accounts } = this.#parts;
+    const { quote, amount: wanted } = this.#price(usage);
+    this.#by = quote;
+    const { payer: peer, token } = this.#account.state.chain;
+    const amount = this.#account.settle(this.#max, wanted, { nowMs: clock.now(), task: this.#noted });
+    this.#charged = amount;
+    totals.add("earned", { peer, token, amount, items: 1 });
+    // The answer leaves only when the charge is with the system: it survives the end of the process.
+    return accounts.save(this.#account);
+  }
+
+  release(): void {
+    this.#account.release(this.#max);
+    if (this.#account.forget(this.#noted)) this.#parts.accounts.saveLater(this.#account);
+  }
+
+  refund(): void | Promise<void> {
+    const { totals, accounts } = this.#parts;
+    const charged = this.#charged;
+    if (charged === undefined) return;
+    const { payer: peer, token } = this.#account.state.chain;
+    this.#account.refund(charged);
+    totals.add("earned", { peer, token, amount: -charged, items: -1 });
+    this.#charged = undefined;
+    return accounts.save(this.#account);
+  }
+
+  terms(usage: Used): TaskTerms {
+    const { ids, settlement: { chainId, channels } } = this.#parts;
+    const { quote, amount } = this.#price(usage);
+    return { chainId, channels, channelId: this.#account.key, quote: ids.of(quote), charge: String(amount) };
+  }
+
+  lease(record: ShardRecord, startsAt: number): ShardLease {
+    const { ids, settlement, key } = this.#parts;
+    const terms = { quote: ids.of(this.#by), startsAt };
+    return { ...terms, signature: key.signDigest(shardLeaseDigest(settlement, record, terms)) };
+  }
+
   /** The cheapest quote for a usage, and what it comes to by it. */
-  const charge = (usage: Used): { readonly quote: Quote; readonly amount: Wei } => {
-    const [first, ...others] = quotes.map((quote) => ({ quote, amount: work.price(quote.rates, usage) }));
-    const { quote, amount } = others.reduce((a, b) => b.amount < a.amount ? b : a, first!);
-    return { quote, amount: amount < max ? amount : max };
-  };
-  let by = quotes[0]!;
-  let noted: string | undefined;
-  let charged: Wei | undefined;
-  return {
-    prepare: (task, usage) => {
-      noted = dueKey(task);
-      account.expect(noted, charge(usage).amount);
-      return save();
-    },
-    settle: (usage) => {
-      const { quote, amount: wanted } = charge(usage);
-      by = quote;
-      const amount = charged = account.settle(max, wanted, { nowMs: clock.now(), task: noted });
-      totals.add("earned", { peer: payer, token, amount, items: 1 });
-      // The answer leaves only when the charge is with the system: it survives the end of the process.
-      return save();
-    },
-    release: () => {
-      account.release(max);
-      if (account.forget(noted)) saveLater();
-    },
-    refund: () => {
-      if (charged === undefined) return;
-      account.refund(charged);
-      totals.add("earned", { peer: payer, token, amount: -charged, items: -1 });
-      charged = undefined;
-      return save();
-    },
-    terms: (usage) => {
-      const { quote, amount } = charge(usage);
-      const { chainId, channels } = settlement;
-      return { chainId, channels, channelId, quote: ids.of(quote), charge: String(amount) };
-    },
-    lease: (record, startsAt) => {
-      const terms = { quote: ids.of(by), startsAt };
-      return { ...terms, signature: key.signDigest(shardLeaseDigest(settlement, record, terms)) };
-    },
-  };
+  #price(usage: Used): { readonly quote: Quote; readonly amount: Wei } {
+    let quote = this.#quotes[0]!;
+    let amount = this.#work.price(quote.rates, usage);
+    for (let i = 1; i < this.#quotes.length; i++) {
+      const other = this.#quotes[i]!;
+      const price = this.#work.price(other.rates, usage);
+      if (price < amount) [quote, amount] = [other, price];
+    }
+    return { quote, amount: lesser(amount, this.#max) };
+  }
 }
 
-function least(amounts: readonly Wei[]): Wei {
-  return amounts.reduce((a, b) => b < a ? b : a);
+function lesser(a: Wei, b: Wei): Wei {
+  return b < a ? b : a;
 }

@@ -11,6 +11,7 @@ import {
   paymentRequired,
   priceOf,
   quoteDigest,
+  type Rates,
   type Receipt,
   receiptDigest,
   type RequesterId,
@@ -34,7 +35,13 @@ import type { Curve } from "./curve.ts";
 import { chargeDue } from "./due-charges.ts";
 import { type EarningAccount, viewOf } from "./earning-account.ts";
 import { EarningAccounts, type EarningAccountsOptions } from "./earning-accounts.ts";
-import { type EarningReservation, FREE_EARNING, type PricedWork, reserveEarning } from "./earning-reservation.ts";
+import {
+  AccountEarning,
+  type EarningReservation,
+  type EarningReservationParts,
+  FREE_EARNING,
+  type PricedWork,
+} from "./earning-reservation.ts";
 import { heldQuotes, quoteHolds, QuoteIds } from "./held-quotes.ts";
 import { PriceList, type PriceListOptions, type Prices } from "./price-list.ts";
 import { storagePrice } from "./rates.ts";
@@ -86,15 +93,18 @@ export class Earnings implements PaymentDesk {
   readonly #totals: Totals;
   readonly #prices: PriceList;
   readonly #accounts: EarningAccounts;
-  readonly #quoteIds: QuoteIds;
+  readonly #parts: EarningReservationParts;
 
   constructor(options: EarningsOptions, shared: { readonly books: Books; readonly totals: Totals }) {
     this.#options = options;
-    this.#books = shared.books;
-    this.#totals = shared.totals;
+    const { books, totals } = shared;
+    this.#books = books;
+    this.#totals = totals;
     const prices = this.#prices = new PriceList(options);
-    this.#accounts = new EarningAccounts(options, { books: shared.books, prices });
-    this.#quoteIds = new QuoteIds(options.settlement);
+    const accounts = this.#accounts = new EarningAccounts(options, { books, prices });
+    const { settlement, key, clock } = options;
+    const ids = new QuoteIds(settlement);
+    this.#parts = { ids, settlement, key, clock, totals, accounts, creditOf: (account) => this.#creditOf(account) };
   }
 
   /** Takes other prices, in the same token, for quotes from now on; those that were given hold until they expire. */
@@ -125,11 +135,7 @@ export class Earnings implements PaymentDesk {
   readonly tasks = {
     reserve: (terms: TaskAsk): EarningReservation<Usage> => {
       if (this.#isFree(terms.requester)) return FREE_EARNING;
-      const { inputBytes = this.#options.limits.maxInputBytes } = terms;
-      return this.#reserve(terms.requester, undefined, {
-        max: (rates) => maxTaskPrice(rates, terms, inputBytes),
-        price: (rates, usage) => taskPrice(rates, usage, terms),
-      });
+      return this.#reserve(terms.requester, undefined, new TaskWork(terms, this.#options.limits.maxInputBytes));
     },
   };
 
@@ -245,24 +251,11 @@ export class Earnings implements PaymentDesk {
     named: Hex32 | undefined,
     work: PricedWork<Used>,
   ): EarningReservation<Used> {
-    const { key, clock, settlement, costTable } = this.#options;
+    const { clock, costTable } = this.#options;
     const account = this.#accountOf(requester);
-    const ids = this.#quoteIds;
-    const quotes = heldQuotes(account.state, named, { ids, costTable, nowMs: clock.now() });
+    const quotes = heldQuotes(account.state, named, { ids: this.#parts.ids, costTable, nowMs: clock.now() });
     if (this.#isOverdue(account)) throw overdue(account);
-    return reserveEarning({
-      account,
-      quotes,
-      work,
-      credit: this.#creditOf(account),
-      ids,
-      settlement,
-      key,
-      clock,
-      totals: this.#totals,
-      save: () => this.#accounts.save(account),
-      saveLater: () => this.#accounts.saveLater(account),
-    });
+    return new AccountEarning(account, { quotes, work }, this.#parts);
   }
 
   /** This node's own tasks cost nothing, and so do all of a node without prices. */
@@ -311,6 +304,25 @@ export class Earnings implements PaymentDesk {
       credit: this.#creditOf(account),
       reserved: account.underWay,
     };
+  }
+}
+
+/** A task as it is priced. */
+class TaskWork implements PricedWork<Usage> {
+  readonly #terms: TaskAsk;
+  readonly #maxInputBytes: number;
+
+  constructor(terms: TaskAsk, maxInputBytes: number) {
+    this.#terms = terms;
+    this.#maxInputBytes = maxInputBytes;
+  }
+
+  max(rates: Rates): Wei {
+    return maxTaskPrice(rates, this.#terms, this.#terms.inputBytes ?? this.#maxInputBytes);
+  }
+
+  price(rates: Rates, usage: Usage): Wei {
+    return taskPrice(rates, usage, this.#terms);
   }
 }
 

@@ -35,6 +35,8 @@ export interface HeldQuotesOptions {
   readonly nowMs: number;
 }
 
+const NONE: readonly Quote[] = [];
+
 /** Whether a quote pays for what arrives now: until its end, and {@link QUOTE_GRACE_MS} longer for what was on its way then. */
 export function quoteHolds(quote: Quote, nowMs: number): boolean {
   return quote.expiresAt + QUOTE_GRACE_MS > nowMs;
@@ -45,10 +47,15 @@ export function quoteHolds(quote: Quote, nowMs: number): boolean {
  * `payment_required` with the reason {@link QUOTE_EXPIRED} when there is none.
  */
 export function heldQuotes(
-  { quote: newest, earlier = [], channelId }: EarningState,
+  { quote: newest, earlier = NONE, channelId }: EarningState,
   named: Hex32 | undefined,
   { ids, costTable, nowMs }: HeldQuotesOptions,
 ): readonly Quote[] {
+  // Most often there is one, and any will do.
+  if (
+    named === undefined && earlier.length === 0 && newest !== undefined && quoteHolds(newest, nowMs) &&
+    !countsOtherwise(newest, costTable)
+  ) return [newest];
   const valid = [newest, ...earlier].filter((quote) => quote !== undefined && quoteHolds(quote, nowMs)) as Quote[];
   const held = valid.filter((quote) =>
     !countsOtherwise(quote, costTable) && (named === undefined || ids.of(quote) === named)

@@ -65,7 +65,7 @@ export class LeaseBook {
     const { store, clock } = this.#options;
     for (const [key, text] of await store.entries("quote")) {
       const { keepUntil } = fromText<StoredQuote>(text);
-      if (keepUntil < clock.now()) this.#books.note("quote", key, () => undefined);
+      if (keepUntil < clock.now()) this.#books.note({ kind: "quote", key, text: () => undefined });
       else this.#kept.set(key as Hex32, keepUntil);
     }
   }
@@ -118,7 +118,7 @@ export class LeaseBook {
     // Leases by one quote begin before it ends, so that one entry does for most of them.
     const keepUntil = Math.max(expiresAt, expiresAt + (quote.expiresAt - this.#options.clock.now()));
     const kept: StoredQuote = { v: 1, settlement: this.#options.settlement, quote, signature, keepUntil };
-    await this.#books.touch("quote", digest, () => toText(kept));
+    await this.#books.touch({ kind: "quote", key: digest, text: () => toText(kept) });
     this.#kept.set(digest, keepUntil);
   }
 }

@@ -34,11 +34,13 @@ export interface PriceListOptions extends Prices {
 export class PriceList {
   readonly #options: PriceListOptions;
   #prices: Prices;
+  #isFree: boolean;
   #offer: SignedOffer | undefined;
 
   constructor(options: PriceListOptions) {
     this.#options = options;
     this.#prices = options;
+    this.#isFree = isFree(options.rates);
   }
 
   get rates(): Rates {
@@ -47,12 +49,13 @@ export class PriceList {
 
   /** Whether this node takes no money now. */
   get isFree(): boolean {
-    return isFree(this.rates);
+    return this.#isFree;
   }
 
   /** Takes other prices from now on. */
   reprice(prices: Prices): void {
     this.#prices = prices;
+    this.#isFree = isFree(prices.rates);
     this.#offer = undefined;
   }
 

@@ -10,6 +10,7 @@ import {
   wei,
   ZERO_WEI,
 } from "../core/mod.ts";
+import { type BookEntry, toText } from "./books.ts";
 
 /** The books of one channel on which this node pays. */
 export interface SpendingState {
@@ -41,12 +42,25 @@ export interface SpendingState {
   readonly cheated?: boolean;
 }
 
+/** A state of which two members move in place. */
+type MovingState = Omit<SpendingState, "spent" | "items"> & { spent: Wei; items: number };
+
+/** A quote, and its provider's signature. */
+export interface AgreedQuote {
+  readonly quote: Quote;
+  readonly signature: Uint8Array;
+}
+
 /**
  * The payer's side of one channel. What is signed away is bounded by what was reserved within the caps, and by the window that is paid ahead
  * of need so that not every task waits for a voucher.
  */
-export class SpendingAccount {
-  #state: SpendingState;
+export class SpendingAccount implements BookEntry {
+  readonly kind = "spending";
+  readonly key: Hex32;
+  /** Another object with each change but those of what is spent, which each task makes. */
+  #state: MovingState;
+  #agreed: AgreedQuote | undefined;
   #reserved = 0n;
   /** What failed calls may have cost all the same: the provider may have done the work and its answer been lost. */
   #doubtful = 0n;
@@ -58,9 +72,11 @@ export class SpendingAccount {
   #version = 0;
 
   constructor(state: SpendingState) {
-    this.#state = state;
+    this.key = state.channelId;
+    this.#state = { ...state };
   }
 
+  /** As it is now: what is spent moves in it. */
   get state(): SpendingState {
     return this.#state;
   }
@@ -117,9 +133,11 @@ export class SpendingAccount {
   }
 
   /** The newest quote with its signature; undefined before the first. */
-  get signedQuote(): { readonly quote: Quote; readonly signature: Uint8Array } | undefined {
+  get signedQuote(): AgreedQuote | undefined {
     const { quote, quoteSignature: signature } = this.#state;
-    return quote === undefined || signature === undefined ? undefined : { quote, signature };
+    if (quote === undefined || signature === undefined) return undefined;
+    if (this.#agreed?.quote !== quote) this.#agreed = { quote, signature };
+    return this.#agreed;
   }
 
   /** Whether the provider will work for `more` wei without another voucher. */
@@ -176,8 +194,8 @@ export class SpendingAccount {
     this.#version++;
     this.#reserved -= max;
     const actual = charge < max ? charge : max;
-    const { spent, items } = this.#state;
-    this.#state = { ...this.#state, spent: wei(spent + actual), items: items + 1 };
+    this.#state.spent = wei(this.#state.spent + actual);
+    this.#state.items++;
     return actual;
   }
 
@@ -231,6 +249,10 @@ export class SpendingAccount {
 
   change(changes: Partial<SpendingState>): void {
     this.#state = { ...this.#state, ...changes };
+  }
+
+  text(): string {
+    return toText(this.#state);
   }
 }
 

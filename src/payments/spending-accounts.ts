@@ -7,7 +7,7 @@ import {
   type Wei,
   ZERO_WEI,
 } from "../core/mod.ts";
-import { type Books, fromText, toText } from "./books.ts";
+import { type Books, changeOf, fromText } from "./books.ts";
 import type { Held } from "./budget.ts";
 import { SpendingAccount, type SpendingState } from "./spending-account.ts";
 import type { Totals } from "./totals.ts";
@@ -123,10 +123,10 @@ export class SpendingAccounts {
   /** Notes that work for which `max` was set aside cost `charge`. */
   spend(account: SpendingAccount, max: Wei, charge: Wei): void {
     const amount = account.commit(max, charge);
-    const { provider, channelId, token } = account.state;
-    this.#totals.add("spent", { peer: provider, token, amount: account.hasEnded ? 0n : amount, items: 1 });
+    const { provider: peer, token } = account.state;
+    this.#totals.add("spent", { peer, token, amount: account.hasEnded ? 0n : amount, items: 1 });
     // What a crash loses of it the provider's next receipt tells; nothing beyond what was signed can be lost.
-    this.#books.note("spending", channelId, () => toText(account.state));
+    this.#books.note(account);
   }
 
   /** Compares books with the provider's word, as {@link SpendingAccount.reconcile} does. The caller commits. */
@@ -154,6 +154,6 @@ export class SpendingAccounts {
 
   /** Writes an account, so that it survives a power cut. */
   commit(account: SpendingAccount): Promise<void> {
-    return this.#books.commit([{ kind: "spending", key: account.state.channelId, text: toText(account.state) }]);
+    return this.#books.commit([changeOf(account)]);
   }
 }

@@ -27,9 +27,9 @@ import { type SpendingAccount, type SpendingState, viewOf } from "./spending-acc
 import { SpendingAccounts } from "./spending-accounts.ts";
 import { SpendingCaps } from "./spending-caps.ts";
 import {
+  AccountSpending,
   FREE_SPENDING,
   type PricedWork,
-  reserveSpending,
   type SpendingReservation,
   type SpendingReservationParts,
 } from "./spending-reservation.ts";
@@ -114,16 +114,10 @@ export class Spendings {
 
   readonly tasks = {
     reserve: (terms: TaskTerms): SpendingReservation<Usage> | Promise<SpendingReservation<Usage>> => {
-      const { target, plugin } = terms;
-      const isLeftOut = (offer: Offer) => terms.limits.noGpu ?? this.#gpus.isLeftOut(target, plugin, offer);
+      const { target, plugin, limits } = terms;
       return this.#reserve(target, (offer) => {
-        const noGpu = isLeftOut(offer);
-        const priced = pricedOf(terms, { offer, noGpu });
-        return {
-          max: maxTaskPrice(offer.rates, priced, terms.inputBytes ?? offer.maxInputBytes),
-          price: ({ rates }, usage: Usage) => taskPrice(rates, usage, priced),
-          ...(noGpu && { noGpuFor: plugin ?? "" }),
-        };
+        const noGpu = limits.noGpu ?? this.#gpus.isLeftOut(target, plugin, offer);
+        return new TaskWork(terms, { offer, noGpu });
       });
     },
   };
@@ -209,7 +203,7 @@ export class Spendings {
       const priced = work(quote);
       const { max } = priced;
       if (account.covers(max) && account.isPromised(max)) {
-        return reserveSpending(account, { quote, ...priced }, this.#parts);
+        return new AccountSpending(account, { quote, work: priced }, this.#parts);
       }
     } else if (this.#offers.isKnownFree(target)) {
       return FREE_SPENDING;
@@ -246,7 +240,7 @@ export class Spendings {
       } finally {
         this.#caps.release(account, max);
       }
-      taken = reserveSpending(account, { quote, ...priced }, this.#parts);
+      taken = new AccountSpending(account, { quote, work: priced }, this.#parts);
     });
     return taken!;
   }
@@ -287,19 +281,31 @@ export class Spendings {
   }
 }
 
-function pricedOf(
-  { limits: asked, plugin }: TaskTerms,
-  { offer, noGpu }: { readonly offer: Offer; readonly noGpu: boolean },
-): PricedTask {
-  return {
-    limits: {
-      timeoutMs: asked.timeoutMs ?? offer.defaultTimeoutMs,
-      outputBytes: asked.outputBytes ?? offer.defaultOutputBytes,
-      ...(asked.instructions !== undefined && { instructions: asked.instructions }),
+/** A task as it is priced by an offer. */
+class TaskWork implements PricedWork<Usage>, PricedTask {
+  readonly limits: PricedTask["limits"];
+  readonly plugin: string;
+  readonly max: Wei;
+  readonly noGpuFor: string | undefined;
+
+  constructor(
+    { limits: { timeoutMs, outputBytes, instructions = 0 }, plugin = "", inputBytes }: TaskTerms,
+    { offer, noGpu }: { readonly offer: Offer; readonly noGpu: boolean },
+  ) {
+    this.limits = {
+      timeoutMs: timeoutMs ?? offer.defaultTimeoutMs,
+      outputBytes: outputBytes ?? offer.defaultOutputBytes,
+      instructions,
       noGpu,
-    },
-    ...(plugin !== undefined && { plugin }),
-  };
+    };
+    this.plugin = plugin;
+    this.max = maxTaskPrice(offer.rates, this, inputBytes ?? offer.maxInputBytes);
+    this.noGpuFor = noGpu ? plugin : undefined;
+  }
+
+  price({ rates }: Offer, usage: Usage): Wei {
+    return taskPrice(rates, usage, this);
+  }
 }
 
 function notCredited(account: SpendingAccount): NodeError {

@@ -48,5 +48,5 @@ export interface Reservation {
   /** Frees all of it: the task gave nothing, but failed with this error, if any. */
   release(error?: unknown): void;
   /** Whether it has nothing for time on a GPU, so that the task must say so (`limits.noGpu`). */
-  readonly noGpu?: boolean;
+  readonly noGpu?: boolean | undefined;
 }

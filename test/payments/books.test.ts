@@ -34,11 +34,12 @@ test("what is touched while a write is under way goes into the next one, once an
   const { store, writes, keys } = slowStore();
   const books = new Books(store);
   let value = 0;
-  const touch = () => books.touch("earning", "a", () => String(value));
+  const a = { kind: "earning", key: "a", text: () => String(value) } as const;
+  const touch = () => books.touch(a);
   const first = touch();
   await turn();
   value = 1;
-  const [second, third] = [touch(), books.touch("earning", "b", () => "b")];
+  const [second, third] = [touch(), books.touch({ kind: "earning", key: "b", text: () => "b" })];
   value = 2;
   await turn();
   assert.deepEqual(keys(), ["a=0"]);
@@ -58,14 +59,14 @@ test("what is touched while a write is under way goes into the next one, once an
 test("what may be written late goes with the next durable write, or at the end", async () => {
   const { store, writes, keys } = slowStore();
   const books = new Books(store);
-  books.note("spending", "a", () => "1");
+  books.note({ kind: "spending", key: "a", text: () => "1" });
   const committing = books.commit([{ kind: "spending", key: "b", text: "2" }]);
   await turn();
   assert.deepEqual(keys(), ["a=1,b=2"]);
   assert.ok(writes[0]!.durable);
   writes[0]!.end();
   await committing;
-  books.note("total", "c", () => "3");
+  books.note({ kind: "total", key: "c", text: () => "3" });
   const closing = books.close();
   await turn();
   assert.deepEqual(keys().slice(1), ["c=3"]);

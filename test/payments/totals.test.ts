@@ -49,3 +49,25 @@ test("caps count the smallest units of all tokens alike, so that no token is a w
     budget.reserve(PEER, wei(10n));
   }
 });
+
+test("a cap counts the day that it is, also when the clock goes back to one that has been", () => {
+  const later = { at: clock.now(), now: () => later.at };
+  const totals = new Totals(new Books(openMemoryStore().payments), later);
+  const add = (amount: bigint) => totals.add("spent", { peer: PEER, token: NATIVE_TOKEN, amount, items: 1 });
+  const sums = () => [totals.of("spent", PEER), totals.sum("spent"), totals.sum("earned")];
+  add(40n);
+  add(-50n);
+  add(7n);
+  assert.deepEqual(sums(), [7n, 7n, 0n]);
+  later.at += 86_400_000;
+  assert.deepEqual(sums(), [0n, 0n, 0n]);
+  add(2n);
+  totals.add("spent", { peer: keyOf(3).nodeId, token: TOKEN, amount: 5n, items: 1 });
+  assert.deepEqual(sums(), [2n, 7n, 0n]);
+  later.at -= 86_400_000;
+  assert.deepEqual(sums(), [7n, 7n, 0n]);
+  assert.deepEqual(totals.list().map(({ day, amount }) => [day, amount]), [["2027-01-16", 2n], ["2027-01-16", 5n], [
+    DAY,
+    7n,
+  ]]);
+});
