@@ -15,6 +15,8 @@ const LANE_MS = 5_000;
 const MOST_SHARES = 10_000;
 const MOST_KINDS = 1_000;
 const MOST_FUNCTIONS = 1 << 16;
+/** Functions that are known to be long ones whoever calls them. */
+const MOST_LONG_FUNCTIONS = 10_000;
 
 /** What is known of one function, as one requester calls it. */
 interface Kind {
@@ -75,6 +77,11 @@ export class CallTurns<T extends { readonly turn: Turn }> {
   readonly #options: CallTurnsOptions;
   readonly #shares = new Map<number, Share>();
   readonly #waiting = new Set<Share>();
+  /**
+   * Functions, as kinds, that are long ones for whoever has not called them yet: from when they were for somebody, or a call took as long as
+   * no new instance does, until one is quick.
+   */
+  readonly #longFunctions = new Set<number>();
   readonly #owners = new Map<Turn, T>();
   #arrivals = 0;
   #longRunning = 0;
@@ -126,6 +133,7 @@ export class CallTurns<T extends { readonly turn: Turn }> {
   isLong({ share, kind }: Turn): boolean {
     const known = share.kinds.get(kind);
     if (known !== undefined && (known.longRunning > 0 || known.isLong)) return true;
+    if ((known === undefined || known.last < 0) && this.#longFunctions.has(kind)) return true;
     if (share.surprises < MOST_SURPRISES) return false;
     // Whoever sends short calls in between, or ever new functions, is not let into the lane with them.
     const now = this.#options.now();
@@ -199,7 +207,9 @@ export class CallTurns<T extends { readonly turn: Turn }> {
   runsFor({ turn }: T, elapsedMs: number): void {
     if (elapsedMs < LONG_MS) return;
     if (!turn.runsLong) this.#runLong(turn);
-    if (elapsedMs >= SLOW_MS && turn.isSurprise) this.#surprise(turn);
+    if (elapsedMs < SLOW_MS) return;
+    this.#addLongFunction(turn.kind);
+    if (turn.isSurprise) this.#surprise(turn);
   }
 
   /** A call has left its worker after it ran for so long; undefined when it was withdrawn and did not run. */
@@ -214,7 +224,7 @@ export class CallTurns<T extends { readonly turn: Turn }> {
     }
     if (ranMs === undefined) return;
     if (ranMs >= SLOW_MS && turn.isSurprise) this.#surprise(turn);
-    this.#learn(this.#kind(turn), ranMs);
+    this.#learn(turn, ranMs);
   }
 
   /** How many long calls may run at once. */
@@ -224,17 +234,28 @@ export class CallTurns<T extends { readonly turn: Turn }> {
     return keepsLane ? workers - 1 : workers;
   }
 
-  #learn(known: Kind, ranMs: number): void {
+  #learn(turn: Turn, ranMs: number): void {
+    const known = this.#kind(turn);
     const now = this.#options.now();
     if (ranMs >= LONG_MS) known.longAt = now;
     const isFirst = known.last < 0;
-    known.beforeLast = isFirst ? (ranMs >= SLOW_MS ? ranMs : 0) : known.last;
+    known.beforeLast = isFirst ? (ranMs >= SLOW_MS || this.#longFunctions.has(turn.kind) ? ranMs : 0) : known.last;
     known.last = ranMs;
-    if (Math.min(ranMs, known.beforeLast) >= LONG_MS) known.isLong = true;
-    else if (ranMs < LONG_MS / 2) known.isLong = false;
+    if (Math.min(ranMs, known.beforeLast) >= LONG_MS) {
+      known.isLong = true;
+      this.#addLongFunction(turn.kind);
+    } else if (ranMs < LONG_MS / 2) {
+      known.isLong = false;
+      this.#longFunctions.delete(turn.kind);
+    }
     if (ranMs < LONG_MS && !known.isLong) this.#shortSeenAt = now;
     known.expectedMs = isFirst && ranMs < SLOW_MS ? Math.min(ranMs, UNKNOWN_MS) : known.expectedMs +
       (ranMs - known.expectedMs) * (isFirst ? 1 : WEIGHT);
+  }
+
+  #addLongFunction(kind: number): void {
+    if (this.#longFunctions.size >= MOST_LONG_FUNCTIONS) this.#longFunctions.clear(); // to be learned again
+    this.#longFunctions.add(kind);
   }
 
   #surprise(turn: Turn): void {

@@ -26,8 +26,8 @@ class Simulation {
   }
 
   /** Lets a requester's call come now. Every requester has one function, or those that are named. */
-  call(by: number, ms: number, functionIndex = 0): void {
-    const turn = this.turns.turnOf(by, { moduleId: by, functionIndex });
+  call(by: number, ms: number, functionIndex = 0, moduleId = by): void {
+    const turn = this.turns.turnOf(by, { moduleId, functionIndex });
     this.turns.push({ turn, by, ms, came: this.now });
   }
 
@@ -205,6 +205,32 @@ test("a call of which nothing is known counts as a short one, and the next one b
   assert.equal(world.turns.isLong(newcomer), true);
   assert.deepEqual(world.waits(OTHER), [0]);
   assert.deepEqual(world.waits(SMALL, 4_000), [0]);
+});
+
+test("ever new requesters of a function that others know to be long are not let into the lane", () => {
+  const world = new Simulation(2);
+  world.call(SMALL, 1);
+  for (let i = 0; i < 40; i++) world.at(10 + 500 * i, () => world.call(10 + i, 1_000, 0, HOG));
+  for (let at = 600; at < 20_000; at += 40) world.at(at, () => world.call(SMALL, 1));
+  world.runUntil(21_000);
+  assert.equal(Math.max(...world.waits(SMALL, 600)), 0);
+});
+
+test("a function that was long for one requester is soon short for those who come new", () => {
+  const world = new Simulation(2);
+  const isLong = (by: number) => world.turns.isLong(world.turns.turnOf(by, { moduleId: 1, functionIndex: 0 }));
+  const run = (by: number, ms: number) => {
+    world.call(by, ms, 0, 1);
+    world.runUntil(world.now + ms + 1);
+  };
+  run(HOG, 100);
+  assert.equal(isLong(OTHER), false, "an instance may have been made for it");
+  run(HOG, 100);
+  assert.equal(isLong(OTHER), true);
+  run(OTHER, 100);
+  assert.equal(isLong(OTHER), true, "as for others, so for this one");
+  run(SMALL, 1);
+  assert.deepEqual([isLong(SMALL), isLong(4), isLong(HOG), isLong(OTHER)], [false, false, true, true]);
 });
 
 test("calls that are put back have their old place", () => {
