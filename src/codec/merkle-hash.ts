@@ -1,22 +1,37 @@
-import { NodeError } from "../core/mod.ts";
+import { isDeno, NodeError } from "../core/mod.ts";
+import { FastestWay } from "./fastest-way.ts";
 import { createHashKernel } from "./kernel.ts";
 import type { HashKernel } from "./kernel.ts";
+import { BLOCK_LEAVES, DIGEST_BYTES, KernelLeafHash, LEAF_BYTES, NativeLeafHash } from "./leaf-hash.ts";
 
-/** Bytes of a leaf. */
-export const LEAF_BYTES = 1024;
-/** Bytes of a digest. */
-export const DIGEST_BYTES = 32;
-/** Leaves of a whole block of a shard. */
-export const BLOCK_LEAVES = 64;
+export { BLOCK_LEAVES, DIGEST_BYTES, LEAF_BYTES } from "./leaf-hash.ts";
 
 /** What a leaf's 64-byte prefix begins with; zeros and the leaf's index as eight big-endian bytes follow. */
 export const LEAF_TAG = "velas-sphere/1 leaf";
 
-let kernel: HashKernel | undefined;
+/** Blocks that each way of hashing them is tried on. */
+const TRIES = 200;
 
-/** The kernel, one a thread: its calls are synchronous and leave nothing behind. */
-function hashKernel(): HashKernel {
-  return kernel ??= createHashKernel(new TextEncoder().encode(LEAF_TAG));
+interface Hashing {
+  readonly kernel: HashKernel;
+  readonly leaves: FastestWay<[bytes: Uint8Array, firstLeaf: number], Uint8Array>;
+  readonly block: FastestWay<[bytes: Uint8Array, firstLeaf: number], Uint8Array>;
+}
+
+let known: Hashing | undefined;
+
+/** What hashes, one a thread: its calls are synchronous and leave nothing behind. */
+function hashing(): Hashing {
+  if (known !== undefined) return known;
+  const tag = new TextEncoder().encode(LEAF_TAG);
+  const kernel = createHashKernel(tag);
+  // On Deno node:crypto takes four times as long as the kernel, whatever the processor.
+  const ways = [new KernelLeafHash(kernel), ...isDeno ? [] : [new NativeLeafHash(kernel, tag)]];
+  return known = {
+    kernel,
+    leaves: new FastestWay(ways.map((way) => way.leaves.bind(way)), { tries: TRIES }),
+    block: new FastestWay(ways.map((way) => way.block.bind(way)), { tries: TRIES }),
+  };
 }
 
 /**
@@ -25,13 +40,13 @@ function hashKernel(): HashKernel {
  */
 export function hashLeaves(bytes: Uint8Array, firstLeaf: number): Uint8Array {
   const count = leavesIn(bytes);
-  const kernel = hashKernel();
+  const { leaves } = hashing();
   const digests = new Uint8Array(count * DIGEST_BYTES);
   for (let done = 0; done < count; done += BLOCK_LEAVES) {
-    const some = Math.min(BLOCK_LEAVES, count - done);
-    kernel.memory.set(bytes.subarray(done * LEAF_BYTES, (done + some) * LEAF_BYTES), kernel.input);
-    kernel.hashLeaves(some, BigInt(firstLeaf + done));
-    digests.set(kernel.memory.subarray(kernel.output, kernel.output + some * DIGEST_BYTES), done * DIGEST_BYTES);
+    const some = bytes.subarray(done * LEAF_BYTES, (done + BLOCK_LEAVES) * LEAF_BYTES);
+    const isWhole = some.length === BLOCK_LEAVES * LEAF_BYTES;
+    const found = isWhole ? leaves.run(some, firstLeaf + done) : leaves.chosen(some, firstLeaf + done);
+    digests.set(found, done * DIGEST_BYTES);
   }
   return digests;
 }
@@ -39,7 +54,7 @@ export function hashLeaves(bytes: Uint8Array, firstLeaf: number): Uint8Array {
 /** SHA-256(left ‖ right) of each two neighbours of an even number of digests. */
 export function hashPairs(digests: Uint8Array): Uint8Array {
   const count = digests.length / (2 * DIGEST_BYTES);
-  const kernel = hashKernel();
+  const { kernel } = hashing();
   const nodes = new Uint8Array(count * DIGEST_BYTES);
   for (let done = 0; done < count; done += BLOCK_LEAVES) {
     const some = Math.min(BLOCK_LEAVES, count - done);
@@ -54,10 +69,8 @@ export function hashPairs(digests: Uint8Array): Uint8Array {
 /** The digest of the node that spans at most 64 leaves, the first of which has index `firstLeaf`, a multiple of 64. */
 export function hashBlock(bytes: Uint8Array, firstLeaf: number): Uint8Array {
   const count = leavesIn(bytes);
-  const kernel = hashKernel();
-  kernel.memory.set(bytes, kernel.input);
-  kernel.hashSubtree(count, BigInt(firstLeaf));
-  return kernel.memory.slice(kernel.output, kernel.output + DIGEST_BYTES);
+  const { block } = hashing();
+  return count === BLOCK_LEAVES ? block.run(bytes, firstLeaf) : block.chosen(bytes, firstLeaf);
 }
 
 /** How many leaves the bytes are; throws `invalid_argument` when they are none or not whole ones. */
