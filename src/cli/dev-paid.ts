@@ -58,7 +58,8 @@ const COIN = 10n ** 18n;
 const FUNDS = 100n * COIN;
 const DEPOSIT = COIN;
 
-const LIMITS = { timeoutMs: 1000, outputBytes: 1024 };
+/** Room for a plugin that begins on a busy machine; not more, since what a task may cost is paid ahead. */
+const LIMITS = { timeoutMs: 3000, outputBytes: 1024 };
 
 interface Market {
   readonly chain: LocalChain;
@@ -198,7 +199,6 @@ async function trade(market: Market): Promise<Done> {
   const tasks = [];
   for (const { seller, node } of sellers) {
     const { output } = await client.json<{ output: string }>("POST", "/v1/tasks/run", {
-      // The limits bound what the task may cost, which is paid ahead.
       json: { plugin: "demo", function: "greet", input: "hello", target: node.rpcAddresses[0], limits: LIMITS },
     });
     const channel = (await channelsOf(client)).find(({ peer }) => peer === node.nodeId);

@@ -48,6 +48,22 @@ export interface TransactionsOptions {
   readonly onMined: (purpose: Purpose, receipt: TransactionReceipt) => Promise<void>;
 }
 
+interface Poverty {
+  readonly key: NodeKey;
+  readonly balance: bigint;
+  readonly cause?: unknown;
+}
+
+function tooPoor({ value = 0n }: TransactionCall, { kind }: Purpose, { key, balance, cause }: Poverty): NodeError {
+  return new NodeError(
+    "chain_failed",
+    `The transaction (${kind}) takes ${value} wei and its gas, and the account ${key.nodeId} has ${balance} wei: send coins to it, or take less`,
+    { cause, retryable: false },
+  );
+}
+
+/** How chains say that an account has too little for a transaction. */
+const TOO_POOR = /insufficient funds|exceeds the balance/i;
 const GAS_ROOM_PERCENT = 120n;
 const BUMP_PERCENT = 130n; // nodes want at least 10 % more
 
@@ -101,16 +117,20 @@ export class Transactions {
     const { client, key } = this.#options;
     try {
       const gas = await client.estimateGas({ account: key.nodeId, ...call });
-      const [fees, onChain] = await Promise.all([
+      const [fees, onChain, balance] = await Promise.all([
         client.estimateFeesPerGas(),
         client.getTransactionCount({ address: key.nodeId, blockTag: "pending" }),
+        client.getBalance({ address: key.nodeId }),
       ]);
+      const gasLimit = gas * GAS_ROOM_PERCENT / 100n;
+      // A chain takes no transaction whose gas at its highest fee is not there beside the value; sent, it would wait for ever.
+      if (balance < (call.value ?? 0n) + gasLimit * fees.maxFeePerGas) throw tooPoor(call, purpose, { key, balance });
       const nonce = Math.max(onChain, this.#highest + 1);
       const unsent: StoredTransaction = {
         nonce,
         call,
         purpose,
-        gas: gas * GAS_ROOM_PERCENT / 100n,
+        gas: gasLimit,
         maxFee: fees.maxFeePerGas,
         tip: fees.maxPriorityFeePerGas,
         sent: [],
@@ -119,11 +139,22 @@ export class Transactions {
       return await this.#sign(unsent);
     } catch (cause) {
       if (cause instanceof NodeError) throw cause;
-      throw new NodeError("chain_failed", `The transaction (${purpose.kind}) would fail: ${reasonOf(cause)}`, {
-        cause,
-        retryable: false,
-      });
+      throw await this.#refused(call, purpose, cause);
     }
+  }
+
+  /** Why the chain would not take a transaction. */
+  async #refused(call: TransactionCall, purpose: Purpose, cause: unknown): Promise<NodeError> {
+    const { client, key } = this.#options;
+    const reason = reasonOf(cause);
+    if (TOO_POOR.test(reason)) {
+      const balance = await client.getBalance({ address: key.nodeId }).catch(() => undefined);
+      if (balance !== undefined) return tooPoor(call, purpose, { key, balance, cause });
+    }
+    return new NodeError("chain_failed", `The transaction (${purpose.kind}) would fail: ${reason}`, {
+      cause,
+      retryable: false,
+    });
   }
 
   /** Signs the transaction at its present fees, and stores it. */

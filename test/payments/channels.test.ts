@@ -62,6 +62,21 @@ test("a stranger pays before it is worked for; provider and requester keep equal
   assert.throws(() => provider.earnings.tasks.reserve(terms), { code: "payment_required" });
 });
 
+test("a deposit beyond what the account has is refused with what it takes, what there is, and where to send more", async (t) => {
+  const chain = await chainFor(t);
+  const provider = await paidNode(t, chain, { key: keyOf(2), rates: RATES });
+  const requester = await paidNode(t, chain, { key: keyOf(1), desks: new Map([["p:1", () => provider.earnings]]) });
+  const { balance } = await requester.admin.summary();
+  for (const amount of [balance, balance + ETHER]) {
+    await assert.rejects(requester.admin.open("p:1", wei(amount), { signal }), {
+      code: "chain_failed",
+      message: `The transaction (open) takes ${amount} wei and its gas, and the account ${keyOf(1).nodeId} has ` +
+        `${balance} wei: send coins to it, or take less`,
+    });
+  }
+  assert.deepEqual(requester.admin.channels(), []);
+});
+
 test("vouchers that are forged, replayed, lower, for another channel or chain, or above the deposit pay nothing", async (t) => {
   const chain = await chainFor(t);
   const [payer, payee, thief] = [keyOf(1), keyOf(2), keyOf(3)];
