@@ -1,10 +1,9 @@
 import process from "node:process";
 import type { Command } from "commander";
 import { dataPaths, servesOwnCertificate, speaksTls, TLS_GROUPS } from "../config/mod.ts";
-import { VERSION } from "../core/mod.ts";
+import { collectConnectionGarbage, collectStartupGarbage, VERSION } from "../core/mod.ts";
 import { withExamples } from "./command.ts";
 import type { CliContext } from "./context.ts";
-import { collectConnectionGarbage, collectStartupGarbage } from "./heap.ts";
 import { runtimeName } from "./info-commands.ts";
 import { loadFor, type SettingFlags, withSettingOptions } from "./settings-options.ts";
 import { restUrl, startNode } from "./start-node.ts";

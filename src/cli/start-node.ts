@@ -1,4 +1,4 @@
-import { giveHeapRoom } from "./heap.ts";
+import { giveHeapRoom } from "../core/mod.ts";
 import type { LocalChain, RunningNode, StartNodeOptions } from "../node.ts";
 
 export type { LocalChain, RunningNode } from "../node.ts";

@@ -1,7 +1,8 @@
 /**
  * The words that every other folder speaks: errors, ids, tasks, plugins, usage, money, and the small interfaces (clock, log,
  * metrics) through which the outside is passed in. Nothing here imports anything local; the only I/O is in `runtime.ts`, which
- * finds the program's own files, `networks.ts`, which looks up names, and `close-server.ts`, which ends servers.
+ * finds the program's own files, `networks.ts`, which looks up names, `close-server.ts`, which ends servers, and `heap.ts`, which tells
+ * V8 when to collect.
  */
 export * from "./access-tokens.ts";
 export * from "./alert.ts";
@@ -17,6 +18,7 @@ export * from "./custody.ts";
 export * from "./deal.ts";
 export * from "./errors.ts";
 export * from "./file.ts";
+export * from "./heap.ts";
 export * from "./identity.ts";
 export * from "./ids.ts";
 export * from "./keyed-queue.ts";

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { ConnectionGarbage } from "../../src/cli/heap.ts";
+import { ConnectionGarbage } from "../../src/core/heap.ts";
 import { test } from "../testing.ts";
 
 const MIB = 2 ** 20;

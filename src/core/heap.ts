@@ -1,7 +1,7 @@
 import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import v8 from "node:v8";
 import vm from "node:vm";
-import { isDeno } from "../core/mod.ts";
+import { isDeno } from "./runtime.ts";
 
 /**
  * How far the heap may grow past what a collection left before the next one marks it all, in percent. V8 counts buffers in it and leaves a heap of
