@@ -1,8 +1,9 @@
 /**
  * The whole node, from outside: how fast it starts and what it holds idle; tasks per second through REST, requester, wire, provider,
- * WASM and back; and straight to the provider over gRPC, against a bare node:http2 responder and plain connect-node in the same run.
+ * WASM and back; and straight to the provider over gRPC, without and with a front thread, against a bare node:http2 responder and plain
+ * connect-node in the same run.
  *
- *     node bench/whole-node.ts [--requests 30000] [--connections 16] [--only rest|grpc|start]
+ *     node bench/whole-node.ts [--requests 30000] [--connections 16] [--only rest|grpc|fronts|start]
  *
  * VELAS_SPHERE_EXE names the executable to measure; without it the source runs. Fails when one request fails. Needs h2load.
  */
@@ -111,11 +112,12 @@ async function measureRest(): Promise<void> {
   await Promise.all([requester.stop(), provider.stop()]);
 }
 
-async function measureGrpc(): Promise<void> {
+async function measureGrpc(fronts: number): Promise<void> {
+  if (fronts > 0) console.log(`with rpc.frontThreads ${fronts}:`);
   const port = 18_081;
-  const dataDir = join(folder, "grpc");
+  const dataDir = join(folder, `grpc-${fronts}`);
   const node = ["node", "--data-dir", dataDir, "--rpc-listen", `127.0.0.1:${port}`, "--rest-listen", "127.0.0.1:0"];
-  const [command, all] = commandLine([...node, "--log-level", "error"]);
+  const [command, all] = commandLine([...node, "--log-level", "error", "--rpc-front-threads", String(fronts)]);
   const line = [command, ...all].map((word) => `'${word.replaceAll("'", `'\\''`)}'`).join(" ");
   const bench = fileURLToPath(new URL("./rpc-unary.ts", import.meta.url));
   const runtime = "Deno" in globalThis ? ["run", "-A", "--no-check"] : ["--disable-warning=ExperimentalWarning"];
@@ -140,7 +142,9 @@ async function main(): Promise<void> {
   try {
     if (args.only === "" || args.only === "start") await measureStart();
     if (args.only === "" || args.only === "rest") await measureRest();
-    if (args.only === "" || args.only === "grpc") await measureGrpc();
+    if (args.only === "" || args.only === "grpc") await measureGrpc(0);
+    // Deno has none.
+    if ((args.only === "" || args.only === "fronts") && !("Deno" in globalThis)) await measureGrpc(1);
   } finally {
     for (const cleanup of cleanups.reverse()) await cleanup();
   }

@@ -12,4 +12,4 @@ export const ASSETS: readonly string[] = [
 ];
 
 /** Modules that the program starts as workers through `startWorker()`. */
-export const WORKERS: readonly string[] = ["src/plugins/worker.ts"];
+export const WORKERS: readonly string[] = ["src/plugins/worker.ts", "src/rpc/fronts/front.ts"];

@@ -27,12 +27,13 @@ export interface RpcParts extends
 
 /** Makes the RPC server. */
 export function makeRpc({ config, ...parts }: RpcParts): RpcServer {
-  const { allow, allowedOrigins } = config.rpc;
+  const { allow, allowedOrigins, frontThreads } = config.rpc;
   return createRpcServer({
     ...parts,
     ...(allow.length > 0 && { allow: new AllowList(allow.map(parseNodeId)) }),
     clock: systemClock,
     limits: config.rpc,
     allowedOrigins,
+    frontThreads,
   });
 }

@@ -7,6 +7,7 @@ import { closeServer, isDeno, type Log, NodeError } from "../core/mod.ts";
 import type { Handler } from "./connect-handler.ts";
 import type { FastPath } from "./fast-path.ts";
 import { statusTrailers } from "./grpc-frame.ts";
+import type { ConnectionCount } from "./connection-count.ts";
 import { IdleWatch } from "./idle-watch.ts";
 
 /** Bounds of a listening server. */
@@ -19,8 +20,6 @@ export interface ListenerLimits {
   readonly idleTimeoutMs: number;
   /** How long a request, or the first bytes of a connection, may take to arrive, in milliseconds. */
   readonly requestTimeoutMs: number;
-  /** Connections at once; more are closed at once. */
-  readonly maxConnections: number;
 }
 
 export interface ListenerOptions {
@@ -30,16 +29,20 @@ export interface ListenerOptions {
   readonly tls: { readonly cert: string | Uint8Array; readonly key: string | Uint8Array } | undefined;
   readonly fastPath: FastPath;
   readonly handler: Handler;
-  /** Told how many connections there are when that changes. */
-  readonly onConnections: (count: number) => void;
+  /** Connections beyond what it admits are closed at once. */
+  readonly connections: ConnectionCount;
+  /** Whether other listeners may have the same port, so that the system shares the connections out among them. */
+  readonly sharesPort?: boolean;
+  /** Takes connections of HTTP/1.1 in place of a server; what came of them is put back. */
+  readonly http1?: (socket: net.Socket) => void;
 }
 
 /** Flow-control windows: large enough to keep a 1 Gbit/s link of 20 ms busy. */
-const STREAM_WINDOW_BYTES = 1 << 22; // 4 MiB
-const CONNECTION_WINDOW_BYTES = 1 << 24; // 16 MiB
+export const STREAM_WINDOW_BYTES = 1 << 22; // 4 MiB
+export const CONNECTION_WINDOW_BYTES = 1 << 24; // 16 MiB
 
 /** What Node may hold for one connection, in megabytes; its default of 10 is less than one window of ours. */
-const SESSION_MEMORY_MB = 128;
+export const SESSION_MEMORY_MB = 128;
 
 /** What every HTTP/2 connection begins with (RFC 9113 §3.4); its first three bytes tell it from all methods of HTTP/1.1. */
 const PREFACE = Buffer.from("PRI");
@@ -92,38 +95,48 @@ export class Listener {
   async listen(place: Address | { readonly path: string }): Promise<Address> {
     const { host, port } = "path" in place ? { host: place.path, port: 0 } : place;
     const { tls: keys, limits } = this.#options;
-    const greetingMs = Math.min(limits.requestTimeoutMs, MAX_GREETING_MS);
+    const waitMs = greetingMs(limits);
     const server = keys === undefined ? net.createServer({ noDelay: true }) : tls.createServer({
       cert: keys.cert as string,
       key: keys.key as string,
       ALPNProtocols: ["h2", "http/1.1"],
-      handshakeTimeout: greetingMs,
+      handshakeTimeout: waitMs,
       noDelay: true,
     });
     if (keys === undefined) {
-      server.on("connection", (socket: net.Socket) => this.#track(socket) && this.#sniff(socket, greetingMs));
+      server.on("connection", (socket: net.Socket) => this.#track(socket) && this.#sniff(socket, waitMs));
     } else {
       server.on("connection", (socket: net.Socket) => this.#track(socket));
       server.on("secureConnection", (socket: tls.TLSSocket) => {
         socket.on("error", ignore);
         if (socket.alpnProtocol === "h2") this.#h2.emit("connection", socket);
         else if (socket.alpnProtocol === "http/1.1") this.#adoptHttp1(socket);
-        else this.#sniff(socket, greetingMs);
+        else this.#sniff(socket, waitMs);
       });
       server.on("tlsClientError", (_error: Error, socket: net.Socket) => socket.destroy());
     }
     await new Promise<void>((resolve, reject) => {
       server.once("error", (cause: NodeJS.ErrnoException) => reject(listenError({ host, port }, cause)));
-      server.listen("path" in place ? { path: place.path } : { host, port }, () => {
-        server.removeAllListeners("error");
-        // Errors of a listening socket (no file descriptors left) are the moment's; the port stays open.
-        server.on("error", (error) => this.#options.log.warn("The RPC port has a problem", { host, port, error }));
-        resolve();
-      });
+      server.listen(
+        "path" in place ? { path: place.path } : { host, port, reusePort: this.#options.sharesPort === true },
+        () => {
+          server.removeAllListeners("error");
+          // Errors of a listening socket (no file descriptors left) are the moment's; the port stays open.
+          server.on("error", (error) => this.#options.log.warn("The RPC port has a problem", { host, port, error }));
+          resolve();
+        },
+      );
     });
     this.#ports.add(server);
     const address = server.address() as net.AddressInfo;
     return "path" in place ? { host, port } : { host: address.address, port: address.port };
+  }
+
+  /** Serves a connection that somebody else has accepted and counted, in plaintext. */
+  adopt(socket: net.Socket): void {
+    this.#keep(socket);
+    if (this.#closing) socket.destroy();
+    else this.#sniff(socket, greetingMs(this.#options.limits));
   }
 
   /** Closes the ports and asks clients to leave: GOAWAY on HTTP/2, `Connection: close` on HTTP/1.1. Calls go on. */
@@ -137,7 +150,7 @@ export class Listener {
   /** Resolves when every connection is gone, or after the time: what was answered last may still be on its way out. */
   async flushed(limitMs: number): Promise<void> {
     const until = performance.now() + limitMs;
-    while (this.#sockets.size > 0 && performance.now() < until) {
+    while (this.#sockets.size + this.#options.connections.total > 0 && performance.now() < until) {
       this.#h1.closeIdleConnections?.();
       await new Promise((resolve) => setTimeout(resolve, 5));
     }
@@ -159,19 +172,21 @@ export class Listener {
   }
 
   #track(socket: net.Socket): boolean {
-    if (this.#closing || this.#sockets.size >= this.#options.limits.maxConnections) {
+    const { connections } = this.#options;
+    if (this.#closing || !connections.enter()) {
       socket.on("error", ignore);
       socket.destroy();
       return false;
     }
-    this.#sockets.add(socket);
-    this.#options.onConnections(this.#sockets.size);
-    socket.on("error", ignore);
-    socket.on("close", () => {
-      this.#sockets.delete(socket);
-      this.#options.onConnections(this.#sockets.size);
-    });
+    this.#keep(socket);
+    socket.on("close", () => connections.leave());
     return true;
+  }
+
+  #keep(socket: net.Socket): void {
+    this.#sockets.add(socket);
+    socket.on("error", ignore);
+    socket.on("close", () => this.#sockets.delete(socket));
   }
 
   /** Waits for enough bytes to know the protocol, and hands the socket on with all it has read put back. */
@@ -205,7 +220,10 @@ export class Listener {
   }
 
   #adoptHttp1(socket: net.Socket): void {
-    if (isDeno) {
+    const { http1 } = this.#options;
+    if (http1 !== undefined) {
+      http1(socket);
+    } else if (isDeno) {
       void this.#pipeHttp1(socket);
     } else {
       this.#h1.emit("connection", socket);
@@ -237,7 +255,7 @@ export class Listener {
     const { limits, handler } = this.#options;
     const server = http.createServer({
       maxHeaderSize: limits.maxHeaderBytes,
-      headersTimeout: Math.min(limits.requestTimeoutMs, MAX_GREETING_MS),
+      headersTimeout: greetingMs(limits),
       requestTimeout: limits.requestTimeoutMs,
       keepAliveTimeout: limits.idleTimeoutMs,
       connectionsCheckingInterval: Math.min(limits.requestTimeoutMs, MAX_CHECK_INTERVAL_MS),
@@ -315,6 +333,11 @@ export class Listener {
 
 function ignore(): void {}
 
+/** How long the first bytes of a connection may take, in milliseconds. */
+export function greetingMs({ requestTimeoutMs }: Pick<ListenerLimits, "requestTimeoutMs">): number {
+  return Math.min(requestTimeoutMs, MAX_GREETING_MS);
+}
+
 /** The size of headers as HTTP/2 counts it (RFC 9113 §6.5.2). Node announces the limit, but does not enforce it. */
 function headerBytes(raw: readonly string[]): number {
   let bytes = raw.length * 16;
@@ -351,7 +374,11 @@ function closeQuietly(session: http2.ServerHttp2Session): void {
   if (!session.closed && !session.destroyed) session.close();
 }
 
-function listenError({ host, port }: Address, cause: NodeJS.ErrnoException): NodeError {
+/** The error to throw for one of `listen`. */
+export function listenError(
+  { host, port }: Address,
+  cause: Pick<NodeJS.ErrnoException, "code" | "message">,
+): NodeError {
   if (cause.code === "EADDRINUSE") {
     return new NodeError(
       "address_in_use",

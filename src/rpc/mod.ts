@@ -3,7 +3,7 @@
  * which HTTP it is, then a call goes one of two ways to the same function. Unary gRPC in its plain form, which is nearly all the
  * traffic between nodes, takes the fast path, a few hundred lines over the stream API of node:http2; everything else goes through
  * @connectrpc/connect. `route.ts` ties each method to its function and validates its requests; `calls.ts` keeps the open calls with
- * their deadlines, so that the server can drain.
+ * their deadlines, so that the server can drain. Threads may stand in front of all that (`fronts/`).
  */
 export { AllowList } from "./allow-list.ts";
 export { Authenticator, type AuthenticatorOptions } from "./authenticator.ts";

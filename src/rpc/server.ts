@@ -17,12 +17,14 @@ import {
 import type { Authenticator } from "./authenticator.ts";
 import type { AllowList } from "./allow-list.ts";
 import { type CallerFinder, Calls } from "./calls.ts";
+import { ConnectionCount } from "./connection-count.ts";
 import { createConnectHandler } from "./connect-handler.ts";
 import { withCors } from "./cors.ts";
 import { createFastPath, type FastRoute } from "./fast-path.ts";
 import { Listener, type ListenerLimits } from "./listener.ts";
 import { callerFinder } from "./owner-access.ts";
 import type { Route } from "./route.ts";
+import { Fronts } from "./fronts/mod.ts";
 import { assertRuntimeSupported } from "./runtime-check.ts";
 import { fileRoutes, type FileRoutesOptions } from "./services/files.ts";
 import { healthRoutes, type HealthSource } from "./services/health.ts";
@@ -36,6 +38,8 @@ import { taskRoutes } from "./services/tasks.ts";
 
 /** Bounds of a server. */
 export interface RpcLimits extends ListenerLimits {
+  /** Connections at once; more are closed at once. */
+  readonly maxConnections: number;
   /** The largest message, in bytes. */
   readonly maxMessageBytes: number;
   /** How much of one response stream may wait for its client to read it, in bytes. Deno only: Node knows it by itself. */
@@ -80,6 +84,8 @@ export interface RouteServerOptions {
   readonly callerOf?: CallerFinder;
   /** Serves HTTP paths that are no RPC method, over HTTP/1.1 and HTTP/2. */
   readonly fallback?: RequestListener;
+  /** Threads that take connections and HTTP/2 away from the main one; none by default. Node on Linux only. */
+  readonly frontThreads?: number;
   /** Sites whose pages may call from a browser; none by default. */
   readonly allowedOrigins?: readonly string[];
 }
@@ -115,6 +121,9 @@ export interface RpcServer {
   close(options: { readonly graceMs: number }): Promise<void>;
 }
 
+/** What the count of connections has for each thread. */
+const COUNT_BYTES = 4;
+
 /** How long answers to aborted calls may take to leave, in milliseconds. */
 const FLUSH_MS = 250;
 
@@ -144,7 +153,16 @@ export function createRouteServer(routes: readonly Route[], options: RouteServer
   assertRuntimeSupported();
   const { limits, log } = options;
   const calls = new Calls({ ...options, requestTimeoutMs: limits.requestTimeoutMs });
-  const connections = options.metrics.gauge("velas_rpc_connections", "Open connections to the RPC ports");
+  const { frontThreads = 0 } = options;
+  const gauge = options.metrics.gauge("velas_rpc_connections", "Open connections to the RPC ports");
+  const connectionMemory = new SharedArrayBuffer(COUNT_BYTES * (1 + frontThreads));
+  const onConnections = () => gauge.set(connections.total);
+  const connections = new ConnectionCount({
+    max: limits.maxConnections,
+    memory: connectionMemory,
+    place: 0,
+    onChange: onConnections,
+  });
   let draining = false;
   const refusal = () =>
     draining
@@ -186,13 +204,28 @@ export function createRouteServer(routes: readonly Route[], options: RouteServer
       }),
       options.allowedOrigins ?? [],
     ),
-    onConnections: (count) => connections.set(count),
+    connections,
+  });
+  const fronts = frontThreads === 0 ? undefined : new Fronts({
+    calls,
+    limits,
+    log,
+    connections,
+    connectionMemory,
+    onConnections,
+    refusal,
+    count: frontThreads,
+    tls: options.tls,
+    maxMessageBytes: limits.maxMessageBytes,
+    routes: all.filter((route) => route.kind === "unary"),
+    adopt: (socket) => listener.adopt(socket),
   });
 
   let closing: Promise<void> | undefined;
   const close = async (graceMs: number) => {
     draining = true;
     const stopped = refusal()!;
+    await fronts?.drain();
     listener.drain();
     calls.abort(stopped, ({ route }) => route.kind !== "unary" && route.endsOnDrain);
     if (!await calls.idle(graceMs)) {
@@ -200,12 +233,16 @@ export function createRouteServer(routes: readonly Route[], options: RouteServer
       await calls.idle(FLUSH_MS);
     }
     await listener.flushed(FLUSH_MS);
+    await fronts?.close();
     await listener.destroy();
     calls.deadlines.clear();
   };
   return {
-    listen: (address) => listener.listen(address),
-    setTls: (keys) => listener.setTls(keys),
+    listen: (address) => fronts === undefined || "path" in address ? listener.listen(address) : fronts.listen(address),
+    setTls: (keys) => {
+      listener.setTls(keys);
+      fronts?.setTls(keys);
+    },
     close: ({ graceMs }) => closing ??= close(graceMs),
   };
 }

@@ -176,6 +176,7 @@ async function start(request: ServerRequest): Promise<void> {
     log: silentLog,
     metrics: noMetrics,
     types: registry,
+    frontThreads: Number(process.env["VELAS_TEST_FRONTS"] ?? 0),
     limits: {
       ...DEFAULT_RPC_LIMITS,
       maxMessageBytes: request.messageReceiveLimit || MAX_MESSAGE_BYTES,

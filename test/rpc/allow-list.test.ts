@@ -14,6 +14,7 @@ import { AllowList, Authenticator, createRpcServer, DEFAULT_RPC_LIMITS, HealthSt
 import { caller, readAll, spec } from "../contract-suites/task-service.ts";
 import { test, type TestScope } from "../testing.ts";
 import { fakeNode, FakeTasks } from "./fake-tasks.ts";
+import { FRONTS } from "./harness.ts";
 
 const key = nodeKeyOf(newSecretKey());
 const [friend, stranger] = [nodeKeyOf(newSecretKey()), nodeKeyOf(newSecretKey())];
@@ -33,6 +34,7 @@ async function serve(t: TestScope) {
     metrics: noMetrics,
     clock: systemClock,
     limits: DEFAULT_RPC_LIMITS,
+    frontThreads: FRONTS,
     authenticator: new Authenticator({ self: key.nodeId, chainId: 0, clock: systemClock }),
     allow: new AllowList([friend.nodeId.toLowerCase() as `0x${string}`]),
   });

@@ -33,6 +33,7 @@ import {
   text,
 } from "./client-harness.ts";
 import { fakeNode, FakeTasks, record } from "./fake-tasks.ts";
+import { FRONTS } from "./harness.ts";
 
 const COMMON = {
   health: new HealthState(),
@@ -40,6 +41,7 @@ const COMMON = {
   metrics: noMetrics,
   clock: systemClock,
   limits: DEFAULT_RPC_LIMITS,
+  frontThreads: FRONTS,
 };
 
 async function listen(t: TestScope, server: RpcServer): Promise<string> {

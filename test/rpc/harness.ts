@@ -1,6 +1,7 @@
 import { Buffer } from "node:buffer";
 import http2 from "node:http2";
 import net from "node:net";
+import process from "node:process";
 import type { RequestListener } from "node:http";
 import { type Log, noMetrics, silentLog, systemClock } from "../../src/core/mod.ts";
 import { createRpcServer, DEFAULT_RPC_LIMITS, HealthState, type RpcLimits, type RpcServer } from "../../src/rpc/mod.ts";
@@ -22,7 +23,11 @@ export interface StartOptions {
   readonly fallback?: RequestListener;
   readonly files?: RpcServerOptions["files"];
   readonly storage?: RpcServerOptions["storage"];
+  readonly frontThreads?: number;
 }
+
+/** How many front threads servers of tests have: the whole suite can go through fronts. */
+export const FRONTS = Number(process.env["VELAS_TEST_FRONTS"] ?? 0);
 
 /** Starts a server over fake tasks on a port of its own. */
 export async function start(options: StartOptions = {}): Promise<Running> {
@@ -42,6 +47,7 @@ export async function start(options: StartOptions = {}): Promise<Running> {
     ...(options.files === undefined ? {} : { files: options.files }),
     ...(options.storage === undefined ? {} : { storage: options.storage }),
     ...(options.fallback === undefined ? {} : { fallback: options.fallback }),
+    frontThreads: options.frontThreads ?? FRONTS,
   });
   const { port } = await server.listen({ host: "127.0.0.1", port: 0 });
   return { tasks, health, server, port, logged, [Symbol.asyncDispose]: () => server.close({ graceMs: 0 }) };

@@ -20,7 +20,7 @@ import type { StreamRoute } from "../../src/rpc/route.ts";
 import { moduleRoutes } from "../../src/rpc/services/modules.ts";
 import { test, type TestScope } from "../testing.ts";
 import { fakeNode, FakeTasks } from "./fake-tasks.ts";
-import { grpcStatus, RawClient } from "./harness.ts";
+import { FRONTS, grpcStatus, RawClient } from "./harness.ts";
 
 const MAX_BYTES = 1 << 20;
 const UNAUTHENTICATED = 16;
@@ -76,6 +76,7 @@ async function serve(t: TestScope, options: Partial<ModuleProviderOptions> = {})
     metrics: noMetrics,
     clock: systemClock,
     limits: DEFAULT_RPC_LIMITS,
+    frontThreads: FRONTS,
   });
   const { port } = await server.listen({ host: "127.0.0.1", port: 0 });
   t.after(() => server.close({ graceMs: 0 }));

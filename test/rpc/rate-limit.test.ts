@@ -9,6 +9,7 @@ import { caller, failing, spec } from "./client-harness.ts";
 import { fakeNode, FakeTasks } from "./fake-tasks.ts";
 import { test } from "../testing.ts";
 import type { TestScope } from "../testing.ts";
+import { FRONTS } from "./harness.ts";
 
 /** A server whose callers have a few calls each; the rate gives no more while the test runs. */
 async function serve(t: TestScope, burst: number) {
@@ -21,6 +22,7 @@ async function serve(t: TestScope, burst: number) {
     metrics: noMetrics,
     clock: systemClock,
     limits: DEFAULT_RPC_LIMITS,
+    frontThreads: FRONTS,
     authenticator: new Authenticator({ self: key.nodeId, chainId: 0, clock: systemClock }),
     limiter: new RateLimiter({ perSecond: 0.001, burst, setting: "rpc.callsPerSecond" }),
   });

@@ -26,7 +26,7 @@ import { shardServiceContract } from "../contract-suites/shard-service.ts";
 import { test, type TestScope } from "../testing.ts";
 import { frameOf } from "../../src/rpc/grpc-frame.ts";
 import { fakeNode, FakeTasks } from "./fake-tasks.ts";
-import { grpcMessage, grpcStatus, RawClient } from "./harness.ts";
+import { FRONTS, grpcMessage, grpcStatus, RawClient } from "./harness.ts";
 
 const QUOTA_BYTES = 64 << 20;
 const LIMITS = { maxShardBytes: 2 ** 40, maxLeaseMs: 86_400_000, graceMs: 3_600_000, uploadTtlMs: 3_600_000 };
@@ -60,6 +60,7 @@ async function serve(
     metrics: noMetrics,
     clock: systemClock,
     limits: DEFAULT_RPC_LIMITS,
+    frontThreads: FRONTS,
   });
   const { port } = await server.listen({ host: "127.0.0.1", port: 0 });
   t.after(() => server.close({ graceMs: 0 }));
@@ -286,6 +287,7 @@ test("a node that believes no claims takes a task from who signs it, and from no
     metrics: noMetrics,
     clock: systemClock,
     limits: DEFAULT_RPC_LIMITS,
+    frontThreads: FRONTS,
   });
   const { port } = await server.listen({ host: "127.0.0.1", port: 0 });
   t.after(() => server.close({ graceMs: 0 }));

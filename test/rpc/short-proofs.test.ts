@@ -21,6 +21,7 @@ import { NumberMemory, NUMBERS_PER_ENTRY } from "../../src/rpc/number-memory.ts"
 import { caller, readAll, spec } from "../contract-suites/task-service.ts";
 import { test, type TestScope } from "../testing.ts";
 import { fakeNode, FakeTasks } from "./fake-tasks.ts";
+import { FRONTS } from "./harness.ts";
 
 const NOW = 1_800_000_000_000;
 const PATH = "/a";
@@ -170,6 +171,7 @@ async function serve({ macVersion = 2, port = 0 } = {}): Promise<Server> {
     metrics: noMetrics,
     clock: systemClock,
     limits: DEFAULT_RPC_LIMITS,
+    frontThreads: FRONTS,
     authenticator: {
       identify: (request) => {
         const chars = headerOf(request, SIGNATURE_HEADER)?.length;
