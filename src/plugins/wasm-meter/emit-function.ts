@@ -50,8 +50,8 @@ const CODE = {
 
 /**
  * Writes a function's body with its charges put in, without its size. Where it has more than one basic block the fuel lies in a local
- * variable between calls. It is tested where the function begins, at the heads of loops and before bulk work, so what cannot be
- * stopped is bounded by the length of the code.
+ * variable between calls. It is tested where the function begins, once in every turn of a loop and before bulk work, so what cannot
+ * be stopped is bounded by the length of the code.
  */
 export function emitFunction(
   body: Uint8Array,
@@ -166,6 +166,9 @@ class Emitter {
         writer.byte(CODE.localGet).u32(this.#fuel);
         this.#stopBelow(site.debt + value);
         return this.#pay(value);
+      case "test":
+        writer.byte(CODE.localGet).u32(this.#fuel);
+        return this.#stopBelow(site.debt);
       case "save":
         writer.byte(CODE.localGet).u32(this.#fuel).byte(CODE.globalSet).u32(fuel);
         return;

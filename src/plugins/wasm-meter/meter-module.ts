@@ -6,6 +6,7 @@ import { emitFunction } from "./emit-function.ts";
 import type { MeterGlobals } from "./emit-function.ts";
 import { scanFunction } from "./scan-function.ts";
 import type { ScanContext } from "./scanned-function.ts";
+import { unrollLoops } from "./unroll-loops.ts";
 
 /** What metering changes of a module. */
 export interface MeteredParts {
@@ -62,9 +63,10 @@ export function* meterInSteps(
       if (body.length > MAX_BODY_BYTES) throw tooLong(imported + i, body.length);
       const type = outline.types[outline.functionTypes[imported + i] ?? -1];
       if (type === undefined) throw invalidModule("The module has more function bodies than functions");
-      const scanned = scanFunction(body, { params: type.params, results: type.results.length }, context);
+      const unrolled = unrollLoops(body);
+      const scanned = scanFunction(unrolled, { params: type.params, results: type.results.length }, context);
       if (scanned.usesRelaxedSimd) usesRelaxedSimd = true;
-      const metered = emitFunction(body, scanned, {
+      const metered = emitFunction(unrolled.body, scanned, {
         globals,
         params: type.params,
         resultBlock: blocks.of(type),

@@ -20,6 +20,7 @@ import {
 import type { Instruction } from "./opcodes.ts";
 import type { Arity, ScanContext, ScannedFunction, Site, SiteKind } from "./scanned-function.ts";
 import { skipImmediate } from "./skip-immediate.ts";
+import type { UnrolledFunction } from "./unroll-loops.ts";
 import { ChargePlaces, SETTLED } from "./place-charges.ts";
 import type { ChargedBlock } from "./place-charges.ts";
 
@@ -39,7 +40,7 @@ interface Block extends ChargedBlock {
 
 /** A place in a basic block at which it matters how much fuel there seems to be. */
 interface Inner {
-  readonly kind: SiteKind;
+  kind: SiteKind;
   readonly at: number;
   readonly value: number;
   readonly block: Block | undefined;
@@ -53,8 +54,10 @@ interface Frame {
   readonly base: number;
   /** Whether its beginning can be reached. */
   readonly reached: boolean;
-  /** Whether a branch leads to its label. */
-  targeted: boolean;
+  /** How many branches lead to its label. */
+  branches: number;
+  /** For `loop`: the place before a `br` that leads back to it. */
+  back: Inner | undefined;
   /** For `if`: whether the arm before `else` runs over its end. */
   fallsThrough: boolean;
   hasElse: boolean;
@@ -70,12 +73,14 @@ interface Frame {
  * Reads the body of a function that an engine has validated, and finds its basic blocks with their exact costs. Throws `module_invalid`
  * for what this node does not run.
  */
-export function scanFunction(body: Uint8Array, type: Arity, context: ScanContext): ScannedFunction {
-  return new Scanner(body, type, context).scan();
+export function scanFunction(unrolled: UnrolledFunction, type: Arity, context: ScanContext): ScannedFunction {
+  return new Scanner(unrolled, type, context).scan();
 }
 
 class Scanner {
   readonly #reader: WasmReader;
+  /** Where branches stand that the function did not have. */
+  readonly #added: ReadonlySet<number>;
   readonly #context: ScanContext;
   readonly #type: Arity;
   readonly #sites: (Block | Inner)[] = [];
@@ -94,8 +99,9 @@ class Scanner {
   #usesSimd = false;
   #usesRelaxedSimd = false;
 
-  constructor(body: Uint8Array, type: Arity, context: ScanContext) {
+  constructor({ body, added }: UnrolledFunction, type: Arity, context: ScanContext) {
     this.#reader = new WasmReader(body);
+    this.#added = added;
     this.#context = context;
     this.#type = type;
     this.#frame = frame(OP.block, { params: 0, results: type.results }, {
@@ -123,7 +129,7 @@ class Scanner {
       localsAt,
       codeAt,
       calls: this.#calls,
-      leavesEarly: this.#frame.targeted || this.#returns,
+      leavesEarly: this.#frame.branches > 0 || this.#returns,
       frameSlots: FRAME_SLOTS + (this.#usesSimd ? 2 * values : values),
       usesRelaxedSimd: this.#usesRelaxedSimd,
     };
@@ -161,9 +167,7 @@ class Scanner {
       case OP.end:
         return this.#end();
       case OP.br:
-        this.#count(INSTRUCTION_COST);
-        this.#target(reader.u32());
-        return this.#stop();
+        return this.#leap(reader.offset - 1);
       case OP.brIf:
         this.#count(INSTRUCTION_COST);
         this.#pop(1);
@@ -262,18 +266,31 @@ class Scanner {
     this.#push(ended.results);
     switch (ended.opcode) {
       case OP.loop:
-        // A loop that nothing branches back to is no loop.
-        if (!ended.targeted && ended.block !== undefined) ended.block.kind = "charge";
-        return;
+        return this.#endLoop(ended);
       case OP.if:
         if (ended.block !== undefined && !ended.hasElse) this.#places.join(ended.block.after, ended.label);
-        if (isReached || (ended.reached && !ended.hasElse) || ended.fallsThrough || ended.targeted) {
+        if (isReached || (ended.reached && !ended.hasElse) || ended.fallsThrough || ended.branches > 0) {
           this.#meet(ended.label);
         }
         return;
       default:
-        if (ended.targeted) this.#meet(ended.label);
+        if (ended.branches > 0) this.#meet(ended.label);
     }
+  }
+
+  #endLoop({ block, branches, back }: Frame): void {
+    if (block === undefined) return;
+    // One that nothing branches back to is no loop; one that turns in one place is tested there.
+    if (branches === 0 || (branches === 1 && back !== undefined)) block.kind = "charge";
+    if (branches === 1 && back !== undefined) back.kind = "test";
+  }
+
+  /** A `br`. */
+  #leap(at: number): void {
+    if (!this.#added.has(at)) this.#count(INSTRUCTION_COST);
+    const target = this.#target(this.#reader.u32());
+    if (target.opcode === OP.loop) target.back = this.#add("charge", at, 0);
+    this.#stop();
   }
 
   /** The present block goes on where others do, and another one begins there. */
@@ -368,8 +385,10 @@ class Scanner {
     this.#plain(instruction);
   }
 
-  #add(kind: SiteKind, at: number, value: number): void {
-    this.#sites.push({ kind, at, value, block: this.#block });
+  #add(kind: SiteKind, at: number, value: number): Inner {
+    const site = { kind, at, value, block: this.#block };
+    this.#sites.push(site);
+    return site;
   }
 
   /** A basic block begins behind the instruction that was just read. */
@@ -403,11 +422,12 @@ class Scanner {
     if (this.#block !== undefined) this.#block.value += cost;
   }
 
-  #target(label: number): void {
+  #target(label: number): Frame {
     const target = this.#frames[this.#frames.length - 1 - label];
     if (target === undefined) throw invalidModule(`The module branches out of ${label} blocks, and there are fewer`);
-    target.targeted = true;
+    target.branches++;
     this.#leadTo(target.label);
+    return target;
   }
 
   #pop(count: number): void {
@@ -429,7 +449,17 @@ function frame(
   { params, results }: Arity,
   place: Pick<Frame, "base" | "reached" | "label" | "weight"> & { readonly block?: Block | undefined },
 ): Frame {
-  return { block: undefined, ...place, opcode, params, results, targeted: false, fallsThrough: false, hasElse: false };
+  return {
+    block: undefined,
+    ...place,
+    opcode,
+    params,
+    results,
+    branches: 0,
+    back: undefined,
+    fallsThrough: false,
+    hasElse: false,
+  };
 }
 
 /** What is known of a place when all blocks are. */

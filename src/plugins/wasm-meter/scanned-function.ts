@@ -33,6 +33,8 @@ export type SiteKind =
   | "charge"
   /** The same at the head of a loop, where the fuel is tested too. */
   | "loop"
+  /** The fuel is tested before a branch back to a loop. */
+  | "test"
   /** The fuel is written back, and read again behind the call. */
   | "save"
   | "restore"

@@ -39,6 +39,22 @@ test("a loop is charged each time round, and only then", async () => {
   assert.equal(await cost(text, [10]), 60);
 });
 
+test("a loop that is unrolled is charged for the turns that it takes, also one in another", async () => {
+  const countdown = (inner: string): string =>
+    `(module (func (export "run") (param i32) (local i32)
+      (block $out (loop $turn
+        (br_if $out (i32.eqz (local.get 0)))
+        ${inner}
+        (local.set 0 (i32.sub (local.get 0) (i32.const 1)))
+        (br $turn)))))`;
+  const five = `(local.set 1 (i32.const 5))
+    (loop $in (local.set 1 (i32.sub (local.get 1) (i32.const 1))) (br_if $in (local.get 1)))`;
+  for (let turns = 0; turns < 10; turns++) {
+    assert.equal(await cost(countdown(""), [turns]), 8 * turns + 3);
+    assert.equal(await cost(countdown(five), [turns]), 40 * turns + 3);
+  }
+});
+
 test("a call costs itself and what it calls; a call through a table a little more", async () => {
   const text = (call: string): string =>
     `(module (table funcref (elem $f)) (type $t (func))
