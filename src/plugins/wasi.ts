@@ -60,6 +60,8 @@ export class Wasi {
 
   /** Logs what was written after the last end of line. */
   flush(): void {
+    // A map that is cleared makes a new table even when it was empty, and that of an old map lies in V8's old generation.
+    if (this.#partial.size === 0) return;
     for (const [fd, line] of this.#partial) this.#line(fd, line);
     this.#partial.clear();
   }

@@ -156,7 +156,7 @@ function runIn(instance: WarmInstance, { startedAt, isNew }: { startedAt: number
     else cache.put(running.call, instance);
   } catch (error) {
     failWith(error, instance);
-    instance.close();
+    cache.close(running.call, instance);
   } finally {
     sink.end();
   }

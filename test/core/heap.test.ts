@@ -4,12 +4,13 @@ import { test } from "../testing.ts";
 
 const MIB = 2 ** 20;
 
-/** Garbage whose collection leaves 30 MiB. */
+/** Garbage whose collection takes 50 ms and leaves 30 MiB. */
 function start() {
   const state = { nowMs: 0, oldBytes: 30 * MIB, collected: 0 };
   const garbage = new ConnectionGarbage({
     collect: () => {
       state.collected++;
+      state.nowMs += 50;
       state.oldBytes = 30 * MIB;
     },
     oldBytes: () => state.oldBytes,
@@ -24,14 +25,14 @@ function start() {
   return { state, accept };
 }
 
-test("what connections leave behind is collected with the thousandth, and each thousand after it", () => {
+test("what connections leave behind is collected with the three-hundredth, and each three hundred after it", () => {
   const { state, accept } = start();
-  accept(999);
+  accept(299, 20_000);
   assert.equal(state.collected, 0);
   accept(1);
   assert.equal(state.collected, 1);
-  state.nowMs = 1000;
-  accept(999);
+  state.nowMs += 500;
+  accept(299, 20_000);
   assert.equal(state.collected, 1);
   accept(1);
   assert.equal(state.collected, 2);
@@ -39,34 +40,32 @@ test("what connections leave behind is collected with the thousandth, and each t
 
 test("connections that leave little behind are not collected", () => {
   const { state, accept } = start();
-  accept(1000);
-  state.nowMs = 1000;
-  accept(1000, 4000);
+  accept(300, 20_000);
+  state.nowMs += 500;
+  accept(300, 6000);
   assert.equal(state.collected, 1);
-  state.nowMs = 2000;
-  accept(1000, 4000);
+  accept(300, 6000);
   assert.equal(state.collected, 2, "together they are worth it");
 });
 
 test("what was collected without being asked for is no growth", () => {
   const { state, accept } = start();
-  accept(1000);
+  accept(300, 20_000);
   state.oldBytes = 10 * MIB;
-  state.nowMs = 1000;
-  accept(1000, 0);
+  state.nowMs += 500;
+  accept(300, 0);
   assert.equal(state.collected, 1);
-  state.nowMs = 2000;
-  accept(1000);
+  accept(300, 20_000);
   assert.equal(state.collected, 2);
 });
 
-test("collections are a second apart", () => {
+test("a collection is followed by ten times as long without one", () => {
   const { state, accept } = start();
-  accept(1000);
-  state.nowMs = 999;
+  accept(300, 20_000);
+  state.nowMs += 499;
   accept(5000);
   assert.equal(state.collected, 1);
-  state.nowMs = 1000;
+  state.nowMs += 1;
   accept(1);
   assert.equal(state.collected, 2);
 });
