@@ -1,7 +1,7 @@
 /**
  * Connection churn: rounds of many short connections, each with a few calls. First against a whole node, from outside, as it is run (or the
- * executable that VELAS_SPHERE_EXE names): prints the most resident memory in the last ten rounds beside the most in those in which it warms
- * up. Then against the RPC server in a process of its own and a bare node:http2 server, with garbage collected before each look: prints how
+ * executable that VELAS_SPHERE_EXE names), once with gRPC tasks and once, on a node of its own, with one `POST /task` a connection: prints by how
+ * much resident memory after any later round exceeds that after the one with which it is warm. Then against the RPC server in a process of its own and a bare node:http2 server, with garbage collected before each look: prints how
  * much memory and heap grew since they were warm; what the bare server grows too is the runtime's. Fails when a request fails or a server ends.
  *
  *     node bench/connection-churn.ts [--rounds 100] [--connections 100] [--requests 3] [--warm 10]
@@ -99,19 +99,43 @@ async function serve(name: string): Promise<void> {
 /** One round against the server at a port. Throws when a request fails. */
 type Round = (port: number) => Promise<void>;
 
+/** What the connections of a round are for. */
+interface Traffic {
+  readonly requestsEach: number;
+  readonly body: Uint8Array<ArrayBuffer>;
+  readonly path: string;
+  /** What h2load is told besides. */
+  readonly flags: readonly string[];
+}
+
+function grpcTasks(input: Uint8Array<ArrayBuffer>): Traffic {
+  const request = create(RunTaskRequestSchema, { task: { plugin: "demo", input } });
+  return {
+    requestsEach: Number(args.requests),
+    body: Uint8Array.from(frameOf(toBinary(RunTaskRequestSchema, request))),
+    path: "/velas.sphere.v1.TaskService/Run",
+    flags: ["-H", "content-type: application/grpc", "-H", "te: trailers"],
+  };
+}
+
+const REST_TASKS: Traffic = {
+  requestsEach: 1,
+  body: new TextEncoder().encode(JSON.stringify({ id: "1", input: "hello" })),
+  path: "/task",
+  flags: ["--h1", "-H", "content-type: application/json", "-H", "connection: close"],
+};
+
 /** Gives a round to what runs many, with the file of requests that it needs for as long as that. */
-async function withRound<T>(input: Uint8Array<ArrayBuffer>, run: (round: Round) => Promise<T>): Promise<T> {
+async function withRound<T>(traffic: Traffic, run: (round: Round) => Promise<T>): Promise<T> {
   const folder = mkdtempSync(join(tmpdir(), "velas-bench-"));
   try {
     const body = join(folder, "body");
-    const request = create(RunTaskRequestSchema, { task: { plugin: "demo", input } });
-    writeFileSync(body, frameOf(toBinary(RunTaskRequestSchema, request)));
-    const total = String(Number(args.connections) * Number(args.requests));
+    writeFileSync(body, traffic.body);
+    const total = String(Number(args.connections) * traffic.requestsEach);
     return await run(async (port) => {
       const { stdout } = await promisify(execFile)("h2load", [
-        ...["-n", total, "-c", args.connections, "-m", "1", "-d", body],
-        ...["-H", "content-type: application/grpc", "-H", "te: trailers"],
-        `http://127.0.0.1:${port}/velas.sphere.v1.TaskService/Run`,
+        ...["-n", total, "-c", args.connections, "-m", "1", "-d", body, ...traffic.flags],
+        `http://127.0.0.1:${port}${traffic.path}`,
       ]);
       if (!stdout.includes(`${total} succeeded, 0 failed`)) throw new Error(`Requests failed\n${stdout}`);
     });
@@ -120,37 +144,36 @@ async function withRound<T>(input: Uint8Array<ArrayBuffer>, run: (round: Round) 
   }
 }
 
-/** How many rounds at the end are held against those in which a node warms up; one may be seen just before a collection, another after. */
-const LAST_ROUNDS = 10;
+/** A node collects what its start has left after two seconds, which would hide what rounds leave. */
+const START_MS = 3500;
 
-/** Runs all rounds against a whole node. Gives the most resident memory in the last ten less the most in the warm ones, in MiB. */
-async function churnWhole(): Promise<number> {
+/** Runs all rounds against a whole node. Gives by how much its resident memory after any later round exceeds that after the warm one, in percent. */
+async function churnWhole(name: "gRPC" | "REST"): Promise<number> {
   const folder = mkdtempSync(join(tmpdir(), "velas-bench-"));
   const cleanups: (() => unknown)[] = [() => rmSync(folder, { recursive: true, force: true })];
   try {
     const node = await startNode({ after: (cleanup) => void cleanups.push(cleanup) }, {
       dataDir: join(folder, "node"),
     });
-    const port = Number(node.rpc.slice(node.rpc.lastIndexOf(":") + 1));
+    const address = name === "gRPC" ? node.rpc : node.rest;
+    const port = Number(address.slice(address.lastIndexOf(":") + 1));
+    const warm = Number(args.warm);
     const resident: number[] = [];
-    await withRound(new TextEncoder().encode("hello"), async (round) => {
+    await new Promise((resolve) => setTimeout(resolve, START_MS));
+    await withRound(name === "gRPC" ? grpcTasks(new TextEncoder().encode("hello")) : REST_TASKS, async (round) => {
       for (let i = 1; i <= Number(args.rounds); i++) {
         await round(port);
         const status = readFileSync(`/proc/${node.child.pid}/status`, "utf8");
         resident.push(Number(/VmRSS:\s+(\d+)/.exec(status)![1]) / 1024);
-        if (i === Number(args.warm) || i % 25 === 0) {
-          console.log(`whole node, after round ${i}: ${resident.at(-1)!.toFixed(1)} MiB resident`);
+        if (i === warm || i % 25 === 0) {
+          console.log(`whole node, ${name}, after round ${i}: ${resident.at(-1)!.toFixed(1)} MiB resident`);
         }
       }
     });
-    const [first, last] = [resident.slice(0, Number(args.warm)), resident.slice(-LAST_ROUNDS)];
-    const [most, mostAtEnd] = [Math.max(...first), Math.max(...last)];
-    console.log(
-      `whole node: at most ${most.toFixed(1)} MiB resident in the first ${first.length} rounds, ` +
-        `${mostAtEnd.toFixed(1)} in the last ${last.length}`,
-    );
+    const [first, later] = [resident[warm - 1]!, Math.max(...resident.slice(warm))];
+    console.log(`whole node, ${name}: at most ${later.toFixed(1)} MiB resident after round ${warm}`);
     await node.stop();
-    return mostAtEnd - most;
+    return (later / first - 1) * 100;
   } finally {
     for (const cleanup of cleanups.reverse()) await cleanup();
   }
@@ -188,7 +211,7 @@ async function churn(name: string): Promise<number> {
     };
     const rounds = Number(args.rounds);
     let warm = await memory("before");
-    await withRound(new Uint8Array(16), async (round) => {
+    await withRound(grpcTasks(new Uint8Array(16)), async (round) => {
       for (let i = 1; i <= rounds; i++) {
         await Promise.race([round(port), ended]);
         if (i === Number(args.warm)) warm = await memory(`after round ${i}`);
@@ -209,7 +232,9 @@ async function churn(name: string): Promise<number> {
 }
 
 if (args.serve === undefined) {
-  console.log(`growth in MiB of the whole node: ${asked({ atMost: 0 }, await churnWhole(), 1)}`);
+  for (const name of ["gRPC", "REST"] as const) {
+    console.log(`growth in percent of the whole node, ${name}: ${asked({ atMost: 2 }, await churnWhole(name), 1)}`);
+  }
   const grown: number[] = [];
   for (const name of Object.keys(SERVERS)) grown.push(await churn(name));
   const [node = 0, raw = 0] = grown;
