@@ -88,7 +88,7 @@ export const rpc = z.strictObject({
     min: 0,
     max: 64,
     description:
-      "Threads that have the connections and speak HTTP/2 for the main thread, which then takes less than half of the time for a small call. Worth it where cores are idle: 1 on four cores, 2 on eight. 0 has the main thread do all. Node on Linux only",
+      "Threads that have the connections and speak HTTP/2 for the main thread, which then takes less than half of the time for a small call. Worth it for small tasks where cores are idle; streams, as those of files, take about twice the processor time. 0 has the main thread do all. Node on Linux only",
   }),
   maxUnreadBytes: size({
     default: "4MiB",
