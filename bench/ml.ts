@@ -1,8 +1,7 @@
 /**
  * Images or texts per second of the plugins with models, one call after another: alone, in batches, and with a model that the call brings.
- * Run: `npm run bench -- ml [--runtime deno]` for the one in Rust, wasm-plugins/digits; for those in Python, with
- * grpc-plugins/digits-python/server.py or text-python/server.py listening (--take-models for the last row),
- * `npm run bench -- ml digits-python=127.0.0.1:8082`.
+ * Run: `npm run bench -- ml [digits | text] [--runtime deno]` for those in Rust, wasm-plugins/; for those in Python, with
+ * grpc-plugins/digits-python/server.py listening (--take-models for the last row), `npm run bench -- ml digits-python=127.0.0.1:8082`.
  * Each figure is the best of its rounds.
  */
 import { Buffer } from "node:buffer";
@@ -30,37 +29,36 @@ interface Load {
 }
 
 const [name = "", address] = (process.argv[2] ?? "digits").split("=");
-const file = (path: string): Uint8Array => readFileSync(new URL(`../${path}`, import.meta.url));
+const model = name.replace("-python", "");
+const file = (path: string): Uint8Array => readFileSync(new URL(`../wasm-plugins/${model}/${path}`, import.meta.url));
 const base64 = (bytes: Uint8Array): string => Buffer.from(bytes).toString("base64");
 const LOADS: Readonly<Record<string, () => Load>> = {
   digits: () => {
-    const all = file("wasm-plugins/digits/model/heldout.bin").filter((_, i) => i % RECORD < PIXELS);
+    const all = file("model/heldout.bin").filter((_, i) => i % RECORD < PIXELS);
     return {
       fn: "classify",
       things: "image",
       one: all.subarray(0, PIXELS),
       all,
       count: all.length / PIXELS,
-      brought: { images: base64(all), onnx: base64(file("wasm-plugins/digits/model/odd-even.onnx")) },
+      brought: { images: base64(all), onnx: base64(file("model/odd-even.onnx")) },
     };
   },
   text: () => {
-    const { texts } = JSON.parse(Buffer.from(file("grpc-plugins/text-python/model/heldout.json")).toString()) as {
-      texts: string[];
-    };
+    const { texts } = JSON.parse(Buffer.from(file("model/heldout.json")).toString()) as { texts: string[] };
     return {
       fn: "language",
       things: "text",
       one: Buffer.from(texts[0]!),
       all: Buffer.from(JSON.stringify({ texts })),
       count: texts.length,
-      brought: { texts, onnx: base64(file("grpc-plugins/text-python/model/romance.onnx")) },
+      brought: { texts, onnx: base64(file("model/romance.onnx")) },
     };
   },
 };
-const load = LOADS[name.replace("-python", "")]?.();
-if (load === undefined || (name !== "digits" && address === undefined)) {
-  console.error("Name the plugin and its address: digits-python=127.0.0.1:8082");
+const load = LOADS[model]?.();
+if (load === undefined || (name !== model && address === undefined)) {
+  console.error("Name digits or text, or a plugin and its address: digits-python=127.0.0.1:8082");
   process.exit(2);
 }
 
@@ -78,7 +76,7 @@ const host = await openPluginHost({
 });
 
 if (address === undefined) {
-  await host.installBytes(file("wasm-plugins/digits/digits.wasm"));
+  await host.installBytes(file(`${model}.wasm`));
 }
 
 /** Images or texts per second over a round. */

@@ -16,7 +16,9 @@ const check = process.argv.includes("--check");
 const only = process.argv.includes("--only") ? process.argv[process.argv.indexOf("--only") + 1] : undefined;
 const withCompilers = !process.argv.includes("--no-compilers");
 /** Plugins whose compilers take many minutes. */
-const SLOW: ReadonlySet<string> = new Set(["audio", "digits"]);
+const SLOW: ReadonlySet<string> = new Set(["audio", "digits", "text"]);
+/** Plugins of one workspace, which compile what they share once. */
+const ONNX: ReadonlySet<string> = new Set(["digits", "text"]);
 const withSlow = process.argv.includes("--slow");
 const wabt = await loadWabt();
 const stale: string[] = [];
@@ -79,7 +81,8 @@ if (withCompilers) {
         continue;
       }
       const out = join(scratch, `${entry.name}.wasm`);
-      const env = { ...process.env, CARGO_TARGET_DIR: join(scratch, `${entry.name}-target`) };
+      const target = ONNX.has(entry.name) ? "onnx" : entry.name;
+      const env = { ...process.env, CARGO_TARGET_DIR: join(scratch, `${target}-target`) };
       execFileSync("bash", [script, out], { stdio: "inherit", env });
       const manifest = readFileSync(join(root, "wasm-plugins", entry.name, "manifest.json"));
       put(`wasm-plugins/${entry.name}/${entry.name}.wasm`, packPlugin(readFileSync(out), manifest));

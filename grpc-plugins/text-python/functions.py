@@ -12,7 +12,7 @@ from network import Network
 from request import Request, read_labeled_texts, read_texts
 from serving import Function
 
-BUILT_IN_MODEL = Path(__file__).resolve().parent / "model/languages.onnx"
+BUILT_IN_MODEL = Path(__file__).resolve().parent / "../../wasm-plugins/text/model/languages.onnx"
 
 
 def functions(models: Models) -> dict[str, Function]:

@@ -1,6 +1,6 @@
 """What a model sees of a text: how often each n-gram of its characters is in it, hashed.
 
-docs/text-plugin.md has the rules.
+wasm-plugins/text/src/ngrams.rs counts the same; docs/text-plugin.md has the rules.
 """
 
 from __future__ import annotations

@@ -13,4 +13,4 @@ from functions import functions  # noqa: E402
 from serving import serve  # noqa: E402
 
 if __name__ == "__main__":
-    serve("text-python", FOLDER / "manifest.json", functions)
+    serve("text-python", FOLDER / "../../wasm-plugins/text/manifest.json", functions)

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { readdirSync, readFileSync } from "node:fs";
 import { HELD_OUT, HELD_OUT_PIXELS } from "../../contract-suites/digits.ts";
+import { HELD_OUT_JSON, HELD_OUT_TEXTS, lines } from "../../contract-suites/texts.ts";
 import { test } from "../../testing.ts";
 import { instantiate } from "./bare-plugin.ts";
 import { meter } from "./run-module.ts";
@@ -24,6 +25,10 @@ const CALLS: Readonly<Record<string, readonly Call[]>> = {
   "demo-go": DEMO,
   "demo-as": DEMO,
   "digits": [["classify", HELD_OUT_PIXELS.subarray(0, 128)], ["evaluate", HELD_OUT]],
+  "text": [["language", text(HELD_OUT_TEXTS[0]!)], ["embed", text(lines(HELD_OUT_TEXTS.slice(0, 70)))], [
+    "evaluate",
+    HELD_OUT_JSON,
+  ]],
   "audio": readdirSync(folder("audio/testdata")).sort().flatMap((name): Call[] =>
     ["probe", "waveform", "decode"].map((fn) => [fn, read(`audio/testdata/${name}`)])
   ),

@@ -1,7 +1,6 @@
 //! Classifies images of 8 by 8 pixels with an ONNX model: the one in `model/`, or one that a call brings or names. The functions answer as
 //! those of `grpc-plugins/digits-python` do; docs/ml-plugin.md is the contract of both.
 
-mod node;
 mod network;
 mod request;
 
@@ -9,7 +8,9 @@ use std::cell::OnceCell;
 
 use extism_pdk::*;
 use network::Network;
-use request::{ModelSource, Request};
+use onnx::model::Model;
+use onnx::{most_likely, rounded};
+use request::Request;
 use serde::Serialize;
 
 #[used]
@@ -32,7 +33,7 @@ extern "C" {
 #[no_mangle]
 pub extern "C" fn _initialize() {
     unsafe { __wasm_call_ctors() };
-    BUILT_IN.with(|cell| drop(cell.set(Network::from_onnx(BUILT_IN_MODEL))));
+    BUILT_IN.with(|cell| drop(cell.set(built_in())));
 }
 
 #[derive(Serialize)]
@@ -80,25 +81,16 @@ pub fn evaluate(input: Vec<u8>) -> FnResult<Json<Evaluated>> {
 
 /// The probabilities of each image's classes, by the model that the request wants.
 fn predict(request: &Request) -> Result<Vec<Vec<f32>>, Error> {
-    let from_onnx = |bytes: &[u8]| Network::from_onnx(bytes).and_then(|network| network.predict(&request.pixels));
-    match &request.model {
-        ModelSource::BuiltIn => BUILT_IN.with(|cell| match cell.get() {
-            Some(Ok(network)) => network.predict(&request.pixels),
-            Some(Err(message)) => Err(message.clone()),
-            None => from_onnx(BUILT_IN_MODEL), // a host that does not run _initialize
+    let rows = match request.model.read().map_err(Error::msg)? {
+        Some(model) => Network::new(model).and_then(|network| network.predict(&request.pixels)),
+        None => BUILT_IN.with(|cell| match cell.get_or_init(built_in) {
+            Ok(network) => network.predict(&request.pixels),
+            Err(message) => Err(message.clone()),
         }),
-        ModelSource::Given(bytes) => from_onnx(bytes),
-        ModelSource::Stored(name) => from_onnx(&node::read_file(name, network::MAX_MODEL_BYTES)?),
-    }
-    .map_err(Error::msg)
+    };
+    rows.map_err(Error::msg)
 }
 
-/// The first of the largest.
-fn most_likely(row: &[f32]) -> usize {
-    (1..row.len()).fold(0, |best, class| if row[class] > row[best] { class } else { best })
-}
-
-/// Six decimals: further ones are noise of the order in which a runtime adds.
-fn rounded(value: f64) -> f64 {
-    (value * 1e6).round() / 1e6
+fn built_in() -> Result<Network, String> {
+    Model::from_onnx(BUILT_IN_MODEL).and_then(Network::new)
 }

@@ -1,19 +1,10 @@
 //! What a call sends: images as bytes, or JSON with images and a model.
 
-use base64::{engine::general_purpose::STANDARD, Engine};
+use onnx::request::{check_input_size, from_base64, from_json, is_json, ModelSource};
 use serde::Deserialize;
 
 pub const PIXELS: usize = 64;
 const MAX_IMAGES: usize = 4096;
-const MAX_INPUT_BYTES: usize = 8 << 20; // 8 MiB
-
-pub enum ModelSource {
-    BuiltIn,
-    /// The bytes of an ONNX file.
-    Given(Vec<u8>),
-    /// The name of a file that the node keeps.
-    Stored(String),
-}
 
 pub struct Request {
     pub model: ModelSource,
@@ -40,9 +31,9 @@ enum JsonImages {
 }
 
 impl Request {
-    /// Images without labels: 64 bytes each, or JSON.
+    /// Images without labels: 64 bytes each, or JSON. An image whose first pixels are 123 and 34 has to travel in JSON.
     pub fn images(input: &[u8]) -> Result<Request, String> {
-        check_input_size(input)?;
+        check_input_size(input, "images")?;
         if is_json(input) {
             let request = Request::from_json(input)?;
             if !request.labels.is_empty() {
@@ -56,7 +47,7 @@ impl Request {
 
     /// Images with labels: 65 bytes each, the last being the label, or JSON.
     pub fn labeled_images(input: &[u8]) -> Result<Request, String> {
-        check_input_size(input)?;
+        check_input_size(input, "images")?;
         if is_json(input) {
             let request = Request::from_json(input)?;
             if request.labels.is_empty() {
@@ -75,14 +66,8 @@ impl Request {
     }
 
     fn from_json(input: &[u8]) -> Result<Request, String> {
-        let request: JsonRequest =
-            serde_json::from_slice(input).map_err(|error| format!("The input is no JSON that this plugin knows: {error}"))?;
-        let model = match (request.model, request.onnx) {
-            (None, None) => ModelSource::BuiltIn,
-            (Some(name), None) => ModelSource::Stored(name),
-            (None, Some(onnx)) => ModelSource::Given(from_base64(&onnx, "onnx")?),
-            _ => return Err("A call has \"model\" or \"onnx\", not both".into()),
-        };
+        let request: JsonRequest = from_json(input)?;
+        let model = ModelSource::from_fields(request.model, request.onnx)?;
         let pixels = match request.images {
             JsonImages::Base64(text) => whole_records(&from_base64(&text, "images")?, PIXELS, "images")?.to_vec(),
             JsonImages::Lists(images) => from_lists(&images)?,
@@ -94,23 +79,6 @@ impl Request {
         }
         Ok(Request { model, pixels, labels })
     }
-}
-
-fn check_input_size(input: &[u8]) -> Result<(), String> {
-    match input.len() {
-        0 => Err("There are no images: the input is empty".into()),
-        size if size > MAX_INPUT_BYTES => {
-            Err(format!("The input of {size} bytes is too large: send at most {MAX_INPUT_BYTES}"))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Whether an input is meant as JSON: a brace and a quotation mark, with white space around. An image whose first pixels are 123 and 34
-/// has to travel in JSON.
-fn is_json(input: &[u8]) -> bool {
-    let mut marks = input.iter().filter(|byte| !b" \t\r\n".contains(byte));
-    marks.next() == Some(&b'{') && matches!(marks.next(), Some(b'"' | b'}'))
 }
 
 fn whole_records<'a>(bytes: &'a [u8], size: usize, what: &str) -> Result<&'a [u8], String> {
@@ -144,8 +112,4 @@ fn from_lists(images: &[Vec<f64>]) -> Result<Vec<u8>, String> {
         }
     }
     Ok(pixels)
-}
-
-fn from_base64(text: &str, field: &str) -> Result<Vec<u8>, String> {
-    STANDARD.decode(text).map_err(|_| format!("\"{field}\" is no base64"))
 }

@@ -1,6 +1,6 @@
-//! What the plugin asks of the node; docs/plugins.md lists the functions.
+//! What a plugin asks of the node; docs/plugins.md lists the functions.
 
-use extism_pdk::{Error, Memory};
+use extism_pdk::Memory;
 
 #[link(wasm_import_module = "extism:host/user")]
 extern "C" {
@@ -11,19 +11,18 @@ extern "C" {
 }
 
 /// A whole file of the node. A call that may not read files ends here.
-pub fn read_file(name: &str, max_bytes: usize) -> Result<Vec<u8>, Error> {
-    let block = Memory::from_bytes(name)?;
+pub fn read_file(name: &str, max_bytes: usize) -> Result<Vec<u8>, String> {
+    let none = || format!("The node has no file \"{name}\"");
+    let block = Memory::from_bytes(name).map_err(|error| error.to_string())?;
     let size = unsafe { velas_file_size(block.offset()) };
     if size < 0 {
-        return Err(Error::msg(format!("The node has no file \"{name}\"")));
+        return Err(none());
     }
     if size as u64 > max_bytes as u64 {
-        return Err(Error::msg(format!("The model of {size} bytes is too large: it may have at most {max_bytes}")));
+        return Err(format!("The model of {size} bytes is too large: it may have at most {max_bytes}"));
     }
     let content = unsafe { velas_file_read(block.offset(), 0, size) };
-    Memory::find(content)
-        .map(|content| content.to_vec())
-        .ok_or_else(|| Error::msg(format!("The node has no file \"{name}\"")))
+    Memory::find(content).map(|content| content.to_vec()).ok_or_else(none)
 }
 
 pub fn report_progress(fraction: f64) {

