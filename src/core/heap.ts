@@ -13,8 +13,9 @@ const GROWING_PERCENT = 300;
 const AFTER_MS = 2000;
 
 /**
- * How large the young generation of a plugin worker may become, in MiB. A call leaves a few hundred bytes there, and next to nothing of it outlives
- * a collection; with the 8 MiB of the main thread a worker comes to hold 16, of which it is the thirty-thousandth call that uses the last.
+ * How large the young generation of a worker may become, in MiB. A call leaves a few hundred bytes in that of a plugin worker, and next to nothing of
+ * it outlives a collection; with the 8 MiB of the main thread a worker comes to hold 16, of which it is the thirty-thousandth call that uses the last.
+ * Front threads serve as many calls with it as with 8, or more.
  */
 const WORKER_SEMI_SPACE_MIB = 1;
 
