@@ -185,6 +185,7 @@ class Scanner {
         this.#count(INSTRUCTION_COST);
         this.#returns = true;
         this.#leadTo(SETTLED);
+        this.#runAtMost(1);
         this.#add("return", reader.offset - 1, this.#frames.length - 1);
         return this.#stop();
       case OP.unreachable:
@@ -259,6 +260,7 @@ class Scanner {
   #end(): void {
     const ended = this.#frames.pop()!;
     const isReached = this.#block !== undefined;
+    this.#runAtMost(ended.weight);
     this.#height = ended.base;
     this.#weight = ended.weight;
     if (this.#frames.length === 0) return this.#leadTo(SETTLED);
@@ -290,6 +292,7 @@ class Scanner {
     if (!this.#added.has(at)) this.#count(INSTRUCTION_COST);
     const target = this.#target(this.#reader.u32());
     if (target.opcode === OP.loop) target.back = this.#add("charge", at, 0);
+    else this.#runAtMost(target.weight);
     this.#stop();
   }
 
@@ -410,6 +413,11 @@ class Scanner {
   /** The present block, if there is one, can go on at a place. */
   #leadTo(place: number): void {
     if (this.#block !== undefined) this.#places.join(this.#block.after, place);
+  }
+
+  /** The present block leaves what is run so often. */
+  #runAtMost(weight: number): void {
+    if (this.#block !== undefined && this.#block.weight > weight) this.#block.weight = weight;
   }
 
   /** What follows cannot be reached before a label. */

@@ -1,5 +1,8 @@
 import assert from "node:assert/strict";
-import { SECTION, WasmWriter } from "../../../src/plugins/wasm-binary.ts";
+import { SECTION, WasmReader, WasmWriter } from "../../../src/plugins/wasm-binary.ts";
+import { scanFunction } from "../../../src/plugins/wasm-meter/scan-function.ts";
+import { unrollLoops } from "../../../src/plugins/wasm-meter/unroll-loops.ts";
+import { outlineModule } from "../../../src/plugins/wasm-module.ts";
 import { hasCode } from "../../contract-suites/plugin-host.ts";
 import { wat } from "../wat.ts";
 import { test } from "../../testing.ts";
@@ -52,6 +55,47 @@ test("a loop that is unrolled is charged for the turns that it takes, also one i
   for (let turns = 0; turns < 10; turns++) {
     assert.equal(await cost(countdown(""), [turns]), 8 * turns + 3);
     assert.equal(await cost(countdown(five), [turns]), 40 * turns + 3);
+  }
+});
+
+test("a loop that is unrolled pays for all its copies at once, where it turns, and ways out pay for what they took", async () => {
+  const bytes = await wat(`(module (func (param i32)
+    (loop $turn
+      (if (local.get 0) (then
+        (local.set 0 (i32.sub (local.get 0) (i32.const 1)))
+        (br $turn))))))`);
+  const code = new WasmReader(outlineModule(bytes).sections.find(({ id }) => id === SECTION.code)!.body);
+  code.u32();
+  const unrolled = unrollLoops(code.slice(code.u32()));
+  const context = { types: [{ params: 1, results: 0 }], functionTypes: [0], hostCosts: [] };
+  const { sites } = scanFunction(unrolled, context.types[0]!, context);
+  const paid = sites.filter(({ kind, value }) => kind === "charge" && value > 0).map(({ value }) => value);
+  // Behind the loop is paid what found that it ends.
+  assert.deepEqual(paid.toSorted((a, b) => a - b), [2, 7, 14, 21, 28]);
+  assert.equal(sites.filter(({ kind }) => kind === "test" || kind === "loop").length, 1);
+});
+
+test("a loop without a budget stops at most four turns late, and one around others two of its own", async () => {
+  const turn = "(global.set $turns (i32.add (global.get $turns) (i32.const 1)))";
+  const loops: [code: string, turnCost: number, late: number][] = [
+    [`(loop $l ${turn} (br $l))`, 5, 4],
+    [`(loop $l ${turn} (br_if $l (i32.const 1)))`, 6, 3],
+    [`(loop $l (loop $in (if (i32.const 0) (then (br $in)))) ${turn} (br $l))`, 7, 2],
+  ];
+  for (const [code, turnCost, late] of loops) {
+    const metered = new Metered(meter(
+      await wat(`(module (global $turns (export "turns") (mut i32) (i32.const 0)) (func (export "run") ${code}))`),
+    ));
+    const turns = metered.exports["turns"] as WebAssembly.Global<"i32">;
+    let latest = 0;
+    for (let budget = 0; budget < 100; budget++) {
+      turns.value = 0;
+      metered.begin(BigInt(budget));
+      assert.throws(() => metered.call("run"), WebAssembly.RuntimeError);
+      assert(metered.fuel < 0n);
+      latest = Math.max(latest, turns.value - Math.floor(budget / turnCost));
+    }
+    assert.equal(latest, late, code);
   }
 });
 
