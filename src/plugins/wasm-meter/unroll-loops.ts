@@ -2,14 +2,10 @@ import { WasmReader, WasmWriter } from "../wasm-binary.ts";
 import { BULK_INSTRUCTIONS, IMMEDIATE, OP, PLAIN, SIMD_INSTRUCTIONS } from "./opcodes.ts";
 import { skipImmediate } from "./skip-immediate.ts";
 
-/** Innermost loops of up to so many bytes are written so often. */
-const SHORT_BYTES = 160;
-const SHORT_COPIES = 4;
-const LONG_BYTES = 400;
-const LONG_COPIES = 2;
-/** The same for those around innermost ones, before these are unrolled. */
+/** Innermost loops of up to so many bytes are written twice. */
+const INNER_BYTES = 400;
+/** The same for those around innermost ones, before these are. */
 const OUTER_BYTES = 200;
-const OUTER_COPIES = 2;
 /** What unrolling may add to one function. */
 const MAX_ADDED_BYTES = 64 << 10; // 64 KiB
 const EMPTY_BLOCK = 0x40;
@@ -48,13 +44,13 @@ interface Loop {
   nextBranch: number;
   /** Whether a branch leads back to it. */
   turns: boolean;
-  copies: number;
+  isTwice: boolean;
 }
 
-/** A loop that is being written, and how many copies of it follow the present one. */
+/** A loop that is being written, and how many blocks are around its present copy that were not there. */
 interface Copy {
   readonly depth: number;
-  readonly rest: number;
+  readonly addedBlocks: number;
 }
 
 interface Part {
@@ -67,13 +63,12 @@ interface Part {
 const NONE: ReadonlySet<number> = new Set();
 
 /**
- * Writes short loops that call nothing several times in a row, so that the meter tests the fuel once in several turns and charges them
- * together:
+ * Writes the body of short loops that call nothing twice, so that the meter tests the fuel once in two turns and charges them together:
  *
  *     loop BODY end   =>   block loop  block BODY br 2 end  BODY  end end
  *
- * What a turn does and costs stays the same. A branch back to the loop has the same label in every copy, and leads to the next one, from
- * the last one to the first. What falls out of a copy leaves the loop by a branch that is added. An engine must have validated the function.
+ * What a turn does and costs stays the same. A branch back to the loop has the same label in both copies, and leads to the other one.
+ * What falls out of the first copy leaves the loop by a branch that is added. An engine must have validated the function.
  */
 export function unrollLoops(body: Uint8Array): UnrolledFunction {
   const finder = new LoopFinder(body);
@@ -111,7 +106,7 @@ class Unroller {
         branch++;
       } else if (nextLoop < end) {
         const inner = this.#loops[loop++]!;
-        if (inner.copies === 1) continue;
+        if (!inner.isTwice) continue;
         this.#writer.bytes(this.#body.subarray(copied, inner.at));
         this.#writeLoop(inner);
         copied = inner.end;
@@ -123,26 +118,27 @@ class Unroller {
   }
 
   /** Without the `end` of the outer block, for which the loop's own remains. */
-  #writeLoop({ at, bodyAt, depth, end, index, branch, copies }: Loop): void {
+  #writeLoop({ at, bodyAt, depth, end, index, branch }: Loop): void {
     const writer = this.#writer;
     const type = this.#body.subarray(at + 1, bodyAt);
-    writer.byte(OP.block).bytes(type).byte(OP.loop).bytes(type);
-    for (let i = 1; i < copies; i++) writer.byte(OP.block).byte(EMPTY_BLOCK);
-    for (let rest = copies - 1; rest >= 0; rest--) {
-      this.#copies.push({ depth, rest });
-      this.#write({ from: bodyAt, end, loop: index + 1, branch });
-      this.#copies.pop();
-      if (rest > 0) {
-        this.#added.add(writer.length);
-        writer.byte(OP.br).u32(rest + 1);
-      }
-      writer.byte(OP.end);
-    }
+    const body = { from: bodyAt, end, loop: index + 1, branch };
+    writer.byte(OP.block).bytes(type).byte(OP.loop).bytes(type).byte(OP.block).byte(EMPTY_BLOCK);
+    this.#writeCopy(body, { depth, addedBlocks: 2 });
+    this.#added.add(writer.length);
+    writer.byte(OP.br).u32(2).byte(OP.end);
+    this.#writeCopy(body, { depth, addedBlocks: 1 });
+    writer.byte(OP.end);
+  }
+
+  #writeCopy(body: Part, copy: Copy): void {
+    this.#copies.push(copy);
+    this.#write(body);
+    this.#copies.pop();
   }
 
   /** Whoever leaves an unrolled loop also leaves the blocks around its copy. */
   #labelOf({ label, depth }: Branch): number {
-    return this.#copies.reduce((sum, copy) => depth < copy.depth ? sum + copy.rest + 1 : sum, label);
+    return this.#copies.reduce((sum, copy) => depth < copy.depth ? sum + copy.addedBlocks : sum, label);
   }
 }
 
@@ -243,7 +239,7 @@ class LoopFinder {
       nextLoop: 0,
       nextBranch: 0,
       turns: false,
-      copies: 1,
+      isTwice: false,
     };
     this.loops.push(loop);
     this.#blocks.push(loop);
@@ -255,22 +251,20 @@ class LoopFinder {
     loop.end = this.#reader.offset - 1;
     loop.nextLoop = this.loops.length;
     loop.nextBranch = this.branches.length;
-    const bytes = loop.end - loop.bodyAt;
-    const copies = this.#copiesOf(loop, bytes);
-    const added = (copies - 1) * (bytes + this.#addedBytes - loop.addedBytes);
+    if (!this.#isShort(loop)) return;
+    const added = loop.end - loop.bodyAt + this.#addedBytes - loop.addedBytes;
     if (this.#addedBytes + added > MAX_ADDED_BYTES) return;
     this.#addedBytes += added;
-    loop.copies = copies;
+    loop.isTwice = true;
   }
 
-  #copiesOf({ at, index, nextLoop, turns }: Loop, bytes: number): number {
+  #isShort({ at, bodyAt, end, index, nextLoop, turns }: Loop): boolean {
     const type = this.#reader.bytes[at + 1]!;
     const takesValues = type < EMPTY_BLOCK || type >= 0x80; // the index of a type
-    if (takesValues || !turns || this.#lastCall > at) return 1;
-    if (nextLoop === index + 1) return bytes <= SHORT_BYTES ? SHORT_COPIES : bytes <= LONG_BYTES ? LONG_COPIES : 1;
-    if (bytes > OUTER_BYTES) return 1;
-    const isAroundInnermost = this.loops.slice(index + 1).every((inner) => inner.nextLoop === inner.index + 1);
-    return isAroundInnermost ? OUTER_COPIES : 1;
+    if (takesValues || !turns || this.#lastCall > at) return false;
+    if (nextLoop === index + 1) return end - bodyAt <= INNER_BYTES;
+    if (end - bodyAt > OUTER_BYTES) return false;
+    return this.loops.slice(index + 1).every((inner) => inner.nextLoop === inner.index + 1);
   }
 
   #branch(): void {
