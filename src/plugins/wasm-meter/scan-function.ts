@@ -1,5 +1,8 @@
 import { invalidModule, WasmReader } from "../wasm-binary.ts";
 import { readValueType } from "../wasm-module.ts";
+import { BasicBlocks } from "./basic-blocks.ts";
+import { controlFrame } from "./control-frame.ts";
+import type { ControlFrame } from "./control-frame.ts";
 import {
   BULK_BYTES_SHIFT,
   INSTRUCTION_COST,
@@ -18,56 +21,15 @@ import {
   SIMD_INSTRUCTIONS,
 } from "./opcodes.ts";
 import type { Instruction } from "./opcodes.ts";
-import type { Arity, ScanContext, ScannedFunction, Site, SiteKind } from "./scanned-function.ts";
+import { SETTLED } from "./place-charges.ts";
+import type { Arity, ScanContext, ScannedFunction } from "./scanned-function.ts";
 import { skipImmediate } from "./skip-immediate.ts";
 import type { UnrolledFunction } from "./unroll-loops.ts";
-import { ChargePlaces, SETTLED } from "./place-charges.ts";
-import type { ChargedBlock } from "./place-charges.ts";
 
 const EMPTY_BLOCK = 0x40;
 const V128 = 0x7b;
-/** How often a loop is thought to run; that of nested ones multiplies to at most {@link MAX_WEIGHT}. */
-const LOOP_TURNS = 8;
-const MAX_WEIGHT = 2 ** 60;
 const FRAME_SLOTS = 6; // return address, frame pointer, instance and what an engine keeps beside the values
 const MAX_LOCALS = 50_000; // as engines have it
-
-/** A basic block while its function is read. */
-interface Block extends ChargedBlock {
-  kind: "enter" | "charge" | "loop";
-  readonly at: number;
-}
-
-/** A place in a basic block at which it matters how much fuel there seems to be. */
-interface Inner {
-  kind: SiteKind;
-  readonly at: number;
-  readonly value: number;
-  readonly block: Block | undefined;
-}
-
-interface Frame {
-  readonly opcode: number;
-  readonly params: number;
-  readonly results: number;
-  /** Height of the operand stack below the parameters. */
-  readonly base: number;
-  /** Whether its beginning can be reached. */
-  readonly reached: boolean;
-  /** How many branches lead to its label. */
-  branches: number;
-  /** For `loop`: the place before a `br` that leads back to it. */
-  back: Inner | undefined;
-  /** For `if`: whether the arm before `else` runs over its end. */
-  fallsThrough: boolean;
-  hasElse: boolean;
-  /** Where branches to its label lead. */
-  readonly label: number;
-  /** For `loop`: the basic block that it begins with; for `if` the one before it. */
-  readonly block: Block | undefined;
-  /** How often it is run, as a guess. */
-  readonly weight: number;
-}
 
 /**
  * Reads the body of a function that an engine has validated, and finds its basic blocks with their exact costs. Throws `module_invalid`
@@ -83,15 +45,9 @@ class Scanner {
   readonly #added: ReadonlySet<number>;
   readonly #context: ScanContext;
   readonly #type: Arity;
-  readonly #sites: (Block | Inner)[] = [];
-  readonly #blocks: Block[] = [];
-  readonly #places = new ChargePlaces();
-  readonly #frames: Frame[] = [];
-  #frame: Frame;
-  /** The basic block that instructions count into; undefined where code cannot be reached. */
-  #block: Block | undefined;
-  /** How often the code is run, as a guess. */
-  #weight = 1;
+  readonly #blocks: BasicBlocks;
+  readonly #frames: ControlFrame[] = [];
+  #frame: ControlFrame;
   #height = 0;
   #maxHeight = 0;
   #calls = false;
@@ -101,10 +57,13 @@ class Scanner {
 
   constructor({ body, added }: UnrolledFunction, type: Arity, context: ScanContext) {
     this.#reader = new WasmReader(body);
+    this.#blocks = new BasicBlocks(this.#reader);
     this.#added = added;
     this.#context = context;
     this.#type = type;
-    this.#frame = frame(OP.block, { params: 0, results: type.results }, {
+    this.#frame = controlFrame(OP.block, {
+      params: 0,
+      results: type.results,
       base: 0,
       reached: true,
       label: SETTLED,
@@ -117,13 +76,12 @@ class Scanner {
     const { locals, groups, localsAt } = this.#locals();
     const codeAt = reader.offset;
     this.#frames.push(this.#frame);
-    this.#block = this.#begin("enter", SETTLED);
+    this.#blocks.begin(SETTLED, "enter");
     while (this.#frames.length > 0) this.#instruction(reader.byte());
     if (!reader.done) throw invalidModule("The module has bytes behind the end of a function");
     const values = this.#type.params + locals + this.#maxHeight;
-    this.#places.settle(this.#blocks);
     return {
-      sites: this.#sites.map(siteOf),
+      sites: this.#blocks.settle(),
       locals,
       localGroups: groups,
       localsAt,
@@ -151,7 +109,7 @@ class Scanner {
     const plain = PLAIN[opcode];
     if (plain !== undefined) {
       if (opcode === OP.memoryGrow) return this.#grow();
-      this.#count(SLOW_INSTRUCTIONS.get(opcode) ?? INSTRUCTION_COST);
+      this.#blocks.count(SLOW_INSTRUCTIONS.get(opcode) ?? INSTRUCTION_COST);
       return this.#plain(plain);
     }
     const reader = this.#reader;
@@ -169,28 +127,26 @@ class Scanner {
       case OP.br:
         return this.#leap(reader.offset - 1);
       case OP.brIf:
-        this.#count(INSTRUCTION_COST);
+        this.#blocks.count(INSTRUCTION_COST);
         this.#pop(1);
         this.#target(reader.u32());
-        this.#weight /= 2;
-        if (this.#block !== undefined) this.#begin("charge", this.#block.after);
-        return;
+        return this.#blocks.beginArm();
       case OP.brTable: {
-        this.#count(INSTRUCTION_COST);
+        this.#blocks.count(INSTRUCTION_COST);
         const labels = reader.u32();
         for (let i = 0; i <= labels; i++) this.#target(reader.u32());
         return this.#stop();
       }
       case OP.return:
-        this.#count(INSTRUCTION_COST);
+        this.#blocks.count(INSTRUCTION_COST);
         this.#returns = true;
-        this.#leadTo(SETTLED);
-        this.#runAtMost(1);
-        this.#add("return", reader.offset - 1, this.#frames.length - 1);
+        this.#blocks.leadTo(SETTLED);
+        this.#blocks.runAtMost(1);
+        this.#blocks.add("return", { at: reader.offset - 1, value: this.#frames.length - 1 });
         return this.#stop();
       case OP.unreachable:
-        this.#count(INSTRUCTION_COST);
-        if (this.#block !== undefined) this.#block.weight = 0;
+        this.#blocks.count(INSTRUCTION_COST);
+        this.#blocks.runAtMost(0);
         return this.#stop();
       case OP.call:
         return this.#call(reader.offset - 1, reader.u32());
@@ -201,7 +157,7 @@ class Scanner {
         reader.u32();
         return this.#stop();
       case OP.returnCallIndirect:
-        this.#count(SLOW_INSTRUCTIONS.get(opcode)! - INSTRUCTION_COST);
+        this.#blocks.count(SLOW_INSTRUCTIONS.get(opcode)! - INSTRUCTION_COST);
         this.#tail(reader.offset - 1);
         reader.u32();
         reader.u32();
@@ -224,22 +180,17 @@ class Scanner {
   #open(opcode: number): void {
     const type = this.#blockType();
     if (opcode === OP.if) {
-      this.#count(INSTRUCTION_COST);
+      this.#blocks.count(INSTRUCTION_COST);
       this.#pop(1);
     }
     const base = Math.max(this.#height - type.params, this.#frame.base);
-    const weight = this.#weight;
-    let block = this.#block;
-    const reached = block !== undefined;
-    let label = this.#places.add();
-    if (opcode === OP.loop) {
-      this.#weight = Math.min(weight * LOOP_TURNS, MAX_WEIGHT);
-      if (block !== undefined) block = this.#begin("loop", label = block.after);
-    } else if (opcode === OP.if) {
-      this.#weight /= 2;
-      if (block !== undefined) this.#begin("charge", block.after);
-    }
-    this.#frame = frame(opcode, type, { base, reached, label, block, weight });
+    const { weight, current } = this.#blocks;
+    const label = this.#blocks.addPlace();
+    let block = current;
+    if (opcode === OP.loop) block = this.#blocks.beginLoop(label);
+    if (opcode === OP.if) this.#blocks.beginArm();
+    const reached = current !== undefined;
+    this.#frame = controlFrame(opcode, { ...type, base, reached, label, block, weight });
     this.#frames.push(this.#frame);
     this.#height = base;
     this.#push(type.params);
@@ -248,39 +199,39 @@ class Scanner {
   #else(): void {
     const { block, base, params, label, weight } = this.#frame;
     this.#frame.hasElse = true;
-    this.#frame.fallsThrough = this.#block !== undefined;
-    this.#leadTo(label);
+    this.#frame.fallsThrough = this.#blocks.current !== undefined;
+    this.#blocks.leadTo(label);
     this.#height = base;
     this.#push(params);
-    this.#weight = weight / 2;
-    this.#block = undefined;
-    if (block !== undefined) this.#begin("charge", block.after);
+    this.#blocks.weight = weight / 2;
+    this.#blocks.stop();
+    if (block !== undefined) this.#blocks.begin(block.after);
   }
 
   #end(): void {
     const ended = this.#frames.pop()!;
-    const isReached = this.#block !== undefined;
-    this.#runAtMost(ended.weight);
+    const isReached = this.#blocks.current !== undefined;
+    this.#blocks.runAtMost(ended.weight);
     this.#height = ended.base;
-    this.#weight = ended.weight;
-    if (this.#frames.length === 0) return this.#leadTo(SETTLED);
+    this.#blocks.weight = ended.weight;
+    if (this.#frames.length === 0) return this.#blocks.leadTo(SETTLED);
     this.#frame = this.#frames[this.#frames.length - 1]!;
     this.#push(ended.results);
     switch (ended.opcode) {
       case OP.loop:
         return this.#endLoop(ended);
       case OP.if:
-        if (ended.block !== undefined && !ended.hasElse) this.#places.join(ended.block.after, ended.label);
+        if (ended.block !== undefined && !ended.hasElse) this.#blocks.join(ended.block.after, ended.label);
         if (isReached || (ended.reached && !ended.hasElse) || ended.fallsThrough || ended.branches > 0) {
-          this.#meet(ended.label);
+          this.#blocks.meet(ended.label);
         }
         return;
       default:
-        if (ended.branches > 0) this.#meet(ended.label);
+        if (ended.branches > 0) this.#blocks.meet(ended.label);
     }
   }
 
-  #endLoop({ block, branches, back }: Frame): void {
+  #endLoop({ block, branches, back }: ControlFrame): void {
     if (block === undefined) return;
     // One that nothing branches back to is no loop; one that turns in one place is tested there.
     if (branches === 0 || (branches === 1 && back !== undefined)) block.kind = "charge";
@@ -289,17 +240,11 @@ class Scanner {
 
   /** A `br`. */
   #leap(at: number): void {
-    if (!this.#added.has(at)) this.#count(INSTRUCTION_COST);
+    if (!this.#added.has(at)) this.#blocks.count(INSTRUCTION_COST);
     const target = this.#target(this.#reader.u32());
-    if (target.opcode === OP.loop) target.back = this.#add("charge", at, 0);
-    else this.#runAtMost(target.weight);
+    if (target.opcode === OP.loop) target.back = this.#blocks.add("charge", { at });
+    else this.#blocks.runAtMost(target.weight);
     this.#stop();
-  }
-
-  /** The present block goes on where others do, and another one begins there. */
-  #meet(label: number): void {
-    this.#leadTo(label);
-    this.#begin("charge", label);
   }
 
   #blockType(): Arity {
@@ -327,8 +272,10 @@ class Scanner {
     const { hostCosts, functionTypes } = this.#context;
     const type = this.#typeAt(functionTypes[index] ?? -1);
     const host = hostCosts[index];
-    this.#count(host?.cost ?? INSTRUCTION_COST);
-    if (host?.chargesLength !== undefined) this.#add(host.chargesLength === "i32" ? "length32" : "length64", at, 3);
+    this.#blocks.count(host?.cost ?? INSTRUCTION_COST);
+    if (host?.chargesLength !== undefined) {
+      this.#blocks.add(host.chargesLength === "i32" ? "length32" : "length64", { at, value: 3 });
+    }
     if (host === undefined || host.hostCharges) this.#settleAround(at);
     this.#pop(type.params);
     this.#push(type.results);
@@ -338,7 +285,7 @@ class Scanner {
   #callIndirect(at: number): void {
     const type = this.#typeAt(this.#reader.u32());
     this.#reader.u32();
-    this.#count(SLOW_INSTRUCTIONS.get(OP.callIndirect)!);
+    this.#blocks.count(SLOW_INSTRUCTIONS.get(OP.callIndirect)!);
     this.#settleAround(at);
     this.#pop(1 + type.params);
     this.#push(type.results);
@@ -347,24 +294,24 @@ class Scanner {
 
   /** What was spent is written back before the call that was just read, and the fuel read again behind it. */
   #settleAround(at: number): void {
-    this.#leadTo(SETTLED);
-    this.#add("save", at, 0);
-    this.#add("restore", this.#reader.offset, 0);
-    if (this.#block !== undefined) this.#begin("charge", SETTLED);
+    this.#blocks.leadTo(SETTLED);
+    this.#blocks.add("save", { at });
+    this.#blocks.add("restore", { at: this.#reader.offset });
+    if (this.#blocks.current !== undefined) this.#blocks.begin(SETTLED);
   }
 
   #tail(at: number): void {
-    this.#count(INSTRUCTION_COST);
-    this.#leadTo(SETTLED);
-    this.#add("tail", at, 0);
+    this.#blocks.count(INSTRUCTION_COST);
+    this.#blocks.leadTo(SETTLED);
+    this.#blocks.add("tail", { at });
     this.#calls = true;
   }
 
   #grow(): void {
-    this.#count(MEMORY_GROW_COST);
-    this.#add("grow", this.#reader.offset - 1, 0);
+    this.#blocks.count(MEMORY_GROW_COST);
+    this.#blocks.add("grow", { at: this.#reader.offset - 1 });
     this.#reader.u32();
-    this.#add("grown", this.#reader.offset, 0);
+    this.#blocks.add("grown", { at: this.#reader.offset });
   }
 
   #bulk(): void {
@@ -372,9 +319,9 @@ class Scanner {
     const code = this.#reader.u32();
     const instruction = BULK_INSTRUCTIONS[code];
     if (instruction === undefined) throw unknown(`fc ${code}`);
-    this.#count(INSTRUCTION_COST);
-    if (BULK_BYTES.includes(code)) this.#add("bulk", at, BULK_BYTES_SHIFT);
-    if (BULK_ELEMENTS.includes(code)) this.#add("bulk", at, TABLE_ELEMENT_SHIFT);
+    this.#blocks.count(INSTRUCTION_COST);
+    if (BULK_BYTES.includes(code)) this.#blocks.add("bulk", { at, value: BULK_BYTES_SHIFT });
+    if (BULK_ELEMENTS.includes(code)) this.#blocks.add("bulk", { at, value: TABLE_ELEMENT_SHIFT });
     this.#plain(instruction);
   }
 
@@ -384,57 +331,21 @@ class Scanner {
     if (instruction === undefined) throw unknown(`fd ${code}`);
     this.#usesSimd = true;
     if (code >= FIRST_RELAXED) this.#usesRelaxedSimd = true;
-    this.#count(INSTRUCTION_COST);
+    this.#blocks.count(INSTRUCTION_COST);
     this.#plain(instruction);
-  }
-
-  #add(kind: SiteKind, at: number, value: number): Inner {
-    const site = { kind, at, value, block: this.#block };
-    this.#sites.push(site);
-    return site;
-  }
-
-  /** A basic block begins behind the instruction that was just read. */
-  #begin(kind: Block["kind"], before: number): Block {
-    const block = {
-      kind,
-      at: this.#reader.offset,
-      before,
-      after: this.#places.add(),
-      value: 0,
-      weight: this.#weight,
-      debt: 0,
-    };
-    this.#sites.push(block);
-    this.#blocks.push(block);
-    return this.#block = block;
-  }
-
-  /** The present block, if there is one, can go on at a place. */
-  #leadTo(place: number): void {
-    if (this.#block !== undefined) this.#places.join(this.#block.after, place);
-  }
-
-  /** The present block leaves what is run so often. */
-  #runAtMost(weight: number): void {
-    if (this.#block !== undefined && this.#block.weight > weight) this.#block.weight = weight;
   }
 
   /** What follows cannot be reached before a label. */
   #stop(): void {
-    this.#block = undefined;
+    this.#blocks.stop();
     this.#height = this.#frame.base;
   }
 
-  #count(cost: number): void {
-    if (this.#block !== undefined) this.#block.value += cost;
-  }
-
-  #target(label: number): Frame {
+  #target(label: number): ControlFrame {
     const target = this.#frames[this.#frames.length - 1 - label];
     if (target === undefined) throw invalidModule(`The module branches out of ${label} blocks, and there are fewer`);
     target.branches++;
-    this.#leadTo(target.label);
+    this.#blocks.leadTo(target.label);
     return target;
   }
 
@@ -451,30 +362,6 @@ class Scanner {
 
 const NOTHING: Arity = { params: 0, results: 0 };
 const ONE_RESULT: Arity = { params: 0, results: 1 };
-
-function frame(
-  opcode: number,
-  { params, results }: Arity,
-  place: Pick<Frame, "base" | "reached" | "label" | "weight"> & { readonly block?: Block | undefined },
-): Frame {
-  return {
-    block: undefined,
-    ...place,
-    opcode,
-    params,
-    results,
-    branches: 0,
-    back: undefined,
-    fallsThrough: false,
-    hasElse: false,
-  };
-}
-
-/** What is known of a place when all blocks are. */
-function siteOf(site: Block | Inner): Site {
-  const { kind, at, value } = site;
-  return { kind, at, value, debt: ("block" in site ? site.block : site)?.debt ?? 0 };
-}
 
 function refused(opcode: number): Error {
   const feature = refusedFeature(opcode);
