@@ -2,7 +2,7 @@
 # Holds the RPC server stack and the client transport to the Connect conformance suite, and runs a Go plugin of the original kind
 # behind the plugin host. Needs Go and the project's node_modules; downloads through the Go module proxy only.
 #
-#   test/conformance/run.sh            all three, on Node
+#   test/conformance/run.sh            all, on Node, the server with and without front threads
 #   RUNTIME=deno test/conformance/run.sh
 #   CONFORMANCE_BIN=/some/folder       keeps the suite's program there between runs
 set -eu
@@ -32,10 +32,17 @@ export CONFORMANCE_DESCRIPTORS="$work/conformance.binpb"
 
 cd "$root"
 failed=
+server() {
+  "$bin/connectconformance" --mode server --conf "$here/server.yaml" --max-servers 2 --parallel 4 \
+    --known-failing "@$here/server-known-failing.txt" --known-flaky "@$here/server-known-flaky.txt" \
+    -- "$@" "$here/server.ts"
+}
 echo "== server ($1)"
-"$bin/connectconformance" --mode server --conf "$here/server.yaml" --max-servers 2 --parallel 4 \
-  --known-failing "@$here/server-known-failing.txt" --known-flaky "@$here/server-known-flaky.txt" \
-  -- "$@" "$here/server.ts" || failed="$failed server"
+server "$@" || failed="$failed server"
+if [ "$1" = node ]; then
+  echo "== server behind a front thread"
+  VELAS_TEST_FRONTS=1 server "$@" || failed="$failed fronts"
+fi
 echo "== client ($1)"
 "$bin/connectconformance" --mode client --conf "$here/client.yaml" --max-servers 2 \
   -- "$@" "$here/client.ts" || failed="$failed client"

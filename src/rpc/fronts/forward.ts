@@ -110,10 +110,11 @@ function join(outer: ServerHttp2Stream, inner: ClientHttp2Stream): void {
   outer.on("end", () => {
     if (!wasReset(outer)) inner.end();
   });
-  outer.on(
-    "close",
-    () => closeStream(inner, outer.rstCode || (inner.readableEnded ? NGHTTP2_NO_ERROR : NGHTTP2_CANCEL)),
-  );
+  outer.on("close", () => {
+    // Closed without an error while it still sends, node:http2 forgets the stream and not its data, and sends empty frames for ever.
+    const isDone = inner.readableEnded && inner.writableFinished;
+    closeStream(inner, outer.rstCode || (isDone ? NGHTTP2_NO_ERROR : NGHTTP2_CANCEL));
+  });
   inner.on("headers", (headers) => attempt(outer, () => outer.additionalHeaders(headers)));
   let trailers: IncomingHttpHeaders = {};
   let answered = false;
