@@ -201,7 +201,7 @@ function listenError(error: NodeJS.ErrnoException, { host, port }: RestAddress):
   if (error.code === "EADDRINUSE") {
     return new NodeError(
       "address_in_use",
-      `Cannot listen at ${host}:${port}: another process does; stop it, or choose another port (rest.listen)`,
+      `Cannot listen at ${host}:${port}, which is in use by another process: stop it, or choose another port (rest.listen)`,
       { data: { host, port }, cause: error },
     );
   }
