@@ -198,7 +198,9 @@ test("a node that drains takes no new connection, and tells one that it still se
   let text = "";
   socket.on("data", (piece) => text += piece);
   // A request that is under way holds the drain up.
-  socket.write("POST /v1/run/demo/greet HTTP/1.1\r\nHost: 127.0.0.1:" + port + "\r\nContent-Length: 5\r\n\r\nhel");
+  const head = `POST /v1/run/demo/greet HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\nContent-Length: 5\r\n\r\n`;
+  await new Promise((resolve) => socket.write(`${head}hel`, resolve));
+  // The node has read it when it answers what came later.
   assert.equal((await fetch(`${node.rest}/readyz`)).status, 200);
   const stopped = node.stop("SIGTERM");
   await until(() => fetch(`${node.rest}/readyz`).then(() => undefined, () => true as const));
