@@ -33,6 +33,17 @@ const RUN = "/velas.sphere.v1.TaskService/Run";
 const RUN_STREAM = "/velas.sphere.v1.TaskService/RunStream";
 const INFO = "/velas.sphere.v1.NodeService/GetInfo";
 
+/** A server of fake tasks. */
+const plainServer = () => ({
+  tasks: new FakeTasks(),
+  node: fakeNode,
+  health: new HealthState(),
+  log: silentLog,
+  metrics: noMetrics,
+  clock: systemClock,
+  limits: DEFAULT_RPC_LIMITS,
+});
+
 /** Tests of what Deno has not. */
 const onNode: typeof test = isDeno ? () => {} : test;
 
@@ -258,13 +269,7 @@ const FORGED = {
 onNode("calls count for the address that they come from, whatever they say", async (t) => {
   const seen: string[] = [];
   const server = createRpcServer({
-    tasks: new FakeTasks(),
-    node: fakeNode,
-    health: new HealthState(),
-    log: silentLog,
-    metrics: noMetrics,
-    clock: systemClock,
-    limits: DEFAULT_RPC_LIMITS,
+    ...plainServer(),
     frontThreads: 1,
     limiter: { active: true, refusal: (_kind: string, who: string) => void seen.push(who) } as unknown as RateLimiter,
     fallback: (request, response) => void response.end(request.socket.remoteAddress),
@@ -360,13 +365,7 @@ onNode("a signed call that is replayed through another front is refused", async 
 test("Deno has no fronts, and says so", () => {
   const make = () =>
     createRpcServer({
-      tasks: new FakeTasks(),
-      node: fakeNode,
-      health: new HealthState(),
-      log: silentLog,
-      metrics: noMetrics,
-      clock: systemClock,
-      limits: DEFAULT_RPC_LIMITS,
+      ...plainServer(),
       frontThreads: 1,
     });
   if (isDeno) assert.throws(make, { code: "runtime_unsupported" });
