@@ -59,10 +59,15 @@ export async function checkGrpcHealth(
     );
   } catch (cause) {
     if (cause instanceof NodeError) throw cause;
-    const { code, message } = cause as { code?: string; message: string };
+    // A stream that ended with its connection has the connection's error as its cause.
+    const { code, message } = ((cause as Error).cause ?? cause) as { code?: string; message: string };
     if (signal?.aborted) throw new NodeError("canceled", "Canceled", { cause });
     const why = timeout.aborted ? `no answer within ${timeoutMs} ms` : code ?? message;
-    throw new NodeError("target_unreachable", `No gRPC server answers at ${address} (${why})`, { cause });
+    throw new NodeError(
+      "target_unreachable",
+      `No gRPC server answers at ${address} (${why}): start a node or plugin there, or name another address with --rpc`,
+      { cause },
+    );
   } finally {
     timeout.removeEventListener("abort", stop);
     signal?.removeEventListener("abort", stop);

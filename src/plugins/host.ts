@@ -107,6 +107,8 @@ const DOWNLOAD_TIMEOUT_MS = 60_000;
 const WARM_INSTANCES = 256;
 const WARM_BYTES = 256 << 20; // 256 MiB
 const RESOLVED_NAMES = 10_000;
+/** How many plugins the error for an unknown one names. */
+const SHOWN_NAMES = 20;
 const MAX_GPU_WAITING = 16;
 const KV_QUOTA_BYTES = 1 << 20; // 1 MiB
 
@@ -392,9 +394,20 @@ class Host implements Plugins {
     const matches = this.#matching(ref);
     const match = matches.findLast((candidate) => candidate.info().ready) ?? matches.at(-1);
     if (match !== undefined) return match;
-    throw new NodeError("plugin_not_found", `There is no plugin "${ref.slice(0, 100)}" here`, {
-      data: { plugin: ref.slice(0, 100) },
+    const shown = ref.slice(0, 100);
+    throw new NodeError("plugin_not_found", `There is no plugin "${shown}" here; ${this.#whatThereIs()}`, {
+      data: { plugin: shown },
     });
+  }
+
+  /** The names of the plugins, for whoever asked for another; of many the first ones. */
+  #whatThereIs(): string {
+    const names = this.#candidates().map((candidate) => candidate.info()).map(({ name, version }) =>
+      `${name}@${version}`
+    );
+    if (names.length === 0) return "this node has none";
+    const more = names.length - SHOWN_NAMES;
+    return `this node has ${names.slice(0, SHOWN_NAMES).join(", ")}${more > 0 ? ` and ${more} more` : ""}`;
   }
 
   #inFolder(ref: string, what: string): { entry: RegistryEntry } {

@@ -4,11 +4,19 @@ import { FunctionName } from "./plugin-schemas.ts";
 import { ErrorCodeSchema } from "./problem-schema.ts";
 import { Nondeterministic, TaskReceipt, Usage } from "./receipt-schemas.ts";
 import { contentType, hash, Target, text, time } from "./schema-fields.ts";
-import { EXAMPLE_TASK_ID, Instructions, MemoryBytes, OutputBytes, Priority, TimeoutMs } from "./task-spec-schemas.ts";
+import {
+  EXAMPLE_TASK_ID,
+  ID_FAULT,
+  Instructions,
+  MemoryBytes,
+  OutputBytes,
+  Priority,
+  TimeoutMs,
+} from "./task-spec-schemas.ts";
 
 // What became of a task.
 
-export const TaskId = z.string().min(1).max(128).regex(/^[A-Za-z0-9._~:-]+$/).openapi({
+export const TaskId = z.string().min(1).max(128).regex(/^[A-Za-z0-9._~:-]+$/, ID_FAULT).openapi({
   description: "The task's id: the requester's own name for it, or one that the node drew.",
   examples: [EXAMPLE_TASK_ID],
 });

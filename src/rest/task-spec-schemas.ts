@@ -1,5 +1,5 @@
 import { z } from "@hono/zod-openapi";
-import { MAX_REPLICAS, MIN_REPLICAS } from "../core/mod.ts";
+import { MAX_REPLICAS, MIN_REPLICAS, TASK_ID_CHARACTERS } from "../core/mod.ts";
 import { FunctionName } from "./plugin-schemas.ts";
 import { contentType, Target } from "./schema-fields.ts";
 
@@ -61,8 +61,10 @@ export const AnyProvider = z.strictObject({ maxPrice: MaxPrice.optional(), regio
 
 export const EXAMPLE_TASK_ID = "01JDC5R7W3ZP9T6H2KXQ4V8MNB";
 
+export const ID_FAULT = `choose 1 to 128 of the characters ${TASK_ID_CHARACTERS}`;
+
 const taskSpecFields = {
-  id: z.string().max(128).regex(/^[A-Za-z0-9._~:-]*$/).optional().openapi({
+  id: z.string().max(128).regex(/^[A-Za-z0-9._~:-]*$/, ID_FAULT).optional().openapi({
     examples: [EXAMPLE_TASK_ID],
     description:
       "The requester's own name for the task. The same id with the same input runs once; without an id the " +

@@ -123,7 +123,9 @@ test("health fails when nobody answers, or somebody who is no gRPC server", asyn
   const foreign = await runHere(["health", "--rpc", `127.0.0.1:${port}`]);
   assert.equal(foreign.code, 10);
   assert.match(foreign.stderr, /No gRPC server answers at 127\.0\.0\.1/);
-  assert.equal((await runHere(["health", "--rpc", "127.0.0.1:1"])).code, 10);
+  const refused = await runHere(["health", "--rpc", "127.0.0.1:1"]);
+  assert.equal(refused.code, 10);
+  assert.match(refused.stderr, /\(ECONNREFUSED\): start a node or plugin there, or name another address with --rpc/);
   assert.equal((await runHere(["health", "--url", "http://127.0.0.1:1"])).code, 10);
   assert.equal((await runHere(["health", "--rpc", "8082"])).code, 2);
 });

@@ -226,9 +226,12 @@ test("a plugin that is removed or disabled while it runs comes to its end", asyn
 
 test("what is not there cannot be shown, disabled or removed", async (t) => {
   const host = await openHost(t);
-  assert.throws(() => host.get("absent"), hasCode("plugin_not_found"));
-  await assert.rejects(host.setEnabled("absent", true), hasCode("plugin_not_found"));
-  await assert.rejects(host.remove("absent"), hasCode("plugin_not_found"));
+  const isTold = hasCode("plugin_not_found", /There is no plugin "absent" here; this node has demo@\d/);
+  assert.throws(() => host.get("absent"), isTold);
+  await assert.rejects(host.setEnabled("absent", true), isTold);
+  await assert.rejects(host.remove("absent"), isTold);
+  for (const { name } of host.list()) await host.remove(name);
+  assert.throws(() => host.get("absent"), hasCode("plugin_not_found", /this node has none$/));
 });
 
 test("a damaged registry.json stops the node with a word on how to mend it", async (t) => {

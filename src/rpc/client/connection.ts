@@ -6,6 +6,7 @@ import { connect as connectTls } from "node:tls";
 import type { ConnectionOptions } from "node:tls";
 import { NodeError, type TargetAddress } from "../../core/mod.ts";
 import type { Clock } from "../../core/mod.ts";
+import { nobodyListens } from "./failures.ts";
 import { resetUnended } from "./http2-reset.ts";
 import { asUnreachable, type PeerRules } from "./public-address.ts";
 import { explainTls } from "./tls-failure.ts";
@@ -283,6 +284,7 @@ export class Connection {
     if (!this.#connected) {
       const refusal = this.#address.tls ? explainTls(error, name) : undefined;
       if (refusal !== undefined) return refusal;
+      if (code === "ECONNREFUSED") return nobodyListens(name, error);
       return new NodeError(
         "target_unreachable",
         `No connection to ${name} (${code}); check that a node listens there${this.#address.tls ? ", with TLS" : ""}`,

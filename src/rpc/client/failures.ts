@@ -48,6 +48,15 @@ export function resetFailure(target: string, rstCode: number): ConnectError {
   return failed(new NodeError(errorCode, message, { data: { target, rstCode } }), code);
 }
 
+/** The target's host is there, but no program has the port. */
+export function nobodyListens(target: string, cause: unknown): NodeError {
+  return new NodeError(
+    "target_unreachable",
+    `Nothing listens at ${target} (ECONNREFUSED): start a node there with this port in rpc.listen, or name another target`,
+    { data: { target }, cause },
+  );
+}
+
 /** The connection ended with the call on it. Whether the request had left decides whether repeating it is safe. */
 export function connectionFailure(failure: NodeError, requestSent: boolean): ConnectError {
   const { code, message, data, retryable, retryAfterMs } = failure;
@@ -89,6 +98,7 @@ export function explain(reason: unknown, target: string): NodeError {
   }
   if (ofNetwork === undefined) return fromConnectError(reason);
   const code = String(ofNetwork.code);
+  if (code === "ECONNREFUSED") return nobodyListens(target, reason);
   const refusal = target.startsWith("https://") ? explainTls(ofNetwork, target) : undefined;
   return refusal ?? new NodeError("target_unreachable", `The connection to ${target} was lost (${code})`, {
     data: { target },
