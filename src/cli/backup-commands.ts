@@ -1,5 +1,5 @@
 import { createReadStream, createWriteStream } from "node:fs";
-import { readFile, rename, rm, stat } from "node:fs/promises";
+import { lstat, readFile, rename, rm, stat } from "node:fs/promises";
 import { resolve } from "node:path";
 import { pipeline } from "node:stream/promises";
 import type { Command } from "commander";
@@ -13,6 +13,7 @@ import { unreadable } from "./unreadable.ts";
 const PASSPHRASE_VARIABLE = "VELAS_SPHERE_BACKUP_PASSPHRASE";
 
 interface BackupFlags extends ClientFlags {
+  readonly force?: boolean;
   readonly passphraseFile?: string;
 }
 
@@ -39,8 +40,10 @@ export function addBackupCommands(program: Command, cli: CliContext): void {
           "With it and the passphrase every file can be read from another machine; without both, nothing.",
       )
       .option(...PASSPHRASE_FLAG)
+      .option("--force", "write over a file that is there")
       .action((path: string, flags: BackupFlags) => backup(cli, path, flags)),
     ["velas-sphere backup node.backup --passphrase-file ~/.velas-passphrase", "keep it elsewhere"],
+    ["velas-sphere backup node.backup --force", "in place of an older one; the passphrase from the environment"],
   );
   withExamples(
     withOutputOptions(
@@ -60,6 +63,13 @@ export function addBackupCommands(program: Command, cli: CliContext): void {
 
 async function backup(cli: CliContext, path: string, flags: BackupFlags): Promise<void> {
   const place = resolve(cli.cwd, path);
+  // A backup of another node, or under another passphrase, may be the only one.
+  if (flags.force !== true && await isThere(place)) {
+    throw new NodeError(
+      "already_exists",
+      `${place} is there already: name another file, or write over it with --force`,
+    );
+  }
   const passphrase = await passphraseOf(cli, flags.passphraseFile);
   const { body } = await clientOf(cli, flags).open("POST", "/v1/backup", { json: { passphrase } });
   const part = `${place}.part`;
@@ -76,6 +86,10 @@ async function backup(cli: CliContext, path: string, flags: BackupFlags): Promis
   const { size } = await stat(place);
   if (flags.json === true) cli.out.line(JSON.stringify({ path: place, sizeBytes: size }));
   else cli.out.line(`${place}  ${showBytes(size)}`);
+}
+
+async function isThere(path: string): Promise<boolean> {
+  return await lstat(path).then(() => true, () => false);
 }
 
 async function restore(cli: CliContext, path: string, flags: RestoreFlags): Promise<void> {
