@@ -65,6 +65,9 @@ export function problem(code: string, detail: string, status: number, more: obje
   };
 }
 
+/** What a task consumed, as `/v1` shows it. */
+export const USAGE = { wallMicros: 1500, inputBytes: 5, outputBytes: 5, instructions: 0 };
+
 /** A task as `/v1` shows it. */
 export function taskJson(more: object = {}): Record<string, unknown> {
   return {

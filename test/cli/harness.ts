@@ -1,6 +1,8 @@
 /** Runs the CLI: in this process with a world of its own, or as a process on the runtime under test. */
 import { spawn } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { PassThrough, Writable } from "node:stream";
 import { fileURLToPath } from "node:url";
 import process from "node:process";
@@ -8,6 +10,7 @@ import type { CliContext } from "../../src/cli/mod.ts";
 import { runCli } from "../../src/cli/mod.ts";
 import { createScreen } from "../../src/cli/terminal.ts";
 import { isDeno } from "../../src/core/mod.ts";
+import type { TestScope } from "../testing.ts";
 
 export interface Ended {
   readonly code: number | null;
@@ -28,6 +31,13 @@ export interface InProcessOptions extends RunOptions {
   readonly terminal?: boolean;
   readonly interrupted?: AbortSignal;
   readonly homeDir?: string;
+}
+
+/** A folder that goes with the test. */
+export function scratch(t: TestScope): string {
+  const folder = mkdtempSync(join(tmpdir(), "velas-cli-"));
+  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  return folder;
 }
 
 /** Runs a command line in this process. */
