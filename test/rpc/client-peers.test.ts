@@ -1,63 +1,14 @@
 import assert from "node:assert/strict";
-import { test } from "../testing.ts";
-import type { TestScope } from "../testing.ts";
-import {
-  type ErrorCode,
-  newSecretKey,
-  nodeKeyOf,
-  noMetrics,
-  silentLog,
-  systemClock,
-  type TaskEvent,
-} from "../../src/core/mod.ts";
-import { GetInfoRequestSchema } from "../../src/gen/velas/sphere/v1/node_pb.ts";
+import { test, type TestScope } from "../testing.ts";
+import { type ErrorCode, newSecretKey, nodeKeyOf, systemClock } from "../../src/core/mod.ts";
 import { createPeers } from "../../src/rpc/client/mod.ts";
-import { encodeNodeInfo, nodeInfoMessage } from "../../src/rpc/node-convert.ts";
 import { CONNECT_CODES } from "../../src/rpc/errors.ts";
-import { createRpcServer, DEFAULT_RPC_LIMITS, HealthState } from "../../src/rpc/mod.ts";
-import { createRouteServer, type RpcServer } from "../../src/rpc/server.ts";
+import { createRouteServer } from "../../src/rpc/server.ts";
 import { legacyRoutes } from "../../src/rpc/services/legacy.ts";
-import { GetInfoResponseSchema } from "../../src/gen/velas/sphere/v1/node_pb.ts";
-import { create, toBinary } from "@bufbuild/protobuf";
 import { serveStreams } from "../plugins/external-servers.ts";
-import {
-  answer,
-  bytes,
-  caller,
-  failing,
-  frame,
-  openPeers,
-  readRequest,
-  runFrame,
-  spec,
-  text,
-} from "./client-harness.ts";
-import { fakeNode, FakeTasks, record } from "./fake-tasks.ts";
-import { FRONTS } from "./harness.ts";
-
-const COMMON = {
-  health: new HealthState(),
-  log: silentLog,
-  metrics: noMetrics,
-  clock: systemClock,
-  limits: DEFAULT_RPC_LIMITS,
-  frontThreads: FRONTS,
-};
-
-async function listen(t: TestScope, server: RpcServer): Promise<string> {
-  const { port } = await server.listen({ host: "127.0.0.1", port: 0 });
-  t.after(() => server.close({ graceMs: 0 }));
-  return `127.0.0.1:${port}`;
-}
-
-/** A node over fake tasks, and the way to it. */
-async function node(t: TestScope, limits: Parameters<typeof openPeers>[0] = {}) {
-  const tasks = new FakeTasks();
-  const target = await listen(t, createRpcServer({ ...COMMON, tasks, node: fakeNode }));
-  const peers = openPeers(limits);
-  t.after(() => peers.close());
-  return { tasks, target, peers, remote: peers.dial(target) };
-}
+import { answer, bytes, caller, failing, frame, openPeers, spec, text } from "./client-harness.ts";
+import { FakeTasks, record } from "./fake-tasks.ts";
+import { collect, COMMON, listen, node } from "./client-nodes.ts";
 
 /** A node that serves the original protocol only. */
 async function originalNode(t: TestScope) {
@@ -133,12 +84,6 @@ test("canceling reaches the server, unary and streaming, and leaving a stream do
 
 async function* pieces(...texts: string[]): AsyncGenerator<Uint8Array> {
   for (const piece of texts) yield await Promise.resolve(bytes(piece));
-}
-
-async function collect(events: AsyncIterable<TaskEvent>): Promise<TaskEvent[]> {
-  const all: TaskEvent[] = [];
-  for await (const event of events) all.push(event);
-  return all;
 }
 
 test("a streamed input goes out in pieces of any size, and its own failure is what the caller gets", async (t) => {
@@ -258,145 +203,4 @@ test("a task's time limit is held against a node of the original kind here", asy
   }
   // It was asked for the present protocol once, and remembered.
   assert.equal(seen.filter((path) => path.startsWith("/velas")).length, 1);
-});
-
-test("info() gives what the node says, when the node has signed it for this question", async (t) => {
-  const key = nodeKeyOf(newSecretKey());
-  const described = { ...fakeNode.describe(), nodeId: key.nodeId };
-  const target = await listen(
-    t,
-    createRpcServer({
-      ...COMMON,
-      tasks: new FakeTasks(),
-      node: { describe: () => described, sign: (message) => key.sign(message) },
-    }),
-  );
-  const peers = openPeers();
-  t.after(() => peers.close());
-  assert.deepEqual(await peers.info(target, new AbortController().signal), described);
-  await assert.rejects(peers.info(target, AbortSignal.abort()), failing("canceled"));
-});
-
-test("info() refuses a forged, a replayed and a broken description", async () => {
-  const key = nodeKeyOf(newSecretKey());
-  const other = nodeKeyOf(newSecretKey());
-  const described = { ...fakeNode.describe(), nodeId: key.nodeId };
-  const cases: [RegExp, (nonce: Uint8Array) => { info: Uint8Array; signature: Uint8Array }][] = [
-    [/is signed by/, (nonce) => {
-      const info = encodeNodeInfo(described, nonce);
-      return { info, signature: other.sign(nodeInfoMessage(info)) };
-    }],
-    [/nonce differs/, () => {
-      const info = encodeNodeInfo(described, new Uint8Array(16));
-      return { info, signature: key.sign(nodeInfoMessage(info)) };
-    }],
-    [/signature is none/, (nonce) => ({ info: encodeNodeInfo(described, nonce), signature: new Uint8Array(65) })],
-    [/cannot be read/, () => ({ info: Uint8Array.of(0xff), signature: new Uint8Array(65) })],
-  ];
-  for (const [message, forge] of cases) {
-    const server = await serveStreams((stream) => {
-      void readRequest(stream, GetInfoRequestSchema).then(({ nonce }) => {
-        const { info, signature } = forge(nonce);
-        const response = create(GetInfoResponseSchema, {
-          info: Uint8Array.from(info),
-          signature: Uint8Array.from(signature),
-        });
-        answer(stream, [frame(toBinary(GetInfoResponseSchema, response))]);
-      });
-    });
-    const peers = openPeers();
-    await assert.rejects(
-      peers.info(server.address, new AbortController().signal),
-      failing("target_misbehaved", message),
-    );
-    await peers.close();
-    await server.kill();
-  }
-});
-
-test("connections are bounded: the longest unused goes, one with a call stays", async (t) => {
-  const servers = await Promise.all([1, 2, 3].map(() =>
-    serveStreams((stream) => {
-      sessions.add(stream.session);
-      if (!hanging) answer(stream, [runFrame()]);
-    })
-  ));
-  const sessions = new Set<unknown>();
-  let hanging = false;
-  const peers = openPeers({ maxSessions: 2 });
-  t.after(async () => {
-    await peers.close();
-    await Promise.all(servers.map((server) => server.kill()));
-  });
-  const [a, b, c] = servers.map((server) => peers.dial(server.address));
-  for (const tasks of [a, b, c, b, c]) await tasks!.run(spec(), caller());
-  assert.equal(sessions.size, 3);
-  await a!.run(spec(), caller());
-  assert.equal(sessions.size, 4);
-  hanging = true;
-  const controller = new AbortController();
-  const open = [a!, c!].map((tasks) => tasks.run(spec(), caller({ signal: controller.signal })));
-  await assert.rejects(b!.run(spec(), caller()), failing("overloaded", /2 peers/));
-  controller.abort();
-  for (const result of open) await assert.rejects(result, failing("canceled"));
-  hanging = false;
-  // A canceled call's stream is gone a moment after the call.
-  while (await b!.run(spec(), caller()).then(() => false, () => true)) {
-    await new Promise((resolve) => setImmediate(resolve));
-  }
-});
-
-test("an unused connection is closed, and opened again when it is needed", async (t) => {
-  const closed = Promise.withResolvers<void>();
-  const server = await serveStreams((stream) => {
-    stream.session!.once("close", () => closed.resolve());
-    answer(stream, [runFrame()]);
-  });
-  const peers = openPeers({ idleTimeoutMs: 20 });
-  t.after(async () => {
-    await peers.close();
-    await server.kill();
-  });
-  const tasks = peers.dial(server.address);
-  await tasks.run(spec(), caller());
-  await closed.promise;
-  await tasks.run(spec(), caller());
-});
-
-test("close() ends open calls and refuses new ones", async () => {
-  const server = await serveStreams(() => {});
-  const peers = openPeers();
-  const tasks = peers.dial(server.address);
-  const open = [tasks.run(spec(), caller()), collect(tasks.watch("x", caller()))];
-  const ended = open.map((result) => assert.rejects(result, failing("shutting_down")));
-  await peers.close();
-  await Promise.all(ended);
-  await assert.rejects(tasks.run(spec(), caller()), failing("shutting_down"));
-  await server.kill();
-});
-
-test("many calls at once share one connection, and large ones too", async (t) => {
-  const { tasks, remote } = await node(t);
-  const inputs = Array.from({ length: 300 }, (_, i) => `${i}`.repeat(1 + i % 50));
-  const results = await Promise.all(inputs.map((input) => remote.run(spec(input, { function: "echo" }), caller())));
-  assert.deepEqual(results.map((result) => text(result.output)), inputs);
-  assert.equal(tasks.specs.length, 300);
-  const large = new Uint8Array(8 << 20).fill(9);
-  const [one, two] = await Promise.all([1, 2].map(() => remote.run(spec(large, { function: "echo" }), caller())));
-  assert.equal(Buffer.compare(one!.output, large), 0);
-  assert.equal(Buffer.compare(two!.output, large), 0);
-});
-
-test("a server that drains lets its calls end, and the client comes back to the next one on the port", async () => {
-  const first = createRpcServer({ ...COMMON, tasks: new FakeTasks(), node: fakeNode });
-  const { port } = await first.listen({ host: "127.0.0.1", port: 0 });
-  const peers = openPeers();
-  const tasks = peers.dial(`127.0.0.1:${port}`);
-  await tasks.run(spec(), caller());
-  await first.close({ graceMs: 1000 });
-  const second = createRpcServer({ ...COMMON, tasks: new FakeTasks(), node: fakeNode });
-  await second.listen({ host: "127.0.0.1", port });
-  assert.equal(text((await tasks.run(spec(), caller())).output), "world");
-  await peers.close();
-  await second.close({ graceMs: 0 });
 });
