@@ -1,88 +1,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import {
-  type CallContext,
-  isEnd,
-  NodeError,
-  type RequesterId,
-  silentLog,
-  systemClock,
-  type TaskEvent,
-  type TaskRecord,
-  type TaskService,
-  type TaskSpec,
-} from "../../src/core/mod.ts";
-import { noMetrics } from "../../src/core/mod.ts";
+import { isEnd, NodeError, noMetrics, silentLog, systemClock, type TaskService } from "../../src/core/mod.ts";
 import { freeLedger } from "../../src/payments/mod.ts";
-import { createTaskProvider, type TaskSettings } from "../../src/provider/mod.ts";
+import { createTaskProvider } from "../../src/provider/mod.ts";
 import { openMemoryStore } from "../../src/storage/mod.ts";
-import { FakeHost, join } from "./fake-host.ts";
-
-export const ALICE: RequesterId = "0x00000000000000000000000000000000000000A1";
-export const BOB: RequesterId = "0x00000000000000000000000000000000000000B2";
-
-const encoder = new TextEncoder();
-const decoder = new TextDecoder();
-
-/** A spec with defaults. */
-export function spec(fields: Partial<Omit<TaskSpec, "input">> & { readonly input?: string } = {}): TaskSpec {
-  return {
-    id: "",
-    plugin: "",
-    function: "",
-    contentType: "",
-    limits: {},
-    priority: 0,
-    ...fields,
-    input: encoder.encode(fields.input ?? ""),
-  };
-}
-
-/** A caller who stays. */
-export function caller(
-  requester: RequesterId = ALICE,
-  signal: AbortSignal = new AbortController().signal,
-): CallContext {
-  return { requester, signal, requestId: "test" };
-}
-
-/** Matches a NodeError with this code, for `assert.rejects`. */
-export function failure(code: string, message = /./): (error: unknown) => true {
-  return (error) => {
-    assert(error instanceof NodeError, String(error));
-    assert.equal(error.code, code, error.message);
-    assert.match(error.message, message);
-    return true;
-  };
-}
-
-/** All events of a stream. */
-export async function readAll(events: AsyncIterable<TaskEvent>): Promise<TaskEvent[]> {
-  const all: TaskEvent[] = [];
-  for await (const event of events) all.push(event);
-  return all;
-}
-
-/** Waits for a task's end. */
-export async function ended(service: TaskService, id: string, ctx: CallContext = caller()): Promise<TaskRecord> {
-  for await (const event of service.watch(id, ctx)) {
-    if (event.type === "state" && isEnd(event.task.state)) return event.task;
-  }
-  throw new Error("the events ended without an end state");
-}
-
-function output(events: readonly TaskEvent[]): string {
-  const pieces = events.filter((event) => event.type === "chunk").map((event) => event.bytes);
-  return decoder.decode(join(pieces));
-}
-
-function states(events: readonly TaskEvent[]): string[] {
-  return events.filter((event) => event.type === "state").map((event) => event.task.state);
-}
-
-async function* pieces(...texts: readonly string[]): AsyncGenerator<Uint8Array> {
-  for (const text of texts) yield encoder.encode(text);
-}
+import { FakeHost } from "./fake-host.ts";
+import { ALICE, BOB, caller, decoder, ended, failure, readAll, type Sentence, spec, states } from "./task-fixtures.ts";
+import { taskKeepingSentences } from "./task-keeping.ts";
+import { taskStreamSentences } from "./task-streams.ts";
 
 /** A way to a task service: `service` gives what `connect` was given, over whatever lies between. */
 export interface Connection {
@@ -95,11 +20,7 @@ export interface Connection {
  * process, such as an RPC server and client; calls must arrive with their requester.
  */
 export function taskServiceContract(name: string, connect: (local: TaskService) => Promise<Connection>): void {
-  const it = (
-    sentence: string,
-    settings: Partial<TaskSettings>,
-    body: (s: TaskService, h: FakeHost) => Promise<void>,
-  ) =>
+  const it: Sentence = (sentence, settings, body) =>
     test(`${name}: ${sentence}`, async () => {
       const host = new FakeHost();
       const store = openMemoryStore();
@@ -300,100 +221,6 @@ export function taskServiceContract(name: string, connect: (local: TaskService) 
     assert.equal(host.calls.length, 1);
   });
 
-  it("a failed task has no output, and says why", {}, async (service) => {
-    await service.submit(spec({ id: "bad", function: "fail", input: "no" }), caller());
-    const record = await ended(service, "bad");
-    assert.equal(record.state, "failed");
-    assert.equal(record.reason, "plugin_failed");
-    assert.match(record.message!, /says: no/);
-    await assert.rejects(service.output("bad", caller()), failure("failed_precondition", /failed/));
-  });
-
-  it("an output over the cap goes to the caller and is not kept", { maxStoredOutputBytes: 100 }, async (service) => {
-    assert.equal((await service.run(spec({ id: "fits", function: "big", input: "100" }), caller())).output.length, 100);
-    assert.equal((await service.output("fits", caller())).output.length, 100);
-    assert.equal((await service.run(spec({ id: "over", function: "big", input: "101" }), caller())).output.length, 101);
-    assert.equal((await service.get("over", caller())).state, "succeeded");
-    await assert.rejects(service.output("over", caller()), failure("failed_precondition", /101 bytes.*100/));
-    await assert.rejects(
-      service.run(spec({ id: "over", function: "big", input: "101" }), caller()),
-      failure("failed_precondition", /101 bytes.*100/),
-    );
-  });
-
-  it("who has as much kept as one requester may is refused with the cure, and others are not", {
-    maxStoredBytesPerRequester: 2200,
-  }, async (service) => {
-    await service.run(spec({ id: "one", function: "big", input: "100" }), caller());
-    await service.run(spec({ id: "two", function: "big", input: "100" }), caller());
-    const refused = failure(
-      "storage_full",
-      /take 22\d\d of 2200 bytes \(tasks.maxStoredBytesPerRequester\).*without an id/,
-    );
-    await assert.rejects(service.run(spec({ id: "three", function: "echo" }), caller()), refused);
-    await assert.rejects(service.submit(spec({ id: "three", function: "echo" }), caller()), refused);
-    // What was kept still answers, what is not kept runs, and another requester has room of his own.
-    assert.equal((await service.run(spec({ id: "one", function: "big", input: "100" }), caller())).output.length, 100);
-    await service.run(spec({ id: "", function: "echo" }), caller());
-    await service.run(spec({ id: "three", function: "echo" }), caller(BOB));
-  });
-
-  it("of submissions at once no more are kept than there is room for", {
-    maxStoredBytesPerRequester: 3000,
-  }, async (service) => {
-    const all = await Promise.allSettled(
-      Array.from({ length: 20 }, (_, i) => service.submit(spec({ id: `t${i}`, function: "echo" }), caller())),
-    );
-    const kept = all.filter(({ status }) => status === "fulfilled").length;
-    assert.ok(kept > 0 && kept <= 3, `${kept}`);
-  });
-
-  it("a node that keeps as much as it may keeps no more tasks", { maxStoredBytes: 1100 }, async (service) => {
-    await service.run(spec({ id: "one", function: "big", input: "100" }), caller());
-    await assert.rejects(
-      service.run(spec({ id: "one", function: "echo" }), caller(BOB)),
-      failure("storage_full", /of 1100 bytes \(tasks.maxStoredBytes\)/),
-    );
-  });
-
-  it("list() gives the caller's tasks, newest first, in pages", {}, async (service) => {
-    for (let i = 0; i < 7; i++) {
-      await service.submit(spec({ id: `t${i}`, function: i % 2 === 0 ? "echo" : "fail" }), caller());
-      await ended(service, `t${i}`);
-      // Ids decide among tasks of the same millisecond, so that the order is known either way.
-    }
-    await service.submit(spec({ id: "other" }), caller(BOB));
-    const query = { states: [], pageSize: 3, pageToken: "" };
-    const seen: string[] = [];
-    let pageToken = "";
-    let pages = 0;
-    do {
-      const page = await service.list({ ...query, pageToken }, caller());
-      seen.push(...page.tasks.map((task) => task.id));
-      pageToken = page.nextPageToken;
-      pages++;
-    } while (pageToken !== "");
-    assert.deepEqual(seen, ["t6", "t5", "t4", "t3", "t2", "t1", "t0"]);
-    assert.equal(pages, 3);
-    const failed = await service.list({ states: ["failed"], pageSize: 1000, pageToken: "" }, caller());
-    assert.deepEqual(failed.tasks.map((task) => task.id), ["t5", "t3", "t1"]);
-    assert.equal(failed.nextPageToken, "");
-    assert.deepEqual((await service.list({ ...query, states: ["queued"] }, caller())).tasks, []);
-  });
-
-  it("list() refuses page sizes and tokens that cannot be", {}, async (service) => {
-    for (const pageToken of ["x", "0".repeat(12), "../../etc", "!"]) {
-      await assert.rejects(
-        service.list({ states: [], pageSize: 10, pageToken }, caller()),
-        failure("invalid_argument", /page token/),
-      );
-    }
-    await assert.rejects(
-      service.list({ states: [], pageSize: 1001, pageToken: "" }, caller()),
-      failure("invalid_argument"),
-    );
-  });
-
   it(
     "watch() tells who comes late the newest progress, and the last 64 lines of 16 Ki characters",
     {},
@@ -511,70 +338,6 @@ export function taskServiceContract(name: string, connect: (local: TaskService) 
     await service.submit(spec({ id: "q3" }), caller());
   });
 
-  it("runStream() streams input and output, and ends with a state", {}, async (service) => {
-    const events = await readAll(
-      service.runStream(spec({ function: "words" }), pieces("one ", "two ", "three"), caller()),
-    );
-    assert.equal(output(events), "one two three");
-    assert(events.some((event) => event.type === "progress"));
-    const last = events.at(-1)!;
-    assert(last.type === "state" && last.task.state === "succeeded");
-    assert.equal(last.task.usage!.inputBytes, 13);
-  });
-
-  it("runStream() gives the output of a plugin that does not stream", {}, async (service) => {
-    const events = await readAll(service.runStream(spec(), pieces("ab", "cd"), caller()));
-    assert.equal(output(events), "abcd");
-  });
-
-  it("runStream() ends with the state of a failed task", {}, async (service) => {
-    const events = await readAll(service.runStream(spec({ function: "fail" }), pieces("no"), caller()));
-    const last = events.at(-1)!;
-    assert(last.type === "state" && last.task.state === "failed" && last.task.reason === "plugin_failed");
-  });
-
-  it("runStream() refuses what run() refuses", {}, async (service) => {
-    await assert.rejects(
-      readAll(service.runStream(spec({ limits: { timeoutMs: 1e12 } }), pieces(), caller())),
-      failure("invalid_argument"),
-    );
-  });
-
-  it("runStream() refuses an input over the limit", {
-    maxLimits: { timeoutMs: 1000, memoryBytes: 1000, outputBytes: 1000, instructions: 1000, inputBytes: 10 },
-  }, async (service) => {
-    const events = await readAll(service.runStream(spec({ function: "words" }), pieces("012345", "6789a"), caller()));
-    const last = events.at(-1)!;
-    assert(last.type === "state" && last.task.reason === "input_too_large", JSON.stringify(last));
-    await assert.rejects(
-      readAll(service.runStream(spec({ id: "s", function: "words" }), pieces("012345", "6789a"), caller())),
-      failure("input_too_large"),
-    );
-  });
-
-  it("runStream() with an id is the same task as run()", {}, async (service, host) => {
-    const task = spec({ id: "both", function: "words" });
-    const events = await readAll(service.runStream(task, pieces("one ", "two"), caller()));
-    assert.equal(output(events), "one two");
-    const again = await readAll(service.runStream(task, pieces("one two"), caller()));
-    assert.equal(output(again), "one two");
-    assert.deepEqual(states(again), ["succeeded"]);
-    assert.equal(
-      (await service.run(spec({ id: "both", function: "words", input: "one two" }), caller())).replayed,
-      true,
-    );
-    await assert.rejects(readAll(service.runStream(task, pieces("other"), caller())), failure("already_exists"));
-    assert.equal(host.calls.length, 1);
-  });
-
-  it("runStream() is stopped when its reader goes away", {}, async (service, host) => {
-    const caring = new AbortController();
-    const reading = readAll(service.runStream(spec({ function: "gate" }), pieces("x"), caller(ALICE, caring.signal)));
-    const rejected = assert.rejects(reading, failure("canceled"));
-    const gate = await host.reached(1);
-    const stopped = new Promise((resolve) => gate.call.signal.addEventListener("abort", resolve));
-    caring.abort(new NodeError("canceled", "The caller hung up"));
-    await rejected;
-    await stopped;
-  });
+  taskKeepingSentences(it);
+  taskStreamSentences(it);
 }

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { test } from "../testing.ts";
 import type { NodeError } from "../../src/core/mod.ts";
 import { openStore } from "../../src/storage/mod.ts";
-import { failure } from "../contract-suites/task-service.ts";
+import { failure } from "../contract-suites/task-fixtures.ts";
 import { remount, withSmallDisk } from "../storage/temp-folder.ts";
 
 test("a read-only file system is named with the cure", () =>

@@ -5,7 +5,7 @@ import { test } from "../testing.ts";
 import { NodeError, systemClock } from "../../src/core/mod.ts";
 import { openStore } from "../../src/storage/mod.ts";
 import { FakeHost } from "../contract-suites/fake-host.ts";
-import { caller, ended, failure, spec } from "../contract-suites/task-service.ts";
+import { caller, ended, failure, spec } from "../contract-suites/task-fixtures.ts";
 import { withSmallDisk } from "../storage/temp-folder.ts";
 import { testProvider } from "../provider/test-node.ts";
 

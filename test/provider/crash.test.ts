@@ -5,7 +5,7 @@ import process from "node:process";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { isDeno, isEnd, type TaskRecord } from "../../src/core/mod.ts";
-import { ended } from "../contract-suites/task-service.ts";
+import { ended } from "../contract-suites/task-fixtures.ts";
 import { withFolder } from "../storage/temp-folder.ts";
 import { answer, context, inputOf, MAX_ATTEMPTS, openCrashNode, specOf } from "./crash-node.ts";
 

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { NodeError, type TaskEvent } from "../../src/core/mod.ts";
 import { EventChannel } from "../../src/provider/event-channel.ts";
-import { failure, readAll } from "../contract-suites/task-service.ts";
+import { failure, readAll } from "../contract-suites/task-fixtures.ts";
 import { moved, storedTask } from "../contract-suites/task-store.ts";
 
 function channel(options: { bufferBytes?: number; signal?: AbortSignal } = {}) {

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { openMemoryStore } from "../../src/storage/mod.ts";
 import { FakeHost } from "../contract-suites/fake-host.ts";
-import { caller, ended, readAll, spec } from "../contract-suites/task-service.ts";
+import { caller, ended, readAll, spec } from "../contract-suites/task-fixtures.ts";
 import { FakeClock, testProvider } from "./test-node.ts";
 
 const words = async function* () {

@@ -4,7 +4,7 @@ import { NodeError, type StoredTask, type TaskChange, type Usage } from "../../s
 import type { Ledger, TaskStore } from "../../src/provider/mod.ts";
 import { openMemoryStore } from "../../src/storage/mod.ts";
 import { FakeHost } from "../contract-suites/fake-host.ts";
-import { ALICE, caller, ended, failure, readAll, spec } from "../contract-suites/task-service.ts";
+import { ALICE, caller, ended, failure, readAll, spec } from "../contract-suites/task-fixtures.ts";
 import { FakeClock, testProvider } from "./test-node.ts";
 
 function setUp(settings: Omit<Parameters<typeof testProvider>[0], "store" | "host" | "clock"> = {}) {

@@ -11,7 +11,7 @@ import {
   type TaskService,
 } from "../../src/core/mod.ts";
 import { ModuleTasks } from "../../src/requester/module-tasks.ts";
-import { ALICE, caller, spec } from "../contract-suites/task-service.ts";
+import { ALICE, caller, spec } from "../contract-suites/task-fixtures.ts";
 
 const MODULE = new Uint8Array(1000).fill(7);
 const SHA256 = sha256Hex(MODULE);

@@ -13,7 +13,7 @@ import { freeLedger } from "../../src/payments/mod.ts";
 import { createTaskRequester } from "../../src/requester/mod.ts";
 import { openMemoryStore } from "../../src/storage/mod.ts";
 import { FakeHost } from "../contract-suites/fake-host.ts";
-import { ALICE, caller, ended, failure, readAll, spec } from "../contract-suites/task-service.ts";
+import { ALICE, caller, ended, failure, readAll, spec } from "../contract-suites/task-fixtures.ts";
 import { FakeClock, testProvider } from "../provider/test-node.ts";
 import type { TestScope } from "../testing.ts";
 

@@ -6,7 +6,7 @@ import { createTaskRequester, type Ledger } from "../../src/requester/mod.ts";
 import { VerifiedTasks } from "../../src/requester/verified-tasks.ts";
 import { openMemoryStore } from "../../src/storage/mod.ts";
 import { FakeHost } from "../contract-suites/fake-host.ts";
-import { ALICE, BOB, caller, spec } from "../contract-suites/task-service.ts";
+import { ALICE, BOB, caller, spec } from "../contract-suites/task-fixtures.ts";
 import { FakeClock, testProvider } from "../provider/test-node.ts";
 import { recordingLog } from "../rest/harness.ts";
 import type { TestScope } from "../testing.ts";

@@ -11,7 +11,7 @@ import {
 import { RepeatableInput } from "../../src/rpc/client/repeatable-input.ts";
 import { createPeers } from "../../src/rpc/client/mod.ts";
 import { AllowList, Authenticator, createRpcServer, DEFAULT_RPC_LIMITS, HealthState } from "../../src/rpc/mod.ts";
-import { caller, readAll, spec } from "../contract-suites/task-service.ts";
+import { caller, readAll, spec } from "../contract-suites/task-fixtures.ts";
 import { test, type TestScope } from "../testing.ts";
 import { fakeNode, FakeTasks } from "./fake-tasks.ts";
 import { FRONTS } from "./harness.ts";

@@ -18,7 +18,7 @@ import { OutgoingSession } from "../../src/rpc/client/outgoing-session.ts";
 import { createPeers } from "../../src/rpc/client/mod.ts";
 import { AllowList, createRpcServer, DEFAULT_RPC_LIMITS, HealthState } from "../../src/rpc/mod.ts";
 import { NumberMemory, NUMBERS_PER_ENTRY } from "../../src/rpc/number-memory.ts";
-import { caller, readAll, spec } from "../contract-suites/task-service.ts";
+import { caller, readAll, spec } from "../contract-suites/task-fixtures.ts";
 import { test, type TestScope } from "../testing.ts";
 import { fakeNode, FakeTasks } from "./fake-tasks.ts";
 import { FRONTS } from "./harness.ts";
