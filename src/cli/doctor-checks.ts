@@ -24,6 +24,27 @@ export function failure(name: string, error: unknown): Finding {
   return { name, verdict: "fail", detail: error.message };
 }
 
+/** Problems that are shown one by one. */
+const MAX_SHOWN = 20;
+
+/** What checks of books found: mended ones are warnings, and what cannot be mended has the cure that is given. */
+export function bookFindings(
+  problems: readonly { readonly message: string; readonly repairable: boolean }[],
+  { name, repair, cure }: { readonly name: string; readonly repair: boolean; readonly cure: string },
+): Finding[] {
+  const findings = problems.slice(0, MAX_SHOWN).map(({ message, repairable }): Finding => {
+    const mended = repair && repairable;
+    return {
+      name,
+      verdict: mended ? "warn" : "fail",
+      detail: mended ? `mended: ${message}` : message,
+      ...(!mended && { cure: repairable ? "velas-sphere doctor --repair" : cure }),
+    };
+  });
+  if (problems.length <= MAX_SHOWN) return findings;
+  return [...findings, { name, verdict: "warn", detail: `and ${problems.length - MAX_SHOWN} more` }];
+}
+
 const LOW_SPACE_BYTES = 2 ** 30; // 1 GiB
 const NO_SPACE_BYTES = 64 * 2 ** 20; // 64 MiB
 const OTHERS = 0o077;

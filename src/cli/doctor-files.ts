@@ -1,9 +1,6 @@
 import { silentLog, systemClock } from "../core/mod.ts";
-import { failure, type Finding } from "./doctor-checks.ts";
+import { bookFindings, failure, type Finding } from "./doctor-checks.ts";
 import type { Store } from "../storage/mod.ts";
-
-/** Problems that are shown one by one. */
-const MAX_SHOWN = 20;
 
 export interface CheckOwnFilesOptions {
   readonly dataDir: string;
@@ -33,18 +30,7 @@ export async function checkOwnFiles(store: Store, { repair, ...place }: CheckOwn
       cure: "Put the file master-key back from a backup: without it they cannot be read",
     });
   }
-  for (const { message, repairable } of problems.slice(0, MAX_SHOWN)) {
-    const mended = repair && repairable;
-    findings.push({
-      name,
-      verdict: mended ? "warn" : "fail",
-      detail: mended ? `mended: ${message}` : message,
-      ...(!mended && { cure: repairable ? "velas-sphere doctor --repair" : CURE }),
-    });
-  }
-  if (problems.length > MAX_SHOWN) {
-    findings.push({ name, verdict: "warn", detail: `and ${problems.length - MAX_SHOWN} more` });
-  }
+  findings.push(...bookFindings(problems, { name, repair, cure: CURE }));
   if (findings.length > 0) return findings;
   const detail = files === 0 ? "none are kept at others yet" : `${files}, each with its manifest`;
   return [{ name, verdict: "ok", detail }];

@@ -5,6 +5,7 @@ import { type Log, NodeError, silentLog } from "../core/mod.ts";
 import { withExamples, withOutputOptions } from "./command.ts";
 import type { CliContext } from "./context.ts";
 import {
+  bookFindings,
   checkDataDir,
   checkExternalPlugin,
   checkPluginFolder,
@@ -35,9 +36,10 @@ export function addDoctorCommand(program: Command, cli: CliContext): void {
     })
       .description(
         "Check the runtime, configuration, data directory, key, database, ports, disk and plugins, and say what to do about what is wrong. " +
-          "Opens the database as a start would, unless a node has it, and proves that each of the node's own files has a manifest that its key " +
-          "opens and that agrees with its record. Proves the books of the shards that are kept for others: every byte belongs to a shard, an " +
-          "upload or the dead, and the accounts are their sums. Takes every option of velas-sphere node.",
+          "Opens the database as a start would, unless a node has it, and proves its books: indexes and totals are what the records of tasks and " +
+          "files make, and each of the node's own files has a manifest that its key opens and that agrees with its record. Proves the books of " +
+          "the shards that are kept for others: every byte belongs to a shard, an upload or the dead, and the accounts are their sums. No key of " +
+          "either may be anybody else's. Takes every option of velas-sphere node.",
       )
       .option("--read-shards", "read every stored block and compare its checksum")
       .option("--repair", "mend what can be mended without losing anything: indexes, accounts, orphans, quarantine")
@@ -151,11 +153,14 @@ async function checkDatabase(
   try {
     const store = await openStore(path, { log });
     try {
-      const files = await checkOwnFiles(store, options);
-      const finding: Finding = warnings.length === 0
-        ? { name, verdict: "ok", detail: "opens" }
-        : { name, verdict: "warn", detail: warnings.join("; ") };
-      return { findings: [finding, ...files], locked: false };
+      const { tasks, requests, files, problems } = await store.check(options);
+      const findings = bookFindings(problems, { name, repair: options.repair, cure: CURE });
+      if (warnings.length > 0) findings.unshift({ name, verdict: "warn", detail: warnings.join("; ") });
+      if (findings.length === 0) {
+        const detail = `${tasks} tasks, ${requests} sent elsewhere, ${files} files; the books are right`;
+        findings.push({ name, verdict: "ok", detail });
+      }
+      return { findings: [...findings, ...await checkOwnFiles(store, options)], locked: false };
     } finally {
       await store.close();
     }
@@ -170,8 +175,8 @@ async function checkDatabase(
   }
 }
 
-/** Problems that are shown one by one. */
-const MAX_SHOWN = 20;
+const CURE =
+  "Keep a copy of the folder and find out what wrote there; velas-sphere restore of a backup brings keys and files back";
 
 /** The books of the shards that this node keeps for others. */
 async function checkShards(path: string, options: CheckOptions): Promise<Finding[]> {
@@ -189,14 +194,7 @@ async function checkShards(path: string, options: CheckOptions): Promise<Finding
         options.readBodies ? "all blocks have their checksums" : "the books are right"
       }`;
       if (problems.length === 0) return [{ name, verdict: "ok", detail }];
-      const findings = problems.slice(0, MAX_SHOWN).map(({ message }): Finding => ({
-        name,
-        verdict: options.repair ? "warn" : "fail",
-        detail: options.repair ? `mended: ${message}` : message,
-        ...(options.repair ? {} : { cure: "velas-sphere doctor --repair" }),
-      }));
-      if (problems.length <= MAX_SHOWN) return findings;
-      return [...findings, { name, verdict: "warn", detail: `and ${problems.length - MAX_SHOWN} more` }];
+      return bookFindings(problems, { name, repair: options.repair, cure: CURE });
     } finally {
       await store.close();
     }

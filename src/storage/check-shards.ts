@@ -1,3 +1,4 @@
+import { type BookProblem, strangeKeys } from "./books.ts";
 import { requesterKey, seqKey } from "./codec.ts";
 import type { WriteOp } from "./engine.ts";
 import {
@@ -13,7 +14,15 @@ import {
   type ShardRow,
   shardRowKey,
 } from "./shard-rows.ts";
-import { ALL_BYTES, ALL_SHARDS, NEXT_SEQ, ownerBytes, ownerShards, type ShardTables } from "./shard-tables.ts";
+import {
+  ALL_BYTES,
+  ALL_SHARDS,
+  NEXT_SEQ,
+  ownerBytes,
+  ownerShards,
+  SHARD_PARTS,
+  type ShardTables,
+} from "./shard-tables.ts";
 import { Sublevel } from "./sublevel.ts";
 
 const STEP = 1000;
@@ -25,24 +34,18 @@ export interface CheckOptions {
   readonly readBodies: boolean;
 }
 
-export interface ShardProblem {
-  readonly message: string;
-  /** Whether the check has mended it, or could. */
-  readonly repairable: boolean;
-}
-
 /** What a check found. */
 export interface ShardCheck {
   readonly shards: number;
   readonly bytes: number;
   /** Of suspended uploads. */
   readonly uploadBytes: number;
-  readonly problems: readonly ShardProblem[];
+  readonly problems: readonly BookProblem[];
 }
 
 /**
  * Proves that the books of the shard database are right: every shard has its whole body and its place in the index, every body belongs to
- * a shard, an upload or the dead, and the accounts are the sums of the rows. Nothing else may use the database meanwhile.
+ * a shard, an upload or the dead, the accounts are the sums of the rows, and no key is anybody else's. Nothing else may use the database meanwhile.
  */
 export async function checkShardTables(tables: ShardTables, options: CheckOptions): Promise<ShardCheck> {
   return await new Check(tables, options).run();
@@ -51,7 +54,7 @@ export async function checkShardTables(tables: ShardTables, options: CheckOption
 class Check {
   readonly #tables: ShardTables;
   readonly #options: CheckOptions;
-  readonly #problems: ShardProblem[] = [];
+  readonly #problems: BookProblem[] = [];
   readonly #accounts = new Map<string, number>();
   /** The bodies that somebody owns. */
   readonly #owned = new Set<number>();
@@ -71,6 +74,7 @@ class Check {
     await this.#checkOrphans(this.#tables.trees, "tree");
     await this.#checkAccounts();
     await this.#checkNextSeq();
+    this.#problems.push(...await strangeKeys(this.#tables.engine, SHARD_PARTS));
     return {
       shards: this.#accounts.get(ALL_SHARDS) ?? 0,
       bytes: this.#accounts.get(ALL_BYTES) ?? 0,

@@ -1,4 +1,5 @@
 import { type Log, type NodeError, type PaymentKind, type PeerKind, silentLog } from "../core/mod.ts";
+import { checkStore, type StoreCheck } from "./check-store.ts";
 import type { Engine } from "./engine.ts";
 import { FileTable } from "./file-table.ts";
 import { GroupCommit } from "./group-commit.ts";
@@ -35,6 +36,10 @@ export interface Store {
   readonly payments: TextTable<PaymentKind>;
   /** The peer book. */
   readonly peers: TextTable<PeerKind>;
+  /**
+   * Proves the books, and with `repair` makes indexes and totals that are wrong anew from the records; to be called while nothing is written.
+   */
+  check(options: { readonly repair: boolean }): Promise<StoreCheck>;
   /** Why nothing can be written since a write failed; undefined while writing works, as far as the last write knows. */
   failure(): NodeError | undefined;
   /** Tries to make the store fit to write again after a failed write. Throws `storage_full` or `storage_failed` while it cannot. */
@@ -76,6 +81,22 @@ export function openMemoryStore(): Store {
   return asStore(makeTables(engine, false), engine, () => engine.close());
 }
 
+const PAYMENT_PARTS: Readonly<Record<PaymentKind, string>> = {
+  earning: "pay-earning",
+  spending: "pay-spending",
+  total: "pay-total",
+  transaction: "pay-transaction",
+  quote: "pay-quote",
+  custody: "pay-custody",
+  audit: "pay-audit",
+};
+
+const PEER_PARTS: Readonly<Record<PeerKind, string>> = {
+  peer: "peer",
+  listed: "peer-listed",
+  checkpoint: "peer-checkpoint",
+};
+
 function makeTables(engine: Engine, sync: boolean) {
   const commit = new GroupCommit(engine, { sync, forgetZeros: true });
   return {
@@ -84,20 +105,8 @@ function makeTables(engine: Engine, sync: boolean) {
     requests: new RequestTable(engine, commit),
     files: new FileTable(engine, commit),
     meta: new MetaTable(engine, commit),
-    payments: new TextTable<PaymentKind>(engine, commit, {
-      earning: "pay-earning",
-      spending: "pay-spending",
-      total: "pay-total",
-      transaction: "pay-transaction",
-      quote: "pay-quote",
-      custody: "pay-custody",
-      audit: "pay-audit",
-    }),
-    peers: new TextTable<PeerKind>(engine, commit, {
-      peer: "peer",
-      listed: "peer-listed",
-      checkpoint: "peer-checkpoint",
-    }),
+    payments: new TextTable<PaymentKind>(engine, commit, PAYMENT_PARTS),
+    peers: new TextTable<PeerKind>(engine, commit, PEER_PARTS),
   };
 }
 
@@ -114,6 +123,13 @@ function asStore(
     meta,
     payments,
     peers,
+    async check({ repair }) {
+      const parts = [...Object.values(PAYMENT_PARTS), ...Object.values(PEER_PARTS)];
+      const found = await checkStore({ engine, tables: { tasks, requests, files }, parts, repair });
+      // What is in memory is what was wrong.
+      if (repair && found.problems.length > 0) await commit.load();
+      return found;
+    },
     failure: () => engine.failure,
     // A write of nothing: before it the commit reopens the engine and reads the totals anew.
     recover: () => commit.write([], { durable: true }),

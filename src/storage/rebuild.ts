@@ -8,8 +8,10 @@ import type { RequestTable } from "./request-table.ts";
 import { accountsOf, type TaskTable } from "./task-table.ts";
 
 const STEP = 500;
-/** What follows from the records. */
-const INDEXES = [
+/** Where the totals are. */
+export const ACCOUNT = "account";
+/** The parts of the database that follow from the records, beside the totals. */
+export const INDEXES: readonly string[] = [
   "task-time",
   "task-pending",
   "task-expiry",
@@ -18,19 +20,22 @@ const INDEXES = [
   "file-name",
   "file-due",
   "file-renewal",
-  "account",
 ];
+
+/** The tables whose records have indexes. */
+export interface RebuiltTables {
+  readonly tasks: TaskTable;
+  readonly requests: RequestTable;
+  readonly files: FileTable;
+}
 
 /**
  * Makes indexes and totals anew from the records, which are the truth, and drops inputs and outputs that belong to none. For a
  * store that LevelDB had to repair. Must run before anything else uses the store. Returns how many records were unreadable
  * and dropped.
  */
-export async function rebuild(
-  engine: Engine,
-  tables: { readonly tasks: TaskTable; readonly requests: RequestTable; readonly files: FileTable },
-): Promise<number> {
-  for (const name of INDEXES) await clear(engine, new Sublevel(engine, name));
+export async function rebuild(engine: Engine, tables: RebuiltTables): Promise<number> {
+  for (const name of [...INDEXES, ACCOUNT]) await clear(engine, new Sublevel(engine, name));
   const totals = new Map<string, number>();
   const count = (name: string, value: number) => void totals.set(name, (totals.get(name) ?? 0) + value);
   let dropped = 0;
@@ -47,10 +52,14 @@ export async function rebuild(
     return entries;
   });
 
-  await dropOrphans(engine, "task-input", (task) => !isEnd(task.record.state));
-  await dropOrphans(engine, "task-output", (task) => task.storedOutputBytes !== undefined);
+  for (const part of ["task-input", "task-output"] as const) {
+    const bodies = new Sublevel(engine, part);
+    for await (const keys of orphanBodies(engine, part)) {
+      await engine.write(keys.map((key) => bodies.del(key)), false);
+    }
+  }
 
-  const account = new Sublevel(engine, "account");
+  const account = new Sublevel(engine, ACCOUNT);
   await engine.write([...totals].map(([name, value]) => account.put(name, String(value))), true);
   return dropped;
 }
@@ -76,22 +85,34 @@ async function forEachRecord(engine: Engine, name: string, index: (text: string)
   }
 }
 
-async function dropOrphans(engine: Engine, name: string, owns: (task: StoredTask) => boolean): Promise<void> {
-  const bodies = new Sublevel(engine, name);
+/** The keys of inputs or outputs that belong to no task that has one, in pages. */
+export async function* orphanBodies(engine: Engine, part: "task-input" | "task-output"): AsyncGenerator<string[]> {
+  const owns = part === "task-input"
+    ? (task: StoredTask) => !isEnd(task.record.state)
+    : (task: StoredTask) => task.storedOutputBytes !== undefined;
+  const bodies = new Sublevel(engine, part);
   const records = new Sublevel(engine, "task");
   let after: string | undefined;
   for (;;) {
     const keys = await bodies.keys({ ...(after !== undefined && { gt: after }), limit: STEP });
     if (keys.length === 0) return;
     const owners = await records.getMany(keys.map((key) => key.slice(key.indexOf("/") + 1)));
-    const orphans = keys.filter((key, index) => {
+    yield keys.filter((key, index) => {
       const text = owners[index];
       if (text === undefined) return true;
-      const task = decodeTask(text);
-      return bodyKey(task) !== key || !owns(task);
+      const task = readable(text);
+      // What belongs to a record that cannot be read is kept with it.
+      return task !== undefined && (bodyKey(task) !== key || !owns(task));
     });
-    await engine.write(orphans.map((key) => bodies.del(key)), false);
     after = keys.at(-1)!;
+  }
+}
+
+function readable(text: string): StoredTask | undefined {
+  try {
+    return decodeTask(text);
+  } catch {
+    return undefined;
   }
 }
 

@@ -80,6 +80,19 @@ export function accountsOf({ record }: ShardRow, sign: 1 | -1): AccountDeltas {
   };
 }
 
+/** All parts of the shard database. */
+export const SHARD_PARTS: readonly string[] = [
+  "shard",
+  "shard-expiry",
+  "shard-upload",
+  "shard-body",
+  "shard-tree",
+  "shard-dead",
+  "shard-meta",
+  "account",
+  "system",
+];
+
 /** Where the number of the next upload is noted. */
 export const NEXT_SEQ = "next-seq";
 /** Where the steady clock's time is kept, by which leases end. */

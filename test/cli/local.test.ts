@@ -8,6 +8,7 @@ import { dataPaths, EXAMPLE, SETTINGS } from "../../src/config/mod.ts";
 import { BODY_TUNING, openLevel } from "../../src/storage/level-engine.ts";
 import { openShardStore, openStore } from "../../src/storage/mod.ts";
 import { loadOrCreateNodeKey } from "../../src/storage/node-key.ts";
+import { storedTask } from "../contract-suites/task-store.ts";
 import { putShard, shardBytes, shardId } from "../contract-suites/shard-store.ts";
 import { once, settled, swarm } from "../requester/file-swarm.ts";
 import { runHere } from "./harness.ts";
@@ -127,7 +128,7 @@ test("doctor looks at key, database and plugins of a node that has run", async (
   const { code, check } = await doctor(dataDir);
   assert.equal(code, 0);
   assert.equal(check("node key").detail, key.nodeId);
-  assert.equal(check("database").detail, "opens");
+  assert.equal(check("database").detail, "0 tasks, 0 sent elsewhere, 0 files; the books are right");
   assert.match(check("plugins").detail, /^1 installed/);
 });
 
@@ -151,6 +152,40 @@ test("doctor proves the books of the shards, says what is wrong, and mends it", 
   const mended = await doctor(dataDir, "--repair");
   assert.deepEqual([mended.code, mended.check("shards").verdict], [0, "warn"]);
   assert.equal((await doctor(dataDir)).check("shards").verdict, "ok");
+});
+
+test("doctor proves the books of the database, tells keys of others, and mends what follows from records", async (t) => {
+  const dataDir = scratch(t);
+  const path = join(dataDir, "db");
+  const store = await openStore(path);
+  const tasks = [storedTask({ id: "waits", inputBytes: 3 }), storedTask({ id: "too", seq: 2 })];
+  for (const task of tasks) {
+    await store.tasks.write([{ type: "add", task, input: new Uint8Array(task.inputBytes) }], { durable: true });
+  }
+  await store.close();
+  const right = await doctor(dataDir);
+  assert.deepEqual([right.code, right.check("database").detail], [
+    0,
+    "2 tasks, 0 sent elsewhere, 0 files; the books are right",
+  ]);
+
+  const write = async (entries: Readonly<Record<string, string>>) => {
+    const db = await openLevel(path);
+    for (const [key, value] of Object.entries(entries)) await db.put(key, value);
+    await db.close();
+  };
+  await write({ "!account!task.count": "5" });
+  const wrong = await doctor(dataDir);
+  assert.deepEqual([wrong.code, wrong.check("database").cure], [12, "velas-sphere doctor --repair"]);
+  assert.match(wrong.check("database").detail, /task\.count says 5, and the records make 2/);
+  const mended = await doctor(dataDir, "--repair");
+  assert.deepEqual([mended.code, mended.check("database").verdict], [0, "warn"]);
+  assert.equal((await doctor(dataDir)).check("database").verdict, "ok");
+
+  await write({ "!tasks!x": "", "zzz": "" });
+  const strange = await doctor(dataDir, "--repair");
+  assert.equal(strange.code, 12);
+  assert.match(strange.check("database").detail, /^2 keys belong to no part .* "!tasks!x"$/);
 });
 
 test("doctor checks the manifests of the node's own files, and tells a deleted one and a flipped one", async (t) => {

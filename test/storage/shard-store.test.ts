@@ -167,6 +167,26 @@ test("a check finds wrong books, tells each, and mends them", () =>
     await second.close();
   }));
 
+test("a check tells keys that are no part's, wherever they lie, and leaves them", () =>
+  withFolder(async (folder) => {
+    const first = await open(folder);
+    await putShard(first.shards, { owner: ALICE, id: shardId(1), bytes: shardBytes(BLOCK) });
+    await first.close();
+    const db = await openLevel(folder, BODY_TUNING);
+    // The second is between two parts, of which one's name begins as the other's.
+    for (const key of ["!", "!shard+x!1", "!shards!1", "zzz"]) await db.put(key, "");
+    await db.close();
+    const second = await open(folder);
+    for (const repair of [true, false]) {
+      const { problems } = await second.check({ repair, readBodies: false });
+      assert.deepEqual(problems, [{
+        message: '4 keys belong to no part of the database, the first is "!"',
+        repairable: false,
+      }]);
+    }
+    await second.close();
+  }));
+
 test("a check tells rows that cannot be read, or are not where they belong, and then the store goes on", () =>
   withFolder(async (folder) => {
     const first = await open(folder);
