@@ -42,6 +42,32 @@ test("a file is read while two of its providers are down or lie, and not when th
   assert.ok((await readAll(fixture, id)).equals(bytes));
 });
 
+for (
+  const [dataShards, parityShards] of [[1, 0], [1, 1], [1, 4], [2, 1], [10, 0], [10, 4], [10, 10]] as const
+) {
+  const n = dataShards + parityShards;
+  test(`a file of ${dataShards}+${parityShards} is read with ${parityShards} of ${n} providers gone, repaired, and read again`, async (t) => {
+    const fixture = await swarm(t, { count: n + parityShards });
+    const { files, ctx, providers } = fixture;
+    const bytes = randomBytes(700_001);
+    const policy = { dataShards, parityShards };
+    const { id, warnings } = await files.put(once(bytes), { name: "a", contentType: "", policy }, ctx());
+    assert.deepEqual(warnings, []);
+    const { shards } = await settled(fixture, id);
+    assert.equal(new Set(shards.map(({ provider }) => provider)).size, n);
+    for (const { provider } of shards.slice(0, parityShards)) {
+      providers.find(({ target }) => target === provider)!.down = true;
+    }
+    assert.ok((await readAll(fixture, id)).equals(bytes));
+    const after = await files.repair({ id }, ctx());
+    assert.equal(after.margin, parityShards, JSON.stringify(after.shards));
+    for (const { provider } of after.shards.slice(dataShards)) {
+      providers.find(({ target }) => target === provider)!.down = true;
+    }
+    assert.ok((await readAll(fixture, id)).equals(bytes));
+  });
+}
+
 test("a provider that takes a whole shard and never answers is passed by", async (t) => {
   const fixture = await swarm(t, { settings: { stallMs: 2000 } });
   const { files, ctx, providers } = fixture;
