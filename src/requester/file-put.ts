@@ -26,7 +26,7 @@ import { hex, unhex } from "./hex.ts";
 import { leased } from "./lease-end.ts";
 import { LanePace } from "./lane-pace.ts";
 import { manifestOf } from "./manifest-of.ts";
-import { placeShards, warningsOf } from "./place-shards.ts";
+import { placeShards, RegionCounts, warningsOf } from "./place-shards.ts";
 import type { Candidate } from "./provider-pool.ts";
 import { checkOrder, type PutOrder } from "./put-order.ts";
 import { canceled, checkSize, removedMeanwhile, sizeChecked, tooFewDurable, withId } from "./put-failures.ts";
@@ -270,7 +270,9 @@ export class FilePut {
     if (targets?.length === 1) return undefined;
     const { candidates } = await pool.survey(targets, closing);
     const taken = new Set(lanes.map(({ provider }) => provider.nodeId));
-    const next = candidates.find(({ nodeId }) => !taken.has(nodeId) && !scores.isResting(nodeId));
+    const regions = new RegionCounts(lanes.filter((other) => other !== lane).map(({ provider }) => provider));
+    const [next] = candidates.filter(({ nodeId }) => !taken.has(nodeId) && !scores.isResting(nodeId))
+      .sort((a, b) => regions.near(a) - regions.near(b));
     if (next === undefined) return undefined;
     log.info("A provider failed during an upload; its shard begins anew at another", {
       fileId: file.id,

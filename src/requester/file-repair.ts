@@ -14,7 +14,7 @@ import { isHealthy, pendingAt, recovered } from "./file-state.ts";
 import { leased } from "./lease-end.ts";
 import { manifestOf } from "./manifest-of.ts";
 import { type OpenedShards, openShards } from "./open-file.ts";
-import { warningsOf } from "./place-shards.ts";
+import { RegionCounts, warningsOf } from "./place-shards.ts";
 import type { Candidate } from "./provider-pool.ts";
 import { ReadPace } from "./read-pace.ts";
 import { owesRefusals, refuseShares } from "./refuse-shares.ts";
@@ -130,7 +130,8 @@ export class FileRepair {
 
   /**
    * For each of `count` shards a provider, of those that the put named or else of all: first those without a shard of the file; when there are not
-   * enough, as with a single target, those that have least. One that failed in this repair is not tried again.
+   * enough, as with a single target, those that have least. Of these the ones whose regions have least of the file come first. One that failed in
+   * this repair is not tried again.
    */
   async #providersFor(
     file: StoredFile,
@@ -149,11 +150,15 @@ export class FileRepair {
         (scores.of(candidate.nodeId) < DISTRUSTED ? file.shards.length : 0),
       resting: scores.isResting(candidate.nodeId),
     }));
+    const regions = new RegionCounts(file.shards.filter(isHealthy));
+    const rank = ({ held, resting, candidate }: (typeof left)[number]) =>
+      [held, resting ? 1 : 0, regions.near(candidate)] as const;
     const chosen: Candidate[] = [];
     while (left.length > 0 && chosen.length < count) {
       // The survey's order decides between those that are as good.
-      const best = left.reduce((a, b) => (b.held < a.held || (b.held === a.held && a.resting && !b.resting) ? b : a));
+      const best = left.reduce((a, b) => isBefore(rank(b), rank(a)) ? b : a);
       best.held++;
+      regions.add(best.candidate);
       chosen.push(best.candidate);
     }
     return chosen;
@@ -292,4 +297,10 @@ export class FileRepair {
 /** Whether two shards are at one provider, under whatever address. */
 function isAt(a: Pick<StoredShard, "target" | "providerId">, b: Pick<StoredShard, "target" | "providerId">): boolean {
   return a.target === b.target || (a.providerId !== undefined && a.providerId === b.providerId);
+}
+
+/** Whether the first numbers that differ are less in `a`. */
+function isBefore(a: readonly number[], b: readonly number[]): boolean {
+  const place = a.findIndex((value, i) => value !== b[i]);
+  return place >= 0 && a[place]! < b[place]!;
 }

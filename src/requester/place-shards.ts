@@ -32,6 +32,24 @@ export async function placeShards(pool: ProviderPool, options: PlaceOptions): Pr
   return { providers, warnings: warningsOf(providers) };
 }
 
+/** How many of these places are in each region; those of unknown region count nowhere. */
+export class RegionCounts {
+  readonly #counts = new Map<string, number>();
+
+  constructor(places: Iterable<{ readonly region?: string }>) {
+    for (const place of places) this.add(place);
+  }
+
+  add({ region }: { readonly region?: string }): void {
+    if (region !== undefined) this.#counts.set(region, (this.#counts.get(region) ?? 0) + 1);
+  }
+
+  /** How many are where this place is. */
+  near({ region }: { readonly region?: string }): number {
+    return region === undefined ? 0 : this.#counts.get(region) ?? 0;
+  }
+}
+
 /** What the owner of shards at these providers should know. */
 export function warningsOf(providers: readonly { readonly target: string; readonly nodeId: string }[]): string[] {
   const nodes = new Set(providers.map(({ nodeId }) => nodeId));

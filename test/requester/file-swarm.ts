@@ -21,6 +21,7 @@ import {
   fileKeyringOf,
   type FileRequester,
   type FileSettings,
+  type ProviderOffer,
   type StorageLedger,
 } from "../../src/requester/mod.ts";
 import { FileTable } from "../../src/storage/file-table.ts";
@@ -71,6 +72,8 @@ export interface SwarmOptions {
   /** By default the machine's. */
   readonly time?: FakeTime;
   readonly count?: number;
+  /** What is known of each provider whenever one is looked for; by default nothing. */
+  readonly offer?: (provider: Provider, place: number) => Omit<ProviderOffer, "target">;
   readonly settings?: Partial<FileSettings>;
   readonly budgetTime?: BudgetTime;
   /** By default all is free of charge. */
@@ -80,7 +83,7 @@ export interface SwarmOptions {
 
 export async function swarm(
   t: TestScope,
-  { count = 8, settings = {}, time, budgetTime, ledger = freeLedger, custody }: SwarmOptions = {},
+  { count = 8, offer, settings = {}, time, budgetTime, ledger = freeLedger, custody }: SwarmOptions = {},
 ) {
   const providers: Provider[] = [];
   for (let i = 0; i < count; i++) {
@@ -123,7 +126,7 @@ export async function swarm(
     store,
     dial,
     peers: { info: (target) => Promise.resolve().then(() => ({ nodeId: at(target).nodeId }) as never) },
-    providers: () => providers.map(({ target }) => ({ target })),
+    providers: () => providers.map((one, place) => ({ target: one.target, ...offer?.(one, place) })),
     ledger,
     ...(custody && { custody }),
     self,
