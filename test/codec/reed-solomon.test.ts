@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { Worker } from "node:worker_threads";
 import fc from "fast-check";
 import { copiesPolicy, ErasureCoder, MAX_SHARDS_OF_A_KIND } from "../../src/codec/mod.ts";
 import { invert, invertMatrix, multiply } from "../../src/codec/gf256.ts";
@@ -129,6 +130,21 @@ for (const variant of ["relaxed", "plain"] as const) {
 
 test("this runtime has the fast kernel", () => {
   assert.ok(hasRelaxedSimd());
+});
+
+test("an engine without relaxed SIMD falls back to the plain kernel, and makes the same parity", async () => {
+  const thread = new Worker(new URL("without-relaxed-simd.ts", import.meta.url));
+  try {
+    const made = await new Promise<{ parity: Uint8Array[]; rebuilt: Uint8Array }>((resolve, reject) => {
+      thread.once("message", resolve);
+      thread.once("error", reject);
+    });
+    const shards = encoded(new ErasureCoder({ dataShards: 3, parityShards: 2 }, { variant: "relaxed" }), 1000);
+    assert.deepEqual(made.parity, shards.slice(3));
+    assert.deepEqual(made.rebuilt, shards[0]);
+  } finally {
+    await thread.terminate();
+  }
 });
 
 test("rebuild() of nothing is nothing", () => {

@@ -175,7 +175,9 @@ test("what a plugin asks for is asked for in the call that it runs for, whicheve
 
 test("a granted host is reached, with status, headers and body; others are not", async (t) => {
   const server = createServer((request, response) => {
-    response.writeHead(request.url === "/teapot" ? 418 : 200, { "x-from": "test" });
+    // Where /away leads is no host that is granted.
+    const away = request.url === "/away" ? { location: `http://127.0.0.2:${port}/a` } : {};
+    response.writeHead(request.url === "/teapot" ? 418 : "location" in away ? 302 : 200, { "x-from": "test", ...away });
     response.end(`${request.method} ${request.url} ${request.headers["x-own"] ?? ""} ${request.headers["host"]}`);
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
@@ -191,6 +193,11 @@ test("a granted host is reached, with status, headers and body; others are not",
     });
   assert.equal(text(await run(host, "fetch", request("/a"))), `GET /a yes 127.0.0.1:${port}`);
   assert.equal(number(await run(host, "status", request("/teapot"))), 418);
+  assert.equal(number(await run(host, "status", request("/away"))), 302, "a redirect is told and not followed");
+  await assert.rejects(
+    run(host, "status", request("/a", "127.0.0.2")),
+    hasCode("permission_denied", /services:http:127\.0\.0\.2/),
+  );
   assert.equal(JSON.parse(text(await run(host, "headers", request("/a"))))["x-from"], "test");
   // The operator named this address; a name that leads there is another matter.
   await assert.rejects(run(host, "fetch", request("/a", "localhost")), hasCode("permission_denied", /leads to/));

@@ -131,6 +131,25 @@ test("limits of size and names hold", async (t) => {
   assert.equal((await read(client, { ...named("a"), start: 10n })).bytes.length, 0);
 });
 
+test("a name that is not UTF-8 is refused as bytes that are no message, with the code that Connect has for those", async (t) => {
+  const { server } = await serve(t);
+  const stat = async (name: readonly number[]): Promise<{ status: number; text: string }> => {
+    const ref = [0x12, name.length, ...name];
+    const answer = await fetch(`http://127.0.0.1:${server.port}/velas.sphere.v1.FileService/Stat`, {
+      method: "POST",
+      headers: { "content-type": "application/proto" },
+      body: Uint8Array.of(0x0a, ref.length, ...ref),
+    });
+    return { status: answer.status, text: await answer.text() };
+  };
+  for (const name of [[0xff], [0xc0, 0xaf], [0x61, 0xed, 0xa0, 0x80]]) {
+    const { status, text } = await stat(name);
+    assert.equal(status, 500, text);
+    assert.match(text, /"internal".*parse binary/);
+  }
+  assert.equal((await stat([0x61])).status, 404);
+});
+
 test("stat, list, rename, remove, health, audit, repair", async (t) => {
   const { client } = await serve(t);
   for (const name of ["a/1", "b", "b"]) await put(client, { name }, new Uint8Array(1));
