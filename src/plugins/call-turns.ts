@@ -15,8 +15,12 @@ const LANE_MS = 5_000;
 const MOST_SHARES = 10_000;
 const MOST_KINDS = 1_000;
 const MOST_FUNCTIONS = 1 << 16;
-/** Functions that are known to be long ones whoever calls them. */
-const MOST_LONG_FUNCTIONS = 10_000;
+/** Functions of which is known how long they are whoever calls them. */
+const MOST_KNOWN_FUNCTIONS = 10_000;
+
+/** What a call is taken for; of one that is untried nothing is known, or only that a first call was long, which may have been its new instance. */
+export type Length = "short" | "untried" | "long";
+const LENGTHS: readonly Length[] = ["short", "untried", "long"];
 
 /** What is known of one function, as one requester calls it. */
 interface Kind {
@@ -29,6 +33,8 @@ interface Kind {
    * half as long. What takes about {@link LONG_MS} would else be long and short in turns, and have more than its share.
    */
   isLong: boolean;
+  /** Whether a call of it was short. */
+  wasShort: boolean;
   longRunning: number;
   /** When a call of it was long last. */
   longAt: number;
@@ -44,8 +50,8 @@ interface Share {
   surprises: number;
   surprisedAt: number;
   readonly kinds: Map<number, Kind>;
-  readonly short: Turn[];
-  readonly long: Turn[];
+  /** What waits, in the order of arrival. */
+  readonly lines: Readonly<Record<Length, Turn[]>>;
 }
 
 /** A call's place among the others. */
@@ -56,7 +62,7 @@ export interface Turn {
   readonly arrival: number;
   /** What it was taken to need when it began. */
   chargedMs: number;
-  /** Whether it counts as a long one, while it runs. */
+  /** Whether it counts as a long one, while it runs; untried ones do. */
   runsLong: boolean;
   isSurprise: boolean;
 }
@@ -71,21 +77,24 @@ export interface CallTurnsOptions {
  * Whose call is next. Requesters share the workers' time: the next call is one of whoever had the least of it (start-time fair queueing,
  * Goyal, Vin and Cheng 1996, with the time that calls of the same function took before as the expected cost, put right when
  * the call ends). And where there are several workers, one is kept free of long calls while short ones come, since a worker cannot be
- * taken from a call: with it a short call waits for other short ones only.
+ * taken from a call: with it a short call waits for other short ones only. Untried calls are kept out of it, too, unless long ones have
+ * held the others for a while.
  */
 export class CallTurns<T extends { readonly turn: Turn }> {
   readonly #options: CallTurnsOptions;
   readonly #shares = new Map<number, Share>();
   readonly #waiting = new Set<Share>();
   /**
-   * Functions, as kinds, that are long ones for whoever has not called them yet: from when they were for somebody, or a call took as long as
+   * What functions, as kinds, are for whoever has not called them yet: long from when they were for somebody, or a call took as long as
    * no new instance does, until one is quick.
    */
-  readonly #longFunctions = new Set<number>();
+  readonly #functions = new Map<number, "short" | "long">();
   readonly #owners = new Map<Turn, T>();
   #arrivals = 0;
   #longRunning = 0;
   #shortSeenAt = -Infinity;
+  /** When a call began last that is not short. */
+  #longBeganAt = -Infinity;
   /** Where the requester stood whose call began last; who was away does not save up time. */
   #floorMs = 0;
 
@@ -109,8 +118,7 @@ export class CallTurns<T extends { readonly turn: Turn }> {
         surprises: 0,
         surprisedAt: -Infinity,
         kinds: new Map(),
-        short: [],
-        long: [],
+        lines: { short: [], untried: [], long: [] },
       };
       this.#shares.set(requesterNumber, share);
     }
@@ -129,15 +137,21 @@ export class CallTurns<T extends { readonly turn: Turn }> {
     return share.kinds.get(kind)?.expectedMs ?? UNKNOWN_MS;
   }
 
-  /** Whether a call is taken to be a long one. */
-  isLong({ share, kind }: Turn): boolean {
+  /** What a call is taken for. */
+  lengthOf({ share, kind }: Turn): Length {
     const known = share.kinds.get(kind);
-    if (known !== undefined && (known.longRunning > 0 || known.isLong)) return true;
-    if ((known === undefined || known.last < 0) && this.#longFunctions.has(kind)) return true;
-    if (share.surprises < MOST_SURPRISES) return false;
-    // Whoever sends short calls in between, or ever new functions, is not let into the lane with them.
-    const now = this.#options.now();
-    return now - share.surprisedAt < DISTRUST_MS && (known === undefined || now - known.longAt < DISTRUST_MS);
+    const isNew = known === undefined || known.last < 0;
+    const ofOthers = isNew ? this.#functions.get(kind) : undefined;
+    if (known?.isLong || ofOthers === "long") return "long";
+    if (share.surprises >= MOST_SURPRISES) {
+      // Whoever sends short calls in between, or ever new functions, is not let into the lane with them.
+      const now = this.#options.now();
+      if (now - share.surprisedAt < DISTRUST_MS && (known === undefined || now - known.longAt < DISTRUST_MS)) {
+        return "long";
+      }
+    }
+    if (!known?.wasShort && ofOthers !== "short") return "untried";
+    return known !== undefined && known.longRunning > 0 ? "long" : "short";
   }
 
   /** Lets a call wait. One that was withdrawn from a worker has its old place again. */
@@ -150,7 +164,7 @@ export class CallTurns<T extends { readonly turn: Turn }> {
     }
     share.calls++;
     this.#owners.set(turn, call);
-    insert(this.isLong(turn) ? share.long : share.short, turn);
+    insert(share.lines[this.lengthOf(turn)], turn);
   }
 
   /** The call that is next; undefined when only long ones wait and none may begin. */
@@ -158,17 +172,11 @@ export class CallTurns<T extends { readonly turn: Turn }> {
     let shortsWait = false;
     for (const share of this.#waiting) {
       this.#sort(share);
-      if (share.short.length > 0) shortsWait = true;
+      if (share.lines.short.length > 0) shortsWait = true;
     }
     const roomForLong = this.#longRunning < this.#mostLong(shortsWait);
-    let best: Share | undefined;
-    for (const share of this.#waiting) {
-      if (share.short.length === 0 && !roomForLong) continue;
-      if (best === undefined || share.spentMs < best.spentMs) best = share;
-    }
-    if (best === undefined) return undefined;
-    const [short, long] = [best.short[0], roomForLong ? best.long[0] : undefined];
-    const turn = short === undefined || (long !== undefined && long.arrival < short.arrival) ? long : short;
+    const turn = this.#fairest(roomForLong ? firstOf : shortOf) ??
+      (this.#mayTry() ? this.#fairest((share) => this.#triedBy(share)) : undefined);
     return turn && this.#owners.get(turn);
   }
 
@@ -176,12 +184,13 @@ export class CallTurns<T extends { readonly turn: Turn }> {
   remove({ turn }: T): void {
     if (!this.#owners.delete(turn)) return;
     const { share } = turn;
-    for (const line of [share.short, share.long]) {
+    const { short, untried, long } = share.lines;
+    for (const line of [short, untried, long]) {
       const at = line.indexOf(turn);
       if (at >= 0) line.splice(at, 1);
     }
     share.calls--;
-    if (share.short.length + share.long.length === 0) this.#waiting.delete(share);
+    if (short.length + untried.length + long.length === 0) this.#waiting.delete(share);
   }
 
   /** Takes out all calls that wait, or those that are chosen. */
@@ -199,8 +208,11 @@ export class CallTurns<T extends { readonly turn: Turn }> {
     this.#floorMs = share.spentMs;
     share.spentMs += turn.chargedMs;
     share.calls++;
-    if (this.isLong(turn)) this.#runLong(turn);
-    else turn.isSurprise = true;
+    const length = this.lengthOf(turn);
+    turn.isSurprise = length !== "long";
+    if (length === "short") return;
+    this.#longBeganAt = this.#options.now();
+    this.#runLong(turn);
   }
 
   /** A call has been running for so long already. */
@@ -208,7 +220,7 @@ export class CallTurns<T extends { readonly turn: Turn }> {
     if (elapsedMs < LONG_MS) return;
     if (!turn.runsLong) this.#runLong(turn);
     if (elapsedMs < SLOW_MS) return;
-    this.#addLongFunction(turn.kind);
+    this.#noteFunction(turn.kind, "long");
     if (turn.isSurprise) this.#surprise(turn);
   }
 
@@ -239,23 +251,27 @@ export class CallTurns<T extends { readonly turn: Turn }> {
     const now = this.#options.now();
     if (ranMs >= LONG_MS) known.longAt = now;
     const isFirst = known.last < 0;
-    known.beforeLast = isFirst ? (ranMs >= SLOW_MS || this.#longFunctions.has(turn.kind) ? ranMs : 0) : known.last;
+    known.beforeLast = isFirst
+      ? (ranMs >= SLOW_MS || this.#functions.get(turn.kind) === "long" ? ranMs : 0)
+      : known.last;
     known.last = ranMs;
+    if (ranMs < LONG_MS) known.wasShort = true;
     if (Math.min(ranMs, known.beforeLast) >= LONG_MS) {
       known.isLong = true;
-      this.#addLongFunction(turn.kind);
+      this.#noteFunction(turn.kind, "long");
     } else if (ranMs < LONG_MS / 2) {
       known.isLong = false;
-      this.#longFunctions.delete(turn.kind);
+      this.#noteFunction(turn.kind, "short");
     }
     if (ranMs < LONG_MS && !known.isLong) this.#shortSeenAt = now;
     known.expectedMs = isFirst && ranMs < SLOW_MS ? Math.min(ranMs, UNKNOWN_MS) : known.expectedMs +
       (ranMs - known.expectedMs) * (isFirst ? 1 : WEIGHT);
   }
 
-  #addLongFunction(kind: number): void {
-    if (this.#longFunctions.size >= MOST_LONG_FUNCTIONS) this.#longFunctions.clear(); // to be learned again
-    this.#longFunctions.add(kind);
+  #noteFunction(kind: number, length: "short" | "long"): void {
+    if (this.#functions.get(kind) === length) return;
+    if (this.#functions.size >= MOST_KNOWN_FUNCTIONS) this.#functions.clear(); // to be learned again
+    this.#functions.set(kind, length);
   }
 
   #surprise(turn: Turn): void {
@@ -281,6 +297,7 @@ export class CallTurns<T extends { readonly turn: Turn }> {
         last: -1,
         beforeLast: 0,
         isLong: false,
+        wasShort: false,
         longRunning: 0,
         longAt: -Infinity,
       };
@@ -289,10 +306,36 @@ export class CallTurns<T extends { readonly turn: Turn }> {
     return known;
   }
 
+  /** The call that a share would have next, of the share that has had the least. */
+  #fairest(nextOf: (share: Share) => Turn | undefined): Turn | undefined {
+    let best: Turn | undefined;
+    for (const share of this.#waiting) {
+      const next = nextOf(share);
+      if (next !== undefined && (best === undefined || share.spentMs < best.share.spentMs)) best = next;
+    }
+    return best;
+  }
+
+  /** Whether an untried call may have the worker that is kept free: no other has become free for a while, and no untried one is in it. */
+  #mayTry(): boolean {
+    return this.#longRunning < this.#options.workers && this.#options.now() - this.#longBeganAt >= SLOW_MS;
+  }
+
+  /** The call with which a share would try a function of which no call runs. */
+  #triedBy({ lines: { untried: [turn] }, kinds }: Share): Turn | undefined {
+    return turn && (kinds.get(turn.kind)?.longRunning ?? 0) === 0 ? turn : undefined;
+  }
+
   /** Moves the first calls that wait to where they belong by what is known now. */
-  #sort({ short, long }: Share): void {
-    while (short.length > 0 && this.isLong(short[0]!)) insert(long, short.shift()!);
-    while (long.length > 0 && !this.isLong(long[0]!)) insert(short, long.shift()!);
+  #sort({ lines }: Share): void {
+    for (const length of LENGTHS) {
+      for (let turn = lines[length][0]; turn !== undefined; turn = lines[length][0]) {
+        const now = this.lengthOf(turn);
+        if (now === length) break;
+        lines[length].shift();
+        insert(lines[now], turn);
+      }
+    }
   }
 
   /** Drops requesters that have nothing here, the oldest first, until half are left. */
@@ -302,6 +345,16 @@ export class CallTurns<T extends { readonly turn: Turn }> {
       if (calls === 0) this.#shares.delete(number);
     }
   }
+}
+
+function shortOf({ lines }: Share): Turn | undefined {
+  return lines.short[0];
+}
+
+/** Untried calls go before the share's long ones: else a short function would not be known while those wait. */
+function firstOf({ lines }: Share): Turn | undefined {
+  const [short, long] = [lines.short[0], lines.untried[0] ?? lines.long[0]];
+  return short === undefined || (long !== undefined && long.arrival < short.arrival) ? long : short;
 }
 
 function forgetIdle(kinds: Map<number, Kind>): void {

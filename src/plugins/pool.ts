@@ -99,7 +99,7 @@ export class WorkerPool {
           else resolve(outcome);
         },
       };
-      const isFree = this.#turns.size === 0 && !this.#turns.isLong(job.turn) && !this.#cpu.isSpent;
+      const isFree = this.#turns.size === 0 && this.#turns.lengthOf(job.turn) === "short" && !this.#cpu.isSpent;
       const worker = isFree ? this.#leastLoaded() : undefined;
       if (worker !== undefined && this.#hasTimeFor(worker, job)) {
         if (worker.load > 0) this.#grow();
@@ -153,8 +153,15 @@ export class WorkerPool {
       // What is next waits until a worker has finished more, rather than that others go before it.
       if (!this.#hasTimeFor(worker, job)) return;
       this.#turns.remove(job);
-      if (!job.settled) this.#give(worker, job);
+      if (!job.settled) {
+        this.#give(this.#turns.lengthOf(job.turn) === "short" ? worker : this.#lastIdle() ?? worker, job);
+      }
     }
+  }
+
+  /** Where calls go that are not short: those that are stay with the first workers, and with the instances that they have there. */
+  #lastIdle(): PoolWorker | undefined {
+    return this.#workers.findLast((worker) => worker.hasRoom && worker.load === 0);
   }
 
   #hasTimeFor(worker: PoolWorker, { turn }: Job): boolean {

@@ -166,15 +166,16 @@ test("a function that is slow once, since its instance is new, is soon taken for
   world.call(SMALL, 100);
   world.runUntil(101);
   const turn = world.turns.turnOf(SMALL, { moduleId: SMALL, functionIndex: 0 });
-  assert.equal(world.turns.isLong(turn), false);
-  for (let i = 0; i < 2; i++) {
-    world.call(SMALL, 100);
-    world.runUntil(world.now + 101);
-  }
-  assert.equal(world.turns.isLong(turn), true);
+  assert.equal(world.turns.lengthOf(turn), "untried");
+  world.call(SMALL, 100);
+  world.runUntil(world.now + 101);
+  assert.equal(world.turns.lengthOf(turn), "long");
   world.call(SMALL, 1);
   world.runUntil(world.now + 3);
-  assert.equal(world.turns.isLong(turn), false);
+  assert.equal(world.turns.lengthOf(turn), "short");
+  world.call(SMALL, 100);
+  world.runUntil(world.now + 101);
+  assert.equal(world.turns.lengthOf(turn), "short", "as calls are now and then on a busy machine");
 });
 
 test("what takes about as long as a long call stays one", () => {
@@ -190,21 +191,46 @@ test("what takes about as long as a long call stays one", () => {
   assert(Math.abs(time(HOG) - time(OTHER)) <= 0.1 * (time(HOG) + time(OTHER)), `${time(HOG)} and ${time(OTHER)} ms`);
 });
 
-test("a call of which nothing is known counts as a short one, and the next one by what it took", () => {
+test("calls of which nothing is known are tried one after another beside short ones, and do not delay them", () => {
+  const world = new Simulation(2);
+  world.call(SMALL, 1);
+  world.runUntil(10);
+  for (let by = 10; by < 19; by++) for (let i = 0; i < 4; i++) world.call(by, 50);
+  for (let at = 20; at < 1_500; at += 7) world.at(at, () => world.call(SMALL, 1));
+  world.at(30, () => world.call(OTHER, 1));
+  world.runUntil(1_600);
+  assert.equal(Math.max(...world.waits(SMALL)), 0);
+  assert(world.waits(OTHER)[0]! <= 9 * 50, "its turn comes with those of the other newcomers");
+  const counts = Array.from({ length: 9 }, (_, i) => world.waits(10 + i).length);
+  assert(Math.max(...counts) - Math.min(...counts) <= 1, counts.join());
+});
+
+test("a newcomer has the worker that is kept free, once, when long calls have held the others for a while", () => {
   const world = new Simulation(2);
   world.call(SMALL, 1);
   world.runUntil(10);
   for (let i = 0; i < 10; i++) world.call(HOG, 2_000);
   world.runUntil(4_100);
-  // The hog has one worker, and a newcomer has the other once.
   for (let i = 0; i < 3; i++) world.call(OTHER, 300);
   const newcomer = world.turns.turnOf(OTHER, { moduleId: OTHER, functionIndex: 0 });
-  assert.equal(world.turns.isLong(newcomer), false);
+  assert.equal(world.turns.lengthOf(newcomer), "untried");
   world.at(4_450, () => world.call(SMALL, 1));
-  world.runUntil(4_500);
-  assert.equal(world.turns.isLong(newcomer), true);
-  assert.deepEqual(world.waits(OTHER), [0]);
-  assert.deepEqual(world.waits(SMALL, 4_000), [0]);
+  world.runUntil(4_600);
+  assert.equal(world.turns.lengthOf(newcomer), "long");
+  assert.deepEqual(world.waits(OTHER), [110], "another might have become free until then");
+  assert.deepEqual(world.waits(SMALL, 4_000), [60]);
+});
+
+test("a function that was never tried does not wait behind its requester's long calls", () => {
+  const world = new Simulation(2);
+  world.call(SMALL, 1);
+  world.runUntil(10);
+  for (let i = 0; i < 50; i++) world.call(HOG, 100, 0);
+  world.at(1_000, () => {
+    for (let i = 0; i < 5; i++) world.call(HOG, i === 0 ? 20 : 1, 1);
+  });
+  world.runUntil(1_500);
+  assert.equal(world.ended.filter(({ turn, came }) => came === 1_000 && turn.kind % 2 === 1).length, 5);
 });
 
 test("ever new requesters of a function that others know to be long are not let into the lane", () => {
@@ -218,19 +244,19 @@ test("ever new requesters of a function that others know to be long are not let 
 
 test("a function that was long for one requester is soon short for those who come new", () => {
   const world = new Simulation(2);
-  const isLong = (by: number) => world.turns.isLong(world.turns.turnOf(by, { moduleId: 1, functionIndex: 0 }));
+  const lengthOf = (by: number) => world.turns.lengthOf(world.turns.turnOf(by, { moduleId: 1, functionIndex: 0 }));
   const run = (by: number, ms: number) => {
     world.call(by, ms, 0, 1);
     world.runUntil(world.now + ms + 1);
   };
   run(HOG, 100);
-  assert.equal(isLong(OTHER), false, "an instance may have been made for it");
+  assert.equal(lengthOf(OTHER), "untried", "an instance may have been made for it");
   run(HOG, 100);
-  assert.equal(isLong(OTHER), true);
+  assert.equal(lengthOf(OTHER), "long");
   run(OTHER, 100);
-  assert.equal(isLong(OTHER), true, "as for others, so for this one");
+  assert.equal(lengthOf(OTHER), "long", "as for others, so for this one");
   run(SMALL, 1);
-  assert.deepEqual([isLong(SMALL), isLong(4), isLong(HOG), isLong(OTHER)], [false, false, true, true]);
+  assert.deepEqual([SMALL, 4, HOG, OTHER].map(lengthOf), ["short", "short", "long", "long"]);
 });
 
 test("calls that are put back have their old place", () => {
