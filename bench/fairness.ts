@@ -2,8 +2,8 @@
  * What other requesters' calls cost a small one: its latency on two workers alone, beside one requester that keeps 18 long calls in the
  * pool, beside nine that keep two each, and beside nine that keep two each of a plugin of their own (ten modules in all), whose calls
  * are of different lengths; of those it also prints how they shared the workers' time. Alone and crowded rounds take turns, so that
- * other load on the machine counts for both. Prints p50 and p99 of all rounds and their ratio to alone, and p99 of each round: in the
- * first ones the engine still compiles what runs, which needs a core, too. The hogs have a core less than they could, and this process,
+ * other load on the machine counts for both. Prints p50 and p99 of all rounds and their ratio to alone, the same of the first round, and
+ * p99 of each: in the first, nothing is known of the hogs and the engine still compiles what runs, which needs a core, too. The hogs have a core less than they could, and this process,
  * the small calls' worker and one hog want one each: on a machine of two cores or a busy one the ratio also shows how its scheduler
  * shares them.
  * Run: `node bench/fairness.ts` or `deno run -A bench/fairness.ts`.
@@ -113,6 +113,11 @@ function hogs({ requesters, ownPlugins }: Hogs): () => Promise<number[]> {
 
 const quantile = (times: number[], q: number): number => times.sort((a, b) => a - b)[Math.floor(times.length * q)]!;
 
+function compared(alone: number[], crowded: number[], q: number): string {
+  const [a, b] = [quantile(alone, q), quantile(crowded, q)];
+  return `alone ${a.toFixed(0)}, beside ${b.toFixed(0)} (ratio ${(b / a).toFixed(2)})`;
+}
+
 console.log(`${isDeno ? "Deno" : "Node"}: latency of a 5-byte call in microseconds, ${WORKERS} workers`);
 const KINDS: readonly (readonly [label: string, hogs: Hogs])[] = [
   ["1 hog", { requesters: 1, ownPlugins: false }],
@@ -120,9 +125,8 @@ const KINDS: readonly (readonly [label: string, hogs: Hogs])[] = [
   ["9 hogs with plugins of their own", { requesters: PLUGINS - 1, ownPlugins: true }],
 ];
 for (const [label, kind] of KINDS) {
-  const alone: number[] = [];
-  const crowded: number[] = [];
-  const rounds: string[] = [];
+  const alone: number[][] = [];
+  const crowded: number[][] = [];
   await small();
   for (let round = 0; round < ROUNDS; round++) {
     const aloneNow = await small();
@@ -130,16 +134,16 @@ for (const [label, kind] of KINDS) {
     await new Promise((resolve) => setTimeout(resolve, 500)); // until they are known to be long
     const crowdedNow = await small();
     await stop();
-    rounds.push(`${quantile(aloneNow, 0.99).toFixed(0)} and ${quantile(crowdedNow, 0.99).toFixed(0)}`);
-    alone.push(...aloneNow);
-    crowded.push(...crowdedNow);
+    alone.push(aloneNow);
+    crowded.push(crowdedNow);
   }
   for (const q of [0.5, 0.99]) {
-    const [a, b] = [quantile(alone, q), quantile(crowded, q)];
-    console.log(
-      `${label}, p${q * 100}: alone ${a.toFixed(0)}, beside ${b.toFixed(0)} (ratio ${(b / a).toFixed(2)})`,
-    );
+    console.log(`${label}, p${q * 100}: ${compared(alone.flat(), crowded.flat(), q)}`);
+    console.log(`  of the first round: ${compared(alone[0]!, crowded[0]!, q)}`);
   }
+  const rounds = alone.map((times, i) =>
+    `${quantile(times, 0.99).toFixed(0)} and ${quantile(crowded[i]!, 0.99).toFixed(0)}`
+  );
   console.log(`  p99 of each round: ${rounds.join(", ")}`);
   if (kind.requesters === 1) continue;
   const stop = hogs(kind);
