@@ -1,3 +1,4 @@
+import { setImmediate as turn } from "node:timers/promises";
 import { release } from "../core/mod.ts";
 import { throwIfAborted } from "./cancel.ts";
 import { cellCipher } from "./cell-cipher.ts";
@@ -67,10 +68,14 @@ export async function* decodeRange(options: DecodeOptions): AsyncGenerator<Uint8
     };
     // The first alone: what comes behind it must not slow the first bytes.
     readAhead(1);
+    let isFirst = true;
     for (let head = ahead.shift(); head !== undefined; head = ahead.shift()) {
       const { window } = head;
       const blocks = await head.fetched;
       readAhead(WINDOWS_AHEAD);
+      // What was asked for leaves when the loop turns, and opening keeps it for milliseconds, in which providers would have nothing to do.
+      if (!isFirst) await turn();
+      isFirst = false;
       for (const [offset, plaintext] of (await opener.open(window, blocks)).entries()) {
         throwIfAborted(signal, "The get");
         const piece = trim(plaintext, (window.cells.start + offset) * CELL_PLAINTEXT_BYTES, range);
@@ -87,7 +92,7 @@ export async function* decodeRange(options: DecodeOptions): AsyncGenerator<Uint8
 }
 
 /** Windows that are read while one is opened. */
-const WINDOWS_AHEAD = 2;
+const WINDOWS_AHEAD = 4;
 /** How much larger they are than those of a put: each read is a signed call with a proof, and costs as much for a little as for three times that. */
 const WINDOW_FACTOR = 3;
 

@@ -137,11 +137,11 @@ test("a get is canceled by its signal, with the signal's reason when that is an 
   await assert.rejects(getFile(file, { signal: AbortSignal.abort(reason) }), reason);
 });
 
-test("a get reads two windows ahead and no more", async () => {
+test("a get reads four windows ahead and no more", async () => {
   const file = await putFile(pseudoRandom(8 * WINDOW), DEFAULT_POLICY);
   const reading = decodeRange(decodeOptions(file, { stripesPerRead: 1 }));
   await reading.next();
-  assert.deepEqual(file.shards.map(({ reads }) => reads), [3, 3, 3, 3, 0, 0]);
+  assert.deepEqual(file.shards.map(({ reads }) => reads), [5, 5, 5, 5, 0, 0]);
   await reading.return();
 });
 
