@@ -1,7 +1,9 @@
 /**
  * Connection churn: rounds of many short connections, each with a few calls. First against a whole node, from outside, as it is run (or the
  * executable that VELAS_SPHERE_EXE names), once with gRPC tasks and once, on a node of its own, with one `POST /task` a connection: prints by how
- * much resident memory after any later round exceeds that after the one with which it is warm. Then against the RPC server in a process of its own and a bare node:http2 server, with garbage collected before each look: prints how
+ * much resident memory after any later round exceeds that after the one with which it is warm, and by how much it does so in the middle of ten
+ * rounds: of the last ten, beside the ten that follow the warm one. Memory counts as grown when that is more than the last ten differ among
+ * themselves; the first of them still rise, so that what they differ by is no measure of chance. Then against the RPC server in a process of its own and a bare node:http2 server, with garbage collected before each look: prints how
  * much memory and heap grew since they were warm; what the bare server grows too is the runtime's. Fails when a request fails or a server ends.
  *
  *     node bench/connection-churn.ts [--rounds 100] [--connections 100] [--requests 3] [--warm 10]
@@ -147,8 +149,33 @@ async function withRound<T>(traffic: Traffic, run: (round: Round) => Promise<T>)
 /** A node collects what its start has left after two seconds, which would hide what rounds leave. */
 const START_MS = 3500;
 
-/** Runs all rounds against a whole node. Gives by how much its resident memory after any later round exceeds that after the warm one, in percent. */
-async function churnWhole(name: "gRPC" | "REST"): Promise<number> {
+/** How many rounds are looked at together. */
+const WINDOW = 10;
+
+/** Resident memory after some rounds, in MiB. */
+interface Window {
+  readonly median: number;
+  /** The most less the least. */
+  readonly spread: number;
+}
+
+function windowOf(resident: readonly number[]): Window {
+  const sorted = resident.toSorted((a, b) => a - b);
+  const half = sorted.length >> 1;
+  return { median: (sorted[half]! + sorted[(sorted.length - 1) >> 1]!) / 2, spread: sorted.at(-1)! - sorted[0]! };
+}
+
+/** How resident memory went on after the warm round. */
+interface Growth {
+  /** By how much it exceeds after any later round that after the warm one, in percent. */
+  readonly mostPercent: number;
+  /** The rounds after the warm one. */
+  readonly first: Window;
+  readonly last: Window;
+}
+
+/** Runs all rounds against a whole node. */
+async function churnWhole(name: "gRPC" | "REST"): Promise<Growth> {
   const folder = mkdtempSync(join(tmpdir(), "velas-bench-"));
   const cleanups: (() => unknown)[] = [() => rmSync(folder, { recursive: true, force: true })];
   try {
@@ -170,10 +197,15 @@ async function churnWhole(name: "gRPC" | "REST"): Promise<number> {
         }
       }
     });
-    const [first, later] = [resident[warm - 1]!, Math.max(...resident.slice(warm))];
-    console.log(`whole node, ${name}: at most ${later.toFixed(1)} MiB resident after round ${warm}`);
     await node.stop();
-    return (later / first - 1) * 100;
+    const later = resident.slice(warm);
+    const most = Math.max(...later);
+    console.log(`whole node, ${name}: at most ${most.toFixed(1)} MiB resident after round ${warm}`);
+    return {
+      mostPercent: (most / resident[warm - 1]! - 1) * 100,
+      first: windowOf(later.slice(0, WINDOW)),
+      last: windowOf(later.slice(-WINDOW)),
+    };
   } finally {
     for (const cleanup of cleanups.reverse()) await cleanup();
   }
@@ -232,8 +264,16 @@ async function churn(name: string): Promise<number> {
 }
 
 if (args.serve === undefined) {
+  if (Number(args.rounds) < Number(args.warm) + 2 * WINDOW) {
+    throw new Error(`--rounds is ${args.rounds}: it takes ${2 * WINDOW} more than --warm, or more rounds`);
+  }
   for (const name of ["gRPC", "REST"] as const) {
-    console.log(`growth in percent of the whole node, ${name}: ${asked({ atMost: 2 }, await churnWhole(name), 1)}`);
+    const { mostPercent, first, last } = await churnWhole(name);
+    const show = ({ median, spread }: Window) => `${median.toFixed(1)} MiB (they differ by ${spread.toFixed(1)})`;
+    console.log(`whole node, ${name}: the ten rounds after the warm one ${show(first)}, the last ten ${show(last)}`);
+    console.log(`growth in percent of the whole node, ${name}, most: ${asked({ atMost: 2 }, mostPercent, 1)}`);
+    const noise = Number(last.spread.toFixed(1));
+    console.log(`growth in MiB of the whole node, ${name}: ${asked({ atMost: noise }, last.median - first.median, 1)}`);
   }
   const grown: number[] = [];
   for (const name of Object.keys(SERVERS)) grown.push(await churn(name));
