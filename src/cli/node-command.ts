@@ -1,7 +1,7 @@
 import process from "node:process";
 import type { Command } from "commander";
 import { dataPaths, servesOwnCertificate, speaksTls, TLS_GROUPS } from "../config/mod.ts";
-import { collectConnectionGarbage, collectStartupGarbage, VERSION } from "../core/mod.ts";
+import { collectConnectionGarbage, collectStartupGarbage, letSocketsGo, VERSION } from "../core/mod.ts";
 import { withExamples } from "./command.ts";
 import type { CliContext } from "./context.ts";
 import { runtimeName } from "./info-commands.ts";
@@ -53,6 +53,7 @@ async function runNode(cli: CliContext, flags: SettingFlags): Promise<void> {
   };
   collectStartupGarbage(cli.interrupted);
   collectConnectionGarbage(cli.interrupted);
+  letSocketsGo();
   log.info("Serving", {
     nodeId: node.nodeId,
     rest: restUrl(node.restAddress, { tls: speaksTls(config, "rest") }),

@@ -26,7 +26,7 @@ const GROWN_BYTES = 3 << 20; // 3 MiB
 /** The shortest time between two such collections, in times of what the last one took: they take at most a tenth of the node's time. */
 const APART = 10;
 
-/** Where Node tells of each connection that a server of this process accepts. */
+/** Where Node and Deno tell of each connection that a server of this process accepts. */
 const ACCEPTED = "net.server.socket";
 
 type Collect = (options: { type: "major"; flavor: "regular" | "last-resort" }) => void;
@@ -55,10 +55,9 @@ export function giveHeapRoom(): void {
 
 /**
  * Collects once, a little after the start, what starting has left, and gives its memory back: about 45 MiB of 170, most of it room in the young
- * generation that no idle node needs. It takes about a tenth of a second. Does nothing on Deno, which has no way to ask for it.
+ * generation that no idle node needs. It takes about a tenth of a second.
  */
 export function collectStartupGarbage(signal: AbortSignal): void {
-  if (isDeno) return;
   const timer = setTimeout(() => {
     collector()({ type: "major", flavor: "last-resort" });
   }, AFTER_MS);
@@ -108,9 +107,8 @@ export class ConnectionGarbage {
   }
 }
 
-/** Has {@link ConnectionGarbage} collected until the signal aborts. Does nothing on Deno. */
+/** Has {@link ConnectionGarbage} collected until the signal aborts. */
 export function collectConnectionGarbage(signal: AbortSignal): void {
-  if (isDeno) return;
   const garbage = new ConnectionGarbage({
     collect: () => collector()({ type: "major", flavor: "regular" }),
     oldBytes: () => v8.getHeapSpaceStatistics().find(({ space_name }) => space_name === "old_space")!.space_used_size,

@@ -1,8 +1,8 @@
 /**
  * The words that every other folder speaks: errors, ids, tasks, plugins, usage, money, and the small interfaces (clock, log,
  * metrics) through which the outside is passed in. Nothing here imports anything local; the only I/O is in `runtime.ts`, which
- * finds the program's own files, `networks.ts`, which looks up names, `close-server.ts`, which ends servers, and `heap.ts`, which tells
- * V8 when to collect.
+ * finds the program's own files, `networks.ts`, which looks up names, `close-server.ts`, which ends servers, `heap.ts`, which tells V8
+ * when to collect, and `closed-connections.ts`, which has Deno let go of what is closed.
  */
 export * from "./access-tokens.ts";
 export * from "./alert.ts";
@@ -11,6 +11,7 @@ export * from "./call-scope.ts";
 export * from "./capability.ts";
 export * from "./clock.ts";
 export * from "./close-server.ts";
+export * from "./closed-connections.ts";
 export * from "./steady-clock.ts";
 export * from "./confined.ts";
 export * from "./cost-table.ts";

@@ -3,7 +3,7 @@ import type { ClientHttp2Session, ClientHttp2Stream, OutgoingHttpHeaders } from 
 import { connect as connectSocket } from "node:net";
 import type { Socket } from "node:net";
 import { Code, ConnectError } from "@connectrpc/connect";
-import { isDeno, type TargetAddress } from "../core/mod.ts";
+import { isDeno, letSessionGo, type TargetAddress } from "../core/mod.ts";
 import { WriteAhead } from "./write-ahead.ts";
 
 // At 20 ms round trip the protocol's default of 64 KiB would allow 3 MiB/s.
@@ -91,6 +91,7 @@ export class ExternalSession {
       createConnection: () => isDeno ? dial(place) : new WriteAhead(dial(place)),
     });
     this.#session = session;
+    letSessionGo(session);
     const established = new Promise<void>((resolve, reject) => {
       let failure: Error | undefined;
       const timer = setTimeout(() => {

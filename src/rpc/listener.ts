@@ -3,7 +3,7 @@ import http from "node:http";
 import http2 from "node:http2";
 import net from "node:net";
 import tls from "node:tls";
-import { closeServer, isDeno, type Log, NodeError } from "../core/mod.ts";
+import { closeServer, isDeno, letSessionGo, type Log, NodeError } from "../core/mod.ts";
 import type { Handler } from "./connect-handler.ts";
 import type { FastPath } from "./fast-path.ts";
 import { statusTrailers } from "./grpc-frame.ts";
@@ -302,9 +302,8 @@ export class Listener {
     session.on("close", () => {
       this.#sessions.delete(session);
       this.#idle.remove(session);
-      // Deno never lets go of a session; it need not keep what we hung on it too.
-      session.removeAllListeners();
     });
+    letSessionGo(session);
     session.setLocalWindowSize(CONNECTION_WINDOW_BYTES);
     session.on("stream", (stream) => {
       this.#count(session, 1);

@@ -4,7 +4,7 @@ import { connect as connectTcp, isIP } from "node:net";
 import type { Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
 import type { ConnectionOptions } from "node:tls";
-import { NodeError, type TargetAddress } from "../../core/mod.ts";
+import { letSessionGo, NodeError, type TargetAddress } from "../../core/mod.ts";
 import type { Clock } from "../../core/mod.ts";
 import { nobodyListens } from "./failures.ts";
 import { resetUnended } from "./http2-reset.ts";
@@ -101,6 +101,7 @@ export class Connection {
         return socket;
       },
     });
+    letSessionGo(this.session);
     this.session.once("connect", () => {
       this.#connected = true;
       // The event comes even after the session was destroyed, and an exception here would end the process.
