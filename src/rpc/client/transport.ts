@@ -16,13 +16,14 @@ import { createGrpcTransport } from "@connectrpc/connect-node";
 import { NodeError, type TargetAddress } from "../../core/mod.ts";
 import { SIGNATURE_HEADER } from "../authenticator.ts";
 import { FRAME_HEADER_BYTES } from "../grpc-frame.ts";
+import { toHeaders } from "./answer-status.ts";
 import { connectionFailure, failed, misbehaved } from "./failures.ts";
 import { MOST_LARGE_BYTES } from "./session.ts";
 import type { SessionPool } from "./session-pool.ts";
 import type { PeerStream } from "./connection.ts";
 import { FrameBody, MessageBody, type RequestBody, StreamBody } from "./request-body.ts";
 import { callStreaming } from "./stream-call.ts";
-import { callUnary, toHeaders, type UnaryAnswer } from "./unary-call.ts";
+import { callUnary, type UnaryAnswer } from "./unary-call.ts";
 
 /** Metadata of a call as plain properties; the fast way to give it. */
 export type Metadata = Readonly<Record<string, string>>;

@@ -2,10 +2,11 @@ import { Buffer } from "node:buffer";
 import { constants } from "node:http2";
 import type { IncomingHttpHeaders, IncomingHttpStatusHeader, OutgoingHttpHeaders } from "node:http2";
 import { Code, ConnectError } from "@connectrpc/connect";
-import { codeFromHttpStatus, findTrailerError } from "@connectrpc/connect/protocol-grpc";
+import { codeFromHttpStatus } from "@connectrpc/connect/protocol-grpc";
 import { NodeError, release } from "../../core/mod.ts";
 import type { Deadlines, Expiring } from "../deadlines.ts";
 import { FRAME_HEADER_BYTES } from "../grpc-frame.ts";
+import { hasStatus, isOk, statusError } from "./answer-status.ts";
 import * as failures from "./failures.ts";
 import type { PeerStream } from "./connection.ts";
 import type { RequestBody } from "./request-body.ts";
@@ -288,7 +289,7 @@ class UnaryCall implements Expiring, StreamEvents {
     const trailer = this.#trailer ?? NO_HEADERS;
     const holder = hasStatus(trailer) ? trailer : header;
     if (!isOk(holder)) {
-      const error = this.#statusError(holder, header, trailer);
+      const error = statusError({ target, header, trailer, hasMessage: this.#length > 0 });
       if (error !== undefined) return this.fail(error);
     }
     if (this.#length === 0) {
@@ -310,28 +311,6 @@ class UnaryCall implements Expiring, StreamEvents {
       message: body.subarray(FRAME_HEADER_BYTES, this.#length),
       compressed: flags === 1,
     });
-  }
-
-  /** The error that headers or trailers hold; undefined when they say OK in a roundabout way. */
-  #statusError(holder: IncomingHttpHeaders, header: IncomingHttpHeaders, trailer: IncomingHttpHeaders) {
-    const target = this.#target;
-    if (!hasStatus(holder)) return failures.misbehaved(target, Code.Internal, "the status is missing");
-    let error: ConnectError | undefined;
-    try {
-      error = findTrailerError(toHeaders(holder));
-    } catch (cause) {
-      return failures.misbehaved(target, Code.Internal, "the status cannot be read", cause);
-    }
-    if (error === undefined) {
-      if ((holder["grpc-status"] ?? "0") === "0") return undefined;
-      return failures.misbehaved(target, Code.Internal, "the status contradicts its details");
-    }
-    if (holder === header && this.#length > 0) {
-      return failures.misbehaved(target, Code.Unknown, "a message came with an error in the headers");
-    }
-    const { metadata } = error;
-    toHeaders(holder === trailer ? header : trailer).forEach((value, key) => metadata.append(key, value));
-    return error;
   }
 
   /** `close` follows, and decides with what it knows of the connection. */
@@ -382,23 +361,4 @@ function onError(this: CallStream, error: Error): void {
 
 function onClose(this: CallStream): void {
   this[CALL].close();
-}
-
-function hasStatus(headers: IncomingHttpHeaders): boolean {
-  return headers["grpc-status"] !== undefined || headers["grpc-status-details-bin"] !== undefined;
-}
-
-function isOk(headers: IncomingHttpHeaders): boolean {
-  return headers["grpc-status"] === "0" && headers["grpc-status-details-bin"] === undefined;
-}
-
-/** Headers as the web knows them, without HTTP/2's own. */
-export function toHeaders(headers: IncomingHttpHeaders): Headers {
-  const result = new Headers();
-  for (const [name, value] of Object.entries(headers)) {
-    if (value === undefined || name.startsWith(":")) continue;
-    if (Array.isArray(value)) { for (const one of value) result.append(name, one); }
-    else result.append(name, value);
-  }
-  return result;
 }
