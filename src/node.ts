@@ -7,7 +7,6 @@ import {
   type ValueSource,
 } from "./config/mod.ts";
 import {
-  createReceiptSigner,
   isConfined,
   type Log,
   macKeysOf,
@@ -39,9 +38,8 @@ import { openShardPart } from "./node/shard-part.ts";
 import { pluginFiles } from "./plugins/mod.ts";
 import type { Discovery } from "./discovery/mod.ts";
 import type { PluginFiles } from "./plugins/mod.ts";
-import { makeModules, openPlugins, taskLimits, workersOf } from "./node/task-parts.ts";
+import { makeModules, makeTaskProvider, openPlugins, taskLimits } from "./node/task-parts.ts";
 import { chargeDueWithoutChain, freeLedger } from "./payments/mod.ts";
-import { createTaskProvider } from "./provider/mod.ts";
 import { createTaskRequester } from "./requester/mod.ts";
 import { createMetrics, createRestApp, createRestServer, createTaskFastPath, type RestAppOptions } from "./rest/mod.ts";
 import { createPeers } from "./rpc/client/mod.ts";
@@ -78,9 +76,6 @@ export interface RunningNode {
    */
   close(options: { readonly graceMs: number }): Promise<void>;
 }
-
-/** Tasks in the hands of the pool for each worker: enough that a worker never waits for the main thread between small ones. */
-const RUNNING_PER_WORKER = 32;
 
 /**
  * Builds a node from its configuration and starts it: the one place where implementations meet the interfaces that their
@@ -186,26 +181,16 @@ async function assemble({ live, log, closers, closeAll }: Assembly): Promise<Run
   closers.push(() => discovery.close());
 
   const limits = taskLimits(config);
-  const provider = createTaskProvider({
+  const provider = makeTaskProvider({
+    config,
+    key,
+    limits,
     store: store.tasks,
     host: tracedPlugins(plugins, tracer),
     ledger: payments?.earnings.tasks ?? freeLedger,
     clock,
     log,
     metrics,
-    maxLimits: limits.max,
-    defaultLimits: limits.default,
-    maxRunning: config.tasks.maxRunning || RUNNING_PER_WORKER * workersOf(config),
-    maxQueued: config.tasks.maxQueued,
-    maxQueuedBytes: config.tasks.maxQueuedBytes,
-    queueTimeoutMs: config.tasks.queueTimeoutMs,
-    maxAttempts: config.tasks.maxAttempts,
-    inputIdleMs: config.tasks.inputIdleMs,
-    retentionMs: config.tasks.retentionMs,
-    maxStoredBytes: config.tasks.maxStoredBytes,
-    maxStoredBytesPerRequester: config.tasks.maxStoredBytesPerRequester,
-    maxStoredOutputBytes: config.tasks.maxStoredOutputBytes,
-    receipts: createReceiptSigner(key),
   });
   closers.push(() => provider.close());
   const bandwidths = makeBandwidths(live);

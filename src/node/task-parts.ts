@@ -1,9 +1,22 @@
 import { availableParallelism } from "node:os";
 import { type Config, dataPaths } from "../config/mod.ts";
-import type { Log, ModuleInfo, ModuleService, NodeId, OutboundRules } from "../core/mod.ts";
+import {
+  createReceiptSigner,
+  type Log,
+  type ModuleInfo,
+  type ModuleService,
+  type NodeId,
+  type NodeKey,
+  type OutboundRules,
+} from "../core/mod.ts";
 import { openPluginHost, type PluginFiles, type Plugins } from "../plugins/mod.ts";
 import type { LiveConfig } from "./live-config.ts";
-import { createModuleProvider } from "../provider/mod.ts";
+import {
+  createModuleProvider,
+  createTaskProvider,
+  type TaskProvider,
+  type TaskProviderOptions,
+} from "../provider/mod.ts";
 import type { MetricsRegistry } from "../rest/mod.ts";
 
 /** Opens the plugins that the configuration names. */
@@ -44,6 +57,34 @@ export function openPlugins(
     files,
     log,
     metrics,
+  });
+}
+
+/** Tasks in the hands of the pool for each worker: enough that a worker never waits for the main thread between small ones. */
+const RUNNING_PER_WORKER = 32;
+
+/** Takes tasks within the limits that the configuration sets, and signs what became of them. */
+export function makeTaskProvider(
+  { config, key, limits, ...parts }:
+    & Pick<TaskProviderOptions, "store" | "host" | "ledger" | "clock" | "log" | "metrics">
+    & { readonly config: Config; readonly key: NodeKey; readonly limits: ReturnType<typeof taskLimits> },
+): TaskProvider {
+  const { tasks } = config;
+  return createTaskProvider({
+    ...parts,
+    maxLimits: limits.max,
+    defaultLimits: limits.default,
+    maxRunning: tasks.maxRunning || RUNNING_PER_WORKER * workersOf(config),
+    maxQueued: tasks.maxQueued,
+    maxQueuedBytes: tasks.maxQueuedBytes,
+    queueTimeoutMs: tasks.queueTimeoutMs,
+    maxAttempts: tasks.maxAttempts,
+    inputIdleMs: tasks.inputIdleMs,
+    retentionMs: tasks.retentionMs,
+    maxStoredBytes: tasks.maxStoredBytes,
+    maxStoredBytesPerRequester: tasks.maxStoredBytesPerRequester,
+    maxStoredOutputBytes: tasks.maxStoredOutputBytes,
+    receipts: createReceiptSigner(key),
   });
 }
 
