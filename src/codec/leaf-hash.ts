@@ -86,12 +86,14 @@ export class NativeLeafHash implements LeafHash {
 
   #hash(bytes: Uint8Array, firstLeaf: number, digests: Buffer): void {
     const message = this.#message;
-    for (let at = 0, leaf = firstLeaf, to = 0; at < bytes.length; at += LEAF_BYTES, leaf++, to += DIGEST_BYTES) {
+    // As text, since a buffer for each digest costs as much as half of the hash, and written at once.
+    let text = "";
+    for (let at = 0, leaf = firstLeaf; at < bytes.length; at += LEAF_BYTES, leaf++) {
       message.writeUInt32BE(Math.floor(leaf / 2 ** 32), PREFIX_BYTES - 8);
       message.writeUInt32BE(leaf >>> 0, PREFIX_BYTES - 4);
       message.set(bytes.subarray(at, at + LEAF_BYTES), PREFIX_BYTES);
-      // As text, since a buffer for each digest costs as much as half of the hash.
-      digests.write(hash("sha256", message, "binary"), to, "latin1");
+      text += hash("sha256", message, "binary");
     }
+    digests.write(text, 0, "latin1");
   }
 }
