@@ -282,7 +282,10 @@ interface Put {
   readonly bytes: number;
 }
 
-/** Puts numbered blocks; fails unless the record has the digest of what was sent. */
+/**
+ * Puts numbered blocks; fails unless the record has the digest of what was sent. Their memory is given back as they are sent, as that of any client is
+ * that does not leave it to a collector.
+ */
 function put(rest: string, name: string, bytes: number): Promise<Put> {
   return new Promise((resolve, reject) => {
     const sent = createHash("sha256");
@@ -301,7 +304,7 @@ function put(rest: string, name: string, bytes: number): Promise<Put> {
       while (mib < bytes / MIB) {
         const some = numbered(mib++);
         sent.update(some);
-        if (!call.write(some)) return void call.once("drain", send);
+        if (!call.write(some, () => release(some))) return void call.once("drain", send);
       }
       call.end();
     };

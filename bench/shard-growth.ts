@@ -92,8 +92,9 @@ async function sample({ count, target, served }: Candidate, turn: number): Promi
   await time("list 100", () => shards.list({ pageSize: 100, pageToken: "" }, ctx()));
 }
 
+/** A copy of the piece, which is the put's. */
 async function* once(piece: Uint8Array): AsyncGenerator<Uint8Array> {
-  yield piece;
+  yield new Uint8Array(piece);
 }
 
 const peers = createPeers({ requester: owner.nodeId, key: owner, limits: { requestTimeoutMs: 60_000 } });

@@ -106,7 +106,8 @@ function nowhere(key: ReturnType<typeof nodeKeyOf>): ShardService {
   return { put } as Partial<ShardService> as ShardService;
 }
 
-const chunk = randomBytes(CHUNK_BYTES);
+/** Not all of its buffer, so that a put does not give its memory back. */
+const chunk = randomBytes(2 * CHUNK_BYTES).subarray(CHUNK_BYTES);
 
 async function* source(): AsyncGenerator<Uint8Array> {
   for (let at = 0; at < SHARD_BYTES; at += CHUNK_BYTES) yield chunk;

@@ -54,7 +54,9 @@ export class NodeCellCipher implements CellCipher {
     if (misfit !== undefined) return Promise.reject(misfit);
     const cipher = createCipheriv("aes-256-gcm", this.#key, nonceOf(place));
     cipher.setAAD(this.#headerHash);
-    target.set(cipher.update(plaintext));
+    const sealed = cipher.update(plaintext);
+    target.set(sealed);
+    release(sealed);
     cipher.final();
     target.set(cipher.getAuthTag(), plaintext.length);
     return Promise.resolve();

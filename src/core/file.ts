@@ -153,7 +153,10 @@ export interface FileEvent {
  * `not_found` for a file that is not there, `shards_missing` when too few providers answer, `data_corrupt` when bytes fail their check.
  */
 export interface FileService {
-  /** Stores a file; returns when enough shards are durable. A name that is taken gets a new version. */
+  /**
+   * Stores a file; returns when enough shards are durable. A name that is taken gets a new version. The chunks of the source are the put's from then
+   * on, which may give their memory back.
+   */
   put(source: AsyncIterable<Uint8Array>, options: PutFileOptions, ctx: CallContext): Promise<FileRecord>;
   open(ref: FileRef, ctx: CallContext): Promise<OpenedFile>;
   stat(ref: FileRef, ctx: CallContext): Promise<FileRecord>;

@@ -18,3 +18,8 @@ export function release(bytes: Uint8Array): void {
   if (length < LEAST_BYTES || !(buffer instanceof ArrayBuffer)) return;
   if (2 * length >= buffer.byteLength) buffer.transfer(0);
 }
+
+/** The same for an owner of the bytes who cannot know what else lies in their buffer: only where they are all of it. */
+export function releaseWhole(bytes: Uint8Array): void {
+  if (bytes.length === bytes.buffer.byteLength) release(bytes);
+}

@@ -138,7 +138,8 @@ export interface ShardService {
   /**
    * Stores a shard; when it returns, the bytes are on disk. The same id with the same bytes again answers with the shard that is there and
    * extends its lease; with other bytes it is `already_exists`. Throws `invalid_argument` for bytes that are not whole leaves or more than announced,
-   * and before it takes any `payment_required` with the reason {@link QUOTE_EXPIRED} when the quote is over.
+   * and before it takes any `payment_required` with the reason {@link QUOTE_EXPIRED} when the quote is over. The pieces of the source are the
+   * put's from then on, which may give their memory back.
    */
   put(source: AsyncIterable<Uint8Array>, order: PutShardOrder, ctx: CallContext): Promise<ShardReceipt>;
   /** How many bytes of an interrupted upload are on disk, so that it can go on there; 0 when none are. */

@@ -194,10 +194,10 @@ export class ShardLane {
         toSkip -= bytes.length;
         continue;
       }
-      // A copy where it could be needed again: who is given bytes may keep or transfer them.
+      // A copy where it could be needed again: who is given bytes may keep or transfer them. A Buffer's own slice() would be none.
       const rest = bytes.subarray(toSkip);
       toSkip = 0;
-      yield this.#sentBytes <= REPLAY_BYTES ? rest.slice() : rest;
+      yield this.#sentBytes <= REPLAY_BYTES ? new Uint8Array(rest) : rest;
     }
   }
 

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { NodeError } from "../core/mod.ts";
+import { NodeError, releaseWhole } from "../core/mod.ts";
 import type { FileStore } from "./file-ports.ts";
 
 /** Plaintext bytes of a piece: what is written down together before it is sealed. */
@@ -59,7 +59,8 @@ export class UploadJournal {
 
   /**
    * The chunks of the pieces. Throws `failed_precondition` when a resumed source gives other bytes than before, ends earlier or goes on longer, and
-   * does so before any of the piece where that shows is let on. The next piece is read and written down while one is being sealed.
+   * does so before any of the piece where that shows is let on. The next piece is read and written down while one is being sealed. A chunk is gone
+   * when the next is asked for.
    */
   async *pass(pieces: AsyncIterator<Piece>): AsyncGenerator<Uint8Array> {
     try {
@@ -72,7 +73,10 @@ export class UploadJournal {
           // A failure is met when this piece has gone.
           next.catch(() => {});
         }
-        yield* piece.chunks;
+        for (const chunk of piece.chunks) {
+          yield chunk;
+          releaseWhole(chunk);
+        }
         if (piece.last) break;
       }
     } finally {

@@ -16,8 +16,9 @@ export interface FileServiceFixture {
   readonly ctx: (signal?: AbortSignal) => CallContext;
 }
 
+/** Copies, which are the put's. */
 async function* pieces(bytes: Uint8Array, size = 100_000): AsyncGenerator<Uint8Array> {
-  for (let at = 0; at < bytes.length; at += size) yield bytes.subarray(at, at + size);
+  for (let at = 0; at < bytes.length; at += size) yield new Uint8Array(bytes.subarray(at, at + size));
 }
 
 const failing = (code: string) => (error: unknown) => {

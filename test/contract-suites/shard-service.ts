@@ -24,8 +24,9 @@ export interface ShardServiceFixture {
 const HOUR = 3_600_000;
 const id = (digit: string) => digit.repeat(32);
 
+/** Copies, which are the put's. */
 async function* pieces(bytes: Uint8Array, size = 65_536): AsyncGenerator<Uint8Array> {
-  for (let at = 0; at < bytes.length; at += size) yield bytes.subarray(at, at + size);
+  for (let at = 0; at < bytes.length; at += size) yield new Uint8Array(bytes.subarray(at, at + size));
 }
 
 function headOf(bytes: Uint8Array) {

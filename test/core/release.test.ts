@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { isDeno, release } from "../../src/core/mod.ts";
+import { isDeno, release, releaseWhole } from "../../src/core/mod.ts";
 
 const LARGE = 1 << 20; // 1 MiB
 
@@ -22,6 +22,15 @@ test("bytes that are less than half of a buffer are left alone, since others may
   const pooled = Buffer.allocUnsafe((Buffer.poolSize >>> 1) - 1);
   release(pooled);
   assert.equal(pooled.length, (Buffer.poolSize >>> 1) - 1);
+});
+
+test("who does not know what else lies in a buffer releases bytes that are all of it, and no others", () => {
+  const buffer = new Uint8Array(LARGE);
+  const most = buffer.subarray(1);
+  releaseWhole(most);
+  assert.deepEqual([most.length, buffer.length], [LARGE - 1, LARGE]);
+  releaseWhole(buffer);
+  assert.deepEqual([most.length, buffer.length], [0, 0]);
 });
 
 test("shared memory is left alone, and what may be a frame of HTTP/2 on Node", () => {

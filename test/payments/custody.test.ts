@@ -40,8 +40,9 @@ const CTX = { requester: payer.nodeId, signal: never, requestId: "test" };
 /** Five leaves: the tree has a node without a neighbour. */
 const SIZE = 5 * 1024;
 
+/** A copy of the bytes, which is the put's. */
 async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
-  yield bytes;
+  yield new Uint8Array(bytes);
 }
 
 interface Fixture {

@@ -30,8 +30,9 @@ function movedClock(): Clock & { move(ms: number): void } {
   return { now: () => systemClock.now() + ahead, move: (ms) => void (ahead += ms) };
 }
 
+/** A copy of the bytes, which is the put's. */
 export async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
-  yield bytes;
+  yield new Uint8Array(bytes);
 }
 
 /**

@@ -95,7 +95,7 @@ test("an order by a quote that is over is refused before a byte is taken, and do
   let taken = 0;
   async function* counted() {
     taken++;
-    yield bytes;
+    yield new Uint8Array(bytes);
   }
   // Another quote is needed by now: the first to ask for one gets one at the new prices.
   between.before = late(QUOTE_GRACE_MS);

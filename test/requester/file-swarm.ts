@@ -147,8 +147,9 @@ export async function swarm(
 /** A requester over providers that are all in this process. */
 export type Swarm = Awaited<ReturnType<typeof swarm>>;
 
+/** A copy of the bytes, which is the put's. */
 export async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
-  yield bytes;
+  yield new Uint8Array(bytes);
 }
 
 export async function readAll({ files, ctx }: Swarm, id: string): Promise<Buffer> {

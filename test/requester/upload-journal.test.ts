@@ -30,6 +30,25 @@ async function pass(
 
 const whole = randomBytes(3 * PIECE_BYTES);
 
+test("the memory of a chunk is given back when the next is asked for, and of one that lies in two pieces it is not", async () => {
+  const chunks = [PIECE_BYTES - 100_000, 200_000, 100_000].map((length) => new Uint8Array(length).fill(length));
+  const store = openMemoryStore().files;
+  const journal = new UploadJournal({ fileId: ID, store, resumes: false, signal: new AbortController().signal });
+  const held = [];
+  const lengths = () => chunks.map(({ length }) => length);
+  async function* given() {
+    yield* chunks;
+  }
+  for await (const _chunk of journal.pass(cutPieces(given()))) held.push(lengths());
+  assert.deepEqual(held, [
+    [PIECE_BYTES - 100_000, 200_000, 100_000],
+    [0, 200_000, 100_000],
+    [0, 200_000, 100_000],
+    [0, 200_000, 100_000],
+  ]);
+  assert.deepEqual(lengths(), [0, 200_000, 0]);
+});
+
 for (
   const { what, first, then, lets } of [
     { what: "the same bytes", first: 2 * PIECE_BYTES, then: whole.subarray(0, 2 * PIECE_BYTES), lets: undefined },

@@ -84,6 +84,7 @@ function digestOf(stream: http2.Http2Stream): Promise<string> {
 test("no more is asked of a source than a little while the peer reads nothing, and all comes once it reads", async (t) => {
   const messages = 32;
   const hash = createHash("sha256");
+  const sent: Uint8Array[] = [];
   let asked = 0;
   let askedAt = performance.now();
   async function* source() {
@@ -92,6 +93,7 @@ test("no more is asked of a source than a little while the peer reads nothing, a
       askedAt = performance.now();
       const message = new Uint8Array(MIB).fill(i);
       hash.update(message);
+      sent.push(message);
       yield [message];
     }
   }
@@ -103,6 +105,7 @@ test("no more is asked of a source than a little while the peer reads nothing, a
   assert(asked * MIB <= MOST_UNDER_WAY_BYTES, `the source was asked for ${asked} MiB`);
   assert.equal(await digestOf(stream), hash.digest("hex"));
   assert.equal(asked, messages);
+  assert.deepEqual(sent.map(({ length }) => length), sent.map(() => 0), "the memory of what was sent is given back");
 });
 
 test("large messages come whole: a request's and an answer's, in one part and in several", async (t) => {

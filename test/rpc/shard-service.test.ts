@@ -89,7 +89,7 @@ test("orders name the quote that they are paid by, and those of older peers none
   const quote = `0x${"5a".repeat(32)}` as const;
   const [id, bytes] = ["7".repeat(32), randomBytes(1024)];
   async function* once() {
-    yield bytes;
+    yield new Uint8Array(bytes);
   }
   const order = { id, maxBytes: 1024, leaseMs: 1000 };
   await shards.put(once(), { ...order, quote }, ctx);

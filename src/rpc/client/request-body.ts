@@ -1,5 +1,6 @@
 import { Buffer } from "node:buffer";
 import type { ClientHttp2Stream } from "node:http2";
+import { releaseWhole } from "../../core/mod.ts";
 import { FRAME_HEADER_BYTES } from "../grpc-frame.ts";
 import { inPieces, piecesOf, writePieces } from "../pieces.ts";
 import { unreadGate } from "../unread-gate.ts";
@@ -74,8 +75,9 @@ export class FrameBody implements RequestBody {
 }
 
 /**
- * The messages of a stream, as gRPC frames in parts that are written as they are: nothing of a large message is copied. No more is asked of the
- * source than the stream takes. A source that fails leaves the stream as it is: whoever made the call ends it.
+ * The messages of a stream, as gRPC frames in parts that are written as they are: nothing of a large message is copied. The parts are the body's
+ * from then on, which gives their memory back when they are sent. No more is asked of the source than the stream takes. A source that fails leaves
+ * the stream as it is: whoever made the call ends it.
  */
 export class StreamBody implements RequestBody {
   readonly sizeBytes: number;
@@ -111,7 +113,8 @@ function plainWriter(stream: ClientHttp2Stream): PartsWriter {
   return (parts) => {
     let takesMore = true;
     stream.cork();
-    for (const part of parts) takesMore = stream.write(part);
+    // What could not be sent may still lie in what the system is to send.
+    for (const part of parts) takesMore = stream.write(part, (error) => error || releaseWhole(part));
     stream.uncork();
     return takesMore ? TAKES_MORE : drained(stream);
   };
@@ -130,6 +133,7 @@ function gatedWriter(stream: ClientHttp2Stream): PartsWriter | undefined {
       // For as long as it takes: whoever made the call knows when that is too long, and ends the stream.
       if (!gate.open && !await gate.opened(Infinity)) return false;
     }
+    parts.forEach(releaseWhole);
     return true;
   };
 }

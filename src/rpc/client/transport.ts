@@ -57,7 +57,8 @@ export interface PeerTransport extends Transport {
   unaryFrame(path: string, frame: Uint8Array, options: BytesCallOptions): Promise<Uint8Array>;
   /**
    * Calls a method that takes a stream and answers with one message at its end, the response here. The request comes as gRPC frames, each in
-   * parts that are written without a copy. It is sent once, and whoever makes the call ends it when the source fails.
+   * parts that are written without a copy, and whose memory is given back then. It is sent once, and whoever makes the call ends it when the source
+   * fails.
    */
   uploadFrames(
     path: string,
