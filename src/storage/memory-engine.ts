@@ -46,8 +46,8 @@ export class MemoryEngine implements Engine {
         continue;
       }
       if (!this.#values.has(op.key)) this.#fresh.push(op.key);
-      // A copy, as the disk would hold it: the caller may reuse or transfer its bytes.
-      this.#values.set(op.key, typeof op.value === "string" ? op.value : op.value.slice());
+      // A copy, as the disk would hold it, which `slice` of a Buffer is not: the caller may reuse or transfer its bytes.
+      this.#values.set(op.key, typeof op.value === "string" ? op.value : new Uint8Array(op.value));
     }
     return Promise.resolve();
   }
