@@ -5,11 +5,13 @@
  *
  * Every KiB of the stream has its own number: the get's digest is compared with the record's, and ranges byte by byte.
  *
+ * A first file of up to 256 MiB goes before, and is told by itself: nodes that have just started are slower.
+ *
  * Prints MiB/s of put and get beside each stage of them alone and beside a plain copy of the same bytes with fsync, and what share of their slowest
  * stage alone they reach. A stage alone has all cores of the machine for itself; in a put and a get seven processes, this one as their client
  * and all stages share them. So the processor time is told too: that of each stage, that of all processes of a put and a get for a MiB of the file,
  * and the most MiB/s that this leaves on the machine's cores. Then the time to the first byte of random ranges, and how much the resident memory of each node grew. It is told apart by `/proc`: "held" is memory of the process alone, "mapped"
- * are pages of LevelDB's files, which the system takes back when it needs them. Takes 1.5 times the size on disk, in a folder that it removes;
+ * are pages of LevelDB's files, which the system takes back when it needs them. Takes 1.5 times the size of both files on disk, in a folder that it removes;
  * refuses to begin with less than three times the size free.
  */
 import { createHash, randomBytes } from "node:crypto";
@@ -255,6 +257,10 @@ async function measureNodes(slowest: Slowest | undefined): Promise<void> {
   const pids = [requester, ...providers].map(({ child }) => child.pid!);
   const memory = new MemoryWatch(pids);
   try {
+    // Nodes that have just started compile what they do often, and collect what the start left: that is told by itself.
+    const firstMib = Math.min(totalMib, 256);
+    const first = async () => void await put(requester.rest, "first", firstMib * MIB);
+    await rate("put over six nodes that have just started", firstMib, first, pids);
     let file: Put | undefined;
     const putting = async () => file = await put(requester.rest, "big", totalBytes);
     tellShare("put", await rate("put over six nodes", totalMib, putting, pids), slowest?.put);
