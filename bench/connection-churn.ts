@@ -3,8 +3,10 @@
  * executable that VELAS_SPHERE_EXE names), once with gRPC tasks and once, on a node of its own, with one `POST /task` a connection: prints by how
  * much resident memory after any later round exceeds that after the one with which it is warm, and by how much it does so in the middle of ten
  * rounds: of the last ten, beside the ten that follow the warm one. Memory counts as grown when that is more than the last ten differ among
- * themselves; the first of them still rise, so that what they differ by is no measure of chance. Then against the RPC server in a process of its own and a bare node:http2 server, with garbage collected before each look: prints how
- * much memory and heap grew since they were warm; what the bare server grows too is the runtime's. Fails when a request fails or a server ends.
+ * themselves; the first of them still rise, so that what they differ by is no measure of chance. Then on new nodes that are let rest for some
+ * seconds after every tenth round: prints by how much more memory they have at rest after the last one than after the warm one. Then against the
+ * RPC server in a process of its own and a bare node:http2 server, with garbage collected before each look: prints how much memory and heap grew
+ * since they were warm; what the bare server grows too is the runtime's. Fails when a request fails or a server ends.
  *
  *     node bench/connection-churn.ts [--rounds 100] [--connections 100] [--requests 3] [--warm 10]
  *
@@ -170,13 +172,21 @@ function windowOf(resident: readonly number[]): Window {
 interface Growth {
   /** By how much it exceeds after any later round that after the warm one, in percent. */
   readonly mostPercent: number;
+  /** The same after the last round. */
+  readonly lastPercent: number;
   /** The rounds after the warm one. */
   readonly first: Window;
   readonly last: Window;
 }
 
-/** Runs all rounds against a whole node. */
-async function churnWhole(name: "gRPC" | "REST"): Promise<Growth> {
+/** Longer than a node waits after many connections before it gives their memory back. */
+const REST_MS = 5000;
+
+/** After how many rounds a node that is let rest has one. */
+const RESTED_ROUNDS = 10;
+
+/** Runs all rounds against a whole node. With rests, every tenth counts some seconds after it ended. */
+async function churnWhole(name: "gRPC" | "REST", { rests }: { readonly rests: boolean }): Promise<Growth> {
   const folder = mkdtempSync(join(tmpdir(), "velas-bench-"));
   const cleanups: (() => unknown)[] = [() => rmSync(folder, { recursive: true, force: true })];
   try {
@@ -191,9 +201,12 @@ async function churnWhole(name: "gRPC" | "REST"): Promise<Growth> {
     await withRound(name === "gRPC" ? grpcTasks(new TextEncoder().encode("hello")) : REST_TASKS, async (round) => {
       for (let i = 1; i <= Number(args.rounds); i++) {
         await round(port);
+        if (rests && i % RESTED_ROUNDS === 0) {
+          await new Promise((resolve) => setTimeout(resolve, REST_MS));
+        }
         const status = readFileSync(`/proc/${node.child.pid}/status`, "utf8");
         resident.push(Number(/VmRSS:\s+(\d+)/.exec(status)![1]) / 1024);
-        if (i === warm || i % 25 === 0) {
+        if (i === warm || i % (rests ? RESTED_ROUNDS : 25) === 0) {
           console.log(`whole node, ${name}, after round ${i}: ${resident.at(-1)!.toFixed(1)} MiB resident`);
         }
       }
@@ -203,6 +216,7 @@ async function churnWhole(name: "gRPC" | "REST"): Promise<Growth> {
     const most = Math.max(...later);
     console.log(`whole node, ${name}: at most ${most.toFixed(1)} MiB resident after round ${warm}`);
     return {
+      lastPercent: (resident.at(-1)! / resident[warm - 1]! - 1) * 100,
       mostPercent: (most / resident[warm - 1]! - 1) * 100,
       first: windowOf(later.slice(0, WINDOW)),
       last: windowOf(later.slice(-WINDOW)),
@@ -269,12 +283,16 @@ if (args.serve === undefined) {
     throw new Error(`--rounds is ${args.rounds}: it takes ${2 * WINDOW} more than --warm, or more rounds`);
   }
   for (const name of ["gRPC", "REST"] as const) {
-    const { mostPercent, first, last } = await churnWhole(name);
+    const { mostPercent, first, last } = await churnWhole(name, { rests: false });
     const show = ({ median, spread }: Window) => `${median.toFixed(1)} MiB (they differ by ${spread.toFixed(1)})`;
     console.log(`whole node, ${name}: the ten rounds after the warm one ${show(first)}, the last ten ${show(last)}`);
     console.log(`growth in percent of the whole node, ${name}, most: ${asked({ atMost: 2 }, mostPercent, 1)}`);
     const noise = Number(last.spread.toFixed(1));
     console.log(`growth in MiB of the whole node, ${name}: ${asked({ atMost: noise }, last.median - first.median, 1)}`);
+  }
+  for (const name of ["gRPC", "REST"] as const) {
+    const { lastPercent } = await churnWhole(name, { rests: true });
+    console.log(`growth in percent of the whole node, ${name}, at rest: ${asked({ atMost: 1 }, lastPercent, 1)}`);
   }
   const grown: number[] = [];
   for (const name of Object.keys(SERVERS)) grown.push(await churn(name));

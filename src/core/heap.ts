@@ -26,6 +26,9 @@ const GROWN_BYTES = 3 << 20; // 3 MiB
 /** The shortest time between two such collections, in times of what the last one took: they take at most a tenth of the node's time. */
 const APART = 10;
 
+/** How long after the last of so many connections all garbage is collected and its memory given back, in milliseconds. */
+const QUIET_MS = 3000;
+
 /** Where Node and Deno tell of each connection that a server of this process accepts. */
 const ACCEPTED = "net.server.socket";
 
@@ -109,14 +112,66 @@ export class ConnectionGarbage {
   }
 }
 
-/** Has {@link ConnectionGarbage} collected until the signal aborts. */
+/** What {@link QuietTime} works with. */
+export interface QuietTimeOptions {
+  /** Gives back what the process does not need. */
+  readonly giveBack: () => void;
+  /** A clock that never goes back, in milliseconds. */
+  readonly now: () => number;
+  readonly setTimer: (work: () => void, afterMs: number) => void;
+}
+
+/** Has memory given back when many connections came and then none for a while. */
+export class QuietTime {
+  readonly #options: QuietTimeOptions;
+  #connections = 0;
+  #lastAt = 0;
+
+  constructor(options: QuietTimeOptions) {
+    this.#options = options;
+  }
+
+  /** A connection came. */
+  accepted(): void {
+    const { now } = this.#options;
+    this.#lastAt = now();
+    if (++this.#connections === CONNECTIONS) this.#wait(QUIET_MS);
+  }
+
+  #wait(ms: number): void {
+    const { setTimer, now, giveBack } = this.#options;
+    setTimer(() => {
+      const left = this.#lastAt + QUIET_MS - now();
+      if (left > 0) return this.#wait(left);
+      this.#connections = 0;
+      giveBack();
+    }, ms);
+  }
+}
+
+/** Has {@link ConnectionGarbage} collected, and on Node memory given back in {@link QuietTime}, until the signal aborts. */
 export function collectConnectionGarbage(signal: AbortSignal): void {
   const garbage = new ConnectionGarbage({
     collect: () => collector()({ type: "major", flavor: "regular" }),
     oldBytes: () => v8.getHeapSpaceStatistics().find(({ space_name }) => space_name === "old_space")!.space_used_size,
     now: () => performance.now(),
   });
-  const onAccepted = () => garbage.accepted();
+  let timer: NodeJS.Timeout | undefined;
+  const quiet = new QuietTime({
+    giveBack: () => collector()({ type: "major", flavor: "last-resort" }),
+    now: () => performance.now(),
+    setTimer: (work, afterMs) => {
+      timer = setTimeout(work, afterMs);
+      timer.unref();
+    },
+  });
+  const onAccepted = () => {
+    garbage.accepted();
+    if (!isDeno) quiet.accepted();
+  };
   subscribe(ACCEPTED, onAccepted);
-  signal.addEventListener("abort", () => unsubscribe(ACCEPTED, onAccepted), { once: true });
+  signal.addEventListener("abort", () => {
+    unsubscribe(ACCEPTED, onAccepted);
+    clearTimeout(timer);
+  }, { once: true });
 }

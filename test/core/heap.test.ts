@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { ConnectionGarbage } from "../../src/core/heap.ts";
+import { ConnectionGarbage, QuietTime } from "../../src/core/heap.ts";
 import { test } from "../testing.ts";
 
 const MIB = 2 ** 20;
@@ -68,4 +68,51 @@ test("a collection is followed by ten times as long without one", () => {
   state.nowMs += 1;
   accept(1);
   assert.equal(state.collected, 2);
+});
+
+/** A quiet time whose timers run when the clock is set on. */
+function quietTime() {
+  const state = { nowMs: 1000, givenBack: 0, timers: [] as { readonly work: () => void; readonly at: number }[] };
+  const quiet = new QuietTime({
+    giveBack: () => void state.givenBack++,
+    now: () => state.nowMs,
+    setTimer: (work, afterMs) => void state.timers.push({ work, at: state.nowMs + afterMs }),
+  });
+  const accept = (connections: number) => {
+    for (let i = 0; i < connections; i++) quiet.accepted();
+  };
+  const pass = (ms: number) => {
+    state.nowMs += ms;
+    const due = state.timers.filter(({ at }) => at <= state.nowMs);
+    state.timers = state.timers.filter(({ at }) => at > state.nowMs);
+    for (const { work } of due) work();
+  };
+  return { state, accept, pass };
+}
+
+test("memory is given back three seconds after the last of many connections, once", () => {
+  const { state, accept, pass } = quietTime();
+  accept(1000);
+  pass(2000);
+  accept(1);
+  pass(2999);
+  assert.equal(state.givenBack, 0);
+  pass(1);
+  assert.equal(state.givenBack, 1);
+  pass(100_000);
+  assert.equal(state.givenBack, 1);
+  accept(300);
+  pass(3000);
+  assert.equal(state.givenBack, 2);
+});
+
+test("a few connections give nothing back, until they are many together", () => {
+  const { state, accept, pass } = quietTime();
+  accept(299);
+  pass(100_000);
+  assert.equal(state.givenBack, 0);
+  assert.equal(state.timers.length, 0);
+  accept(1);
+  pass(3000);
+  assert.equal(state.givenBack, 1);
 });
