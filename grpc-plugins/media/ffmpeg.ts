@@ -1,11 +1,14 @@
 import { Buffer } from "node:buffer";
 import { spawn } from "node:child_process";
+import process from "node:process";
 import type { Readable, Writable } from "node:stream";
 
 /** What one run of ffmpeg or ffprobe needs. */
 export interface Run {
   readonly args: readonly string[];
   readonly signal: AbortSignal;
+  /** Added to its environment. */
+  readonly env?: Readonly<Record<string, string>> | undefined;
   /** What it reads from standard input; without it standard input is empty. */
   readonly input?: AsyncIterable<Uint8Array>;
   /** Told of each report of ffmpeg's own `-progress`. */
@@ -24,6 +27,9 @@ export interface Report {
 /** Puts ffmpeg's progress on standard error, between its messages. (A descriptor of its own is not to be had on every runtime.) */
 export const PROGRESS = ["-nostdin", "-loglevel", "error", "-nostats", "-progress", "pipe:2"] as const;
 
+/** What programs get of the plugin's own environment: the rest, in which secrets may be, is not for what decodes untrusted bytes. */
+const INHERITED = ["PATH", "LD_LIBRARY_PATH", "SystemRoot"];
+
 /** Of what a program complained, the end that is kept, in characters. */
 const MAX_COMPLAINT = 2000;
 const REPORT_LINE = /^([a-z_0-9]+)=(.*)$/;
@@ -34,7 +40,9 @@ const REPORT_LINE = /^([a-z_0-9]+)=(.*)$/;
  */
 export async function* runFfmpeg(program: string, run: Run): AsyncGenerator<Uint8Array, void> {
   run.signal.throwIfAborted();
-  const child = spawn(program, [...run.args], { stdio: ["pipe", "pipe", "pipe"] });
+  const inherited = INHERITED.flatMap((name) => process.env[name] === undefined ? [] : [[name, process.env[name]]]);
+  const env = { ...Object.fromEntries(inherited), ...run.env };
+  const child = spawn(program, [...run.args], { stdio: ["pipe", "pipe", "pipe"], env });
   const kill = () => void child.kill("SIGKILL");
   run.signal.addEventListener("abort", kill, { once: true });
   const listener = new Complaints(run.onProgress);

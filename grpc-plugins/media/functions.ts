@@ -39,8 +39,12 @@ export function mediaFunctions(plugin: MediaOptionsOfPlugin) {
         "This plugin has no files: start it with --node and --prefix, or send the media itself",
       );
     }
-    const source = plugin.library.open(stored.file);
-    return { source, options: stored, stored, [Symbol.asyncDispose]: () => Promise.resolve() };
+    const source = await plugin.library.open(stored.file);
+    const close = async () => {
+      await source[Symbol.asyncDispose]();
+      execution.log("debug", `Read ${source.readBytes} bytes of ${stored.file}`);
+    };
+    return { source, options: stored, stored, [Symbol.asyncDispose]: close };
   };
   const threads = plugin.threads === 0 ? [] : ["-threads", String(plugin.threads)];
 
@@ -55,6 +59,7 @@ export function mediaFunctions(plugin: MediaOptionsOfPlugin) {
     const length = source.seekable ? lengthOf(await probe(source, execution.signal), options) : undefined;
     yield* runFfmpeg("ffmpeg", {
       args: [...PROGRESS, ...threads, ...cut(options), ...source.args, ...limit(options), ...output(options), "pipe:1"],
+      env: source.env,
       signal: execution.signal,
       onProgress: tell(execution, length),
       ...(source.input !== undefined && { input: source.input }),
@@ -97,7 +102,7 @@ export function mediaFunctions(plugin: MediaOptionsOfPlugin) {
           "image2pipe",
           "pipe:1",
         ];
-        const picture = await readFfmpeg("ffmpeg", { args, signal: execution.signal });
+        const picture = await readFfmpeg("ffmpeg", { args, env: source.env, signal: execution.signal });
         if (picture.length > 0) return picture;
         throw new NodeError("invalid_argument", `The media has no picture at ${options.at ?? 0} s`);
       },

@@ -71,7 +71,7 @@ export async function makeLadder(order: LadderOrder, library: Library, signal: A
       join(folder, "%v.ts"),
       join(folder, "%v.m3u8"),
     ];
-    await readFfmpeg("ffmpeg", { args, signal, onProgress: order.onProgress });
+    await readFfmpeg("ffmpeg", { args, env: source.env, signal, onProgress: order.onProgress });
     const put = (name: string, type: string) =>
       library.put(`${into}${name}`, { path: join(folder, name), type }, signal);
     for (const [rung] of rungs) {

@@ -1,6 +1,7 @@
 import { createReadStream } from "node:fs";
 import { type IncomingMessage, request as httpRequest } from "node:http";
 import { request as httpsRequest } from "node:https";
+import { extname } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { NodeError } from "../../src/core/mod.ts";
 import { remoteSource, type Source } from "./source.ts";
@@ -22,8 +23,8 @@ export class Library {
   }
 
   /** A file as a source that is read where ffmpeg looks. Throws `permission_denied` for a name outside the prefix. */
-  open(name: string): Source {
-    return remoteSource(this.#url("/v1/file/content", name).href, this.#headers());
+  async open(name: string): Promise<Source> {
+    return await remoteSource({ url: this.#url("/v1/file/content", name), headers: this.#headers() }, extname(name));
   }
 
   /** Stores a file of this machine. Throws like {@link open}, and what the node says when it does not take it. */

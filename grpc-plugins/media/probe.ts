@@ -33,7 +33,9 @@ export async function probe(source: Source, signal: AbortSignal): Promise<Probe>
 
 async function describe(source: Source, signal: AbortSignal): Promise<Described> {
   const args = ["-loglevel", "error", "-show_format", "-show_streams", "-of", "json", ...source.args];
-  const described = JSON.parse((await readFfmpeg("ffprobe", { args, signal })).toString()) as Described;
+  const described = JSON.parse(
+    (await readFfmpeg("ffprobe", { args, env: source.env, signal })).toString(),
+  ) as Described;
   delete described.format?.filename;
   return described;
 }

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { NodeError } from "../../src/core/mod.ts";
+import { type Guarded, openRelay } from "./relay.ts";
 
 /**
  * The kinds of media that are read. Playlists are not among them (`hls`, `dash`, `concat`): they could name files of the plugin's machine, or
@@ -37,25 +38,37 @@ const FORMATS = [
   "image2pipe",
 ];
 
-/** Media that ffmpeg can read. */
-export interface Source {
+/** Media that ffmpeg can read, until it is let go of. */
+export interface Source extends AsyncDisposable {
   /** The arguments that name it, up to `-i` and its value. */
   readonly args: readonly string[];
   /** What standard input must give, when that is the source. */
   readonly input?: AsyncIterable<Uint8Array>;
   /** Whether it can be read more than once, and from the middle. */
   readonly seekable: boolean;
+  /** What its programs need in their environment. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** How much of it was read so far, in bytes, where that is known. */
+  readonly readBytes?: number;
 }
 
 /** How much of a stream is looked at to find out whether it can be read as a stream, in bytes. */
 const PEEK_BYTES = 1 << 20;
 
-/** A source behind an HTTP address that serves ranges, read only where it must be. */
-export function remoteSource(url: string, headers: Readonly<Record<string, string>>): Source {
-  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`).join("");
+/**
+ * A source behind an HTTP address that serves ranges, read only where it must be. Neither the address nor the headers are among its arguments, which
+ * every user of the machine can read; the ending of the file's name is, by which FFmpeg tells some formats.
+ */
+export async function remoteSource(file: Guarded, ending: string): Promise<Source> {
+  const relay = await openRelay(file);
   return {
-    args: [...guards("http,https,tcp,tls"), ...(lines === "" ? [] : ["-headers", lines]), "-i", url],
+    args: [...guards("http,tcp"), "-i", `http://stored.invalid/input${encodeURIComponent(ending)}`],
     seekable: true,
+    env: relay.env,
+    get readBytes() {
+      return relay.readBytes;
+    },
+    [Symbol.asyncDispose]: () => Promise.resolve(relay[Symbol.dispose]()),
   };
 }
 
@@ -66,7 +79,7 @@ export function remoteSource(url: string, headers: Readonly<Record<string, strin
 export async function streamedSource(
   input: AsyncIterable<Uint8Array>,
   options: { readonly whole: boolean; readonly maxBytes: number },
-): Promise<Source & AsyncDisposable> {
+): Promise<Source> {
   const pieces = input[Symbol.asyncIterator]();
   const head = await peek(pieces);
   if (head.length === 0) {
