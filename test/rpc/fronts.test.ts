@@ -321,13 +321,8 @@ onNode("a signed call that is replayed through another front is refused", async 
   const provider = nodeKeyOf(newSecretKey());
   const tasks = new FakeTasks();
   const server = createRpcServer({
+    ...plainServer(),
     tasks,
-    node: fakeNode,
-    health: new HealthState(),
-    log: silentLog,
-    metrics: noMetrics,
-    clock: systemClock,
-    limits: DEFAULT_RPC_LIMITS,
     frontThreads: 2,
     authenticator: new Authenticator({ self: provider.nodeId, chainId: 0, clock: systemClock }),
   });

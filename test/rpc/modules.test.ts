@@ -9,18 +9,18 @@ import {
   noMetrics,
   type RequesterId,
   sha256Hex,
-  silentLog,
   systemClock,
 } from "../../src/core/mod.ts";
 import { createModuleProvider, type ModuleProviderOptions, type ModuleStore } from "../../src/provider/mod.ts";
 import { createPeers } from "../../src/rpc/client/mod.ts";
 import { frameOf } from "../../src/rpc/grpc-frame.ts";
-import { Authenticator, createRpcServer, DEFAULT_RPC_LIMITS, HealthState } from "../../src/rpc/mod.ts";
+import { Authenticator, createRpcServer } from "../../src/rpc/mod.ts";
 import type { StreamRoute } from "../../src/rpc/route.ts";
 import { moduleRoutes } from "../../src/rpc/services/modules.ts";
 import { test, type TestScope } from "../testing.ts";
 import { fakeNode, FakeTasks } from "./fake-tasks.ts";
-import { FRONTS, grpcStatus, RawClient } from "./harness.ts";
+import { grpcStatus, RawClient } from "./harness.ts";
+import { COMMON } from "./client-nodes.ts";
 
 const MAX_BYTES = 1 << 20;
 const UNAUTHENTICATED = 16;
@@ -67,16 +67,11 @@ async function serve(t: TestScope, options: Partial<ModuleProviderOptions> = {})
     ...options,
   });
   const server = createRpcServer({
+    ...COMMON,
     tasks: new FakeTasks(),
     node: { describe: () => ({ ...fakeNode.describe(), nodeId: key.nodeId }), sign: (message) => key.sign(message) },
     modules,
     authenticator: new Authenticator({ self: key.nodeId, chainId: 0, clock: systemClock }),
-    health: new HealthState(),
-    log: silentLog,
-    metrics: noMetrics,
-    clock: systemClock,
-    limits: DEFAULT_RPC_LIMITS,
-    frontThreads: FRONTS,
   });
   const { port } = await server.listen({ host: "127.0.0.1", port: 0 });
   t.after(() => server.close({ graceMs: 0 }));

@@ -1,28 +1,23 @@
 import assert from "node:assert/strict";
 import { Code, createClient } from "@connectrpc/connect";
 import { createConnectTransport, createGrpcTransport } from "@connectrpc/connect-node";
-import { newSecretKey, nodeKeyOf, noMetrics, RateLimiter, silentLog, systemClock } from "../../src/core/mod.ts";
+import { newSecretKey, nodeKeyOf, RateLimiter, systemClock } from "../../src/core/mod.ts";
 import { TaskService } from "../../src/gen/velas/sphere/v1/task_pb.ts";
-import { Authenticator, createRpcServer, DEFAULT_RPC_LIMITS, HealthState } from "../../src/rpc/mod.ts";
+import { Authenticator, createRpcServer } from "../../src/rpc/mod.ts";
 import { createPeers } from "../../src/rpc/client/mod.ts";
 import { caller, failing, spec } from "./client-harness.ts";
 import { fakeNode, FakeTasks } from "./fake-tasks.ts";
 import { test } from "../testing.ts";
 import type { TestScope } from "../testing.ts";
-import { FRONTS } from "./harness.ts";
+import { COMMON } from "./client-nodes.ts";
 
 /** A server whose callers have a few calls each; the rate gives no more while the test runs. */
 async function serve(t: TestScope, burst: number) {
   const key = nodeKeyOf(newSecretKey());
   const server = createRpcServer({
+    ...COMMON,
     tasks: new FakeTasks(),
     node: { describe: () => ({ ...fakeNode.describe(), nodeId: key.nodeId }), sign: (message) => key.sign(message) },
-    health: new HealthState(),
-    log: silentLog,
-    metrics: noMetrics,
-    clock: systemClock,
-    limits: DEFAULT_RPC_LIMITS,
-    frontThreads: FRONTS,
     authenticator: new Authenticator({ self: key.nodeId, chainId: 0, clock: systemClock }),
     limiter: new RateLimiter({ perSecond: 0.001, burst, setting: "rpc.callsPerSecond" }),
   });

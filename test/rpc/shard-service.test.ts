@@ -27,6 +27,7 @@ import { test, type TestScope } from "../testing.ts";
 import { frameOf } from "../../src/rpc/grpc-frame.ts";
 import { fakeNode, FakeTasks } from "./fake-tasks.ts";
 import { FRONTS, grpcMessage, grpcStatus, RawClient } from "./harness.ts";
+import { COMMON } from "./client-nodes.ts";
 
 const QUOTA_BYTES = 64 << 20;
 const LIMITS = { maxShardBytes: 2 ** 40, maxLeaseMs: 86_400_000, graceMs: 3_600_000, uploadTtlMs: 3_600_000 };
@@ -278,16 +279,11 @@ test("a node that believes no claims takes a task from who signs it, and from no
   const key = nodeKeyOf(newSecretKey());
   const tasks = new FakeTasks();
   const server = createRpcServer({
+    ...COMMON,
     tasks,
     node: { describe: () => ({ ...fakeNode.describe(), nodeId: key.nodeId }), sign: (message) => key.sign(message) },
     authenticator: new Authenticator({ self: key.nodeId, chainId: 0, clock: systemClock }),
     believesClaims: false,
-    health: new HealthState(),
-    log: silentLog,
-    metrics: noMetrics,
-    clock: systemClock,
-    limits: DEFAULT_RPC_LIMITS,
-    frontThreads: FRONTS,
   });
   const { port } = await server.listen({ host: "127.0.0.1", port: 0 });
   t.after(() => server.close({ graceMs: 0 }));
