@@ -55,6 +55,7 @@ async function allOnDeno(): Promise<number> {
   const groups: string[][] = [];
   for (let at = 0; at < files.length; at += FILES_A_PROCESS) groups.push(files.slice(at, at + FILES_A_PROCESS));
   const failed: string[] = [];
+  const outputs: string[] = [];
   let passedTests = 0;
   let failedTests = 0;
   await Promise.all(Array.from({ length: atOnce }, async () => {
@@ -64,9 +65,13 @@ async function allOnDeno(): Promise<number> {
       const counts = /\| (\d+) passed.*?\| (\d+) failed/.exec(stripVTControlCharacters(output));
       passedTests += Number(counts?.[1] ?? 0);
       failedTests += Number(counts?.[2] ?? 0);
-      if (!passed) failed.push(...group);
+      if (passed) continue;
+      failed.push(...group);
+      outputs.push(output);
     }
   }));
+  if (outputs.length > 0) console.log("\nOnce more, what was printed where not all passed:\n");
+  for (const output of outputs) process.stdout.write(output);
   console.log(`On Deno ${passedTests} tests passed, ${failedTests} failed, in ${files.length} files.`);
   if (failed.length > 0) console.log(`Not all passed in: ${failed.join(" ")}`);
   return failed.length === 0 ? 0 : 1;

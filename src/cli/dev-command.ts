@@ -7,7 +7,7 @@ import { NodeError, VERSION } from "../core/mod.ts";
 import { NodeClient } from "./client.ts";
 import { withExamples, withOutputOptions } from "./command.ts";
 import type { CliContext } from "./context.ts";
-import { configOf, externalPlugins, GRACE_MS, type Role } from "./dev-config.ts";
+import { externalPlugins, GRACE_MS, type Role, startRole } from "./dev-config.ts";
 import type { FileJson } from "./file-view.ts";
 import type { Logger } from "./logger.ts";
 import { aborted } from "./node-command.ts";
@@ -85,21 +85,21 @@ async function runDev(cli: CliContext, flags: DevFlags): Promise<void> {
   };
   try {
     const startedAt = performance.now();
-    const options = { dataDir, cli, logLevel: flags.logLevel };
-    const configs: Config[] = [];
-    for (const role of [PROVIDER, ...STORES]) {
-      const more = role === PROVIDER ? externalPlugins(flags) : {};
-      configs.push(await configOf(role, { ...options, flags: more }));
-    }
-    log = createLogger({ ...configs[0]!.log, env: cli.env });
-    const parent = log;
-    const start = (config: Config) => startNode({ config, log: parent.child({ node: config.node.name }) });
-    const starts = await Promise.allSettled(configs.map(start));
+    const start = (config: Config) => {
+      log ??= createLogger({ ...config.log, env: cli.env });
+      return startNode({ config, log: log.child({ node: config.node.name }) });
+    };
+    const options = { dataDir, cli, logLevel: flags.logLevel, start };
+    const starts = await Promise.allSettled(
+      [PROVIDER, ...STORES].map((role) =>
+        startRole(role, { ...options, flags: role === PROVIDER ? externalPlugins(flags) : {} })
+      ),
+    );
     for (const each of starts) if (each.status === "fulfilled") nodes.push(each.value);
     for (const each of starts) if (each.status === "rejected") throw each.reason;
     const providers = [...nodes];
     const known = { "requester.providers": providers.map(({ rpcAddresses }) => rpcAddresses[0]!).join(",") };
-    nodes.push(await start(await configOf(REQUESTER, { ...options, flags: known })));
+    nodes.push(await startRole(REQUESTER, { ...options, flags: known }));
     if (cli.interrupted.aborted) return;
     const swarm: Swarm = {
       provider: providers[0]!,

@@ -5,7 +5,7 @@ import { join, resolve } from "node:path";
 import { NodeError, VERSION } from "../core/mod.ts";
 import { NodeClient } from "./client.ts";
 import type { CliContext } from "./context.ts";
-import { configOf, externalPlugins, GRACE_MS, isFree, type Role } from "./dev-config.ts";
+import { externalPlugins, GRACE_MS, isFree, type Role, startRole } from "./dev-config.ts";
 import type { FileJson } from "./file-view.ts";
 import type { Logger } from "./logger.ts";
 import { aborted } from "./node-command.ts";
@@ -117,14 +117,16 @@ export async function runPaidDev(cli: CliContext, flags: PaidDevFlags): Promise<
   try {
     const { createLogger } = await import("./logger.ts");
     const start = async (role: Role, more: Readonly<Record<string, string>>): Promise<RunningNode> => {
-      const config = await configOf(role, {
+      const node = await startRole(role, {
         dataDir,
         cli,
         logLevel: flags.logLevel,
         flags: { ...onChain(chain), ...more },
+        start: (config) => {
+          log ??= createLogger({ ...config.log, env: cli.env });
+          return startNode({ config, log: log.child({ node: config.node.name }) });
+        },
       });
-      log ??= createLogger({ ...config.log, env: cli.env });
-      const node = await startNode({ config, log: log.child({ node: config.node.name }) });
       nodes.push(node);
       await chain.fund(node.nodeId, FUNDS);
       return node;
@@ -170,7 +172,13 @@ export async function runPaidDev(cli: CliContext, flags: PaidDevFlags): Promise<
 /** The local chain; nothing, and a word about it, when there can be none and need not. */
 async function startChain(cli: CliContext, { orNot }: PaidDevFlags): Promise<LocalChain | undefined> {
   try {
-    return await startLocalChain({ port: await isFree(CHAIN_PORT) ? CHAIN_PORT : 0 });
+    const port = await isFree(CHAIN_PORT) ? CHAIN_PORT : 0;
+    try {
+      return await startLocalChain({ port });
+    } catch (error) {
+      if (port === 0 || await isFree(port)) throw error;
+      return await startLocalChain({ port: 0 }); // another program was faster
+    }
   } catch (error) {
     if (!orNot || !(error instanceof NodeError) || error.code !== "failed_precondition") throw error;
     cli.err.line(`Free of charge, since there is no chain to pay on. ${error.message}\n`);

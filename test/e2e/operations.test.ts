@@ -190,6 +190,11 @@ test("dev runs a task through two nodes and keeps a file on six", async () => {
   assert.deepEqual([file.shards, stores.length], [6, 5]);
 });
 
+test("dev commands that start at the same moment share out the ports", async () => {
+  const all = await Promise.all(Array.from({ length: 3 }, () => run(["dev", "--exit", "--json"])));
+  for (const { code, stderr } of all) assert.equal(code, 0, stderr);
+});
+
 test("a node that drains takes no new connection, and tells one that it still serves that it is not ready and why", async (t) => {
   const node = await startNode(t, { dataDir: join(scratch(t), "data") });
   const { port } = new URL(node.rest);
