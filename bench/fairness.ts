@@ -3,9 +3,10 @@
  * pool, beside nine that keep two each, and beside nine that keep two each of a plugin of their own (ten modules in all), whose calls
  * are of different lengths; of those it also prints how they shared the workers' time. Alone and crowded rounds take turns, so that
  * other load on the machine counts for both. Prints p50 and p99 of all rounds and their ratio to alone, the same of the first round, and
- * p99 of each: in the first, nothing is known of the hogs and the engine still compiles what runs, which needs a core, too. The hogs have a core less than they could, and this process,
- * the small calls' worker and one hog want one each: on a machine of two cores or a busy one the ratio also shows how its scheduler
- * shares them.
+ * p99 of each: in the first, nothing is known of the hogs and the engine still compiles their code, which needs a core, too. The first
+ * seconds of a process, in which it compiles the node's own, go before and are told by themselves. The hogs have a core less than they
+ * could, and this process, the small calls' worker and one hog want one each: on a machine of two cores or a busy one the ratio also
+ * shows how its scheduler shares them.
  * Run: `node bench/fairness.ts` or `deno run -A bench/fairness.ts`.
  */
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
@@ -16,7 +17,9 @@ import type { PluginOutcome, RequesterId } from "../src/core/mod.ts";
 import { openPluginHost, packPlugin } from "../src/plugins/mod.ts";
 
 const WORKERS = 2;
-const ROUNDS = 5;
+const ROUNDS = 12;
+/** Rounds beside one hog that go before all others: what a node makes that has just started, whose own code the engine compiles, too. */
+const FIRST_ROUNDS = 4;
 const CALLS = 400;
 const IN_POOL = 18;
 const LONG_INPUT = "10000000"; // primes in Go: 44 ms on a fast processor
@@ -119,32 +122,47 @@ function compared(alone: number[], crowded: number[], q: number): string {
 }
 
 console.log(`${isDeno ? "Deno" : "Node"}: latency of a 5-byte call in microseconds, ${WORKERS} workers`);
+const ONE: Hogs = { requesters: 1, ownPlugins: false };
 const KINDS: readonly (readonly [label: string, hogs: Hogs])[] = [
-  ["1 hog", { requesters: 1, ownPlugins: false }],
+  ["1 hog", ONE],
   ["9 hogs", { requesters: 9, ownPlugins: false }],
   ["9 hogs with plugins of their own", { requesters: PLUGINS - 1, ownPlugins: true }],
 ];
-for (const [label, kind] of KINDS) {
+
+interface Rounds {
+  readonly alone: number[][];
+  readonly crowded: number[][];
+}
+
+async function run(kind: Hogs, rounds: number): Promise<Rounds> {
   const alone: number[][] = [];
   const crowded: number[][] = [];
-  await small();
-  for (let round = 0; round < ROUNDS; round++) {
-    const aloneNow = await small();
+  for (let round = 0; round < rounds; round++) {
+    alone.push(await small());
     const stop = hogs(kind);
     await new Promise((resolve) => setTimeout(resolve, 500)); // until they are known to be long
-    const crowdedNow = await small();
+    crowded.push(await small());
     await stop();
-    alone.push(aloneNow);
-    crowded.push(crowdedNow);
   }
+  return { alone, crowded };
+}
+
+function print(label: string, { alone, crowded }: Rounds): void {
   for (const q of [0.5, 0.99]) {
     console.log(`${label}, p${q * 100}: ${compared(alone.flat(), crowded.flat(), q)}`);
     console.log(`  of the first round: ${compared(alone[0]!, crowded[0]!, q)}`);
   }
-  const rounds = alone.map((times, i) =>
+  const each = alone.map((times, i) =>
     `${quantile(times, 0.99).toFixed(0)} and ${quantile(crowded[i]!, 0.99).toFixed(0)}`
   );
-  console.log(`  p99 of each round: ${rounds.join(", ")}`);
+  console.log(`  p99 of each round: ${each.join(", ")}`);
+}
+
+await small();
+print("first seconds of the process, 1 hog", await run(ONE, FIRST_ROUNDS));
+for (const [label, kind] of KINDS) {
+  await small();
+  print(label, await run(kind, ROUNDS));
   if (kind.requesters === 1) continue;
   const stop = hogs(kind);
   await new Promise((resolve) => setTimeout(resolve, SHARES_MS));
