@@ -21,11 +21,12 @@ import { ModuleCache } from "./module-cache.ts";
 import type { PluginFiles } from "./plugin-files.ts";
 import { compareVersions } from "./plugin-manifest.ts";
 import { PluginMeters } from "./plugin-meters.ts";
+import { type Candidate, PluginReferences } from "./plugin-references.ts";
 import { WorkerPool } from "./pool.ts";
 import { moduleSha256 } from "./prepare-module.ts";
 import { Registry } from "./registry.ts";
 import type { RegistryEntry } from "./registry.ts";
-import { noSuchFunction, WasmPlugin } from "./wasm-plugin.ts";
+import { WasmPlugin } from "./wasm-plugin.ts";
 
 /** Modules that requesters bring. */
 export interface ModuleOptions {
@@ -106,28 +107,8 @@ const DOWNLOAD_TIMEOUT_MS = 60_000;
 /** For each worker. Every requester has its own, so that there are more than plugins. */
 const WARM_INSTANCES = 256;
 const WARM_BYTES = 256 << 20; // 256 MiB
-const RESOLVED_NAMES = 10_000;
-/** How many plugins the error for an unknown one names. */
-const SHOWN_NAMES = 20;
 const MAX_GPU_WAITING = 16;
 const KV_QUOTA_BYTES = 1 << 20; // 1 MiB
-
-/** Something that a reference can mean. */
-interface Candidate {
-  readonly info: () => PluginInfo;
-  readonly execute: (call: PluginCall, functionName: string) => Promise<PluginOutcome>;
-  /** Of a WASM plugin. */
-  readonly entry?: RegistryEntry;
-  /** Whether it is a module that a requester brought, and may be gone at the next call. */
-  readonly isModule?: boolean;
-  /** Of an external plugin: until its first attempt to connect has ended, its functions are not known. */
-  readonly external?: ExternalPlugin;
-}
-
-interface Resolution {
-  readonly candidate: Candidate;
-  readonly resolved: ResolvedFunction;
-}
 
 /** Opens the plugins of a node. Throws `storage_failed` when the folder cannot be used. */
 export async function openPluginHost(options: PluginHostOptions): Promise<Plugins> {
@@ -156,7 +137,7 @@ export async function openPluginHost(options: PluginHostOptions): Promise<Plugin
       builtin: readAsset("wasm-plugins/demo/demo.wasm"),
       maxModuleBytes: options.maxModuleBytes,
       load: (prepared) => new WasmPlugin(prepared, { pool, maxInputBytes, services, grants, streamPlaces }),
-      onChange: () => host.forgetResolutions(),
+      onChange: () => host.forgetReferences(),
       log,
     });
     if (options.brought !== undefined) {
@@ -184,8 +165,7 @@ class Host implements Plugins {
   readonly #external: readonly Candidate[];
   readonly #calls;
   readonly #meters = new PluginMeters();
-  /** What references to WASM plugins mean, until something changes. */
-  readonly #resolutions = new Map<string, Resolution>();
+  readonly #references: PluginReferences;
 
   constructor(options: PluginHostOptions, parts: { pool: WorkerPool; external: readonly ExternalPlugin[] }) {
     this.#options = options;
@@ -195,26 +175,31 @@ class Host implements Plugins {
       execute: (call, fn) => external.execute(call, fn),
       external,
     }));
+    this.#references = new PluginReferences({
+      defaultPlugin: options.defaultPlugin,
+      candidates: () => this.#candidates(),
+      module: (ref, requester) => this.#module(ref, requester),
+    });
     this.#calls = options.metrics.counter("velas_plugin_calls_total", "Plugin calls by runtime and outcome", [
       "runtime",
       "outcome",
     ]);
   }
 
-  forgetResolutions(): void {
-    this.#resolutions.clear();
+  forgetReferences(): void {
+    this.#references.forget();
   }
 
   resolve(plugin: string, fn: string, requester?: RequesterId): ResolvedFunction {
-    const { candidate, resolved } = this.#resolve(plugin, fn, requester);
+    const { candidate, resolved } = this.#references.resolve(plugin, fn, requester);
     return candidate.info().gpu === undefined ? resolved : { ...resolved, gpu: true };
   }
 
   async execute(call: PluginCall): Promise<PluginOutcome> {
-    let { candidate, resolved } = this.#resolve(call.plugin, call.function, call.requester);
+    let { candidate, resolved } = this.#references.resolve(call.plugin, call.function, call.requester);
     if (candidate.external !== undefined && candidate.info().functions.length === 0) {
       await candidate.external.settled();
-      ({ candidate, resolved } = this.#resolve(call.plugin, call.function, call.requester));
+      ({ candidate, resolved } = this.#references.resolve(call.plugin, call.function, call.requester));
     }
     const runtime = candidate.external === undefined ? "wasm" : "grpc";
     try {
@@ -234,14 +219,14 @@ class Host implements Plugins {
   }
 
   list(): readonly PluginInfo[] {
-    const byDefault = this.#default();
+    const byDefault = this.#references.default();
     return this.#candidates()
       .map((candidate) => this.#show(candidate, byDefault))
       .sort((a, b) => a.name < b.name ? -1 : a.name > b.name ? 1 : compareVersions(a.version, b.version));
   }
 
   get(ref: string): PluginInfo {
-    return this.#show(this.#find(ref));
+    return this.#show(this.#references.find(ref));
   }
 
   async installBytes(bytes: Uint8Array, { sha256 }: { readonly sha256?: string } = {}): Promise<PluginInfo> {
@@ -307,35 +292,6 @@ class Host implements Plugins {
     return this.#show(this.#ofEntry(await this.#open.install(bytes, origin)));
   }
 
-  #resolve(plugin: string, fn: string, requester: RequesterId | undefined): Resolution {
-    // No name of a plugin or function holds this character.
-    const key = `${plugin}\n${fn}`;
-    const known = this.#resolutions.get(key);
-    if (known !== undefined) return known;
-    const candidate = this.#module(plugin, requester) ?? this.#pick(plugin);
-    const info = candidate.info();
-    const found = fn === "" ? info.functions[0] : info.functions.find(({ name }) => name === fn);
-    // An external plugin that is down may have lost its list; only it can say, when it is called.
-    if (found === undefined && !(candidate.external !== undefined && !info.ready)) {
-      throw noSuchFunction(info.name, fn, info.functions.map(({ name }) => name));
-    }
-    const resolution = {
-      candidate,
-      resolved: {
-        plugin: `${info.name}@${info.version}`,
-        sha256: info.sha256,
-        function: found?.name ?? fn,
-        outputContentType: found?.outputContentType || "application/octet-stream",
-      },
-    };
-    // External plugins change by themselves, and modules of requesters come and go. The bound keeps callers from filling the memory with spellings of one reference.
-    const stays = candidate.external === undefined && candidate.isModule !== true;
-    if (stays && this.#resolutions.size < RESOLVED_NAMES) {
-      this.#resolutions.set(key, resolution);
-    }
-    return resolution;
-  }
-
   /** The module of a requester that a reference means to somebody. What the operator installed, or disabled, comes first. */
   #module(ref: string, requester: RequesterId | undefined): Candidate | undefined {
     const { modules } = this;
@@ -352,66 +308,8 @@ class Host implements Plugins {
     return brought !== undefined && (requester === brought.self || brought.accepts());
   }
 
-  /** The plugin that takes a call with this reference. */
-  #pick(ref: string): Candidate {
-    const meant = ref === "" ? this.#options.defaultPlugin : ref;
-    if (meant === "") {
-      throw new NodeError(
-        "plugin_not_found",
-        "The task names no plugin, and this node has no default plugin (plugins.default)",
-      );
-    }
-    const matches = this.#matching(meant);
-    // A plugin of the configuration takes calls even when it is down: that is for the caller to hear.
-    const match = matches.find(({ external }) => external !== undefined) ?? matches.findLast((c) => c.info().ready);
-    if (match !== undefined) return match;
-    const reason = matches.at(-1)?.info().problem;
-    const shown = meant.slice(0, 100);
-    throw new NodeError(
-      "plugin_not_found",
-      reason === undefined
-        ? `There is no plugin "${shown}" here; GET /v1/plugins lists those that there are`
-        : `The plugin "${shown}" does not take calls here: ${reason}`,
-      { data: { plugin: shown } },
-    );
-  }
-
-  /** What a reference can mean, the best last. */
-  #matching(ref: string): Candidate[] {
-    const isDigest = /^[0-9a-f]{64}$/i.test(ref);
-    const digest = ref.toLowerCase();
-    return this.#candidates()
-      .map((candidate) => ({ candidate, info: candidate.info() }))
-      .filter(({ info }) =>
-        isDigest ? info.sha256 === digest : info.name === ref || `${info.name}@${info.version}` === ref
-      )
-      .sort((a, b) => compareVersions(a.info.version, b.info.version))
-      .map(({ candidate }) => candidate);
-  }
-
-  /** The plugin that an operator means, ready or not. */
-  #find(ref: string): Candidate {
-    const matches = this.#matching(ref);
-    const match = matches.findLast((candidate) => candidate.info().ready) ?? matches.at(-1);
-    if (match !== undefined) return match;
-    const shown = ref.slice(0, 100);
-    throw new NodeError("plugin_not_found", `There is no plugin "${shown}" here; ${this.#whatThereIs()}`, {
-      data: { plugin: shown },
-    });
-  }
-
-  /** The names of the plugins, for whoever asked for another; of many the first ones. */
-  #whatThereIs(): string {
-    const names = this.#candidates().map((candidate) => candidate.info()).map(({ name, version }) =>
-      `${name}@${version}`
-    );
-    if (names.length === 0) return "this node has none";
-    const more = names.length - SHOWN_NAMES;
-    return `this node has ${names.slice(0, SHOWN_NAMES).join(", ")}${more > 0 ? ` and ${more} more` : ""}`;
-  }
-
   #inFolder(ref: string, what: string): { entry: RegistryEntry } {
-    const { entry } = this.#find(ref);
+    const { entry } = this.#references.find(ref);
     if (entry !== undefined) return { entry };
     throw new NodeError(
       "failed_precondition",
@@ -419,15 +317,7 @@ class Host implements Plugins {
     );
   }
 
-  #default(): Candidate | undefined {
-    try {
-      return this.#pick("");
-    } catch {
-      return undefined;
-    }
-  }
-
-  #show(candidate: Candidate, byDefault = this.#default()): PluginInfo {
+  #show(candidate: Candidate, byDefault = this.#references.default()): PluginInfo {
     const info = candidate.info();
     const used = this.#meters.of(`${info.name}@${info.version}`);
     return { ...info, isDefault: isSame(candidate, byDefault), ...(used !== undefined && { used }) };

@@ -54,7 +54,8 @@ const STOP_SLACK_MS = 2000;
 /**
  * Runs the plugin in a process group of its own, beside a watch: when the pipe from the node closes, whether the node asked for it or was
  * killed, the group is told to end, and killed after the grace. The plugin has the same pipe, and Node makes it non-blocking when it reads it:
- * a `cat` that begins later then fails, which is not the pipe's end. Arguments: grace in seconds, the folder of the socket, the command.
+ * a `cat` that begins later then fails, which is not the pipe's end. The plugin's own PATH need not lead to the watch's programs; where
+ * none does, there is no watch, rather than one that turns for ever. Arguments: grace in seconds, the folder of the socket, the command.
  */
 const WATCH = `
 exec 3<&0
@@ -63,7 +64,8 @@ trap : TERM
 "$@" <&3 3<&- &
 plugin=$!
 ( trap "" TERM INT HUP
-  until cat <&3 >/dev/null; do sleep 1; done
+  PATH=$PATH:/usr/bin:/bin
+  until cat <&3 >/dev/null; do sleep 1 || exit; done
   kill -TERM 0
   sleep "$grace"
   rm -rf "$folder"
