@@ -25,7 +25,10 @@ const server = createPluginServer({
   secret: supervised?.secret,
   functions: {
     where: {
-      run: () => Promise.resolve(JSON.stringify({ pid: process.pid, child: child?.pid, cwd: process.cwd() })),
+      run: () =>
+        Promise.resolve(
+          JSON.stringify({ pid: process.pid, parent: process.ppid, child: child?.pid, cwd: process.cwd() }),
+        ),
     },
     environment: { run: () => Promise.resolve(JSON.stringify(Object.keys(process.env).sort())) },
     end: {

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -63,6 +63,22 @@ function runs(pid: number): boolean {
 
 async function gone(pid: number): Promise<void> {
   while (runs(pid)) await new Promise((resolve) => setTimeout(resolve, 5));
+}
+
+interface StartedNode {
+  readonly node: ChildProcess;
+  readonly pid: number;
+  readonly parent: number;
+  readonly child?: number;
+}
+
+/** A node in a process of its own, and the ids of its plugin's processes. */
+async function startNode(t: TestScope, fault: string, env = process.env): Promise<StartedNode> {
+  const args = program("supervised-node.ts", ...program("supervised-program.ts", fault)).slice(1);
+  const node = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "inherit"], env });
+  t.after(() => void node.kill("SIGKILL"));
+  const [line] = await once(node.stdout, "data") as [Uint8Array];
+  return { node, ...JSON.parse(text(line)) as Omit<StartedNode, "node"> };
 }
 
 test("a command is started, described and called over a private socket", async (t) => {
@@ -163,21 +179,19 @@ for (const [fault, is] of [["parent", "a parent"], ["deaf", "deaf to signals"]] 
   });
 
   test(`a plugin that is ${is} ends with a node that is killed`, async (t) => {
-    const node = spawn(
-      process.execPath,
-      program("supervised-node.ts", ...program("supervised-program.ts", fault)).slice(1),
-      {
-        stdio: ["ignore", "pipe", "inherit"],
-      },
-    );
-    t.after(() => void node.kill("SIGKILL"));
-    const [line] = await once(node.stdout, "data") as [Uint8Array];
-    const { pid, child } = JSON.parse(text(line)) as { pid: number; child: number };
+    const { node, pid, child } = await startNode(t, fault);
     node.kill("SIGKILL");
     await gone(pid);
-    await gone(child);
+    await gone(child!);
   });
 }
+
+test("what watches a plugin ends with a node that is killed, also when the plugin's PATH leads nowhere", async (t) => {
+  const { node, parent } = await startNode(t, "", { PATH: "/nowhere" });
+  assert.equal(runs(-parent), true, "the group of its processes");
+  node.kill("SIGKILL");
+  await gone(-parent);
+});
 
 test("what a plugin prints is in the node's log with its name, in bounds", async (t) => {
   const { lines, log } = recorder();
