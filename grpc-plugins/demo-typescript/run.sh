@@ -1,7 +1,7 @@
 #!/bin/sh
 # Serves the plugin on Node (24 or later), or on Deno where there is no such Node. With --check it only looks whether one is there.
 file=$(dirname "$0")/plugin.ts
-if node -e 'process.exit(parseInt(process.versions.node) < 24)' 2>/dev/null; then
+if node -e 'process.exit(parseInt(process.versions.node) < 24 ? 1 : 0)' 2>/dev/null; then
   [ "$1" = --check ] || exec node "$file" "$@"
 elif command -v deno >/dev/null; then
   [ "$1" = --check ] || exec deno run --allow-all "$file" "$@"

@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
-import { readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, mkdirSync, readFileSync, realpathSync, symlinkSync, writeFileSync } from "node:fs";
+import { delimiter, join } from "node:path";
+import process from "node:process";
+import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { run, scratch, startNode } from "../e2e/harness.ts";
 import { call, text } from "../plugins/external-calls.ts";
@@ -61,6 +63,11 @@ def held(call: Call) -> str:
         return "done";
       },
     },
+    runtime: {
+      async run() {
+        return "Deno" in globalThis ? "deno" : "node";
+      },
+    },
 `,
   },
 };
@@ -84,32 +91,57 @@ function addHeld(language: string, plugin: string): void {
   writeFileSync(path, source);
 }
 
-for (const language of ["go-grpc", "python", "typescript"]) {
-  test(`plugins new --lang ${language} writes a plugin that builds, passes its cases and is run by a node`, async (t) => {
+/** A template, and for one in TypeScript the runtime that is the only one to be found. */
+interface Template {
+  readonly language: string;
+  readonly runtime?: "node" | "deno";
+}
+
+const TEMPLATES: readonly Template[] = [
+  { language: "go-grpc" },
+  { language: "python" },
+  { language: "typescript", runtime: "node" },
+  { language: "typescript", runtime: "deno" },
+];
+
+/** A path of programs on which a runtime is, and the other is not. */
+function pathWith(runtime: string, folder: string): string {
+  const programs = join(folder, "programs");
+  mkdirSync(programs);
+  const link = (name: string, program: string) => symlinkSync(realpathSync(program), join(programs, name));
+  link(runtime, fileURLToPath(new URL(`../../node_modules/.bin/${runtime}`, import.meta.url)));
+  const find = (name: string) =>
+    process.env["PATH"]!.split(delimiter).map((place) => join(place, name)).find((file) => existsSync(file));
+  for (const name of ["sh", "dirname"]) link(name, find(name)!);
+  return programs;
+}
+
+for (const { language, runtime } of TEMPLATES) {
+  const where = runtime === undefined ? "" : ` on ${runtime} alone`;
+  test(`plugins new --lang ${language} writes a plugin that builds, passes its cases and is run by a node${where}`, async (t) => {
     const folder = scratch(t);
     const plugin = join(folder, "my-plugin");
     const made = await run(["plugins", "new", "--lang", language, plugin]);
     assert.equal(made.code, 0, made.stderr);
     addHeld(language, plugin);
     await execute("bash", ["build.sh"], { cwd: plugin });
-    const tested = await run(["plugins", "test", join(plugin, "run.sh")]);
+    const path = runtime === undefined ? process.env["PATH"]! : pathWith(runtime, folder);
+    const tested = await run(["plugins", "test", join(plugin, "run.sh")], { env: { PATH: path } });
     assert.equal(tested.code, 0, `${tested.stdout}${tested.stderr}`);
     const config = join(folder, "config.json");
-    const external = [{ name: "mine", command: ["./run.sh"], cwd: plugin }];
-    writeFileSync(config, JSON.stringify({ plugins: { external } }));
+    const command = { command: ["./run.sh"], cwd: plugin, env: [`PATH=${path}`] };
+    writeFileSync(config, JSON.stringify({ plugins: { external: [{ name: "mine", ...command }] } }));
     const node = await startNode(t, { dataDir: join(folder, "data"), args: ["--config", config] });
-    const ran = await run(["task", "run", "mine", "primes", "100", "--url", node.rest]);
-    assert.equal(ran.code, 0, ran.stderr);
-    assert.equal(ran.stdout.trim(), "25");
+    const answer = async (...task: string[]) => {
+      const ran = await run(["task", "run", "mine", ...task, "--url", node.rest]);
+      assert.equal(ran.code, 0, ran.stderr);
+      return ran.stdout.trim();
+    };
+    assert.equal(await answer("primes", "100"), "25");
+    if (runtime !== undefined) assert.equal(await answer("runtime"), runtime);
 
     // What a function says comes while it runs, and its time on a GPU with the result.
-    const direct = connectExternalPlugin({
-      name: "mine",
-      protocol: "velas",
-      command: ["./run.sh"],
-      cwd: plugin,
-      log: silentLog,
-    });
+    const direct = connectExternalPlugin({ name: "mine", protocol: "velas", ...command, log: silentLog });
     t.after(() => direct.close());
     await direct.settled();
     assert.equal(direct.info().ready, true, direct.info().problem);
