@@ -105,7 +105,14 @@ export interface ProviderScore {
   readonly provider: NodeId;
   readonly good: number;
   readonly bad: number;
-  /** When `good` and `bad` were right. */
+  /**
+   * Of how many shards it is known that it lost them or gave other bytes, halved likewise. Silence is none of these. Absent means none, as in
+   * records from before it was kept.
+   */
+  readonly faults?: number;
+  /** Whether shards leave it: from many faults on until few are left. */
+  readonly avoided?: true;
+  /** When `good`, `bad` and `faults` were right. */
   readonly at: number;
   readonly lastError?: string;
 }

@@ -2,9 +2,9 @@ import { type LeftoverShard, NodeError, type StoredFile, type StoredShard, toNod
 import { LEAF_BYTES, verifyRange } from "../codec/mod.ts";
 import type { ByteBudget } from "./byte-budget.ts";
 import type { FileKit } from "./file-kit.ts";
-import { recovered, withShard } from "./file-state.ts";
+import { isHealthy, recovered, withShard } from "./file-state.ts";
 import { type OpenedShards, openShards } from "./open-file.ts";
-import { isLie } from "./shard-access.ts";
+import { isLie, noteFault } from "./shard-access.ts";
 import { shardIdOf } from "./shard-ids.ts";
 import { withTimeout } from "./with-timeout.ts";
 
@@ -22,15 +22,27 @@ export class FileAudit {
 
   /** Audits every shard that is somewhere, or only some of them, and returns the file afterwards. */
   async audit(file: StoredFile, signal: AbortSignal, only?: readonly number[]): Promise<StoredFile | undefined> {
+    await this.#kit.scores.load();
     const opened = await openShards(this.#kit, file);
-    await Promise.all(file.shards.map(async (shard, index) => {
-      if (only?.includes(index) === false) return;
-      if (shard.target !== "" && shard.state !== "pending") await this.#auditShard(opened, index, signal);
+    const results = await Promise.all(file.shards.map(async (shard, index) => {
+      if (only?.includes(index) === false) return undefined;
+      if (shard.target === "" || shard.state === "pending") return undefined;
+      return await this.#auditShard(opened, index, signal);
     }));
+    const isThere = results.includes("proven");
+    for (const [index, result] of results.entries()) {
+      // When nobody has any of it, its owner may have removed it itself, as after the restore of an old backup.
+      if (result === "wrong" || (result === "gone" && isThere)) noteFault(this.#kit, file.shards[index]!);
+    }
     return await this.#kit.book.get(file.id);
   }
 
-  async #auditShard(opened: OpenedShards, index: number, signal: AbortSignal): Promise<void> {
+  /** Audits a shard. Returns whether it was proven; else, when its provider is to blame for it for the first time, what is proven of that. */
+  async #auditShard(
+    opened: OpenedShards,
+    index: number,
+    signal: AbortSignal,
+  ): Promise<"proven" | "wrong" | "gone" | undefined> {
     const { book, scores, metrics, clock, steady } = this.#kit;
     const { id } = opened.file;
     const shard = opened.file.shards[index]!;
@@ -44,6 +56,7 @@ export class FileAudit {
     const now = clock.now();
     let stands = false;
     let isLost = false;
+    let isFault = false;
     await book.update(id, (file) => {
       const old = file.shards[index]!;
       // The file may have been removed meanwhile, and its shards freed, or this one moved.
@@ -51,22 +64,29 @@ export class FileAudit {
       if (!stands) return undefined;
       const next = failure === undefined ? proven(old, now) : this.#failing(old, { failure, now: steady.now() });
       isLost = next.state === "lost";
+      // What was known to be lost, was promised for no longer, or is another's, proves nothing more.
+      isFault = failure !== undefined && isGone(failure) && isHealthy(old) &&
+        (old.leaseExpiresAt ?? 0) > steady.now() &&
+        file.sharedBy === undefined;
       return withShard(file, index, next);
     }, { durable: false });
     if (isLost && shard.providerId !== undefined) {
       await this.#kit.custody?.lost(shard.providerId, shardIdOf(opened.header, index));
     }
     // Nobody is blamed for not having what it was told to drop.
-    if (!stands && failure !== undefined) return;
+    if (!stands && failure !== undefined) return undefined;
     metrics.audits.add(1, { result: failure === undefined ? "proven" : isGone(failure) ? "lost" : "unreachable" });
     if (shard.providerId !== undefined) {
       const place = { nodeId: shard.providerId, target: shard.target };
       if (failure === undefined) scores.good(place, 0.1);
       else scores.bad(place, failure.message, isLie(failure) ? 10 : 1);
     }
-    if (!stands) return;
+    if (!stands) return undefined;
     const told = failure === undefined ? "proved its shard" : `failed an audit: ${failure.message}`;
     book.publish({ type: "audit", fileId: id, message: `${shard.target} ${told}` });
+    if (failure === undefined) return "proven";
+    if (!isFault) return undefined;
+    return isLie(failure) ? "wrong" : "gone";
   }
 
   /**

@@ -8,7 +8,9 @@ import {
   toNodeError,
 } from "../core/mod.ts";
 import { deriveMaskKey, LEAF_BYTES, rebuildShards } from "../codec/mod.ts";
+import { avoidedShards } from "./avoided-shards.ts";
 import type { ByteBudget } from "./byte-budget.ts";
+import type { FileAudit } from "./file-audit.ts";
 import type { FileKit } from "./file-kit.ts";
 import { isHealthy, pendingAt, recovered } from "./file-state.ts";
 import { leased } from "./lease-end.ts";
@@ -21,7 +23,7 @@ import { owesRefusals, refuseShares } from "./refuse-shares.ts";
 import { noteReadFailure, shardReaders } from "./shard-access.ts";
 import { shardIdOf } from "./shard-ids.ts";
 import { ShardLane } from "./shard-lane.ts";
-import { hasDoubles, spreadMoves } from "./spread-moves.ts";
+import { hasDoubles, type ShardMove, spreadMoves } from "./spread-moves.ts";
 
 /** How often a shard is tried at ever another provider within one repair. */
 const ROUNDS = 3;
@@ -32,14 +34,20 @@ const DISTRUSTED = 0.2;
 export class FileRepair {
   readonly #kit: FileKit;
   readonly #budget: ByteBudget;
+  readonly #audit: Pick<FileAudit, "prove">;
   readonly #pace: ReadPace;
+  readonly #rebuilds = new Set<Promise<unknown>>();
   readonly #queue = new KeyedQueue();
   /** What ends the repairs that are under way, by their files. */
   readonly #stops = new Map<string, AbortController>();
 
-  constructor(kit: FileKit, budget: ByteBudget) {
+  constructor(
+    kit: FileKit,
+    { budget, audit }: { readonly budget: ByteBudget; readonly audit: Pick<FileAudit, "prove"> },
+  ) {
     this.#kit = kit;
     this.#budget = budget;
+    this.#audit = audit;
     this.#pace = new ReadPace({ maxHedgeMs: kit.settings.stallMs / 2 });
   }
 
@@ -47,7 +55,22 @@ export class FileRepair {
    * Rebuilds all shards that are lost or were never stored, and returns the file afterwards, whose shards tell how far it got. Throws `shards_missing`
    * when fewer than k can be read.
    */
-  rebuild(id: string, cancel: AbortSignal): Promise<StoredFile | undefined> {
+  async rebuild(id: string, cancel: AbortSignal): Promise<StoredFile | undefined> {
+    const rebuilding = this.#rebuild(id, cancel);
+    this.#rebuilds.add(rebuilding);
+    try {
+      return await rebuilding;
+    } finally {
+      this.#rebuilds.delete(rebuilding);
+    }
+  }
+
+  /** Resolves when no shard that is lost or was never stored is being rebuilt. */
+  async quiet(): Promise<void> {
+    while (this.#rebuilds.size > 0) await Promise.allSettled(this.#rebuilds);
+  }
+
+  #rebuild(id: string, cancel: AbortSignal): Promise<StoredFile | undefined> {
     return this.#work(id, cancel, async (signal) => {
       const { book, log } = this.#kit;
       const failed = new Set<NodeId>();
@@ -74,24 +97,56 @@ export class FileRepair {
   }
 
   /**
-   * Moves shards from nodes that have several of a file to nodes that have fewer, until they are even: rebuilt at the new one from others, then freed
-   * at the old one. Does nothing for a file that lacks shards, which comes first, nor for one without parity, which has nothing to rebuild from.
-   * Throws `shards_missing` when fewer than k others can be read.
+   * Moves shards from nodes that have several of a file to nodes that have fewer, until they are even, as {@link #move} does. Throws
+   * `shards_missing` when fewer than k others can be read.
    */
   spread(id: string, cancel: AbortSignal): Promise<StoredFile | undefined> {
+    return this.#move(id, cancel, {
+      isWanted: hasDoubles,
+      movesOf: ({ shards }, candidates) => spreadMoves(shards, candidates),
+    });
+  }
+
+  /**
+   * Moves shards from providers that are avoided to others that have none of the file, as {@link #move} does; those for which there is no such
+   * provider stay. Throws `shards_missing` when fewer than k others can be read.
+   */
+  evacuate(id: string, cancel: AbortSignal): Promise<StoredFile | undefined> {
+    const { scores } = this.#kit;
+    return this.#move(id, cancel, {
+      isWanted: (file) => avoidedShards(file, scores).length > 0,
+      movesOf: (file, candidates) => {
+        const leaving = avoidedShards(file, scores);
+        const holders = new Set(file.shards.map(({ providerId }) => providerId));
+        const regions = new RegionCounts(file.shards.filter((_, index) => !leaving.includes(index)));
+        const others = candidates.filter(({ nodeId }) => !holders.has(nodeId))
+          .sort((a, b) => regions.near(a) - regions.near(b));
+        return leaving.slice(0, others.length).map((index, i) => ({ index, provider: others[i]! }));
+      },
+    });
+  }
+
+  /**
+   * Moves shards to providers that can be trusted for as long as there are moves: rebuilt at the new one from others and proven there, then left to be
+   * freed at the old one. Does nothing for a file that lacks shards, which comes first, nor for one without parity, which has nothing to rebuild from.
+   */
+  #move(id: string, cancel: AbortSignal, { isWanted, movesOf }: {
+    readonly isWanted: (file: StoredFile) => boolean;
+    readonly movesOf: (file: StoredFile, candidates: readonly Candidate[]) => readonly ShardMove[];
+  }): Promise<StoredFile | undefined> {
     return this.#work(id, cancel, async (signal) => {
       const { book, pool, scores } = this.#kit;
       const failed = new Set<NodeId>();
       for (;;) {
         const file = await book.get(id);
         const isWhole = file?.phase === "kept" && file.sharedBy === undefined && file.shards.every(isHealthy);
-        if (!isWhole || !hasDoubles(file)) return file;
+        if (!isWhole || file.policy.parityShards === 0 || !isWanted(file)) return file;
         const { candidates } = await pool.survey(file.targets, signal);
-        const wanted = candidates.filter(({ nodeId }) =>
-          !failed.has(nodeId) && !scores.isResting(nodeId) && scores.of(nodeId) >= DISTRUSTED
+        const trusted = candidates.filter(({ nodeId }) =>
+          !failed.has(nodeId) && !scores.isResting(nodeId) && !this.#isDistrusted(nodeId)
         );
         // Those that are moved are not read, so at least k must stay.
-        const moves = spreadMoves(file.shards, wanted).slice(0, file.policy.parityShards);
+        const moves = movesOf(file, trusted).slice(0, file.policy.parityShards);
         if (moves.length === 0) return file;
         const failedBefore = failed.size;
         await this.#rebuildAt(await openShards(this.#kit, file), moves, { failed, signal });
@@ -147,7 +202,7 @@ export class FileRepair {
       candidate,
       // One that is known to fail would only lose it again: it comes behind those that have some.
       held: file.shards.filter((shard) => isHealthy(shard) && shard.providerId === candidate.nodeId).length +
-        (scores.of(candidate.nodeId) < DISTRUSTED ? file.shards.length : 0),
+        (this.#isDistrusted(candidate.nodeId) ? file.shards.length : 0),
       resting: scores.isResting(candidate.nodeId),
     }));
     const regions = new RegionCounts(file.shards.filter(isHealthy));
@@ -162,6 +217,11 @@ export class FileRepair {
       chosen.push(best.candidate);
     }
     return chosen;
+  }
+
+  #isDistrusted(provider: NodeId): boolean {
+    const { scores } = this.#kit;
+    return scores.isAvoided(provider) || scores.of(provider) < DISTRUSTED;
   }
 
   async #rebuildAt(
@@ -204,7 +264,7 @@ export class FileRepair {
       await rebuildShards({
         layout,
         roots,
-        readers: shardReaders(this.#kit, opened, { pace: this.#pace }),
+        readers: shardReaders(this.#kit, opened, { pace: this.#pace, without: moves.map(({ index }) => index) }),
         maskKeys: roots.map((_, index) => deriveMaskKey(header.fileKey, header.fileId, index)),
         wanted: writers,
         hedge: this.#pace.hedge,
@@ -222,9 +282,13 @@ export class FileRepair {
     await Promise.all(lanes.map(async (lane) => {
       try {
         const receipt = await lane.done;
+        const isMove = isHealthy(file.shards[lane.index]!);
+        const { target, nodeId: providerId } = lane.provider;
+        // What is there is not given up for a promise.
+        if (isMove) await this.#audit.prove(opened, { index: lane.index, target, providerId }, signal);
         await this.#settle(opened, lane.index, {
           ...pendingAt(lane.provider),
-          state: "stored",
+          ...(isMove ? { state: "proven", lastAuditAt: clock.now() } : { state: "stored" }),
           ...leased(receipt, { clock, steady, leaseMs: settings.leaseMs }),
         });
         this.#kit.scores.good(lane.provider);

@@ -24,6 +24,7 @@ import {
   type Unshared,
 } from "../core/mod.ts";
 import { type Identity, systemRandom } from "../codec/mod.ts";
+import { avoidedWarnings } from "./avoided-shards.ts";
 import { type BudgetTime, ByteBudget } from "./byte-budget.ts";
 import { FileAudit } from "./file-audit.ts";
 import { FileBook } from "./file-book.ts";
@@ -150,8 +151,11 @@ class Requester implements FileRequester {
     this.#sharePublic = keys.sharePublic;
     this.#sharing = new FileSharing(kit, options.key);
     this.#bandwidth = options.bandwidth;
-    this.#repair = new FileRepair(kit, new ByteBudget(settings.repairBytesPerSecond, budgetTime));
     this.#audit = new FileAudit(kit, new ByteBudget(settings.auditBytesPerSecond, budgetTime));
+    this.#repair = new FileRepair(kit, {
+      budget: new ByteBudget(settings.repairBytesPerSecond, budgetTime),
+      audit: this.#audit,
+    });
     this.#put = new FilePut({ ...kit, rebuild: (id, signal) => this.#repair.rebuild(id, signal) });
     this.#read = new FileRead(kit);
     this.#upkeep = new FileUpkeep({
@@ -309,7 +313,7 @@ class Requester implements FileRequester {
   async #health(file: StoredFile): Promise<FileHealth> {
     const { book, scores, settings } = this.#kit;
     const { isLatest } = await book.record(file);
-    return healthOf(file, {
+    return healthOf({ ...file, warnings: [...file.warnings, ...avoidedWarnings(file, scores)] }, {
       isLatest,
       reliability: ({ providerId }) => providerId === undefined ? 0.5 : scores.of(providerId),
       repairMs: settings.lostAfterMs + settings.auditIntervalMs,

@@ -9,8 +9,10 @@ import {
   toNodeError,
 } from "../core/mod.ts";
 import { type OpenedHeader, openHeader } from "../codec/mod.ts";
+import { avoidedShards } from "./avoided-shards.ts";
 import { dropPieces } from "./check-files.ts";
 import { DuePool } from "./due-pool.ts";
+import { EvacuationQueue } from "./evacuation-queue.ts";
 import { type FileAudit, isGone } from "./file-audit.ts";
 import type { FileKit } from "./file-kit.ts";
 import type { FileRepair } from "./file-repair.ts";
@@ -40,11 +42,17 @@ const KEEP_TIME_MS = 60_000;
 export class FileUpkeep {
   readonly #options: FileUpkeepOptions;
   readonly #pool: DuePool;
+  readonly #evacuation: EvacuationQueue;
   #timer: NodeJS.Timeout | undefined;
 
   constructor(options: FileUpkeepOptions) {
     const { store, clock, steady, settings, busy, closing, log } = options;
     this.#options = options;
+    this.#evacuation = new EvacuationQueue({
+      quiet: () => options.repair.quiet(),
+      work: (id) => inRequest(newUlid(clock.now()), () => this.#evacuate(id)),
+      closing,
+    });
     this.#pool = new DuePool({
       due: (limit) => store.due(steady.now(), limit),
       work: (file) => inRequest(newUlid(clock.now()), () => this.#lookAfter(file)),
@@ -74,13 +82,15 @@ export class FileUpkeep {
   }
 
   /** Waits until nothing is due. */
-  settle(): Promise<void> {
-    return this.#pool.settle();
+  async settle(): Promise<void> {
+    await this.#pool.settle();
+    await this.#evacuation.settle();
   }
 
   async stop(): Promise<void> {
     clearInterval(this.#timer);
     await this.#pool.stop();
+    await this.#evacuation.settle();
   }
 
   get #retryMs(): number {
@@ -106,23 +116,44 @@ export class FileUpkeep {
 
   /** A file that is wanted. */
   async #keep(file: StoredFile): Promise<void> {
-    const { audit, repair, book, settings, closing } = this.#options;
+    const { audit, repair, scores, settings, closing } = this.#options;
     const audited = await audit.audit(file, closing);
     const lost = audited?.shards.filter((shard) => !isHealthy(shard)).length ?? 0;
     const wanted = lost >= Math.max(1, Math.min(settings.repairAt, file.policy.parityShards));
     const repaired = wanted && file.sharedBy === undefined ? await repair.rebuild(file.id, closing) : audited;
     const after = repaired !== undefined && hasDoubles(repaired) ? await repair.spread(file.id, closing) : repaired;
-    if (after !== undefined && after.leftovers.length > 0) {
-      await repair.apart(file.id, async () => {
-        const now = await book.get(file.id);
-        if (now !== undefined) await this.#freeLeftovers(now);
-      });
-    }
+    if (after !== undefined) await this.#freeMoved(after);
     const owes = after !== undefined && owesRefusals(after);
     const pending = owes ? (await refuseShares(this.#options, file.id, closing)).pending.length : 0;
     const whole = pending === 0 &&
       after?.shards.every(({ state }) => state === "proven" || state === "stored") === true;
     await this.#later(file.id, whole ? settings.auditIntervalMs : this.#retryMs);
+    if (after !== undefined && avoidedShards(after, scores).length > 0) this.#evacuation.add(file.id);
+  }
+
+  /** Has shards leave providers that are avoided. */
+  async #evacuate(id: string): Promise<void> {
+    const { repair, log, closing } = this.#options;
+    try {
+      const after = await repair.evacuate(id, closing);
+      if (after !== undefined) await this.#freeMoved(after);
+    } catch (cause) {
+      if (closing.aborted) return;
+      log.warn("Shards could not be moved away from a provider; it is tried again after the next audit", {
+        fileId: id,
+        error: toNodeError(cause).message,
+      });
+    }
+  }
+
+  /** Frees what a repair or a move has left behind. */
+  async #freeMoved({ id, leftovers }: StoredFile): Promise<void> {
+    const { repair, book } = this.#options;
+    if (leftovers.length === 0) return;
+    await repair.apart(id, async () => {
+      const now = await book.get(id);
+      if (now !== undefined) await this.#freeLeftovers(now);
+    });
   }
 
   /** Frees the shards of a removed file, and forgets it with what its upload noted when all are. */

@@ -82,7 +82,8 @@ export class ProviderPool {
 
   /**
    * Asks nodes who they are: those named, else all that are known. The better its score and the less of its region is taken, the earlier a
-   * node comes; those that failed a moment ago come last. Throws `invalid_argument` for a target that cannot be read.
+   * node comes; those that failed a moment ago come last, and behind them those that are avoided. Throws `invalid_argument` for a target that cannot be
+   * read.
    */
   async survey(targets: readonly string[] | undefined, signal: AbortSignal): Promise<Survey> {
     const { providers, scores, random } = this.#options;
@@ -117,7 +118,10 @@ export class ProviderPool {
       rank: targets !== undefined ? 0 : (scores.isResting(candidate.nodeId) ? -1 : 0) + scores.of(candidate.nodeId) +
         OTHER_WORK_WEIGHT * (candidate.score ?? 0) + 0.1 * random(),
     })).sort((a, b) => b.rank - a.rank).map(({ candidate }) => candidate);
-    return { candidates: targets === undefined ? spreadRegions(ranked) : ranked, failed };
+    if (targets !== undefined) return { candidates: ranked, failed };
+    const isAvoided = ({ nodeId }: Candidate) => scores.isAvoided(nodeId);
+    const wanted = ranked.filter((candidate) => !isAvoided(candidate));
+    return { candidates: [...spreadRegions(wanted), ...spreadRegions(ranked.filter(isAvoided))], failed };
   }
 
   async #whoIs(target: string, signal: AbortSignal): Promise<NodeId> {

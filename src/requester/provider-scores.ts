@@ -18,6 +18,11 @@ export interface ProviderPlace {
 
 /** How long a provider that just failed is asked last. */
 const REST_MS = 30_000;
+/** So many faults make a provider one that is avoided, or more where it did much right: one for so many successes. */
+const AVOIDED_FROM = 3;
+const GOOD_PER_FAULT = 200;
+/** It stays avoided until less than this part of that is left. */
+const AVOIDED_UNTIL = 1 / 3;
 
 /** What this node thinks of each provider, from how it served and what it proved. Old news counts ever less. */
 export class ProviderScores {
@@ -54,6 +59,14 @@ export class ProviderScores {
     return ago >= 0 && ago < REST_MS;
   }
 
+  /**
+   * Whether it lost so many shards, or gave so many wrong ones, that others leave it and it gets none as long as there is another. Being out of reach,
+   * however long, does not count. It begins and ends at different marks, so that a provider does not go back and forth.
+   */
+  isAvoided(provider: NodeId): boolean {
+    return this.#now(provider).avoided === true;
+  }
+
   /** Something went well; `weight` tells an audit from a whole upload. */
   good({ nodeId: provider, target }: ProviderPlace, weight = 1): void {
     this.#options.onOutcome?.({ nodeId: provider, target }, { weight });
@@ -70,12 +83,29 @@ export class ProviderScores {
     this.#keep({ ...score, bad: score.bad + weight, lastError: lastError.slice(0, 500) });
   }
 
+  /**
+   * It is proven that it has lost a shard that it acknowledged, or gave other bytes for it. To be told once for each shard, beside {@link bad}. Returns
+   * whether it is avoided from now on.
+   */
+  fault({ nodeId: provider }: ProviderPlace): boolean {
+    const score = this.#now(provider);
+    const faults = (score.faults ?? 0) + 1;
+    const begins = score.avoided !== true && faults >= avoidedFrom(score);
+    this.#keep({ ...score, faults, ...(begins && { avoided: true as const }) });
+    return begins;
+  }
+
   #now(provider: NodeId): ProviderScore {
     const at = this.#options.clock.now();
     const score = this.#scores.get(keyOf(provider));
     if (score === undefined) return { provider, good: 0, bad: 0, at };
     const left = 0.5 ** (Math.max(0, at - score.at) / this.#options.halfLifeMs);
-    return { ...score, good: score.good * left, bad: score.bad * left, at };
+    const { faults: before, avoided, ...rest } = score;
+    const aged = { ...rest, good: score.good * left, bad: score.bad * left, at };
+    if (before === undefined) return aged;
+    const faults = before * left;
+    const stays = avoided === true && faults >= AVOIDED_UNTIL * avoidedFrom(aged);
+    return { ...aged, faults, ...(stays && { avoided }) };
   }
 
   #keep(score: ProviderScore): void {
@@ -83,6 +113,10 @@ export class ProviderScores {
     // Losing the last of these to a crash costs nothing that the next audit does not tell again.
     this.#options.store.write([{ type: "score", score }], { durable: false }).catch(() => {});
   }
+}
+
+function avoidedFrom({ good }: Pick<ProviderScore, "good">): number {
+  return Math.max(AVOIDED_FROM, good / GOOD_PER_FAULT);
 }
 
 function keyOf(provider: NodeId): string {

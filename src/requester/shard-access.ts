@@ -7,14 +7,23 @@ import type { ReadPace } from "./read-pace.ts";
 import { shardIdOf } from "./shard-ids.ts";
 import { withTimeout } from "./with-timeout.ts";
 
-/** Readers of the shards of a file that are there, at their places; for a request, or for the one that is being worked for. */
+/**
+ * Readers of the shards of a file that are there, at their places, without those that are not to be read; for a request, or for the one that is being
+ * worked for.
+ */
 export function shardReaders(
   kit: FileKit,
   opened: OpenedShards,
-  { pace, requestId }: { readonly pace: ReadPace; readonly requestId?: string },
+  { pace, requestId, without = [] }: {
+    readonly pace: ReadPace;
+    readonly requestId?: string;
+    readonly without?: readonly number[];
+  },
 ): (ShardReader | undefined)[] {
   const { file, header } = opened;
-  const present = file.shards.map((shard) => isHealthy(shard) && shard.target !== "");
+  const present = file.shards.map((shard, index) =>
+    isHealthy(shard) && shard.target !== "" && !without.includes(index)
+  );
   // One that failed a moment ago only takes time, as long as others will do.
   const rested = file.shards.map((shard, index) =>
     present[index]! && !(shard.providerId !== undefined && kit.scores.isResting(shard.providerId))
@@ -55,6 +64,7 @@ export function noteReadFailure(kit: FileKit, opened: OpenedShards, index: numbe
   const { file } = opened;
   const shard = file.shards[index]!;
   const error = toNodeError(cause);
+  let isNews = false;
   if (error.code === "canceled" || error.code === "shutting_down") return;
   metrics.shardFailures.add(1, { during: "get" });
   if (shard.providerId !== undefined) {
@@ -71,6 +81,7 @@ export function noteReadFailure(kit: FileKit, opened: OpenedShards, index: numbe
     const old = now.shards[index]!;
     // It may have been repaired meanwhile.
     if (now.phase !== "kept" || old.target !== shard.target || !isHealthy(old)) return undefined;
+    isNews = old.state !== "suspect";
     const noted: StoredShard = {
       ...old,
       state: "suspect",
@@ -78,7 +89,18 @@ export function noteReadFailure(kit: FileKit, opened: OpenedShards, index: numbe
       failingSince: old.failingSince ?? steady.now(),
     };
     return { ...now, shards: now.shards.map((one, place) => place === index ? noted : one), dueAt: steady.now() };
-  }, { durable: false }).catch(() => {});
+  }, { durable: false }).then(() => {
+    if (isNews && isLie(error) && file.sharedBy === undefined) noteFault(kit, shard);
+  }).catch(() => {});
+}
+
+/** A provider lost a shard of an own file, or gave wrong bytes for it. */
+export function noteFault({ scores, log }: Pick<FileKit, "scores" | "log">, { providerId, target }: StoredShard): void {
+  if (providerId === undefined || !scores.fault({ nodeId: providerId, target })) return;
+  log.warn("A provider lost shards or gave wrong bytes too often; what it has moves to others", {
+    provider: target,
+    providerId,
+  });
 }
 
 /**
