@@ -313,6 +313,7 @@ class Requester implements FileRequester {
   async #health(file: StoredFile): Promise<FileHealth> {
     const { book, scores, settings } = this.#kit;
     const { isLatest } = await book.record(file);
+    await scores.load();
     return healthOf({ ...file, warnings: [...file.warnings, ...avoidedWarnings(file, scores)] }, {
       isLatest,
       reliability: ({ providerId }) => providerId === undefined ? 0.5 : scores.of(providerId),
