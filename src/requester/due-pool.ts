@@ -63,7 +63,11 @@ export class DuePool {
 
   #look(): void {
     this.#again = true;
-    this.#filling ??= this.#fill().finally(() => this.#filling = undefined);
+    this.#filling ??= this.#fill().finally(() => {
+      this.#filling = undefined;
+      // It may have been asked for while the last look was ending.
+      if (this.#again && !this.#options.closing.aborted) this.#look();
+    });
   }
 
   async #fill(): Promise<void> {
