@@ -13,22 +13,17 @@ import { requesterKey, seqKey } from "./codec.ts";
 import type { WriteOp } from "./engine.ts";
 import type { AccountDeltas, GroupCommit } from "./group-commit.ts";
 import { KeyedLock } from "./keyed-lock.ts";
+import { ShardBodies } from "./shard-bodies.ts";
+import { noShard, quarantined, uploading } from "./shard-failures.ts";
+import { ShardRoom } from "./shard-room.ts";
 import {
-  blockCount,
-  blockKey,
-  blockOf,
-  bodyRange,
   decodeShardRow,
   decodeUploadRow,
   encodeRow,
   expiryKey,
-  NODE_BYTES,
-  NODES_PER_ROW,
-  openBlock,
   SHARD_BLOCK_BYTES,
   type ShardRow,
   shardRowKey,
-  treeKey,
   type UploadRow,
 } from "./shard-rows.ts";
 import type { ShardSweeper } from "./shard-sweeper.ts";
@@ -43,9 +38,6 @@ import {
   STEADY_TIME,
 } from "./shard-tables.ts";
 import { OpenUpload, type UploadHost } from "./shard-upload.ts";
-
-/** How long an answer about the disk's room is believed, in milliseconds. */
-const DISK_CHECK_MS = 1000;
 
 export interface ShardStoreSettings {
   /** The most bytes of shards, suspended uploads included. */
@@ -84,19 +76,22 @@ export class LevelShardStore implements UploadHost {
   readonly #parts: ShardStoreParts;
   readonly #commit: GroupCommit;
   readonly #locks = new KeyedLock();
-  /** What each open or suspended upload counts in the quota, by its key. */
-  readonly #aside = new Map<string, number>();
+  readonly #bodies: ShardBodies;
+  readonly #room: ShardRoom;
   readonly #open = new Set<string>();
-  #asideBytes = 0;
   #nextSeq = 1;
-  #diskFree = Infinity;
-  #diskCheckedAt = -Infinity;
   readonly #damagedBlocks;
 
   constructor(parts: ShardStoreParts) {
     this.#parts = parts;
     this.tables = parts.tables;
     this.#commit = parts.commit;
+    this.#bodies = new ShardBodies(parts.tables);
+    this.#room = new ShardRoom({
+      ...parts.settings,
+      storedBytes: () => this.#commit.total(ALL_BYTES),
+      diskFreeBytes: parts.diskFreeBytes,
+    });
     this.#damagedBlocks = parts.metrics.counter(
       "velas_shard_damage_total",
       "Shards put in quarantine since a block did not have its checksum",
@@ -112,8 +107,8 @@ export class LevelShardStore implements UploadHost {
       const rows = await this.tables.uploads.entries({ ...(after !== undefined && { gt: after }), limit: 1000 });
       for (const [key, text] of rows) {
         const { owner, id, seq } = decodeUploadRow(text);
-        const stored = await this.#storedBytes(seq);
-        this.#setAside(key, stored);
+        const stored = await this.#bodies.storedBytes(seq);
+        this.#room.set(key, stored);
         if (stored === 0) await this.#dropUpload({ owner, id });
       }
       if (rows.length < 1000) break;
@@ -133,20 +128,18 @@ export class LevelShardStore implements UploadHost {
         });
       }
       const suspended = await this.tables.upload(shard);
-      const stored = suspended === undefined ? 0 : await this.#storedBytes(suspended.seq);
+      const stored = suspended === undefined ? 0 : await this.#bodies.storedBytes(suspended.seq);
       if (stored > shard.maxBytes) {
         throw new NodeError(
           "invalid_argument",
           `An upload of shard ${shard.id} with ${stored} bytes waits to go on, more than the ${shard.maxBytes} that are announced now: remove it first`,
         );
       }
-      const before = this.#aside.get(key) ?? 0;
-      // Set aside in the same turn as it is checked, so that uploads side by side cannot both have the same room.
-      this.#assertQuota(shard.maxBytes, before);
+      const before = this.#room.of(key);
+      this.#room.claim(key, shard.maxBytes);
       this.#open.add(key);
-      this.#setAside(key, shard.maxBytes);
       try {
-        await this.#assertDisk(shard.maxBytes);
+        await this.#room.assertDisk(shard.maxBytes);
         if (suspended !== undefined) {
           await this.#commit.write([this.#uploadRow(shard, suspended.seq)], { durable: false });
           return new OpenUpload(this, { shard, seq: suspended.seq, blocks: stored / SHARD_BLOCK_BYTES });
@@ -159,7 +152,7 @@ export class LevelShardStore implements UploadHost {
         return new OpenUpload(this, { shard, seq, blocks: 0 });
       } catch (error) {
         this.#open.delete(key);
-        this.#setAside(key, before);
+        this.#room.set(key, before);
         throw error;
       }
     });
@@ -167,13 +160,13 @@ export class LevelShardStore implements UploadHost {
 
   async get(key: ShardKey): Promise<ShardRecord | undefined> {
     const row = await this.tables.row(key);
-    if (row?.damaged !== undefined) throw quarantined(row);
+    if (row?.damaged !== undefined) throw quarantined(row.record);
     return row?.record;
   }
 
   async suspended(key: ShardKey): Promise<number> {
     const upload = await this.tables.upload(key);
-    return upload === undefined || this.#open.has(shardRowKey(key)) ? 0 : await this.#storedBytes(upload.seq);
+    return upload === undefined || this.#open.has(shardRowKey(key)) ? 0 : await this.#bodies.storedBytes(upload.seq);
   }
 
   async read(key: ShardKey, span: ByteSpan): Promise<Uint8Array> {
@@ -185,7 +178,7 @@ export class LevelShardStore implements UploadHost {
         `There are no bytes ${span.start} to ${span.end} in a shard of ${sizeBytes}`,
       );
     }
-    const bytes = await this.#blocks(row.seq, sizeBytes, span);
+    const bytes = await this.#bodies.read(row.seq, sizeBytes, span);
     if (bytes !== undefined) return bytes;
     throw await this.#quarantine(key, row);
   }
@@ -195,15 +188,8 @@ export class LevelShardStore implements UploadHost {
     positions: readonly { readonly level: number; readonly index: number }[],
   ): Promise<readonly Uint8Array[]> {
     const row = await this.#existing(key);
-    const keys = positions.map(({ level, index }) => treeKey(row.seq, level, Math.floor(index / NODES_PER_ROW)));
-    // Neighbours are mostly in one row.
-    const wanted = [...new Set(keys)];
-    const rows = await this.tables.trees.viewMany(wanted);
-    const digests = positions.map(({ index }, i) => {
-      const at = (index % NODES_PER_ROW) * NODE_BYTES;
-      return rows[wanted.indexOf(keys[i]!)]?.slice(at, at + NODE_BYTES);
-    });
-    if (digests.every((digest) => digest?.length === NODE_BYTES)) return digests as Uint8Array[];
+    const digests = await this.#bodies.nodes(row.seq, positions);
+    if (digests !== undefined) return digests;
     throw await this.#quarantine(key, row);
   }
 
@@ -220,7 +206,7 @@ export class LevelShardStore implements UploadHost {
   refuse(key: ShardKey, upTo: number): Promise<void> {
     return this.#locks.run(shardRowKey(key), async () => {
       const row = await this.tables.row(key);
-      if (row === undefined) throw new NodeError("not_found", `There is no shard ${key.id}`, { data: { id: key.id } });
+      if (row === undefined) throw noShard(key.id);
       if (upTo <= (row.record.refusedUpTo ?? 0)) return;
       const noted: ShardRow = { ...row, record: { ...row.record, refusedUpTo: upTo } };
       await this.#commit.write([this.tables.rows.put(shardRowKey(key), encodeRow(noted))], { durable: true });
@@ -235,10 +221,10 @@ export class LevelShardStore implements UploadHost {
       if (row === undefined && upload === undefined) return false;
       const ops: WriteOp[] = row === undefined ? [] : this.tables.drop(row);
       if (upload !== undefined) {
-        ops.push(this.tables.uploads.del(name), this.tables.bury(upload.seq, this.#aside.get(name) ?? 0));
+        ops.push(this.tables.uploads.del(name), this.tables.bury(upload.seq, this.#room.of(name)));
       }
       await this.#commit.write(ops, { durable: true, ...(row && { deltas: accountsOf(row, -1) }) });
-      this.#setAside(name, 0);
+      this.#room.set(name, 0);
       this.#parts.sweeper.start();
       return true;
     });
@@ -299,15 +285,14 @@ export class LevelShardStore implements UploadHost {
   }
 
   freeBytes(): number {
-    const { quotaBytes } = this.#parts.settings;
-    return Math.max(0, quotaBytes - this.#commit.total(ALL_BYTES) - this.#asideBytes);
+    return this.#room.freeBytes;
   }
 
   stats(): ShardStoreStats {
     return {
       shards: this.#commit.total(ALL_SHARDS),
       bytes: this.#commit.total(ALL_BYTES),
-      uploadBytes: this.#asideBytes,
+      uploadBytes: this.#room.asideBytes,
       quotaBytes: this.#parts.settings.quotaBytes,
     };
   }
@@ -321,7 +306,7 @@ export class LevelShardStore implements UploadHost {
 
   async append(ops: readonly WriteOp[], sizeBytes: number): Promise<void> {
     if (ops.length === 0) return;
-    await this.#assertDisk(sizeBytes);
+    await this.#room.assertDisk(sizeBytes);
     // Each piece is flushed: the log that holds it may be closed, unflushed, before the batch that ends the upload is.
     await this.#commit.write(ops, { durable: true });
   }
@@ -354,7 +339,7 @@ export class LevelShardStore implements UploadHost {
         ...this.tables.add(row),
         this.tables.uploads.del(key),
       ];
-      await this.#assertDisk(0);
+      await this.#room.assertDisk(0);
       // With the row that names the number: what `begin` wrote of it is not flushed, and a number that is given twice would mix two bodies.
       all.push(this.tables.meta.put(NEXT_SEQ, String(this.#nextSeq)));
       const deltas = damaged === undefined ? accountsOf(row, 1) : sum(accountsOf(row, 1), accountsOf(damaged, -1));
@@ -367,7 +352,7 @@ export class LevelShardStore implements UploadHost {
 
   async keep(upload: OpenUpload): Promise<void> {
     const key = shardRowKey(upload.shard);
-    const stored = await this.#storedBytes(upload.seq).catch(() => upload.sizeBytes);
+    const stored = await this.#bodies.storedBytes(upload.seq).catch(() => upload.sizeBytes);
     if (!this.#open.has(key)) return;
     this.#ended(key, stored);
     if (stored === 0) {
@@ -386,13 +371,13 @@ export class LevelShardStore implements UploadHost {
   async drop(upload: OpenUpload): Promise<void> {
     const key = shardRowKey(upload.shard);
     await this.#locks.run(key, async () => {
-      this.#ended(key, this.#aside.get(key) ?? 0);
+      this.#ended(key, this.#room.of(key));
       await this.#dropUploadNow(upload.shard);
     });
   }
 
   async readUpload(upload: OpenUpload, span: ByteSpan): Promise<Uint8Array> {
-    const bytes = await this.#blocks(upload.seq, upload.offset, span);
+    const bytes = await this.#bodies.read(upload.seq, upload.offset, span);
     if (bytes === undefined) {
       throw new NodeError(
         "data_corrupt",
@@ -410,22 +395,16 @@ export class LevelShardStore implements UploadHost {
     const name = shardRowKey(key);
     const upload = await this.tables.upload(key);
     if (upload === undefined || this.#open.has(name)) return false;
-    const ops = [this.tables.uploads.del(name), this.tables.bury(upload.seq, this.#aside.get(name) ?? 0)];
+    const ops = [this.tables.uploads.del(name), this.tables.bury(upload.seq, this.#room.of(name))];
     await this.#commit.write(ops, { durable: false });
-    this.#setAside(name, 0);
+    this.#room.set(name, 0);
     this.#parts.sweeper.start();
     return true;
   }
 
   #ended(key: string, keptBytes: number): void {
     this.#open.delete(key);
-    this.#setAside(key, keptBytes);
-  }
-
-  #setAside(key: string, bytes: number): void {
-    this.#asideBytes += bytes - (this.#aside.get(key) ?? 0);
-    if (bytes === 0) this.#aside.delete(key);
-    else this.#aside.set(key, bytes);
+    this.#room.set(key, keptBytes);
   }
 
   /** The row of an upload that somebody works on now. */
@@ -434,34 +413,11 @@ export class LevelShardStore implements UploadHost {
     return this.tables.uploads.put(shardRowKey(row), encodeRow(row));
   }
 
-  /** Bytes of the whole blocks that are stored of an upload. */
-  async #storedBytes(seq: number): Promise<number> {
-    const [last] = await this.tables.bodies.keys({ ...bodyRange(seq), limit: 1, reverse: true });
-    return last === undefined ? 0 : (blockOf(last) + 1) * SHARD_BLOCK_BYTES;
-  }
-
   async #existing(key: ShardKey): Promise<ShardRow> {
     const row = await this.tables.row(key);
-    if (row === undefined) throw new NodeError("not_found", `There is no shard ${key.id}`, { data: { id: key.id } });
-    if (row.damaged !== undefined) throw quarantined(row);
+    if (row === undefined) throw noShard(key.id);
+    if (row.damaged !== undefined) throw quarantined(row.record);
     return row;
-  }
-
-  /** Bytes of a body of `sizeBytes`; undefined when a block that holds them is damaged. */
-  async #blocks(seq: number, sizeBytes: number, span: ByteSpan): Promise<Uint8Array | undefined> {
-    const first = Math.floor(span.start / SHARD_BLOCK_BYTES);
-    const end = blockCount(span.end);
-    // Not filled with zeros: it is written over from end to end, or given to nobody.
-    const bytes = Buffer.allocUnsafeSlow(span.end - span.start);
-    const keys = Array.from({ length: end - first }, (_, i) => blockKey(seq, first + i));
-    for (const [i, sealed] of (await this.tables.bodies.viewMany(keys)).entries()) {
-      const blockAt = (first + i) * SHARD_BLOCK_BYTES;
-      const opened = openBlock(sealed, Math.min(SHARD_BLOCK_BYTES, sizeBytes - blockAt));
-      if (opened === undefined) return undefined;
-      const from = Math.max(0, span.start - blockAt);
-      bytes.set(opened.subarray(from, span.end - blockAt), blockAt + from - span.start);
-    }
-    return new Uint8Array(bytes.buffer);
   }
 
   /** Marks a shard as damaged and returns the error that says so. */
@@ -478,54 +434,9 @@ export class LevelShardStore implements UploadHost {
         });
         this.#damagedBlocks.add(1);
       }
-      return quarantined(row);
+      return quarantined(row.record);
     });
   }
-
-  #assertQuota(maxBytes: number, asideAlready: number): void {
-    const free = this.freeBytes() + asideAlready;
-    if (maxBytes > free) {
-      const { quotaBytes } = this.#parts.settings;
-      throw new NodeError(
-        "storage_full",
-        `No room for ${maxBytes} bytes: ${free} of the quota of ${quotaBytes} are free (storage.quotaBytes)`,
-        { data: { wantedBytes: maxBytes, freeBytes: free, quotaBytes } },
-      );
-    }
-  }
-
-  async #assertDisk(sizeBytes: number): Promise<void> {
-    const now = performance.now();
-    if (now - this.#diskCheckedAt >= DISK_CHECK_MS) {
-      this.#diskCheckedAt = now;
-      this.#diskFree = await this.#parts.diskFreeBytes();
-    }
-    const { minFreeBytes } = this.#parts.settings;
-    if (this.#diskFree - sizeBytes >= minFreeBytes) {
-      return;
-    }
-    throw new NodeError(
-      "storage_full",
-      `The disk has ${this.#diskFree} bytes left, and ${minFreeBytes} are to stay free (storage.minFreeBytes): free some space`,
-      { data: { freeBytes: this.#diskFree, minFreeBytes }, retryAfterMs: 60_000 },
-    );
-  }
-}
-
-function uploading({ id }: ShardKey): NodeError {
-  return new NodeError("failed_precondition", `Shard ${id} is being uploaded: wait until that has ended`, {
-    data: { id },
-    retryable: true,
-    retryAfterMs: 1000,
-  });
-}
-
-function quarantined({ record }: ShardRow): NodeError {
-  return new NodeError(
-    "data_corrupt",
-    `Shard ${record.id} is damaged on this node's disk and in quarantine: rebuild it from the others and put it again`,
-    { data: { id: record.id } },
-  );
 }
 
 function sum(a: AccountDeltas, b: AccountDeltas): AccountDeltas {
