@@ -29,16 +29,18 @@ export class ProviderScores {
   readonly #options: ProviderScoresOptions;
   readonly #scores = new Map<string, ProviderScore>();
   readonly #failedAt = new Map<string, number>();
-  #loaded: Promise<void> | undefined;
+  #loading: Promise<void> | undefined;
+  #isLoaded = false;
 
   constructor(options: ProviderScoresOptions) {
     this.#options = options;
   }
 
-  /** Reads what was remembered, once. */
+  /** Reads what was remembered, once, and adds it to what was noted before that. Throws what the store throws; it is tried again then. */
   load(): Promise<void> {
-    return this.#loaded ??= this.#options.store.scores().then((scores) => {
-      for (const score of scores) this.#scores.set(keyOf(score.provider), score);
+    return this.#loading ??= this.#load().catch((error: unknown) => {
+      this.#loading = undefined;
+      throw error;
     });
   }
 
@@ -90,9 +92,18 @@ export class ProviderScores {
   fault({ nodeId: provider }: ProviderPlace): boolean {
     const score = this.#now(provider);
     const faults = (score.faults ?? 0) + 1;
-    const begins = score.avoided !== true && faults >= avoidedFrom(score);
+    const begins = score.avoided !== true && isTooMany(faults, score);
     this.#keep({ ...score, faults, ...(begins && { avoided: true as const }) });
     return begins;
+  }
+
+  async #load(): Promise<void> {
+    const scores = await this.#options.store.scores();
+    const early = [...this.#scores.values()].map(({ provider }) => this.#now(provider));
+    this.#scores.clear();
+    for (const score of scores) this.#scores.set(keyOf(score.provider), score);
+    this.#isLoaded = true;
+    for (const score of early) this.#keep(sumOf(this.#now(score.provider), score));
   }
 
   #now(provider: NodeId): ProviderScore {
@@ -110,9 +121,25 @@ export class ProviderScores {
 
   #keep(score: ProviderScore): void {
     this.#scores.set(keyOf(score.provider), score);
+    // What is remembered must not be written over by what little is known without it.
+    if (!this.#isLoaded) return void this.load().catch(() => {});
     // Losing the last of these to a crash costs nothing that the next audit does not tell again.
     this.#options.store.write([{ type: "score", score }], { durable: false }).catch(() => {});
   }
+}
+
+/** What two scores of a provider, of the same moment, say together. */
+function sumOf(before: ProviderScore, after: ProviderScore): ProviderScore {
+  const faults = (before.faults ?? 0) + (after.faults ?? 0);
+  const sum = { ...before, ...after, good: before.good + after.good, bad: before.bad + after.bad };
+  if (faults === 0) return sum;
+  const avoided = before.avoided === true || after.avoided === true || isTooMany(faults, sum);
+  return { ...sum, faults, ...(avoided && { avoided }) };
+}
+
+/** Whether a provider of so many faults is to be avoided from now on. */
+function isTooMany(faults: number, score: Pick<ProviderScore, "good">): boolean {
+  return faults >= avoidedFrom(score);
 }
 
 function avoidedFrom({ good }: Pick<ProviderScore, "good">): number {
