@@ -21,6 +21,8 @@ const REST_MS = 30_000;
 /** So many faults make a provider one that is avoided, or more where it did much right: one for so many successes. */
 const AVOIDED_FROM = 3;
 const GOOD_PER_FAULT = 200;
+/** By so much those faults may have faded until the last of them. */
+const FADED = 0.5;
 /** It stays avoided until less than this part of that is left. */
 const AVOIDED_UNTIL = 1 / 3;
 
@@ -139,7 +141,7 @@ function sumOf(before: ProviderScore, after: ProviderScore): ProviderScore {
 
 /** Whether a provider of so many faults is to be avoided from now on. */
 function isTooMany(faults: number, score: Pick<ProviderScore, "good">): boolean {
-  return faults >= avoidedFrom(score);
+  return faults >= avoidedFrom(score) - FADED;
 }
 
 function avoidedFrom({ good }: Pick<ProviderScore, "good">): number {

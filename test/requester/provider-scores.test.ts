@@ -31,6 +31,20 @@ test("a provider is avoided from its third fault until less than a third of that
   assert.equal(scores.isAvoided(place.nodeId), false, "what is below the upper mark does not begin it again");
 });
 
+test("three faults have a provider avoided although the first ones have faded, up to half a fault", () => {
+  const isAvoidedAfter = (...waits: readonly number[]) => {
+    const { scores, pass } = fixture();
+    for (const wait of waits) {
+      pass(wait);
+      scores.fault(place);
+    }
+    return scores.isAvoided(place.nodeId);
+  };
+  assert.equal(isAvoidedAfter(0, 1, 1), true);
+  assert.equal(isAvoidedAfter(0, 0, 0.415 * HALF_LIFE_MS), true, "of two, one and a half are left");
+  assert.equal(isAvoidedAfter(0, 0, 0.416 * HALF_LIFE_MS), false);
+});
+
 test("failures without a proof never have a provider avoided", () => {
   const { scores } = fixture();
   for (let i = 0; i < 1000; i++) scores.bad(place, "silent");
