@@ -20,6 +20,8 @@ export interface StoredShard {
   /** How many audits in a row have failed. */
   readonly failures?: number;
   readonly lastError?: string;
+  /** Whether a read got wrong bytes since the provider last proved the shard: a fault that was counted. */
+  readonly faulted?: true;
   /** Up to which end of capabilities the provider refuses them; see {@link StoredFile.refusedUpTo}. */
   readonly refusedUpTo?: number;
 }

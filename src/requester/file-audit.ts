@@ -64,8 +64,8 @@ export class FileAudit {
       if (!stands) return undefined;
       const next = failure === undefined ? proven(old, now) : this.#failing(old, { failure, now: steady.now() });
       isLost = next.state === "lost";
-      // What was known to be lost, was promised for no longer, or is another's, proves nothing more.
-      isFault = failure !== undefined && isGone(failure) && isHealthy(old) &&
+      // What was known to be lost or wrong, was promised for no longer, or is another's, proves nothing more.
+      isFault = failure !== undefined && isGone(failure) && isHealthy(old) && old.faulted !== true &&
         (old.leaseExpiresAt ?? 0) > steady.now() &&
         file.sharedBy === undefined;
       return withShard(file, index, next);

@@ -77,6 +77,6 @@ export function withShard(file: StoredFile, index: number, shard: StoredShard): 
 
 /** A shard that works: what was noted of failures is dropped. */
 export function recovered(shard: StoredShard): StoredShard {
-  const { failingSince: _since, failures: _failures, lastError: _error, ...rest } = shard;
+  const { failingSince: _since, failures: _failures, lastError: _error, faulted: _faulted, ...rest } = shard;
   return rest;
 }

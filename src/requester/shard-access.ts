@@ -64,7 +64,7 @@ export function noteReadFailure(kit: FileKit, opened: OpenedShards, index: numbe
   const { file } = opened;
   const shard = file.shards[index]!;
   const error = toNodeError(cause);
-  let isNews = false;
+  let isFault = false;
   if (error.code === "canceled" || error.code === "shutting_down") return;
   metrics.shardFailures.add(1, { during: "get" });
   if (shard.providerId !== undefined) {
@@ -81,16 +81,19 @@ export function noteReadFailure(kit: FileKit, opened: OpenedShards, index: numbe
     const old = now.shards[index]!;
     // It may have been repaired meanwhile.
     if (now.phase !== "kept" || old.target !== shard.target || !isHealthy(old)) return undefined;
-    isNews = old.state !== "suspect";
+    isFault = isLie(error) && old.faulted !== true && file.sharedBy === undefined;
     const noted: StoredShard = {
       ...old,
       state: "suspect",
       lastError: error.message,
       failingSince: old.failingSince ?? steady.now(),
+      ...(isFault && { faulted: true }),
     };
     return { ...now, shards: now.shards.map((one, place) => place === index ? noted : one), dueAt: steady.now() };
-  }, { durable: false }).then(() => {
-    if (isNews && isLie(error) && file.sharedBy === undefined) noteFault(kit, shard);
+  }, { durable: false }).then(async () => {
+    if (!isFault) return;
+    await scores.load();
+    noteFault(kit, shard);
   }).catch(() => {});
 }
 
