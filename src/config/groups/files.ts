@@ -102,6 +102,13 @@ export const files = z.strictObject({
     max: 256,
     description: "How many files are audited and repaired at once, and of how many leases are renewed at once",
   }),
+  scoreHalfLifeMs: duration({
+    default: "7d",
+    min: 1000,
+    max: 366 * 86_400_000,
+    description:
+      "After this long half is left of what is remembered of a provider: successes, failures, and faults, for which it is avoided",
+  }),
   uploadTtlMs: duration({
     default: "1d",
     min: 1000,
