@@ -20,7 +20,7 @@ import { RegionCounts, warningsOf } from "./place-shards.ts";
 import type { Candidate } from "./provider-pool.ts";
 import { ReadPace } from "./read-pace.ts";
 import { owesRefusals, refuseShares } from "./refuse-shares.ts";
-import { noteReadFailure, shardReaders } from "./shard-access.ts";
+import { isLie, noteReadFailure, shardReaders } from "./shard-access.ts";
 import { shardIdOf } from "./shard-ids.ts";
 import { ShardLane } from "./shard-lane.ts";
 import { hasDoubles, type ShardMove, spreadMoves } from "./spread-moves.ts";
@@ -299,7 +299,7 @@ export class FileRepair {
         const error = toNodeError(cause);
         failed.add(lane.provider.nodeId);
         metrics.repairs.add(1, { result: "failed" });
-        this.#kit.scores.bad(lane.provider, error.message);
+        this.#kit.scores.bad(lane.provider, error.message, isLie(error) ? 10 : 1);
         log.warn("A shard could not be rebuilt at a provider", {
           fileId: file.id,
           shard: lane.index,
