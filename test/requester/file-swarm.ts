@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 import {
   type Clock,
+  type Metrics,
   newSecretKey,
   NodeError,
   type NodeId,
@@ -79,12 +80,13 @@ export interface SwarmOptions {
   /** By default all is free of charge. */
   readonly ledger?: StorageLedger;
   readonly custody?: CustodyHolder;
+  /** What the requester measures; by default it is thrown away. */
+  readonly metrics?: Metrics;
 }
 
-export async function swarm(
-  t: TestScope,
-  { count = 8, offer, settings = {}, time, budgetTime, ledger = freeLedger, custody }: SwarmOptions = {},
-) {
+export async function swarm(t: TestScope, options: SwarmOptions = {}) {
+  const { count = 8, offer, settings = {}, time, budgetTime, ledger = freeLedger, custody, metrics = noMetrics } =
+    options;
   const providers: Provider[] = [];
   for (let i = 0; i < count; i++) {
     const key = nodeKeyOf(newSecretKey());
@@ -122,30 +124,43 @@ export async function swarm(
   const engine = new MemoryEngine();
   const store = new FileTable(engine, new GroupCommit(engine, { sync: false, forgetZeros: true }));
   const masterKey = randomBytes(32);
-  const files: FileRequester = createFileRequester({
-    store,
-    dial,
-    peers: { info: (target) => Promise.resolve().then(() => ({ nodeId: at(target).nodeId }) as never) },
-    providers: () => providers.map((one, place) => ({ target: one.target, ...offer?.(one, place) })),
-    ledger,
-    ...(custody && { custody }),
-    self,
-    key,
-    keys: fileKeyringOf(masterKey),
-    settings: { ...DEFAULT_FILE_SETTINGS, stallMs: 5000, ...(time && { auditBytesPerSecond: 2 ** 40 }), ...settings },
-    ...clocks,
-    ...(budgetTime && { budgetTime }),
-    log: silentLog,
-    metrics: noMetrics,
-  });
-  t.after(() => files.close());
+  /** The requester; once that is closed another one over the same store, as after a restart. */
+  const open = (): FileRequester => {
+    const files = createFileRequester({
+      store,
+      dial,
+      peers: { info: (target) => Promise.resolve().then(() => ({ nodeId: at(target).nodeId }) as never) },
+      providers: () => providers.map((one, place) => ({ target: one.target, ...offer?.(one, place) })),
+      ledger,
+      ...(custody && { custody }),
+      self,
+      key,
+      keys: fileKeyringOf(masterKey),
+      settings: { ...DEFAULT_FILE_SETTINGS, stallMs: 5000, ...(time && { auditBytesPerSecond: 2 ** 40 }), ...settings },
+      ...clocks,
+      ...(budgetTime && { budgetTime }),
+      log: silentLog,
+      metrics,
+    });
+    t.after(() => files.close());
+    return files;
+  };
   const never = new AbortController().signal;
   const ctx = (signal = never) => ({ requester: self, signal, requestId: "r1" });
-  return { files, ctx, providers, store, engine, masterKey, clocks };
+  return { files: open(), open, ctx, providers, store, engine, masterKey, clocks };
 }
 
 /** A requester over providers that are all in this process. */
 export type Swarm = Awaited<ReturnType<typeof swarm>>;
+
+/** Has a provider answer some calls otherwise than it does by itself. */
+export function bend(provider: Provider, change: (honest: ShardService) => Partial<ShardService>): void {
+  const changed = change(provider.shards);
+  provider.shards = new Proxy(provider.shards, {
+    get: (target, method: keyof ShardService) =>
+      changed[method] ?? (target[method] as (...all: unknown[]) => unknown).bind(target),
+  });
+}
 
 /** A copy of the bytes, which is the put's. */
 export async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
