@@ -248,15 +248,18 @@ export class FileRepair {
     );
     const stop = () => lanes.forEach((lane) => lane.fail(new NodeError("canceled", "The repair was canceled")));
     signal.addEventListener("abort", stop);
-    // Each byte that is written takes its part of those that were read for it.
-    const weight = 1 + file.policy.dataShards / moves.length;
+    /** For each byte that is written so many were read. */
+    const readBytes = file.policy.dataShards / moves.length;
     const writers = lanes.map((lane) => ({
       shard: lane.index,
       writer: {
         write: async (bytes: Uint8Array) => {
-          await this.#budget.take(bytes.length * weight, signal);
-          // Writers that fail are passed over: one bad provider must not end the repair of the other shards.
-          await lane.write(bytes).catch(() => {});
+          await this.#budget.take(bytes.length * (1 + readBytes), signal);
+          metrics.repairBytes.add(bytes.length * readBytes);
+          // Writers that fail are passed over: one bad provider must not end the repair of the other shards. With none left nothing more is read.
+          await lane.write(bytes).catch((error: unknown) => {
+            if (lanes.every(({ failure }) => failure !== undefined)) throw error;
+          });
         },
       },
     }));
@@ -273,9 +276,12 @@ export class FileRepair {
       });
       for (const lane of lanes) lane.end({ root: roots[lane.index]!, leafCount: layout.shardBytes / LEAF_BYTES });
     } catch (error) {
-      lanes.forEach((lane) => lane.fail(toNodeError(error)));
-      metrics.repairs.add(moves.length, { result: "failed" });
-      throw error;
+      const isRefused = !signal.aborted && lanes.every(({ failure }) => failure !== undefined);
+      if (!isRefused) {
+        lanes.forEach((lane) => lane.fail(toNodeError(error)));
+        metrics.repairs.add(moves.length, { result: "failed" });
+        throw error;
+      }
     } finally {
       signal.removeEventListener("abort", stop);
     }
@@ -293,9 +299,10 @@ export class FileRepair {
         });
         this.#kit.scores.good(lane.provider);
         metrics.repairs.add(1, { result: "rebuilt" });
-        metrics.repairBytes.add(layout.shardBytes * (1 + file.policy.dataShards / moves.length));
+        metrics.repairBytes.add(layout.shardBytes);
         log.info("A shard was rebuilt", { fileId: file.id, shard: lane.index, provider: lane.provider.target });
       } catch (cause) {
+        signal.throwIfAborted();
         const error = toNodeError(cause);
         failed.add(lane.provider.nodeId);
         metrics.repairs.add(1, { result: "failed" });

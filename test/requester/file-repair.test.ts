@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { NodeError, type ShardService } from "../../src/core/mod.ts";
 import { test } from "../testing.ts";
-import { once, readAll, settled, type Swarm, swarm } from "./file-swarm.ts";
+import { bend, once, readAll, settled, type Swarm, swarm } from "./file-swarm.ts";
 
 test("with no provider left that has none, a lost shard is rebuilt at one that has least", async (t) => {
   const fixture = await swarm(t, { count: 6 });
@@ -42,6 +42,29 @@ test("a provider that answers and takes nothing does not keep a repair from the 
   const after = await files.repair({ id }, ctx());
   assert.equal(after.margin, 2, JSON.stringify(after.shards));
   assert.ok(after.shards.every(({ provider }) => provider !== spare.target));
+});
+
+test("a repair whose providers take nothing reads no more for them", async (t) => {
+  const fixture = await swarm(t, { count: 4 });
+  const { files, ctx, providers } = fixture;
+  const policy = { dataShards: 2, parityShards: 1 };
+  const { id } = await files.put(once(randomBytes(40_000_000)), { name: "a", contentType: "", policy }, ctx());
+  const { shards } = await settled(fixture, id);
+  let refusals = 0;
+  let readBytes = 0;
+  for (const provider of providers) {
+    bend(provider, (honest) => ({
+      put: () => Promise.reject(new NodeError("storage_full", `No room, ${++refusals}`)),
+      get: async (...args) => {
+        const piece = await honest.get(...args);
+        readBytes += piece.bytes.length;
+        return piece;
+      },
+    }));
+  }
+  providers.find(({ target }) => target === shards[0]!.provider)!.down = true;
+  assert.equal((await files.repair({ id }, ctx())).margin, 0);
+  assert.ok(refusals > 1 && readBytes < 30_000_000, `${readBytes} bytes were read for ${refusals} tries`);
 });
 
 test("what a repair left at a provider whose answer it did not get is freed with the file", async (t) => {
