@@ -1,6 +1,7 @@
 import { Buffer } from "node:buffer";
 import { hash } from "node:crypto";
 import type { HashKernel } from "./kernel.ts";
+import type { OpenSsl } from "./openssl.ts";
 
 /** Bytes of a leaf. */
 export const LEAF_BYTES = 1024;
@@ -44,18 +45,21 @@ export class KernelLeafHash implements LeafHash {
 }
 
 /**
- * {@link LeafHash} by node:crypto, which is faster where the processor has instructions for SHA-256 and slower elsewhere. Pairs of digests are too
- * short for it: these go through the kernel.
+ * {@link LeafHash} by node:crypto or, where it is given, by the system's OpenSSL, which is faster where the processor has instructions for SHA-256 and
+ * slower elsewhere. Pairs of digests are too short for it: these go through the kernel.
  */
 export class NativeLeafHash implements LeafHash {
   readonly #kernel: HashKernel;
+  readonly #openSsl: OpenSsl | undefined;
   /** A leaf behind its prefix. */
   readonly #message = Buffer.alloc(PREFIX_BYTES + LEAF_BYTES);
+  readonly #prefix = this.#message.subarray(0, PREFIX_BYTES);
   /** Where the kernel finds digests. */
   readonly #input: Buffer;
 
-  constructor(kernel: HashKernel, tag: Uint8Array) {
+  constructor(kernel: HashKernel, tag: Uint8Array, openSsl?: OpenSsl) {
     this.#kernel = kernel;
+    this.#openSsl = openSsl;
     this.#message.set(tag);
     const { buffer, byteOffset } = kernel.memory;
     this.#input = Buffer.from(buffer, byteOffset + kernel.input, BLOCK_LEAVES * DIGEST_BYTES);
@@ -85,15 +89,21 @@ export class NativeLeafHash implements LeafHash {
   }
 
   #hash(bytes: Uint8Array, firstLeaf: number, digests: Buffer): void {
-    const message = this.#message;
+    const openSsl = this.#openSsl;
     // As text, since a buffer for each digest costs as much as half of the hash, and written at once.
     let text = "";
     for (let at = 0, leaf = firstLeaf; at < bytes.length; at += LEAF_BYTES, leaf++) {
-      message.writeUInt32BE(Math.floor(leaf / 2 ** 32), PREFIX_BYTES - 8);
-      message.writeUInt32BE(leaf >>> 0, PREFIX_BYTES - 4);
-      message.set(bytes.subarray(at, at + LEAF_BYTES), PREFIX_BYTES);
-      text += hash("sha256", message, "binary");
+      this.#prefix.writeUInt32BE(Math.floor(leaf / 2 ** 32), PREFIX_BYTES - 8);
+      this.#prefix.writeUInt32BE(leaf >>> 0, PREFIX_BYTES - 4);
+      const content = bytes.subarray(at, at + LEAF_BYTES);
+      if (openSsl !== undefined) {
+        const place = at / LEAF_BYTES * DIGEST_BYTES;
+        openSsl.sha256(this.#prefix, content, digests.subarray(place, place + DIGEST_BYTES));
+      } else {
+        this.#message.set(content, PREFIX_BYTES);
+        text += hash("sha256", this.#message, "hex");
+      }
     }
-    digests.write(text, 0, "latin1");
+    digests.write(text, "hex");
   }
 }

@@ -1,8 +1,9 @@
-import { isDeno, NodeError } from "../core/mod.ts";
+import { NodeError } from "../core/mod.ts";
 import { FastestWay } from "./fastest-way.ts";
 import { createHashKernel } from "./kernel.ts";
 import type { HashKernel } from "./kernel.ts";
 import { BLOCK_LEAVES, DIGEST_BYTES, KernelLeafHash, LEAF_BYTES, NativeLeafHash } from "./leaf-hash.ts";
+import { openSsl } from "./openssl.ts";
 
 export { BLOCK_LEAVES, DIGEST_BYTES, LEAF_BYTES } from "./leaf-hash.ts";
 
@@ -25,8 +26,7 @@ function hashing(): Hashing {
   if (known !== undefined) return known;
   const tag = new TextEncoder().encode(LEAF_TAG);
   const kernel = createHashKernel(tag);
-  // On Deno node:crypto takes four times as long as the kernel, whatever the processor.
-  const ways = [new KernelLeafHash(kernel), ...isDeno ? [] : [new NativeLeafHash(kernel, tag)]];
+  const ways = [new KernelLeafHash(kernel), new NativeLeafHash(kernel, tag, openSsl())];
   return known = {
     kernel,
     leaves: new FastestWay(ways.map((way) => way.leaves.bind(way)), { tries: TRIES }),

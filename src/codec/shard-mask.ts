@@ -1,6 +1,7 @@
 import { createCipheriv, createSecretKey } from "node:crypto";
 import type { KeyObject } from "node:crypto";
 import { isDeno } from "../core/mod.ts";
+import { openSsl } from "./openssl.ts";
 
 /** Bytes of an AES block, after which the counter grows by one. */
 const AES_BLOCK_BYTES = 16;
@@ -14,9 +15,13 @@ export interface ShardMask {
   apply(bytes: Uint8Array, offset: number): Promise<Uint8Array>;
 }
 
-/** The mask for this runtime, whichever measured faster: node:crypto on Node, WebCrypto on Deno. `key` has 32 bytes. */
+/**
+ * The mask for this runtime, whichever measured faster: node:crypto on Node; on Deno the system's OpenSSL, and without it WebCrypto. `key` has 32
+ * bytes.
+ */
 export function shardMask(key: Uint8Array): ShardMask {
-  return isDeno ? new WebShardMask(key) : new NodeShardMask(key);
+  if (!isDeno) return new NodeShardMask(key);
+  return openSsl() === undefined ? new WebShardMask(key) : new OpenSslShardMask(key);
 }
 
 /** {@link ShardMask} by node:crypto. */
@@ -35,6 +40,22 @@ export class NodeShardMask implements ShardMask {
   }
 }
 
+/** {@link ShardMask} by the system's OpenSSL, where it has one. */
+export class OpenSslShardMask implements ShardMask {
+  readonly #openSsl = openSsl()!;
+  readonly #key: Uint8Array;
+
+  constructor(key: Uint8Array) {
+    this.#key = Uint8Array.from(key);
+  }
+
+  apply(bytes: Uint8Array, offset: number): Promise<Uint8Array> {
+    const skip = offset % AES_BLOCK_BYTES;
+    const masked = this.#openSsl.counterMode(behind(skip, bytes), { key: this.#key, counter: counterAt(offset) });
+    return Promise.resolve(masked.subarray(skip));
+  }
+}
+
 type WebKey = Awaited<ReturnType<typeof crypto.subtle.importKey>>;
 
 /** {@link ShardMask} by WebCrypto. */
@@ -47,14 +68,18 @@ export class WebShardMask implements ShardMask {
 
   async apply(bytes: Uint8Array, offset: number): Promise<Uint8Array> {
     const skip = offset % AES_BLOCK_BYTES;
-    let input = bytes as Uint8Array<ArrayBuffer>;
-    if (skip > 0) {
-      input = new Uint8Array(skip + bytes.length);
-      input.set(bytes, skip);
-    }
+    const input = behind(skip, bytes) as Uint8Array<ArrayBuffer>;
     const parameters = { name: "AES-CTR", counter: counterAt(offset), length: 128 };
     return new Uint8Array(await crypto.subtle.encrypt(parameters, await this.#key, input), skip);
   }
+}
+
+/** The bytes behind as many zeros. */
+function behind(zeros: number, bytes: Uint8Array): Uint8Array {
+  if (zeros === 0) return bytes;
+  const whole = new Uint8Array(zeros + bytes.length);
+  whole.set(bytes, zeros);
+  return whole;
 }
 
 /** The counter of the AES block in which `offset` lies, as sixteen big-endian bytes. */

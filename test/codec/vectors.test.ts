@@ -23,10 +23,11 @@ import {
   verifyRange,
 } from "../../src/codec/mod.ts";
 import type { Manifest, NodePosition } from "../../src/codec/mod.ts";
-import { NodeCellCipher, WebCellCipher } from "../../src/codec/cell-cipher.ts";
+import { NodeCellCipher, OpenSslCellCipher, WebCellCipher } from "../../src/codec/cell-cipher.ts";
 import { hashLeaves } from "../../src/codec/merkle-hash.ts";
+import { openSsl } from "../../src/codec/openssl.ts";
 import { parityCoefficient } from "../../src/codec/reed-solomon.ts";
-import { NodeShardMask, WebShardMask } from "../../src/codec/shard-mask.ts";
+import { NodeShardMask, OpenSslShardMask, WebShardMask } from "../../src/codec/shard-mask.ts";
 import { inChunks, MemoryShard } from "./memory-shards.ts";
 import { encodeFile } from "../../src/codec/mod.ts";
 import { hex, readVectors, sha256, stream, unhex } from "./vectors.ts";
@@ -126,7 +127,7 @@ test("headers are those of the reference and open for both recipients", () => {
   }
 });
 
-for (const Cipher of [NodeCellCipher, WebCellCipher]) {
+for (const Cipher of [NodeCellCipher, WebCellCipher, ...openSsl() === undefined ? [] : [OpenSslCellCipher]]) {
   test(`${Cipher.name} seals and opens the reference's cells`, async () => {
     const { label, fileKey, fileId, cases, far } = readVectors("cells");
     const header = createHeader({
@@ -156,7 +157,7 @@ for (const Cipher of [NodeCellCipher, WebCellCipher]) {
   });
 }
 
-for (const Mask of [NodeShardMask, WebShardMask]) {
+for (const Mask of [NodeShardMask, WebShardMask, ...openSsl() === undefined ? [] : [OpenSslShardMask]]) {
   test(`${Mask.name} makes the reference's key stream at every offset`, async () => {
     const { key, cases } = readVectors("mask");
     const mask = new Mask(unhex(key));
