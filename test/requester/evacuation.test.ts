@@ -136,7 +136,7 @@ test("without a better provider shards stay where they are, and the health of th
 
 test("a shard stays where it is until another node has proven it, and one that gives a wrong proof is passed over", async (t) => {
   const preferred: Provider[] = [];
-  const { fixture, worst, healths, counts, live, assertReadable } = await kept(t, {
+  const { fixture, worst, healths, counts, live, auditAll, assertReadable } = await kept(t, {
     late: 2,
     offer: (provider) => ({ score: preferred.includes(provider) ? 1 : 0 }),
   });
@@ -144,6 +144,7 @@ test("a shard stays where it is until another node has proven it, and one that g
   const bad = providers.at(-1)!;
   preferred.push(bad);
   const wrong = lieAbout(worst, 3);
+  await auditAll();
   const refused = new Set<ShardId>();
   bend(bad, () => ({
     prove: (id) => {
@@ -220,9 +221,10 @@ test("a shard of which a read and then an audit get wrong bytes is one fault", a
 });
 
 test("no shard is moved while a lost one is rebuilt, and then those of one file at a time", async (t) => {
-  const { fixture, time, worst, healths, counts, held } = await kept(t, { settings: { parallel: 8 } });
-  const { files, providers } = fixture;
+  const { fixture, time, worst, saved, counts, auditAll, held } = await kept(t, { settings: { parallel: 8 } });
+  const { files, ctx, providers, store, clocks } = fixture;
   const wrong = lieAbout(worst, 3);
+  await auditAll();
   let open!: () => void;
   const opened = new Promise<void>((resolve) => open = resolve);
   const begun: string[] = [];
@@ -239,15 +241,22 @@ test("no shard is moved while a lost one is rebuilt, and then those of one file 
       },
     }));
   }
+  const all = await store.getMany(saved.map(({ id }) => id));
+  const lacking = all.filter((file) => file!.shards.some(({ state }) => state === "lost"));
+  const repairing = lacking.map((file) => files.repair({ id: file!.id }, ctx()));
+  while (begun.length < 3) await new Promise((resolve) => setImmediate(resolve));
   time.pass(7 * HOUR);
   const looking = files.look();
-  const isAudited = async () =>
-    (await healths()).every(({ shards }) => shards.every(({ state }) => state === "proven" || state === "lost"));
-  while (begun.length < 3 || !await isAudited()) await new Promise((resolve) => setImmediate(resolve));
+  // Two files are done, and their shards wait to be moved.
+  const isDone = async () => {
+    const all = await store.getMany(saved.map(({ id }) => id));
+    return all.filter((file) => file!.dueAt > clocks.steady.now()).length === 2;
+  };
+  while (!await isDone()) await new Promise((resolve) => setImmediate(resolve));
   for (let i = 0; i < 100; i++) await new Promise((resolve) => setImmediate(resolve));
   assert.deepEqual(begun, ["rebuild", "rebuild", "rebuild"]);
   open();
-  await looking;
+  await Promise.all([...repairing, looking]);
   const place = providers.indexOf(worst);
   assert.equal((await counts())[place], 0);
   assert.deepEqual(begun.slice(3), Array.from({ length: held[place]! - 3 }, () => "move"));
@@ -269,9 +278,10 @@ test("faults are remembered over a restart, and shards move after it", async (t)
 });
 
 test("a restart in the middle of a move leaves no shard behind, and the move happens after it", async (t) => {
-  const { fixture, worst, counts, live, assertReadable } = await kept(t);
+  const { fixture, worst, counts, live, auditAll, assertReadable } = await kept(t);
   const { providers, ctx } = fixture;
   const wrong = lieAbout(worst, 3);
+  await auditAll();
   let came!: () => void;
   const coming = new Promise<void>((resolve) => came = resolve);
   for (const provider of providers) {
