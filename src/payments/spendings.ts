@@ -261,14 +261,14 @@ export class Spendings {
     }
   }
 
-  /** Vouchers that did not arrive, and work done on credit that no voucher pays yet. */
+  /** Vouchers that did not arrive, work done on credit that no voucher pays yet, and what failed work cost all the same. */
   async #retry(): Promise<void> {
     for (const [target, account] of this.#accounts.current()) {
       const { state, signed, acknowledged, spent } = account.state;
       if (state !== "open" || this.#arranging.has(target)) continue;
       try {
         if (acknowledged < signed) await this.#arrange(target, () => this.#calls.sync(account));
-        else if (spent + account.reserved > acknowledged) {
+        else if (spent + account.reserved > acknowledged || account.doubtful > 0n) {
           await this.#arrange(target, () => this.#calls.payOwed(account));
         }
       } catch (error) {

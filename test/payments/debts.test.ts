@@ -137,6 +137,31 @@ test("work on credit is paid soon although its requester has not asked for the r
   assert.equal(requester.admin.channels()[0]!.charged, 20n);
 });
 
+test("what failed work cost all the same is found out and paid soon, also when nothing else is asked for", async (t) => {
+  const chain = await chainFor(t);
+  const [payer, payee] = [keyOf(1), keyOf(2)];
+  const provider = await paidNode(t, chain, {
+    key: payee,
+    rates: RATES,
+    credit: { base: wei(1000n), max: wei(0n), debtAfterMs: DEBT_AFTER_MS },
+  });
+  const requester = await paidNode(t, chain, {
+    key: payer,
+    retryMs: 20,
+    desks: new Map([["p:1", () => provider.earnings]]),
+  });
+  await requester.admin.open("p:1", wei(ETHER), { signal });
+  const given = await requester.spendings.tasks.reserve(ORDER);
+  const slow = provider.earnings.tasks.reserve({ requester: payer.nodeId, limits: LIMITS, inputBytes: 5 });
+  given.release(new NodeError("canceled", "The reader needs it no more"));
+  await slow.settle(USAGE);
+  const books = () => [requester, provider].map(({ admin }) => admin.channels()[0]!);
+  await until(() =>
+    Promise.resolve(books().every(({ charged, paid }) => charged === 10n && paid === 10n) || undefined)
+  );
+  assert.equal(books()[0]!.state, "open");
+});
+
 test("a debt and its age survive a restart of the provider", async (t) => {
   const chain = await chainFor(t);
   const clock = movedClock();
