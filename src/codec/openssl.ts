@@ -3,7 +3,7 @@ import { isDeno, NodeError } from "../core/mod.ts";
 
 /**
  * AES-256 and SHA-256 by the system's OpenSSL, for Deno: its own node:crypto and WebCrypto take three to ten times the processor time. All calls are
- * synchronous and write where they are told. Keys have 32 bytes.
+ * synchronous and write where they are told. Keys have 32 bytes. Throw `internal` for lengths that do not fit, since the library believes them.
  */
 export interface OpenSsl {
   /** AES-256-GCM: writes the sealed bytes and behind them the tag of 16 bytes. */
@@ -23,7 +23,11 @@ export interface GcmOptions {
   readonly additionalData: Uint8Array;
 }
 
+const KEY_BYTES = 32;
+const NONCE_BYTES = 12;
+const COUNTER_BYTES = 16;
 const TAG_BYTES = 16;
+const DIGEST_BYTES = 32;
 /** EVP_CTRL_AEAD_GET_TAG and EVP_CTRL_AEAD_SET_TAG (openssl/evp.h). */
 const GET_TAG = 0x10;
 const SET_TAG = 0x11;
@@ -125,6 +129,7 @@ class LoadedOpenSsl implements OpenSsl {
 
   seal(plaintext: Uint8Array, options: GcmOptions, target: Uint8Array): void {
     const context = this.#gcm;
+    fit(target, plaintext.length + TAG_BYTES);
     this.#beginGcm(options, 1);
     this.#update(context, plaintext, target);
     expect(this.#symbols.EVP_CipherFinal_ex(context, this.#unused, this.#written));
@@ -133,6 +138,7 @@ class LoadedOpenSsl implements OpenSsl {
   }
 
   open(sealed: Uint8Array, options: GcmOptions): Uint8Array | undefined {
+    if (sealed.length < TAG_BYTES) return undefined;
     const context = this.#gcm;
     const plaintext = new Uint8Array(sealed.length - TAG_BYTES);
     this.#beginGcm(options, 0);
@@ -143,6 +149,8 @@ class LoadedOpenSsl implements OpenSsl {
 
   counterMode(bytes: Uint8Array, { key, counter }: { readonly key: Uint8Array; readonly counter: Uint8Array }) {
     const target = new Uint8Array(bytes.length);
+    fit(key, KEY_BYTES);
+    fit(counter, COUNTER_BYTES);
     expect(this.#symbols.EVP_CipherInit_ex(this.#ctr, null, null, key, counter, 1));
     this.#update(this.#ctr, bytes, target);
     return target;
@@ -150,6 +158,7 @@ class LoadedOpenSsl implements OpenSsl {
 
   sha256(prefix: Uint8Array, bytes: Uint8Array, digest: Uint8Array): void {
     const symbols = this.#symbols;
+    fit(digest, DIGEST_BYTES);
     expect(symbols.EVP_DigestInit_ex(this.#sha256, null, null));
     expect(symbols.EVP_DigestUpdate(this.#sha256, prefix, BigInt(prefix.length)));
     expect(symbols.EVP_DigestUpdate(this.#sha256, bytes, BigInt(bytes.length)));
@@ -157,6 +166,8 @@ class LoadedOpenSsl implements OpenSsl {
   }
 
   #beginGcm({ key, nonce, additionalData }: GcmOptions, encrypts: 0 | 1): void {
+    fit(key, KEY_BYTES);
+    fit(nonce, NONCE_BYTES);
     expect(this.#symbols.EVP_CipherInit_ex(this.#gcm, null, null, key, nonce, encrypts));
     this.#update(this.#gcm, additionalData, null);
   }
@@ -166,6 +177,10 @@ class LoadedOpenSsl implements OpenSsl {
     if (bytes.length === 0) return;
     expect(this.#symbols.EVP_CipherUpdate(context, target, this.#written, bytes, bytes.length));
   }
+}
+
+function fit({ length }: Uint8Array, bytes: number): void {
+  if (length !== bytes) throw new NodeError("internal", `${LIBRARY} wants ${bytes} bytes, not ${length}`);
 }
 
 function expect(result: number): void {

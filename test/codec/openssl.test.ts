@@ -37,6 +37,26 @@ test("calls of different lengths and keys in turn do not disturb each other", ()
   }
 });
 
+test("lengths that do not fit are refused before the library reads or writes beyond them", () => {
+  const system = openSsl();
+  if (system === undefined) return;
+  const [bytes, key, nonce] = [pseudoRandom(40, 1), pseudoRandom(32, 2), pseudoRandom(12, 3)];
+  const options = { key, nonce, additionalData: bytes };
+  const sealed = new Uint8Array(56);
+  for (
+    const call of [
+      () => system.seal(bytes, options, sealed.subarray(1)),
+      () => system.seal(bytes, { ...options, key: key.subarray(1) }, sealed),
+      () => system.seal(bytes, { ...options, nonce: nonce.subarray(1) }, sealed),
+      () => system.open(sealed, { ...options, key: key.subarray(1) }),
+      () => system.counterMode(bytes, { key, counter: nonce }),
+      () => system.counterMode(bytes, { key: nonce, counter: pseudoRandom(16, 4) }),
+      () => system.sha256(key, bytes, new Uint8Array(31)),
+    ]
+  ) assert.throws(call, { code: "internal", message: /wants \d+ bytes, not \d+/ });
+  assert.equal(system.open(sealed.subarray(0, 15), options), undefined);
+});
+
 test("where Deno may not load every library there is none, and nobody is asked", () => {
   if (!isDeno) return;
   const script = `import { openSsl } from ${JSON.stringify(source)}; console.log(openSsl() === undefined);`;

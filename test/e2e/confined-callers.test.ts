@@ -94,7 +94,11 @@ test("a token without the scope admin reaches nothing on the node's own network,
     for (const call of callsTo(target)) {
       const { status, text } = await ask(node, tokens.program, call);
       assert.ok(status >= 400, `${call[0]} to ${target}: ${text}`);
-      assert.match(text, /not a public address .*node\.allowNetworks, or take .* in with/, `${call[0]} to ${target}`);
+      assert.match(
+        text,
+        /not a public address .*node\.allowNetworks, or take .* in with/,
+        `${call[0]} to ${target}: ${text}`,
+      );
     }
   }
   const target = `127.0.0.1:${service.port}`;
