@@ -345,8 +345,10 @@ export class FileRepair {
     shard: StoredShard,
   ): Promise<void> {
     const { book } = this.#kit;
+    let done = "";
     await book.update(id, (file) => {
       const old = file.shards[index]!;
+      done = isHealthy(old) ? "moved to" : "rebuilt at";
       const leftover = old.target === "" || isAt(old, shard)
         ? []
         : [{ index, target: old.target, ...(old.providerId === undefined ? {} : { providerId: old.providerId }) }];
@@ -361,7 +363,7 @@ export class FileRepair {
         leftovers: [...file.leftovers.filter((one) => one.index !== index || !isAt(one, shard)), ...leftover],
       };
     }, (file) => ({ manifest: manifestOf(file, { header: manifest.header, roots, keys: header.keys }) }));
-    book.publish({ type: "repair", fileId: id, message: `Shard ${index} was rebuilt at ${shard.target}` });
+    book.publish({ type: "repair", fileId: id, message: `Shard ${index} was ${done} ${shard.target}` });
   }
 }
 

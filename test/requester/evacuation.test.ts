@@ -88,10 +88,24 @@ function lieAbout(provider: Provider, count: number): ReadonlySet<ShardId> {
 }
 
 test("a provider that lied about three shards loses those that it proves, too, and every file reads back", async (t) => {
-  const { fixture, worst, healths, counts, live, assertReadable } = await kept(t);
+  const { fixture, worst, healths, counts, live, assertReadable, held } = await kept(t);
   lieAbout(worst, 3);
+  const told: string[] = [];
+  const end = new AbortController();
+  const watching = (async () => {
+    for await (const { type, message } of fixture.files.watch(undefined, fixture.ctx(end.signal))) {
+      if (type === "repair") told.push(message!.replace(/^Shard \d|\S+$/g, ""));
+    }
+  })().catch(() => {});
   await live(48);
-  assert.equal((await counts())[fixture.providers.indexOf(worst)], 0);
+  end.abort();
+  await watching;
+  const place = fixture.providers.indexOf(worst);
+  assert.equal((await counts())[place], 0);
+  assert.deepEqual(told.sort(), [
+    ...Array.from({ length: held[place]! - 3 }, () => " was moved to "),
+    ...Array.from({ length: 3 }, () => " was rebuilt at "),
+  ]);
   for (const { shards, record } of await healths()) {
     assert.ok(shards.every(({ state }) => state === "proven"), JSON.stringify(shards));
     assert.equal(new Set(shards.map(({ provider }) => provider)).size, 6);
