@@ -1,11 +1,12 @@
 /**
- * Real nodes that are killed, again and again, while they put, read, repair, renew, remove, expire and compact; then it is proven that nothing
- * was lost that was acknowledged and nothing is left that nobody wants. What is done and who is killed when follows from the seed; where
- * exactly a process is when it dies also depends on the machine.
+ * Real nodes that are killed, again and again, while they put, read, repair, renew, remove, expire and compact, one of which loses shards whenever it is
+ * killed, so that others move away from it; then it is proven that nothing was lost that was acknowledged and nothing is left that nobody wants. What
+ * is done and who is killed when follows from the seed; where exactly a process is when it dies also depends on the machine.
  */
 import { dataPaths } from "../../src/config/mod.ts";
 import { openShardStore } from "../../src/storage/mod.ts";
 import { run } from "../e2e/harness.ts";
+import { damageShards } from "./damage.ts";
 import { FileLoad } from "./file-load.ts";
 import { Place } from "./place.ts";
 import { Random, sleep } from "./random.ts";
@@ -28,6 +29,8 @@ export interface ChaosSummary {
   readonly shards: Readonly<Record<string, number>>;
   /** How many times the books of a shard store were proven right after a kill. */
   readonly bookChecks: number;
+  /** Shards of files that the first provider lost while it was down. */
+  readonly damaged: number;
   /** Files and shards that were acknowledged and wanted at the end, and were all found and read. */
   readonly filesAtEnd: number;
   readonly shardsAtEnd: number;
@@ -37,6 +40,8 @@ export interface ChaosSummary {
 
 /** Providers of files; one more keeps no files, and drops shards so soon after their leases that there are always some ending. */
 const PROVIDERS = 4;
+/** The provider that loses shards. */
+const LOSER = 0;
 const FILE_LANES = 2;
 const SHARD_LANES = 2;
 /** How long a node may take for whatever is waited for. */
@@ -52,11 +57,14 @@ const SHORT_GRACE_MS = 500;
 const FILES = {
   leaseMs: 20_000,
   auditIntervalMs: 2000,
-  lostAfterMs: 1000,
   lostAfterAudits: 2,
   uploadTtlMs: 15_000,
   stallMs: 10_000,
+  // A provider that lost shards is trusted again soon, and gets some to lose.
+  scoreHalfLifeMs: 60_000,
 };
+/** How long a provider may be silent, by a draw at each start: shards of one that is down are lost, or wait for it and show what it lost. */
+const LOST_AFTER_MS = [1000, 60_000];
 
 export async function runChaos(options: ChaosOptions): Promise<ChaosSummary> {
   const chaos = new Chaos(options);
@@ -76,12 +84,17 @@ class Chaos {
   readonly #shards: readonly ShardLoad[];
   readonly #violations: string[] = [];
   readonly #kills = { requester: 0, provider: 0, atStart: 0 };
+  /** What the store of the one that loses shards calls them. */
+  readonly #damaged = new Set<string>();
+  readonly #damage: Random;
   #bookChecks = 0;
   #steps = 0;
 
   constructor(options: ChaosOptions) {
-    const { folder } = options;
+    const { folder, seed } = options;
     this.#options = options;
+    this.#damage = new Random(seed, "damage");
+    const patience = new Random(seed, "patience");
     this.#providers = range(PROVIDERS + 1).map((i) => {
       const graceMs = i === PROVIDERS ? SHORT_GRACE_MS : GRACE_MS;
       return new Place({ folder, name: `provider-${i + 1}`, config: () => ({ storage: { ...STORAGE, graceMs } }) });
@@ -90,9 +103,13 @@ class Chaos {
     this.#requester = new Place({
       folder,
       name: "requester",
-      config: () => ({ files: FILES, requester: { providers: ofFiles.map(({ target }) => target) } }),
+      config: () => ({
+        files: { ...FILES, lostAfterMs: patience.pick(LOST_AFTER_MS) },
+        requester: { providers: ofFiles.map(({ target }) => target) },
+      }),
     });
-    this.#files = new FileLoad(this.#requester, ofFiles);
+    // What the loser lost shows when its shards wait for it.
+    this.#files = new FileLoad(this.#requester, ofFiles.filter((_, place) => place !== LOSER));
     this.#shards = this.#providers.map((provider) => new ShardLoad(provider));
   }
 
@@ -132,6 +149,7 @@ class Chaos {
       files: this.#files.counts,
       shards: this.#sumOfShards(),
       bookChecks: this.#bookChecks,
+      damaged: this.#damaged.size,
       filesAtEnd,
       shardsAtEnd,
       violations: this.#allViolations(),
@@ -155,7 +173,7 @@ class Chaos {
   /** Waits for a point of the work, kills there, and starts what was killed again. */
   async #round(plan: Random): Promise<void> {
     const who = plan.weighted({ requester: 45, provider: 45, both: 10 });
-    const provider = plan.int(0, PROVIDERS);
+    const provider = plan.chance(0.25) ? LOSER : plan.int(0, PROVIDERS);
     const steps = plan.int(1, 20);
     const delayMs = plan.int(0, 100);
     const checksBooks = plan.chance(0.3);
@@ -197,6 +215,7 @@ class Chaos {
   ): Promise<void> {
     const provider = this.#providers[place]!;
     if (checksBooks) await this.#checkBooks(provider);
+    if (place === LOSER) await this.#damageShards();
     await sleep(staysDownMs);
     if (againAt !== undefined) await this.#killAtStart(provider, againAt);
     await provider.start();
@@ -214,7 +233,19 @@ class Chaos {
     const { problems } = await store.check({ repair: false, readBodies: true });
     await store.close();
     this.#bookChecks++;
-    for (const { message } of problems) this.#violations.push(`${name} after a kill: ${message}`);
+    for (const { message } of problems) {
+      const [, shard = ""] = /^Shard (\S+) is damaged/.exec(message) ?? [];
+      const isMeant = name === this.#providers[LOSER]!.name && this.#damaged.has(shard);
+      if (!isMeant) this.#violations.push(`${name} after a kill: ${message}`);
+    }
+  }
+
+  async #damageShards(): Promise<void> {
+    const { dataDir, name } = this.#providers[LOSER]!;
+    const except = this.#shards[LOSER]!.owner;
+    const lost = await damageShards(dataDir, { except, random: this.#damage });
+    for (const shard of lost) this.#damaged.add(shard);
+    if (lost.length > 0) this.#say(`${name} has lost ${lost.length} shards`);
   }
 
   /** Frees everything, and proves that no byte is left: not in the accounts, not in the databases, not for doctor. */

@@ -22,7 +22,7 @@ interface Acknowledged {
 /** The bytes of a file are in its name, so that also one whose put was never answered can be compared. */
 const SIZES = [0, 1, 65_520, 65_521, 262_081, 700_000, 2_500_000, 5_000_000];
 /** No more files than this are kept at a time. */
-const MOST = 8;
+const MOST = 16;
 /** How long a file may take to be whole again when all nodes are up. */
 const VERIFY_MS = 60_000;
 /** Between two things that a lane does: enough that starts are not starved. */
@@ -35,17 +35,18 @@ function contentOf(name: string): Uint8Array<ArrayBuffer> {
 
 /** Puts, reads, repairs and removes files through a requester that is killed at any time, and remembers what it acknowledged. */
 export class FileLoad {
-  readonly counts = { put: 0, resumed: 0, read: 0, removed: 0, repaired: 0, cutOff: 0 };
+  readonly counts = { put: 0, resumed: 0, read: 0, removed: 0, repaired: 0, moved: 0, cutOff: 0 };
   readonly violations: string[] = [];
   readonly #requester: Place;
-  readonly #providers: readonly Place[];
+  readonly #missed: readonly Place[];
   readonly #kept = new Map<string, Acknowledged>();
   #next = 1;
   #stopped = false;
 
-  constructor(requester: Place, providers: readonly Place[]) {
+  /** Files are repaired more often while one of the `missed` nodes is down. */
+  constructor(requester: Place, missed: readonly Place[]) {
     this.#requester = requester;
-    this.#providers = providers;
+    this.#missed = missed;
   }
 
   get acknowledged(): number {
@@ -66,7 +67,7 @@ export class FileLoad {
       }
       const what = this.#kept.size >= MOST
         ? "remove"
-        : random.weighted({ put: 55, read: 20, remove: 15, care: this.#providers.some(({ node }) => !node) ? 40 : 5 });
+        : random.weighted({ put: 55, read: 20, remove: 15, care: this.#missed.some(({ node }) => !node) ? 40 : 5 });
       try {
         if (what === "put") await this.#put(rest, random);
         else await this.#withOne(random, (file) => this.#act(what, rest, file));
@@ -165,6 +166,7 @@ export class FileLoad {
     if (line.startsWith("data: ") && !line.includes('"progress"')) {
       appendFileSync(`${this.#requester.dataDir}.events`, `${line.slice(6)}\n`);
     }
+    if (line.includes(" was moved to ")) this.counts.moved++;
     // An audit under way while its file is removed finds no shard, and rightly so.
     const isKept = this.#kept.has(/"fileId":"([^"]+)"/.exec(line)?.[1] ?? "");
     if (isKept && /failed an audit: (?:There is no shard|.*other bytes)/.test(line)) {

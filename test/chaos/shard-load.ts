@@ -3,6 +3,7 @@ import {
   type ErrorCode,
   newSecretKey,
   NodeError,
+  type NodeId,
   type NodeKey,
   nodeKeyOf,
   type ShardReceipt,
@@ -60,6 +61,11 @@ export class ShardLoad {
       key: this.#key,
       limits: { requestTimeoutMs: CALL_MS },
     });
+  }
+
+  /** Whose shards they are. */
+  get owner(): NodeId {
+    return this.#key.nodeId;
   }
 
   get acknowledged(): number {
