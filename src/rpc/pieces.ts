@@ -9,23 +9,33 @@ import { isDeno } from "../core/mod.ts";
  */
 export const PIECE_BYTES = 64 << 10; // 64 KiB
 
+/** The same for an answer, of which each has a stream of its own: a get of 10 GiB leaves thousands behind before anything is collected. */
+export const ANSWER_PIECE_BYTES = 16 << 10; // 16 KiB
+
 /** Whether so many bytes are to be written in pieces on this runtime. */
 export function inPieces(sizeBytes: number, forced: boolean = isDeno): boolean {
   return forced && sizeBytes > PIECE_BYTES;
 }
 
-/** Writes parts in pieces of at most {@link PIECE_BYTES}, each when the one before has gone. Resolves with false when the stream is over. */
-export async function writePieces(stream: Writable, parts: readonly Uint8Array[]): Promise<boolean> {
-  for (const piece of piecesOf(parts)) {
+/** Writes parts in pieces of at most so many bytes, each when the one before has gone. Resolves with false when the stream is over. */
+export async function writePieces(
+  stream: Writable,
+  parts: readonly Uint8Array[],
+  pieceBytes = PIECE_BYTES,
+): Promise<boolean> {
+  for (const piece of piecesOf(parts, pieceBytes)) {
     if (!await written(stream, piece)) return false;
   }
   return true;
 }
 
-/** Parts cut and put together so that each piece but the last has {@link PIECE_BYTES}; nothing is copied. */
-export function* piecesOf(parts: readonly Uint8Array[]): Generator<readonly Uint8Array[]> {
+/** Parts cut and put together so that each piece but the last has so many bytes; nothing is copied. */
+export function* piecesOf(
+  parts: readonly Uint8Array[],
+  pieceBytes = PIECE_BYTES,
+): Generator<readonly Uint8Array[]> {
   let piece: Uint8Array[] = [];
-  let room = PIECE_BYTES;
+  let room = pieceBytes;
   for (const part of parts) {
     for (let at = 0; at < part.length;) {
       const some = part.subarray(at, at + room);
@@ -35,7 +45,7 @@ export function* piecesOf(parts: readonly Uint8Array[]): Generator<readonly Uint
       if (room > 0) continue;
       yield piece;
       piece = [];
-      room = PIECE_BYTES;
+      room = pieceBytes;
     }
   }
   if (piece.length > 0) yield piece;

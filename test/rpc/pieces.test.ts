@@ -29,6 +29,7 @@ test("pieces hold the parts in their order, whole but for the last", () => {
   assert.deepEqual(of(5, PIECE_BYTES - 5), [[5, PIECE_BYTES - 5]]);
   assert.deepEqual(of(5, PIECE_BYTES), [[5, PIECE_BYTES - 5], [5]]);
   assert.deepEqual(of(2 * PIECE_BYTES + 1, 1), [[PIECE_BYTES], [PIECE_BYTES], [1, 1]]);
+  assert.deepEqual([...piecesOf([new Uint8Array(7)], 3)].map((piece) => piece[0]!.length), [3, 3, 1]);
 });
 
 test("a piece is written when the one before has gone, so that no more than one is in the stream", async () => {
