@@ -4,13 +4,13 @@ import { test } from "../testing.ts";
 
 const MIB = 2 ** 20;
 
-/** Garbage whose collection takes 50 ms and leaves 30 MiB. */
+/** Garbage whose collection takes 50 ms, or as long as it says, and leaves 30 MiB. */
 function start() {
-  const state = { nowMs: 0, oldBytes: 30 * MIB, collected: 0 };
+  const state = { nowMs: 0, tookMs: 50, oldBytes: 30 * MIB, collected: 0 };
   const garbage = new ConnectionGarbage({
     collect: () => {
       state.collected++;
-      state.nowMs += 50;
+      state.nowMs += state.tookMs;
       state.oldBytes = 30 * MIB;
     },
     oldBytes: () => state.oldBytes,
@@ -25,49 +25,81 @@ function start() {
   return { state, accept };
 }
 
-test("what connections leave behind is collected with the three-hundredth, and each three hundred after it", () => {
+test("what connections leave behind is collected once there were three hundred", () => {
   const { state, accept } = start();
-  accept(299, 20_000);
+  accept(300, 20_000);
   assert.equal(state.collected, 0);
   accept(1);
   assert.equal(state.collected, 1);
-  state.nowMs += 500;
-  accept(299, 20_000);
+  state.nowMs += 250;
+  accept(300, 20_000);
   assert.equal(state.collected, 1);
   accept(1);
   assert.equal(state.collected, 2);
 });
 
-test("connections that leave little behind are not collected", () => {
+test("connections that leave little behind are collected when the old generation has grown by a ninth", () => {
   const { state, accept } = start();
-  accept(300, 20_000);
-  state.nowMs += 500;
-  accept(300, 6000);
+  const perLook = 25 * 6000;
+  accept(1, 0);
+  for (let look = 0; look < 40 && state.collected < 1; look++) {
+    const grown = state.oldBytes - 30 * MIB;
+    accept(25, 6000);
+    assert.equal(state.collected > 0, grown + perLook >= 30 * MIB / 9);
+  }
+});
+
+test("a small heap must have grown by 3 MiB", () => {
+  const { state, accept } = start();
+  state.oldBytes = 9 * MIB;
+  accept(1, 0);
+  accept(300, 0);
+  state.oldBytes = 12 * MIB - 1;
+  accept(25, 0);
+  assert.equal(state.collected, 0);
+  state.oldBytes = 12 * MIB;
+  accept(25, 0);
   assert.equal(state.collected, 1);
-  accept(300, 6000);
-  assert.equal(state.collected, 2, "together they are worth it");
 });
 
 test("what was collected without being asked for is no growth", () => {
   const { state, accept } = start();
-  accept(300, 20_000);
+  accept(301, 20_000);
   state.oldBytes = 10 * MIB;
-  state.nowMs += 500;
-  accept(300, 0);
+  state.nowMs += 250;
+  accept(301, 0);
   assert.equal(state.collected, 1);
   accept(300, 20_000);
   assert.equal(state.collected, 2);
 });
 
-test("a collection is followed by ten times as long without one", () => {
+test("a collection is followed by five times as long without one", () => {
   const { state, accept } = start();
-  accept(300, 20_000);
-  state.nowMs += 499;
-  accept(5000);
+  accept(301, 20_000);
+  state.nowMs += 249;
+  accept(5001);
   assert.equal(state.collected, 1);
   state.nowMs += 1;
-  accept(1);
+  accept(25);
   assert.equal(state.collected, 2);
+});
+
+test("a single slow collection does not put off the next", () => {
+  const { state, accept } = start();
+  accept(301, 20_000);
+  state.nowMs += 250;
+  state.tookMs = 500;
+  accept(301, 20_000);
+  assert.equal(state.collected, 2);
+  state.nowMs += 250;
+  accept(301, 20_000);
+  assert.equal(state.collected, 3, "the first took 50 ms");
+  state.nowMs += 2499;
+  accept(301, 20_000);
+  assert.equal(state.collected, 3, "two in a row took 500");
+  state.nowMs += 1;
+  accept(25);
+  assert.equal(state.collected, 4);
 });
 
 /** A quiet time whose timers run when the clock is set on. */
