@@ -102,8 +102,9 @@ export interface ConnectionGarbageOptions {
 }
 
 /**
- * Collects what many short connections leave behind. The sessions and streams of node:http2 outlive collections of the young generation and are
- * only found when the old one is collected; with the room that {@link giveHeapRoom} leaves, that is after some 15,000 connections and 150 MiB.
+ * Collects what many short connections leave behind. What is closed outlives collections of the young generation and is only found when the old one
+ * is collected: a writable of Node has a function that V8 allocates old, and that holds the whole stream. With the room that {@link giveHeapRoom} leaves,
+ * that is after some 15,000 connections and 150 MiB.
  */
 export class ConnectionGarbage {
   readonly #options: ConnectionGarbageOptions;
