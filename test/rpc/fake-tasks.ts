@@ -11,6 +11,8 @@ import {
   type TaskSpec,
 } from "../../src/core/mod.ts";
 
+const PATIENCE_MS = 60_000;
+
 /**
  * A task service whose functions do what tests need to provoke: `echo` gives the input back, `hang` waits for the abort, `throw` fails
  * with the code that the input names, `break` throws something foreign, `flood` streams as many chunks as the input says.
@@ -24,9 +26,17 @@ export class FakeTasks implements TaskService {
   readonly aborts: unknown[] = [];
   #waiters: (() => void)[] = [];
 
-  /** Resolves when the condition holds; looked at after each call and abort. */
+  /** Resolves when the condition holds; looked at after each call and abort. Fails when a minute has not been enough. */
   async until(condition: () => boolean): Promise<void> {
-    while (!condition()) await new Promise<void>((resolve) => this.#waiters.push(resolve));
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => reject(new Error(`It did not become so within a minute: ${condition}`)), PATIENCE_MS);
+    });
+    try {
+      while (!condition()) await Promise.race([new Promise<void>((resolve) => this.#waiters.push(resolve)), late]);
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   #changed(): void {
