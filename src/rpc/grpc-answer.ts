@@ -1,5 +1,6 @@
 import { constants } from "node:http2";
 import type { OutgoingHttpHeaders, ServerHttp2Stream } from "node:http2";
+import { streamLeft } from "../core/mod.ts";
 import type { AnswerMetadata } from "./calls.ts";
 import { ANSWER_PIECE_BYTES, inPieces, writePieces } from "./pieces.ts";
 import type { Frame } from "./route.ts";
@@ -46,6 +47,7 @@ export function answerFrame(stream: ServerHttp2Stream, frame: Frame, answer?: An
 async function endInPieces(stream: ServerHttp2Stream, parts: readonly Uint8Array[]): Promise<void> {
   try {
     if (await writePieces(stream, parts, ANSWER_PIECE_BYTES)) stream.end();
+    streamLeft(ANSWER_PIECE_BYTES);
   } catch {
     stream.destroy();
   }
