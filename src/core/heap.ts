@@ -20,13 +20,6 @@ const AFTER_MS = 2000;
  */
 const WORKER_SEMI_SPACE_MIB = 1;
 
-/**
- * By what factor the young generation grows when much of it is in use: from 1 MiB to 8 in two steps instead of three, so that work which has just begun
- * soon has the memory that it will have when it has gone on for long. In one step, V8 decides while code is cold what it allocates old from then on: steady
- * gRPC tasks take a tenth more processor time, and 40 MiB.
- */
-const YOUNG_GROWTH = 4;
-
 /** How many connections may come before what closed ones left is collected. */
 const CONNECTIONS = 300;
 /** How many come between two looks at the old generation. */
@@ -67,17 +60,14 @@ function collector(): Collect {
 }
 
 /**
- * Leaves the heap room for the buffers of shards and messages, and workers that start from now on a small young generation; has the young generation
- * soon in use as a whole. Deno takes the first on its command line only, for all threads alike: see the tasks in deno.json.
+ * Leaves the heap room for the buffers of shards and messages, and workers that start from now on a small young generation. Deno takes the first
+ * on its command line only, for all threads alike: see the tasks in deno.json.
  */
 export function giveHeapRoom(): void {
   if (isDeno) return;
   v8.setFlagsFromString(`--heap-growing-percent=${GROWING_PERCENT}`);
   // The flag outweighs the resourceLimits of a worker; the main thread has read it already.
   v8.setFlagsFromString(`--max-semi-space-size=${WORKER_SEMI_SPACE_MIB}`);
-  v8.setFlagsFromString(`--semi-space-growth-factor=${YOUNG_GROWTH}`);
-  // That collects the young generation when four fifths are in use, and the last fifth is touched only by and by.
-  v8.setFlagsFromString("--no-minor-gc-task");
 }
 
 /**
