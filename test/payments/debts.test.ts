@@ -9,7 +9,7 @@ import {
   type Usage,
   wei,
 } from "../../src/core/mod.ts";
-import { test } from "../testing.ts";
+import { test, type TestScope } from "../testing.ts";
 import { until } from "../e2e/harness.ts";
 import { chargeDueWithoutChain } from "../../src/payments/mod.ts";
 import { chainFor, ETHER, keyOf, paidNode, RATES } from "./paid-nodes.ts";
@@ -41,6 +41,24 @@ function deafTo(desk: PaymentDesk): PaymentDesk & { hears: boolean; missed: numb
     },
   };
   return deaf;
+}
+
+/** A requester with a channel to a provider that works for it on credit, and the terms of a task of its. */
+async function onCredit(t: TestScope) {
+  const chain = await chainFor(t);
+  const [payer, payee] = [keyOf(1), keyOf(2)];
+  const provider = await paidNode(t, chain, {
+    key: payee,
+    rates: RATES,
+    credit: { base: wei(1000n), max: wei(0n), debtAfterMs: DEBT_AFTER_MS },
+  });
+  const requester = await paidNode(t, chain, {
+    key: payer,
+    retryMs: 20,
+    desks: new Map([["p:1", () => provider.earnings]]),
+  });
+  await requester.admin.open("p:1", wei(ETHER), { signal });
+  return { requester, provider, terms: { requester: payer.nodeId, limits: LIMITS, inputBytes: 5 } };
 }
 
 test("a requester that takes results and never pays gets what the credit is worth, and then nothing", async (t) => {
@@ -107,20 +125,7 @@ test("a voucher that does not arrive is sent again; meanwhile the work becomes a
 });
 
 test("work on credit is paid soon although its requester has not asked for the result, and never what still runs", async (t) => {
-  const chain = await chainFor(t);
-  const [payer, payee] = [keyOf(1), keyOf(2)];
-  const provider = await paidNode(t, chain, {
-    key: payee,
-    rates: RATES,
-    credit: { base: wei(1000n), max: wei(0n), debtAfterMs: DEBT_AFTER_MS },
-  });
-  const requester = await paidNode(t, chain, {
-    key: payer,
-    retryMs: 20,
-    desks: new Map([["p:1", () => provider.earnings]]),
-  });
-  await requester.admin.open("p:1", wei(ETHER), { signal });
-  const terms = { requester: payer.nodeId, limits: LIMITS, inputBytes: 5 };
+  const { requester, provider, terms } = await onCredit(t);
   // Two asynchronous tasks: one has ended at the provider, the other still runs there.
   const [first, second] = [
     await requester.spendings.tasks.reserve(ORDER),
@@ -138,21 +143,9 @@ test("work on credit is paid soon although its requester has not asked for the r
 });
 
 test("what failed work cost all the same is found out and paid soon, also when nothing else is asked for", async (t) => {
-  const chain = await chainFor(t);
-  const [payer, payee] = [keyOf(1), keyOf(2)];
-  const provider = await paidNode(t, chain, {
-    key: payee,
-    rates: RATES,
-    credit: { base: wei(1000n), max: wei(0n), debtAfterMs: DEBT_AFTER_MS },
-  });
-  const requester = await paidNode(t, chain, {
-    key: payer,
-    retryMs: 20,
-    desks: new Map([["p:1", () => provider.earnings]]),
-  });
-  await requester.admin.open("p:1", wei(ETHER), { signal });
+  const { requester, provider, terms } = await onCredit(t);
   const given = await requester.spendings.tasks.reserve(ORDER);
-  const slow = provider.earnings.tasks.reserve({ requester: payer.nodeId, limits: LIMITS, inputBytes: 5 });
+  const slow = provider.earnings.tasks.reserve(terms);
   given.release(new NodeError("canceled", "The reader needs it no more"));
   await slow.settle(USAGE);
   const books = () => [requester, provider].map(({ admin }) => admin.channels()[0]!);
