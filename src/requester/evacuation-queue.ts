@@ -8,7 +8,7 @@ export interface EvacuationQueueOptions {
 
 /**
  * Files with shards at providers that are avoided. They are moved one file after the other, and none is begun while a lost shard is rebuilt. What
- * waits here is not kept over a restart: the next audit of the file has it wait again.
+ * waits here is not kept over a restart, at which all files are looked through again.
  */
 export class EvacuationQueue {
   readonly #options: EvacuationQueueOptions;

@@ -13,6 +13,7 @@ import { avoidedShards } from "./avoided-shards.ts";
 import { dropPieces } from "./check-files.ts";
 import { DuePool } from "./due-pool.ts";
 import { EvacuationQueue } from "./evacuation-queue.ts";
+import { EvacuationSweep } from "./evacuation-sweep.ts";
 import { type FileAudit, isGone } from "./file-audit.ts";
 import type { FileKit } from "./file-kit.ts";
 import type { FileRepair } from "./file-repair.ts";
@@ -31,7 +32,7 @@ export interface FileUpkeepOptions extends FileKit {
   readonly keepTime?: (nowMs: number) => Promise<void>;
 }
 
-/** How often it is looked for files that something is due for. */
+/** How often it is looked for files that something is due for, and for providers that became avoided. */
 const EVERY_MS = 10_000;
 /** How long after a provider could not be reached it is tried again, unless audits are more frequent. */
 const RETRY_MS = 600_000;
@@ -43,16 +44,18 @@ export class FileUpkeep {
   readonly #options: FileUpkeepOptions;
   readonly #pool: DuePool;
   readonly #evacuation: EvacuationQueue;
+  readonly #sweep: EvacuationSweep;
   #timer: NodeJS.Timeout | undefined;
 
   constructor(options: FileUpkeepOptions) {
-    const { store, clock, steady, settings, busy, closing, log } = options;
+    const { store, scores, clock, steady, settings, busy, closing, log } = options;
     this.#options = options;
     this.#evacuation = new EvacuationQueue({
       quiet: () => options.repair.quiet(),
       work: (id) => inRequest(newUlid(clock.now()), () => this.#evacuate(id)),
       closing,
     });
+    this.#sweep = new EvacuationSweep({ store, scores, queue: this.#evacuation, everyMs: EVERY_MS, closing, log });
     this.#pool = new DuePool({
       due: (limit) => store.due(steady.now(), limit),
       work: (file) => inRequest(newUlid(clock.now()), () => this.#lookAfter(file)),
@@ -74,6 +77,7 @@ export class FileUpkeep {
       this.#timer.unref();
     }
     this.#pool.start();
+    this.#sweep.start();
   }
 
   /** Looks now. */
@@ -81,15 +85,19 @@ export class FileUpkeep {
     this.#pool.wake();
   }
 
-  /** Waits until nothing is due. */
+  /** Waits until nothing is due, and files have left providers that are avoided by then. */
   async settle(): Promise<void> {
     await this.#pool.settle();
+    // Some may be avoided since an audit just now.
+    this.#sweep.look();
+    await this.#sweep.settle();
     await this.#evacuation.settle();
   }
 
   async stop(): Promise<void> {
     clearInterval(this.#timer);
     await this.#pool.stop();
+    await this.#sweep.stop();
     await this.#evacuation.settle();
   }
 

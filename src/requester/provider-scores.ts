@@ -71,6 +71,13 @@ export class ProviderScores {
     return this.#now(provider).avoided === true;
   }
 
+  /** Those that are avoided, of all that are known. */
+  avoided(): NodeId[] {
+    return [...this.#scores.values()]
+      .filter(({ provider, avoided }) => avoided === true && this.isAvoided(provider))
+      .map(({ provider }) => provider);
+  }
+
   /** Something went well; `weight` tells an audit from a whole upload. */
   good({ nodeId: provider, target }: ProviderPlace, weight = 1): void {
     this.#options.onOutcome?.({ nodeId: provider, target }, { weight });

@@ -277,6 +277,25 @@ test("no shard is moved while a lost one is rebuilt, and then those of one file 
   assert.equal(mostAtOnce, 1);
 });
 
+for (const restarts of [false, true]) {
+  const when = restarts ? "at the start after it" : "at the next look";
+  test(`files that were audited just before their provider became avoided move ${when}, and not with their next audit`, async (t) => {
+    const { fixture, worst, healths, counts, auditAll, assertReadable, held } = await kept(t);
+    const place = fixture.providers.indexOf(worst);
+    lieAbout(worst, 3);
+    await auditAll();
+    assert.equal((await counts())[place], held[place]);
+    if (restarts) {
+      await fixture.files.close();
+      fixture.files = fixture.open();
+    }
+    await fixture.files.look();
+    const left = (await healths()).flatMap(({ shards }) => shards.filter(({ provider }) => provider === worst.target));
+    assert.deepEqual(left.map(({ state }) => state), ["lost", "lost", "lost"], "those wait for the next audit");
+    await assertReadable();
+  });
+}
+
 test("faults are remembered over a restart, and shards move after it", async (t) => {
   const { fixture, worst, healths, counts, live, auditAll, assertReadable, held } = await kept(t);
   const place = fixture.providers.indexOf(worst);
