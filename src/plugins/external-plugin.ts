@@ -11,10 +11,11 @@ import {
   toNodeError,
 } from "../core/mod.ts";
 import { callExternal } from "./external-call.ts";
-import { checkExternalManifest, type ExternalManifest, ORIGINAL_MANIFEST } from "./external-manifest.ts";
+import type { ExternalManifest } from "./external-manifest.ts";
+import { Places } from "./external-places.ts";
+import { probePlugin, problemOf, Unready } from "./external-probe.ts";
 import { explainWire, ExternalConnection } from "./external-protocol.ts";
 import { GpuQueue, type GpuTurn } from "./gpu-queue.ts";
-import { Places } from "./external-places.ts";
 import { PluginProcess, type PluginSocket } from "./plugin-process.ts";
 import type { PluginRuntime } from "./runtime.ts";
 
@@ -85,9 +86,6 @@ type Options = ExternalPluginOptions & Required<Pick<ExternalPluginOptions, keyo
 export function connectExternalPlugin(options: ExternalPluginOptions): ExternalPlugin {
   return new WatchedPlugin({ ...DEFAULTS, ...options });
 }
-
-/** Why a plugin cannot take calls, in words. */
-class Unready extends Error {}
 
 class WatchedPlugin implements ExternalPlugin {
   readonly #options: Options;
@@ -243,7 +241,7 @@ class WatchedPlugin implements ExternalPlugin {
         if (this.#closing.signal.aborted) break;
         if (this.#isBusy(reason)) waitMs = healthIntervalMs;
         else {
-          this.#setProblem(reason instanceof Unready ? reason.message : this.#problemOf(reason));
+          this.#setProblem(problemOf(reason, { ...this.#options, where: this.#where }));
           waitMs = Math.min(maxBackoffMs, backoffMs * 2 ** failures++) * (0.5 + random() / 2);
           if (this.#process !== undefined) {
             waitMs = await this.#mendProcess(this.#process, { failures, waitMs });
@@ -292,65 +290,21 @@ class WatchedPlugin implements ExternalPlugin {
     return this.#connection!;
   }
 
-  /** Asks the plugin what it is and whether it serves; throws why it cannot take calls. */
+  /** Has the plugin be what it says that it is; throws why it cannot take calls. */
   async #probe(): Promise<void> {
-    const { protocol, probeTimeoutMs } = this.#options;
     const signal = this.#closing.signal;
     const connection = await this.#connected(signal);
-    let manifest: ExternalManifest = ORIGINAL_MANIFEST;
-    let spoken: "velas" | "original" = "original";
-    if (protocol !== "original") {
-      try {
-        manifest = checkExternalManifest(await connection.describe(probeTimeoutMs, signal));
-        spoken = "velas";
-      } catch (reason) {
-        if (reason instanceof NodeError) throw new Unready(reason.message);
-        if (explainWire(reason).kind !== "unserved") throw reason;
-        if (protocol === "velas") {
-          throw new Unready(
-            `The server at ${this.#where} does not serve velas.sphere.v1.PluginService; if it is a plugin of the original node, set its protocol to "original"`,
-          );
-        }
-      }
-    }
-    await this.#checkHealth(connection);
-    this.#protocol = spoken;
+    const { manifest, protocol } = await probePlugin(connection, { ...this.#options, where: this.#where, signal });
+    this.#protocol = protocol;
     this.#places.size = manifest.maxConcurrency;
     this.#needsGpu = manifest.gpu;
     this.#setReady(manifest);
-  }
-
-  async #checkHealth(connection: ExternalConnection): Promise<void> {
-    try {
-      if (await connection.isServing(this.#options.probeTimeoutMs, this.#closing.signal)) return;
-    } catch (reason) {
-      // Health is optional: a gRPC server that answers that it does not know the question is alive.
-      if (explainWire(reason).kind === "unserved") return;
-      throw reason;
-    }
-    throw new Unready(`The plugin at ${this.#where} reports that it is not serving`);
   }
 
   /** A plugin that computes may be too busy to answer questions; that is no reason to give up its calls. */
   #isBusy(reason: unknown): boolean {
     return this.#calls.size > 0 && this.#info.ready && !(reason instanceof Unready) &&
       explainWire(reason).kind === "deadline";
-  }
-
-  #problemOf(reason: unknown): string {
-    const { kind, message } = explainWire(reason);
-    const { probeTimeoutMs } = this.#options;
-    const address = this.#where;
-    switch (kind) {
-      case "deadline":
-        return `No answer from ${address} within ${probeTimeoutMs} ms`;
-      case "connection":
-        return `No connection to ${address}: ${message}`;
-      case "protocol":
-        return `What answers at ${address} does not speak gRPC: ${message}`;
-      default:
-        return `The plugin at ${address} answered with an error: ${message}`;
-    }
   }
 
   #reconnect(place: string | PluginSocket): void {
