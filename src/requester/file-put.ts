@@ -9,28 +9,17 @@ import {
   type StoredShard,
   toNodeError,
 } from "../core/mod.ts";
-import {
-  createHeader,
-  encodeFile,
-  FILE_ID_BYTES,
-  fileLayout,
-  KEY_BYTES,
-  type OpenedHeader,
-  openHeader,
-  shardCount,
-} from "../codec/mod.ts";
-import { notFound } from "./file-book.ts";
+import { encodeFile } from "../codec/mod.ts";
+import { beginUpload, resumeUpload, type Upload } from "./begin-upload.ts";
 import type { FileKit } from "./file-kit.ts";
 import { failedAt, healthyShards, pendingAt } from "./file-state.ts";
-import { hex, unhex } from "./hex.ts";
 import { leased } from "./lease-end.ts";
 import { LanePace } from "./lane-pace.ts";
 import { manifestOf } from "./manifest-of.ts";
-import { placeShards, RegionCounts, warningsOf } from "./place-shards.ts";
+import { RegionCounts, warningsOf } from "./place-shards.ts";
 import type { Candidate } from "./provider-pool.ts";
 import { checkOrder, type PutOrder } from "./put-order.ts";
 import { canceled, checkSize, removedMeanwhile, sizeChecked, tooFewDurable, withId } from "./put-failures.ts";
-import { roomFor } from "./room-for.ts";
 import { shardIdOf } from "./shard-ids.ts";
 import { ShardLane } from "./shard-lane.ts";
 import { cutPieces, type Piece, UploadJournal, withFirst } from "./upload-journal.ts";
@@ -42,14 +31,6 @@ export interface FilePutOptions extends FileKit {
 
 /** Bytes of plaintext between two tellings of progress. */
 const PROGRESS_BYTES = 1 << 20;
-
-/** An upload under way. */
-interface Upload {
-  readonly file: StoredFile;
-  readonly header: OpenedHeader;
-  readonly headerBytes: Uint8Array;
-  readonly resumes: boolean;
-}
 
 /** Stores files: source → journal → cells → shards → a lane for each to its provider; manifest last, in one batch with the record. */
 export class FilePut {
@@ -89,7 +70,7 @@ export class FilePut {
     const first = (await pieces.next()).value!;
     const size = first.last ? first.sizeBytes : order.sizeBytes;
     checkSize(order.sizeBytes, first.sizeBytes, first.last);
-    const begun = order.resume === undefined ? await this.#begin(order, size, signal) : undefined;
+    const begun = order.resume === undefined ? await beginUpload(this.#options, order, { size, signal }) : undefined;
     const id = begun?.file.id ?? order.resume!;
     if (this.#running.has(id)) {
       throw new NodeError("failed_precondition", `The upload ${id} is going on already; wait for it to end`);
@@ -100,7 +81,7 @@ export class FilePut {
     const busyBefore = busy.has(id);
     busy.add(id);
     try {
-      const upload = begun ?? await this.#resume(order);
+      const upload = begun ?? await resumeUpload(this.#options, order);
       return await this.#send(withFirst(first, pieces), { upload, order, signal });
     } catch (cause) {
       if (!busyBefore) busy.delete(id);
@@ -111,67 +92,6 @@ export class FilePut {
     } finally {
       this.#running.delete(id);
     }
-  }
-
-  /** Draws the keys of a new version, chooses its providers, and writes it down. */
-  async #begin(order: PutOrder, size: number | undefined, signal: AbortSignal): Promise<Upload> {
-    const { pool, book, store, clock, steady, random, master, settings } = this.#options;
-    const { name, policy, targets, allowFewer } = order;
-    const { providers, warnings } = await placeShards(pool, { count: shardCount(policy), targets, allowFewer, signal });
-    const fileId = random(FILE_ID_BYTES);
-    const fileKey = random(KEY_BYTES);
-    const headerBytes = createHeader({ fileId, fileKey, recipients: [master], random });
-    const now = steady.now();
-    const maxShardBytes = size === undefined
-      ? await roomFor(this.#options, { policy, providers, signal })
-      : fileLayout(size, policy).shardBytes;
-    const file = await book.withName(name, async () => {
-      const newest = (await store.names({ prefix: name, limit: 1 }))[0];
-      const version = newest?.name === name ? newest.version + 1 : 1;
-      const added: StoredFile = {
-        id: hex(fileId),
-        name,
-        version,
-        contentType: order.contentType,
-        sizeBytes: size ?? 0,
-        sha256: "",
-        policy,
-        createdAt: clock.now(),
-        touchedAt: now,
-        warnings,
-        phase: "uploading",
-        upload: { header: hex(headerBytes), maxShardBytes },
-        ...(targets === undefined ? {} : { targets }),
-        shards: providers.map(pendingAt),
-        leftovers: [],
-        dueAt: now + settings.uploadTtlMs,
-      };
-      await book.add(added);
-      return added;
-    });
-    return { file, header: openHeader(headerBytes, { type: "file", key: fileKey }), headerBytes, resumes: false };
-  }
-
-  /** Takes up an upload that was interrupted, with its keys and its providers. */
-  async #resume({ resume, name, policy }: PutOrder): Promise<Upload> {
-    const { book, master, steady, settings } = this.#options;
-    const { id } = await book.find({ id: resume! });
-    const file = await book.update(id, (file) => {
-      const samePolicy = file.policy.dataShards === policy.dataShards &&
-        file.policy.parityShards === policy.parityShards;
-      if (file.phase !== "uploading" || file.upload === undefined || file.name !== name || !samePolicy) {
-        throw new NodeError(
-          "failed_precondition",
-          `File ${file.id} is no upload under this name and policy that can go on; put it anew`,
-          { data: { id: file.id } },
-        );
-      }
-      // Its time to be gone on with begins anew, also should it stop again.
-      return { ...file, touchedAt: steady.now(), dueAt: steady.now() + settings.uploadTtlMs };
-    });
-    if (file?.upload === undefined) throw notFound({ id });
-    const headerBytes = unhex(file.upload.header);
-    return { file, header: openHeader(headerBytes, master), headerBytes, resumes: true };
   }
 
   async #send(
