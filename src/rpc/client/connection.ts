@@ -7,6 +7,7 @@ import type { ConnectionOptions } from "node:tls";
 import { letSessionGo, NodeError, type TargetAddress } from "../../core/mod.ts";
 import type { Clock } from "../../core/mod.ts";
 import { nobodyListens } from "./failures.ts";
+import { gatherWrites } from "./gather-writes.ts";
 import { resetUnended } from "./http2-reset.ts";
 import { asUnreachable, type PeerRules } from "./public-address.ts";
 import { explainTls } from "./tls-failure.ts";
@@ -98,6 +99,7 @@ export class Connection {
         const socket = this.#socket = dial(address, options);
         // The streams hear of a failed connection before the session tells why, so the socket is asked.
         socket.once("error", (error) => this.#failure ??= this.#explain(error));
+        gatherWrites(socket);
         return socket;
       },
     });
