@@ -1,7 +1,13 @@
 import { collectDefaultMetrics, Registry } from "prom-client";
 import type { Metric } from "prom-client";
-import type { Counter, Gauge, Histogram, Labels, Metrics } from "../core/mod.ts";
+import { type Counter, type Gauge, type Histogram, isDeno, type Labels, type Metrics } from "../core/mod.ts";
 import { Cells } from "./cells.ts";
+
+/**
+ * How often the delay of the event loop is taken, in milliseconds. Deno does that by a timer in the loop itself, at which a node that has nothing to
+ * do spent 0.25 % of a core, and sees no delay: not one of 80 ms.
+ */
+const EVENT_LOOP_MS = isDeno ? 1000 : 10;
 
 /** {@link Metrics} that can be shown to Prometheus. */
 export interface MetricsRegistry extends Metrics {
@@ -25,7 +31,9 @@ export interface MetricsOptions {
  */
 export function createMetrics(options: MetricsOptions = {}): MetricsRegistry {
   const registry = new Registry();
-  if (options.processMetrics ?? true) collectDefaultMetrics({ register: registry });
+  if (options.processMetrics ?? true) {
+    collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: EVENT_LOOP_MS });
+  }
   const known = new Map<string, Counter | Gauge | Histogram>();
   const readers = new Map<string, () => readonly Value[]>();
 
