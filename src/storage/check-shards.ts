@@ -21,6 +21,7 @@ import {
   ownerBytes,
   ownerShards,
   SHARD_PARTS,
+  SHARD_TOTALS,
   type ShardTables,
 } from "./shard-tables.ts";
 import { Sublevel } from "./sublevel.ts";
@@ -191,7 +192,7 @@ class Check {
   }
 
   async #checkAccounts(): Promise<void> {
-    const accounts = new Sublevel(this.#tables.engine, "account");
+    const accounts = new Sublevel(this.#tables.engine, SHARD_TOTALS);
     const stored = new Map<string, number>();
     for await (const keys of pages(accounts)) {
       const values = await accounts.getMany(keys);

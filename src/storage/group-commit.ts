@@ -42,10 +42,16 @@ export class GroupCommit {
   /** Whether a write has failed, whose changes may be there or not. */
   #doubtful = false;
 
-  /** With `forgetZeros` a total of zero is no entry, so that those who have nothing left leave no trace. */
-  constructor(engine: Engine, options: { readonly sync: boolean; readonly forgetZeros?: boolean }) {
+  /**
+   * With `forgetZeros` a total of zero is no entry, so that those who have nothing left leave no trace. `part` is the sublevel of the totals, by
+   * default `account`.
+   */
+  constructor(
+    engine: Engine,
+    options: { readonly sync: boolean; readonly forgetZeros?: boolean; readonly part?: string },
+  ) {
     this.#engine = engine;
-    this.#accounts = new Sublevel(engine, "account");
+    this.#accounts = new Sublevel(engine, options.part ?? "account");
     this.#sync = options.sync;
     this.#forgetZeros = options.forgetZeros ?? false;
   }

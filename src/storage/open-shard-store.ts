@@ -4,11 +4,12 @@ import type { Engine } from "./engine.ts";
 import { GroupCommit } from "./group-commit.ts";
 import { BODY_TUNING, freeBytes, LevelEngine } from "./level-engine.ts";
 import { MemoryEngine } from "./memory-engine.ts";
+import { moveRecords } from "./move-records.ts";
 import { openDatabase } from "./open-database.ts";
 import { migrate, type Migration } from "./schema.ts";
 import { LevelShardStore, type ShardStoreSettings } from "./shard-store.ts";
 import { ShardSweeper } from "./shard-sweeper.ts";
-import { ShardTables } from "./shard-tables.ts";
+import { SHARD_TOTALS, ShardTables } from "./shard-tables.ts";
 import { storageError } from "./storage-errors.ts";
 
 export interface OpenShardStoreOptions extends Partial<ShardStoreSettings> {
@@ -30,11 +31,11 @@ export interface OpenedShardStore {
   close(): Promise<void>;
 }
 
-/** The schema of the shard database that this program writes; it is apart from that of the node's database. */
-const SCHEMA_VERSION = 1;
-
-/** All steps to it, in order. The first version needs none. */
-const MIGRATIONS: readonly Migration[] = [];
+/** All steps to the schema of the shard database that this program writes, in order; it is apart from that of the node's database. */
+const MIGRATIONS: readonly Migration[] = [
+  // What is small lies behind the bodies.
+  { to: 2, run: moveRecords },
+];
 
 /** Room for others on the disk, when nobody says otherwise. */
 const DEFAULT_MIN_FREE_BYTES = 1 << 30; // 1 GiB
@@ -50,7 +51,7 @@ export async function openShardStore(path: string, options: OpenShardStoreOption
   const { db, repaired, release } = await openDatabase(path, log, BODY_TUNING);
   const engine = new LevelEngine(path, db, log, BODY_TUNING);
   try {
-    await migrate(engine, { path, migrations: MIGRATIONS, version: SCHEMA_VERSION });
+    await migrate(engine, { path, migrations: MIGRATIONS });
     const store = makeStore(engine, { ...options, sync, log }, () => freeBytes(path));
     if (repaired) {
       const { problems } = await store.check({ repair: true, readBodies: false });
@@ -86,7 +87,7 @@ function makeStore(
 ): OpenedShardStore {
   const { quotaBytes = Number.MAX_SAFE_INTEGER, minFreeBytes = DEFAULT_MIN_FREE_BYTES } = options;
   const tables = new ShardTables(engine);
-  const commit = new GroupCommit(engine, { sync: options.sync, forgetZeros: true });
+  const commit = new GroupCommit(engine, { sync: options.sync, forgetZeros: true, part: SHARD_TOTALS });
   const sweeper = new ShardSweeper(tables, commit, {
     log: options.log,
     compactBytes: options.compactBytes ?? DEFAULT_COMPACT_BYTES,

@@ -6,7 +6,15 @@ import { decodeShardRow, decodeUploadRow, encodeRow, expiryKey, seqOf, shardRowK
 import type { ShardRow, UploadRow } from "./shard-rows.ts";
 import { Sublevel } from "./sublevel.ts";
 
-/** The sublevels of the shard database, and how its rows go together. */
+/** The sublevel of a shard's row. */
+export const SHARD_RECORDS = "shard-record";
+/** The sublevel of the accounts. */
+export const SHARD_TOTALS = "shard-total";
+
+/**
+ * The sublevels of the shard database, and how its rows go together. All that is small sorts behind the bodies: a table of LevelDB that held rows before
+ * them and rows behind them would lie across every body that is there, and would be merged with them.
+ */
 export class ShardTables {
   readonly rows: Sublevel;
   readonly expiry: Sublevel;
@@ -20,7 +28,7 @@ export class ShardTables {
 
   constructor(engine: Engine) {
     this.engine = engine;
-    this.rows = new Sublevel(engine, "shard");
+    this.rows = new Sublevel(engine, SHARD_RECORDS);
     this.expiry = new Sublevel(engine, "shard-expiry");
     this.uploads = new Sublevel(engine, "shard-upload");
     this.bodies = new Sublevel(engine, "shard-body");
@@ -82,14 +90,14 @@ export function accountsOf({ record }: ShardRow, sign: 1 | -1): AccountDeltas {
 
 /** All parts of the shard database. */
 export const SHARD_PARTS: readonly string[] = [
-  "shard",
+  SHARD_RECORDS,
   "shard-expiry",
   "shard-upload",
   "shard-body",
   "shard-tree",
   "shard-dead",
   "shard-meta",
-  "account",
+  SHARD_TOTALS,
   "system",
 ];
 

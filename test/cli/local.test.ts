@@ -144,7 +144,7 @@ test("doctor proves the books of the shards, says what is wrong, and mends it", 
   assert.match(right.check("shards").detail, /^1 of 196KiB; all blocks/);
 
   const db = await openLevel(shards, BODY_TUNING);
-  await db.put("!account!bytes", "5");
+  await db.put("!shard-total!bytes", "5");
   await db.close();
   const wrong = await doctor(dataDir);
   assert.equal(wrong.code, 12);

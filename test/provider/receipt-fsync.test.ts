@@ -41,7 +41,7 @@ function assertFlushed(batches: readonly Batch[], what: string): void {
   const ofShard = batches.filter(({ keys }) => keys.some((key) => /^!shard(-body|-tree|-expiry)?!/.test(key)));
   assert.ok(ofShard.length > 0 && ofShard.every(({ sync }) => sync), `${what}: ${JSON.stringify(ofShard)}`);
   const last = batches.at(-1)!;
-  assert.ok(last.sync && last.keys.some((key) => key.startsWith("!shard!")), `${what}: ${JSON.stringify(last)}`);
+  assert.ok(last.sync && last.keys.some((key) => key.startsWith("!shard-record!")), `${what}: ${JSON.stringify(last)}`);
 }
 
 for (const sizeBytes of [1024, 65_536, 3 * 2 ** 20 + 1024]) {

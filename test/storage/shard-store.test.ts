@@ -150,7 +150,7 @@ test("a check finds wrong books, tells each, and mends them", () =>
     }
     await first.close();
     const db = await openLevel(folder, BODY_TUNING);
-    await db.put("!account!bytes", "7");
+    await db.put("!shard-total!bytes", "7");
     const [expiry] = await db.keys({ gt: "!shard-expiry!", lt: '!shard-expiry"' }).all();
     await db.del(expiry!);
     await db.put("!shard-expiry!00000000000001/nobody/1", "");
@@ -195,7 +195,7 @@ test("a check tells rows that cannot be read, or are not where they belong, and 
     }
     await first.close();
     const db = await openLevel(folder, BODY_TUNING);
-    const [one, two] = await db.keys({ gt: "!shard!", lt: '!shard"' }).all();
+    const [one, two] = await db.keys({ gt: "!shard-record!", lt: '!shard-record"' }).all();
     await db.put(one!, "{");
     await db.put(`${two}0`, (await db.get(two!))!);
     await db.close();
