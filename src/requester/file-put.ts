@@ -10,6 +10,7 @@ import {
   toNodeError,
 } from "../core/mod.ts";
 import { encodeFile } from "../codec/mod.ts";
+import { avoidedShards } from "./avoided-shards.ts";
 import { beginUpload, resumeUpload, type Upload } from "./begin-upload.ts";
 import type { FileKit } from "./file-kit.ts";
 import { failedAt, healthyShards, pendingAt } from "./file-state.ts";
@@ -294,7 +295,7 @@ export class FilePut {
       // At once where providers are to put stake on the shards.
       const waitMs = settings.asksCustody ? 0 : Math.floor(settings.leaseMs * (1 - settings.renewBelow));
       const renewAt = steady.now() + waitMs;
-      return { ...rest, phase: "kept", dueAt: steady.now() + settings.auditIntervalMs, renewAt };
+      return this.#hastened({ ...rest, phase: "kept", dueAt: steady.now() + settings.auditIntervalMs, renewAt });
     };
     const manifest = (file: StoredFile) => ({
       manifest: manifestOf(file, { header: upload.headerBytes, roots: done.roots, keys: upload.header.keys }),
@@ -337,10 +338,10 @@ export class FilePut {
       await book.update(
         id,
         (file) =>
-          file.phase !== "kept" || !file.shards.some(({ state }) => state === "pending") ? undefined : {
+          file.phase !== "kept" || !file.shards.some(({ state }) => state === "pending") ? undefined : this.#hastened({
             ...file,
             shards: file.shards.map((shard, index) => shard.state === "pending" ? settled[index] ?? shard : shard),
-          },
+          }),
         // A lane may have gone on to another provider since the answer.
         manifest,
       );
@@ -355,6 +356,12 @@ export class FilePut {
     } finally {
       busy.delete(id);
     }
+  }
+
+  /** A file that is to leave a provider, which may be avoided only since its shard was under way, is looked after at once. */
+  #hastened(file: StoredFile): StoredFile {
+    const { scores, steady } = this.#options;
+    return avoidedShards(file, scores).length > 0 ? { ...file, dueAt: steady.now() } : file;
   }
 
   async #giveUp(id: string): Promise<void> {

@@ -296,6 +296,36 @@ for (const restarts of [false, true]) {
   });
 }
 
+test("a file that was being put while a provider became avoided leaves it at the next look", async (t) => {
+  const preferred: Provider[] = [];
+  const { fixture, saved, worst, auditAll, assertReadable } = await kept(t, {
+    offer: (provider) => ({ score: preferred.includes(provider) ? 1 : 0 }),
+  });
+  const { files, ctx } = fixture;
+  preferred.push(worst);
+  let open!: () => void;
+  const opened = new Promise<void>((resolve) => open = resolve);
+  bend(worst, (honest) => ({
+    put: async (...args) => {
+      await opened;
+      return await honest.put(...args);
+    },
+  }));
+  const bytes = randomBytes(20_000);
+  const { id } = await files.put(once(bytes), { name: "last", contentType: "" }, ctx());
+  lieAbout(worst, 3);
+  await auditAll();
+  await files.look();
+  open();
+  const before = await settled(fixture, id);
+  assert.ok(before.shards.some(({ provider, state }) => provider === worst.target && state === "stored"));
+  saved.push({ id, bytes });
+  await files.look();
+  const { shards } = await files.health({ id }, ctx());
+  assert.ok(shards.every(({ provider, state }) => provider !== worst.target && state === "proven"));
+  await assertReadable();
+});
+
 test("faults are remembered over a restart, and shards move after it", async (t) => {
   const { fixture, worst, healths, counts, live, auditAll, assertReadable, held } = await kept(t);
   const place = fixture.providers.indexOf(worst);
