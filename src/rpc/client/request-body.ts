@@ -1,8 +1,8 @@
 import { Buffer } from "node:buffer";
 import type { ClientHttp2Stream } from "node:http2";
-import { releaseWhole } from "../../core/mod.ts";
+import { releaseWhole, streamLeft } from "../../core/mod.ts";
 import { FRAME_HEADER_BYTES } from "../grpc-frame.ts";
-import { inPieces, piecesOf, writePieces } from "../pieces.ts";
+import { inPieces, PIECE_BYTES, piecesOf, writePieces } from "../pieces.ts";
 import { unreadGate } from "../unread-gate.ts";
 
 /** What a call sends. */
@@ -17,6 +17,13 @@ export interface RequestBody {
 
 /** What a stream of messages may have on its way to the connection on Deno, where nothing else holds it back. */
 const MOST_UNSENT_BYTES = 1 << 20; // 1 MiB
+
+/**
+ * A long stream is written there in larger pieces, of a shard's window each with what stands before it: each takes a turn of the event loop. It leaves
+ * one behind when it is over, so a short stream has small ones.
+ */
+const LONG_PIECE_BYTES = (256 << 10) + 64;
+const LONG_STREAM_BYTES = 8 << 20; // 8 MiB
 
 const TAKES_MORE = Promise.resolve(true);
 
@@ -124,12 +131,20 @@ function plainWriter(stream: ClientHttp2Stream): PartsWriter {
 function gatedWriter(stream: ClientHttp2Stream): PartsWriter | undefined {
   const gate = unreadGate(stream, MOST_UNSENT_BYTES);
   if (gate === undefined) return undefined;
-  // What a broken stream had unsent went with it.
-  stream.once("close", () => stream.writableFinished || gate.close());
+  let pieceBytes = PIECE_BYTES;
+  let writtenBytes = 0;
+  stream.once("close", () => {
+    // What a broken stream had unsent went with it.
+    if (!stream.writableFinished) gate.close();
+    streamLeft(Math.min(writtenBytes, pieceBytes));
+  });
   return async (parts) => {
-    for (const piece of piecesOf(parts)) {
-      if (!await writePieces(stream, piece)) return false;
-      gate.wrote(piece.reduce((sum, part) => sum + part.length, 0));
+    if (writtenBytes >= LONG_STREAM_BYTES) pieceBytes = LONG_PIECE_BYTES;
+    for (const piece of piecesOf(parts, pieceBytes)) {
+      if (!await writePieces(stream, piece, pieceBytes)) return false;
+      const bytes = piece.reduce((sum, part) => sum + part.length, 0);
+      gate.wrote(bytes);
+      writtenBytes += bytes;
       // For as long as it takes: whoever made the call knows when that is too long, and ends the stream.
       if (!gate.open && !await gate.opened(Infinity)) return false;
     }
