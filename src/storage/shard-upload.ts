@@ -4,7 +4,7 @@ import { blockKey, NODE_BYTES, NODES_PER_ROW, sealBlock, SHARD_BLOCK_BYTES, tree
 import type { ShardTables } from "./shard-tables.ts";
 
 /** Bytes that are gathered for one write. */
-const WRITE_BYTES = 1 << 20; // 1 MiB
+const WRITE_BYTES = 2 << 20; // 2 MiB
 
 /** What an upload needs of its store. */
 export interface UploadHost {
@@ -26,7 +26,7 @@ export interface UploadHost {
 }
 
 /**
- * A shard that is being written: whole blocks go to the database in pieces of about 1 MiB, one piece under way while the next is gathered.
+ * A shard that is being written: whole blocks go to the database in pieces of about 2 MiB, one piece under way while the next is gathered.
  * Until the end only whole blocks are stored, so after a crash their number says how far it came.
  */
 export class OpenUpload {
