@@ -1,5 +1,4 @@
 import { subscribe } from "node:diagnostics_channel";
-import type { Http2Session } from "node:http2";
 import type { Socket } from "node:net";
 import { isDeno } from "./runtime.ts";
 
@@ -30,27 +29,4 @@ export function letSocketsGo(): void {
       return close.apply(this, args);
     };
   });
-}
-
-/**
- * On Deno, empties what Deno holds of an HTTP/2 session once that is closed. Deno 2.8.3 never frees the native part of one, some 16 KB
- * (denoland/deno#36043), nor what hangs on it: the session, its socket, and all that listens to either.
- */
-export function letSessionGo(session: Http2Session): void {
-  if (!isDeno) return;
-  const key = Object.getOwnPropertySymbols(session).find(({ description }) => description === "kHandle");
-  if (key === undefined) return;
-  // A client's session has its handle only when it is connected, and none is left when it is closed.
-  const bind = () => {
-    const handle = (session as unknown as Record<symbol, Record<PropertyKey, unknown> | undefined>)[key];
-    if (handle === undefined) return;
-    session.once("close", () => {
-      // Not before everything else has heard that it is closed.
-      setImmediate(() => {
-        for (const name of Reflect.ownKeys(handle)) delete handle[name];
-      });
-    });
-  };
-  if (session.connecting) session.once("connect", bind);
-  else bind();
 }

@@ -40,9 +40,6 @@ const APART = 5;
 /** How long after the last of so many connections all garbage is collected and its memory given back, in milliseconds. */
 const QUIET_MS = 3000;
 
-/** What closed streams may have left behind on Deno before it is collected, in bytes. */
-const LEFT_BYTES = 16 << 20; // 16 MiB
-
 /** Where Node and Deno tell of each connection that a server of this process accepts. */
 const ACCEPTED = "net.server.socket";
 
@@ -166,34 +163,6 @@ export class QuietTime {
       giveBack();
     }, ms);
   }
-}
-
-/** Has memory collected of which V8 does not know how much there is. */
-export class LeftBehind {
-  readonly #collect: () => void;
-  #bytes = 0;
-
-  constructor(collect: () => void) {
-    this.#collect = collect;
-  }
-
-  /** Something was let go of that holds so many bytes until the old generation is collected; it is, with each 16 MiB of them. */
-  add(bytes: number): void {
-    this.#bytes += bytes;
-    if (this.#bytes < LEFT_BYTES) return;
-    this.#bytes = 0;
-    this.#collect();
-  }
-}
-
-const streams = new LeftBehind(() => collector()({ type: "major", flavor: "regular" }));
-
-/**
- * A stream of HTTP/2 with a large answer is over at one of its ends. On Deno it leaves about so many bytes behind, of which V8 knows nothing and which
- * are collected as {@link LeftBehind} does.
- */
-export function streamLeft(bytes: number): void {
-  if (isDeno) streams.add(bytes);
 }
 
 /** The processor time that this thread has taken, in milliseconds. */

@@ -1,9 +1,9 @@
-import { connect as connectHttp2 } from "node:http2";
 import type { ClientHttp2Session, ClientHttp2Stream, OutgoingHttpHeaders } from "node:http2";
 import { connect as connectSocket } from "node:net";
 import type { Socket } from "node:net";
 import { Code, ConnectError } from "@connectrpc/connect";
-import { isDeno, letSessionGo, type TargetAddress } from "../core/mod.ts";
+import { isDeno, type TargetAddress } from "../core/mod.ts";
+import { openSession } from "../http2/mod.ts";
 import { WriteAhead } from "./write-ahead.ts";
 
 // At 20 ms round trip the protocol's default of 64 KiB would allow 3 MiB/s.
@@ -85,13 +85,13 @@ export class ExternalSession {
 
   #connect(): ClientHttp2Session {
     const place = this.#place;
-    const session = connectHttp2(this.authority, {
-      settings: { initialWindowSize: STREAM_WINDOW_BYTES, enablePush: false },
+    const session = openSession(this.authority, {
+      streamWindowBytes: STREAM_WINDOW_BYTES,
+      connectionWindowBytes: CONNECTION_WINDOW_BYTES,
       maxSessionMemory: SESSION_MEMORY_MB,
       createConnection: () => isDeno ? dial(place) : new WriteAhead(dial(place)),
     });
     this.#session = session;
-    letSessionGo(session);
     const established = new Promise<void>((resolve, reject) => {
       let failure: Error | undefined;
       const timer = setTimeout(() => {
@@ -102,7 +102,6 @@ export class ExternalSession {
       session.on("error", (error) => failure ??= error);
       session.once("remoteSettings", () => {
         clearTimeout(timer);
-        if (!session.destroyed) session.setLocalWindowSize(CONNECTION_WINDOW_BYTES);
         if (this.#session === session) this.#settled = session;
         resolve();
       });

@@ -25,8 +25,6 @@ export interface ConnectHandlerOptions {
   readonly calls: Calls;
   readonly routes: readonly Route[];
   readonly maxMessageBytes: number;
-  /** How much of a response may lie unread, in bytes. */
-  readonly maxUnreadBytes: number;
   /** How long a response may make no way at all, in milliseconds. */
   readonly stallTimeoutMs: number;
   /** While it gives an error, calls are refused with it. */

@@ -1,8 +1,6 @@
 import { constants } from "node:http2";
 import type { OutgoingHttpHeaders, ServerHttp2Stream } from "node:http2";
-import { streamLeft } from "../core/mod.ts";
 import type { AnswerMetadata } from "./calls.ts";
-import { ANSWER_PIECE_BYTES, inPieces, writePieces } from "./pieces.ts";
 import type { Frame } from "./route.ts";
 
 /*
@@ -27,10 +25,6 @@ export function answerFrame(stream: ServerHttp2Stream, frame: Frame, answer?: An
     stream.on("wantTrailers", answer === undefined ? sendOkTrailers : () => sendTrailers(stream, answer.trailers));
     stream.respond(answer === undefined ? OK_HEADERS : { ...OK_HEADERS, ...answer.headers }, WAIT_FOR_TRAILERS);
     const parts = frame instanceof Uint8Array ? [frame] : frame;
-    if (inPieces(parts.reduce((sum, part) => sum + part.length, 0))) {
-      void endInPieces(stream, parts);
-      return;
-    }
     if (parts.length === 1) {
       stream.end(parts[0]);
       return;
@@ -39,15 +33,6 @@ export function answerFrame(stream: ServerHttp2Stream, frame: Frame, answer?: An
     for (const part of parts) stream.write(part);
     stream.end();
     stream.uncork();
-  } catch {
-    stream.destroy();
-  }
-}
-
-async function endInPieces(stream: ServerHttp2Stream, parts: readonly Uint8Array[]): Promise<void> {
-  try {
-    if (await writePieces(stream, parts, ANSWER_PIECE_BYTES)) stream.end();
-    streamLeft(ANSWER_PIECE_BYTES);
   } catch {
     stream.destroy();
   }

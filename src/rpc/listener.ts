@@ -3,7 +3,8 @@ import http from "node:http";
 import http2 from "node:http2";
 import net from "node:net";
 import tls from "node:tls";
-import { closeServer, isDeno, letSessionGo, type Log, NodeError } from "../core/mod.ts";
+import { closeServer, isDeno, type Log, NodeError } from "../core/mod.ts";
+import { acceptSession } from "../http2/mod.ts";
 import type { Handler } from "./connect-handler.ts";
 import type { FastPath } from "./fast-path.ts";
 import { statusTrailers } from "./grpc-frame.ts";
@@ -20,6 +21,8 @@ export interface ListenerLimits {
   readonly idleTimeoutMs: number;
   /** How long a request, or the first bytes of a connection, may take to arrive, in milliseconds. */
   readonly requestTimeoutMs: number;
+  /** What answers may have waiting in one HTTP/2 connection for the system to take it, in bytes. Deno only: Node has its own bound. */
+  readonly maxUnreadBytes: number;
 }
 
 export interface ListenerOptions {
@@ -109,7 +112,7 @@ export class Listener {
       server.on("connection", (socket: net.Socket) => this.#track(socket));
       server.on("secureConnection", (socket: tls.TLSSocket) => {
         socket.on("error", ignore);
-        if (socket.alpnProtocol === "h2") this.#h2.emit("connection", socket);
+        if (socket.alpnProtocol === "h2") this.#adoptHttp2(socket);
         else if (socket.alpnProtocol === "http/1.1") this.#adoptHttp1(socket);
         else this.#sniff(socket, waitMs);
       });
@@ -211,12 +214,23 @@ export class Listener {
       forget();
       socket.pause();
       socket.unshift(head);
-      if (isHttp2) this.#h2.emit("connection", socket);
+      if (isHttp2) this.#adoptHttp2(socket);
       else this.#adoptHttp1(socket);
     };
     socket.on("data", onData);
     socket.on("end", onEnd);
     socket.on("close", forget);
+  }
+
+  #adoptHttp2(socket: net.Socket): void {
+    const { maxConcurrentStreams, maxHeaderBytes, maxUnreadBytes } = this.#options.limits;
+    acceptSession(this.#h2, socket, {
+      maxConcurrentStreams,
+      maxHeaderBytes,
+      streamWindowBytes: STREAM_WINDOW_BYTES,
+      connectionWindowBytes: CONNECTION_WINDOW_BYTES,
+      maxUnsentBytes: maxUnreadBytes,
+    });
   }
 
   #adoptHttp1(socket: net.Socket): void {
@@ -271,15 +285,22 @@ export class Listener {
 
   #createHttp2(): http2.Http2Server {
     const { limits, fastPath, handler } = this.#options;
-    const server = http2.createServer({
-      settings: {
-        initialWindowSize: STREAM_WINDOW_BYTES,
-        maxConcurrentStreams: limits.maxConcurrentStreams,
-        maxHeaderListSize: limits.maxHeaderBytes,
-        enablePush: false,
+    const server = http2.createServer(
+      {
+        settings: {
+          initialWindowSize: STREAM_WINDOW_BYTES,
+          maxConcurrentStreams: limits.maxConcurrentStreams,
+          maxHeaderListSize: limits.maxHeaderBytes,
+          enablePush: false,
+        },
+        maxSessionMemory: SESSION_MEMORY_MB,
       },
-      maxSessionMemory: SESSION_MEMORY_MB,
-    }, handler as unknown as Parameters<typeof http2.createServer>[1]);
+      ((request: http2.Http2ServerRequest, response: http2.Http2ServerResponse) => {
+        // What node:http2 has there finds its socket in a session of its own.
+        if (isDeno) Object.defineProperty(request, "socket", { value: request.stream.session!.socket });
+        handler(request, response as never);
+      }) as Parameters<typeof http2.createServer>[1],
+    );
     // The listener that makes requests of streams was added for the handler. It is called for what the fast path does not take.
     const [compat] = server.listeners("stream") as [(...args: unknown[]) => void];
     server.removeAllListeners("stream");
@@ -303,7 +324,6 @@ export class Listener {
       this.#sessions.delete(session);
       this.#idle.remove(session);
     });
-    letSessionGo(session);
     session.setLocalWindowSize(CONNECTION_WINDOW_BYTES);
     session.on("stream", (stream) => {
       this.#count(session, 1);

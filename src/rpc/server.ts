@@ -42,8 +42,6 @@ export interface RpcLimits extends ListenerLimits {
   readonly maxConnections: number;
   /** The largest message, in bytes. */
   readonly maxMessageBytes: number;
-  /** How much of one response stream may wait for its client to read it, in bytes. Deno only: Node knows it by itself. */
-  readonly maxUnreadBytes: number;
 }
 
 /** Bounds for a node on an ordinary machine. */
@@ -54,7 +52,7 @@ export const DEFAULT_RPC_LIMITS: RpcLimits = {
   idleTimeoutMs: 300_000,
   requestTimeoutMs: 120_000,
   maxConnections: 4096,
-  maxUnreadBytes: 4 << 20, // 4 MiB
+  maxUnreadBytes: 256 << 10, // 256 KiB
 };
 
 /** What every server of routes needs. */
@@ -187,7 +185,6 @@ export function createRouteServer(routes: readonly Route[], options: RouteServer
         route.kind === "unary" || route.bytes !== undefined || route.direct !== undefined
       ),
       maxMessageBytes: limits.maxMessageBytes,
-      maxUnreadBytes: limits.maxUnreadBytes,
       stallTimeoutMs: limits.idleTimeoutMs,
       refusal,
     }),
@@ -196,7 +193,6 @@ export function createRouteServer(routes: readonly Route[], options: RouteServer
         calls,
         routes: all,
         maxMessageBytes: limits.maxMessageBytes,
-        maxUnreadBytes: limits.maxUnreadBytes,
         stallTimeoutMs: limits.idleTimeoutMs,
         refusal,
         types: options.types,

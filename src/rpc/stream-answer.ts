@@ -3,7 +3,6 @@ import type { OutgoingHttpHeaders, ServerHttp2Stream } from "node:http2";
 import type { AnswerMetadata } from "./calls.ts";
 import { answerStatus, OK_HEADERS, OK_TRAILERS } from "./grpc-answer.ts";
 import type { Frame } from "./route.ts";
-import { type UnreadGate, unreadGate } from "./unread-gate.ts";
 import { drained, type WriteBodyOptions } from "./write-body.ts";
 
 /** Parts of a frame that are shorter than this together are sent as one. */
@@ -16,13 +15,11 @@ const JOINED_BYTES = 16 << 10; // 16 KiB
 export class StreamAnswer {
   readonly #stream: ServerHttp2Stream;
   readonly #options: WriteBodyOptions;
-  readonly #gate: UnreadGate | undefined;
   #trailers: OutgoingHttpHeaders = OK_TRAILERS;
 
   constructor(stream: ServerHttp2Stream, options: WriteBodyOptions) {
     this.#stream = stream;
     this.#options = options;
-    this.#gate = unreadGate(stream, options.maxUnreadBytes);
   }
 
   /**
@@ -41,12 +38,7 @@ export class StreamAnswer {
       for (const part of parts) hasRoom = stream.write(part);
       stream.uncork();
     }
-    this.#gate?.wrote(sizeBytes);
-    const { stallTimeoutMs } = this.#options;
-    const waits = [];
-    if (!hasRoom) waits.push(drained(stream, stallTimeoutMs));
-    if (this.#gate !== undefined && !this.#gate.open) waits.push(this.#gate.opened(stallTimeoutMs));
-    if (waits.length > 0) return Promise.all(waits).then((all) => !all.includes(false));
+    if (!hasRoom) return drained(stream, this.#options.stallTimeoutMs);
   }
 
   /** Ends the answer with the status OK. */
@@ -63,11 +55,6 @@ export class StreamAnswer {
     if (!this.#begin(answer)) return;
     this.#trailers = { ...answer?.trailers, ...status };
     stream.end();
-  }
-
-  /** What is unread of it goes with the stream. */
-  close(): void {
-    this.#gate?.close();
   }
 
   /** Sends the headers, once. Returns whether there is still somebody to answer. */

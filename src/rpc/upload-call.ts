@@ -50,10 +50,7 @@ export async function serveUpload(
   const call: Call = options.calls.open(route, { ...opening, onAbort: refuse });
   // An error on a stream is the peer's doing (a reset, a broken connection); `close` follows and ends the call.
   stream.on("error", () => {});
-  stream.on("close", () => {
-    direct?.close();
-    call.abort(new NodeError("canceled", "The caller went away before the answer"));
-  });
+  stream.on("close", () => call.abort(new NodeError("canceled", "The caller went away before the answer")));
   try {
     const refusal = options.refusal() ?? call.refusal;
     if (refusal !== undefined) throw refusal;

@@ -2,7 +2,6 @@ import type { IncomingMessage } from "node:http";
 import type { Http2ServerRequest, OutgoingHttpHeaders, ServerHttp2Stream } from "node:http2";
 import type { Writable } from "node:stream";
 import type { UniversalServerResponse } from "@connectrpc/connect/protocol";
-import { unreadGate } from "./unread-gate.ts";
 
 /** What ServerResponse and Http2ServerResponse have in common, which their types do not say. */
 export interface Response extends Writable {
@@ -15,7 +14,6 @@ export interface Response extends Writable {
 }
 
 export interface WriteBodyOptions {
-  readonly maxUnreadBytes: number;
   readonly stallTimeoutMs: number;
 }
 
@@ -30,7 +28,6 @@ export async function writeBody(
   options: WriteBodyOptions,
 ): Promise<void> {
   const body = answer.body?.[Symbol.asyncIterator]();
-  const gate = unreadGate(response.stream, options.maxUnreadBytes);
   try {
     let chunk = await body?.next();
     if (isGone(response)) return;
@@ -38,12 +35,7 @@ export async function writeBody(
     response.writeHead(answer.status, toNodeHeaders(answer.header));
     for (; chunk !== undefined && chunk.done !== true; chunk = await body!.next()) {
       if (isGone(response)) return;
-      const flushed = response.write(chunk.value);
-      gate?.wrote(chunk.value.length);
-      const waits = [];
-      if (!flushed) waits.push(drained(response, options.stallTimeoutMs));
-      if (gate !== undefined && !gate.open) waits.push(gate.opened(options.stallTimeoutMs));
-      if (waits.length > 0 && (await Promise.all(waits)).includes(false)) {
+      if (!response.write(chunk.value) && !await drained(response, options.stallTimeoutMs)) {
         response.destroy();
         return;
       }
@@ -55,7 +47,6 @@ export async function writeBody(
     response.destroy();
   } finally {
     drainRequest(request);
-    gate?.close();
     body?.return?.().catch(() => {});
   }
 }

@@ -1,10 +1,9 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import http2 from "node:http2";
 import net, { type AddressInfo } from "node:net";
 import v8 from "node:v8";
 import vm from "node:vm";
-import { letSessionGo, letSocketsGo } from "../../src/core/closed-connections.ts";
+import { letSocketsGo } from "../../src/core/closed-connections.ts";
 import { test } from "../testing.ts";
 
 v8.setFlagsFromString("--expose-gc");
@@ -44,32 +43,6 @@ test("sockets that are closed while they read are let go at both ends", async ()
     const socket = net.connect(port, "127.0.0.1").on("error", () => {}).resume();
     socket.write("hello");
     return { object: new WeakRef(socket), closed: once(socket, "close") };
-  });
-  await new Promise((resolve) => server.close(resolve));
-  assert.ok(await left(accepted) <= 1);
-  assert.ok(await left(opened) <= 1);
-});
-
-test("HTTP/2 sessions that are closed are let go at both ends", async () => {
-  letSocketsGo();
-  const accepted: WeakRef<object>[] = [];
-  const server = http2.createServer();
-  server.on("session", (session) => {
-    letSessionGo(session);
-    accepted.push(new WeakRef(session));
-  });
-  server.on("stream", (stream) => {
-    stream.respond({ ":status": 200 });
-    stream.end("hello");
-  });
-  await once(server.listen(0, "127.0.0.1"), "listening");
-  const { port } = server.address() as AddressInfo;
-  const opened = await open(() => {
-    const session = http2.connect(`http://127.0.0.1:${port}`);
-    letSessionGo(session);
-    const stream = session.request({ ":path": "/" }).resume();
-    stream.on("close", () => session.close());
-    return { object: new WeakRef(session), closed: once(session, "close") };
   });
   await new Promise((resolve) => server.close(resolve));
   assert.ok(await left(accepted) <= 1);

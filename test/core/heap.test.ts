@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { ConnectionGarbage, LeftBehind, QuietTime } from "../../src/core/heap.ts";
+import { ConnectionGarbage, QuietTime } from "../../src/core/heap.ts";
 import { test } from "../testing.ts";
 
 const MIB = 2 ** 20;
@@ -100,17 +100,6 @@ test("a single slow collection does not put off the next", () => {
   state.nowMs += 1;
   accept(25);
   assert.equal(state.collected, 4);
-});
-
-test("what V8 does not know of is collected with each 16 MiB of it", () => {
-  let collected = 0;
-  const left = new LeftBehind(() => collected++);
-  for (let i = 0; i < 1023; i++) left.add(16 << 10);
-  assert.equal(collected, 0);
-  left.add(16 << 10);
-  assert.equal(collected, 1);
-  for (let i = 0; i < 1024; i++) left.add(16 << 10);
-  assert.equal(collected, 2);
 });
 
 /** A quiet time whose timers run when the clock is set on. */

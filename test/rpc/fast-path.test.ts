@@ -31,7 +31,6 @@ async function startConnectOnly() {
     calls,
     routes: [...taskRoutes(tasks), ...legacyRoutes(tasks)],
     maxMessageBytes: MAX_MESSAGE_BYTES,
-    maxUnreadBytes: 1 << 20,
     stallTimeoutMs: 60_000,
     refusal: () => undefined,
     fallback: undefined,

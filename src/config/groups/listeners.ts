@@ -91,11 +91,11 @@ export const rpc = z.strictObject({
       "Threads that have the connections and speak HTTP/2 for the main thread, which then takes less than half of the time for a small call. Worth it for small tasks where cores are idle; streams, as those of files, take about twice the processor time. 0 has the main thread do all. Node on Linux only",
   }),
   maxUnreadBytes: size({
-    default: "4MiB",
+    default: "256KiB",
     min: 2 ** 16,
     max: 2 ** 30,
     description:
-      "What one answer may have waiting for its reader before the plugin is held back, so that a caller that never reads costs no more",
+      "What the answers of one connection may have waiting for the system to take it before those who give them are held back, so that a caller that never reads costs no more. On Deno; Node has a bound of its own",
   }),
 });
 

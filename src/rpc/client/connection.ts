@@ -1,13 +1,13 @@
-import { connect as connectHttp2, constants } from "node:http2";
+import { constants } from "node:http2";
 import type { ClientHttp2Session, ClientHttp2Stream, OutgoingHttpHeaders } from "node:http2";
 import { connect as connectTcp, isIP } from "node:net";
 import type { Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
 import type { ConnectionOptions } from "node:tls";
-import { letSessionGo, NodeError, type TargetAddress } from "../../core/mod.ts";
+import { NodeError, type TargetAddress } from "../../core/mod.ts";
 import type { Clock } from "../../core/mod.ts";
+import { openSession } from "../../http2/mod.ts";
 import { nobodyListens } from "./failures.ts";
-import { gatherWrites } from "./gather-writes.ts";
 import { resetUnended } from "./http2-reset.ts";
 import { asUnreachable, type PeerRules } from "./public-address.ts";
 import { explainTls } from "./tls-failure.ts";
@@ -92,23 +92,18 @@ export class Connection {
     this.#options = options;
     this.#pingAfterMs = options.pingIntervalMs;
     this.#idleSince = options.clock.now();
-    this.session = connectHttp2(`${address.tls ? "https" : "http"}://${address.authority}`, {
-      settings: { initialWindowSize: STREAM_WINDOW_BYTES, enablePush: false },
+    this.session = openSession(`${address.tls ? "https" : "http"}://${address.authority}`, {
+      streamWindowBytes: STREAM_WINDOW_BYTES,
+      connectionWindowBytes: CONNECTION_WINDOW_BYTES,
       maxSessionMemory: SESSION_MEMORY_MB,
       createConnection: () => {
         const socket = this.#socket = dial(address, options);
         // The streams hear of a failed connection before the session tells why, so the socket is asked.
         socket.once("error", (error) => this.#failure ??= this.#explain(error));
-        gatherWrites(socket);
         return socket;
       },
     });
-    letSessionGo(this.session);
-    this.session.once("connect", () => {
-      this.#connected = true;
-      // The event comes even after the session was destroyed, and an exception here would end the process.
-      if (!this.session.destroyed) this.session.setLocalWindowSize(CONNECTION_WINDOW_BYTES);
-    });
+    this.session.once("connect", () => this.#connected = true);
     this.session.once("remoteSettings", () => {
       this.#established = true;
       clearTimeout(this.#handshake);

@@ -1,9 +1,7 @@
 import { Buffer } from "node:buffer";
 import type { ClientHttp2Stream } from "node:http2";
-import { releaseWhole, streamLeft } from "../../core/mod.ts";
+import { releaseWhole } from "../../core/mod.ts";
 import { FRAME_HEADER_BYTES } from "../grpc-frame.ts";
-import { inPieces, PIECE_BYTES, piecesOf, writePieces } from "../pieces.ts";
-import { unreadGate } from "../unread-gate.ts";
 
 /** What a call sends. */
 export interface RequestBody {
@@ -15,17 +13,7 @@ export interface RequestBody {
   send(stream: ClientHttp2Stream): void;
 }
 
-/** What a stream of messages may have on its way to the connection on Deno, where nothing else holds it back. */
-const MOST_UNSENT_BYTES = 1 << 20; // 1 MiB
-
-/**
- * A long stream is written there in larger pieces, of a shard's window each with what stands before it: each takes a turn of the event loop. It leaves
- * one behind when it is over, so a short stream has small ones.
- */
-const LONG_PIECE_BYTES = (256 << 10) + 64;
-const LONG_STREAM_BYTES = 8 << 20; // 8 MiB
-
-const TAKES_MORE = Promise.resolve(true);
+const TAKES_MORE = Promise.resolve();
 
 /** From this size on a message is written behind its frame header instead of being copied behind it. */
 const COPY_LIMIT_BYTES = 16 << 10;
@@ -54,8 +42,6 @@ export class MessageBody implements RequestBody {
     if (copies) {
       frame.set(message, FRAME_HEADER_BYTES);
       stream.end(frame);
-    } else if (inPieces(message.length)) {
-      writePieces(stream, [frame, message]).then((whole) => whole && stream.end()).catch(ignore);
     } else {
       stream.write(frame);
       stream.end(message);
@@ -104,69 +90,35 @@ export class StreamBody implements RequestBody {
   }
 
   async #write(frames: AsyncIterator<readonly Uint8Array[]>, stream: ClientHttp2Stream): Promise<void> {
-    const write = gatedWriter(stream) ?? plainWriter(stream);
     for (let next = await frames.next(); next.done !== true; next = await frames.next()) {
       if (stream.destroyed || stream.closed) return;
-      if (!await write(next.value)) return;
+      await write(stream, next.value);
     }
     if (!stream.destroyed && !stream.closed) stream.end();
   }
 }
 
-/** Writes the parts of a message. Resolves with true when the stream takes more, with false when it is over. */
-type PartsWriter = (parts: readonly Uint8Array[]) => Promise<boolean>;
-
-function plainWriter(stream: ClientHttp2Stream): PartsWriter {
-  return (parts) => {
-    let takesMore = true;
-    stream.cork();
-    // What could not be sent may still lie in what the system is to send.
-    for (const part of parts) takesMore = stream.write(part, (error) => error || releaseWhole(part));
-    stream.uncork();
-    return takesMore ? TAKES_MORE : drained(stream);
-  };
+/** Writes the parts of a message. Resolves when the stream takes more, or is over. */
+function write(stream: ClientHttp2Stream, parts: readonly Uint8Array[]): Promise<void> {
+  let takesMore = true;
+  stream.cork();
+  // What could not be sent may still lie in what the system is to send.
+  for (const part of parts) takesMore = stream.write(part, (error) => error || releaseWhole(part));
+  stream.uncork();
+  return takesMore ? TAKES_MORE : drained(stream);
 }
 
-/** Where the runtime has no backpressure: goes no further ahead of the connection than {@link MOST_UNSENT_BYTES}. */
-function gatedWriter(stream: ClientHttp2Stream): PartsWriter | undefined {
-  const gate = unreadGate(stream, MOST_UNSENT_BYTES);
-  if (gate === undefined) return undefined;
-  let pieceBytes = PIECE_BYTES;
-  let writtenBytes = 0;
-  stream.once("close", () => {
-    // What a broken stream had unsent went with it.
-    if (!stream.writableFinished) gate.close();
-    streamLeft(Math.min(writtenBytes, pieceBytes));
-  });
-  return async (parts) => {
-    if (writtenBytes >= LONG_STREAM_BYTES) pieceBytes = LONG_PIECE_BYTES;
-    for (const piece of piecesOf(parts, pieceBytes)) {
-      if (!await writePieces(stream, piece, pieceBytes)) return false;
-      const bytes = piece.reduce((sum, part) => sum + part.length, 0);
-      gate.wrote(bytes);
-      writtenBytes += bytes;
-      // For as long as it takes: whoever made the call knows when that is too long, and ends the stream.
-      if (!gate.open && !await gate.opened(Infinity)) return false;
-    }
-    parts.forEach(releaseWhole);
-    return true;
-  };
-}
-
-/** Resolves with true when the stream takes more, with false when it is over. */
-function drained(stream: ClientHttp2Stream): Promise<boolean> {
-  if (!stream.writableNeedDrain) return Promise.resolve(true);
+/** Resolves when the stream takes more, or is over. */
+function drained(stream: ClientHttp2Stream): Promise<void> {
+  if (!stream.writableNeedDrain) return TAKES_MORE;
   return new Promise((resolve) => {
-    const onDrain = () => {
-      stream.off("close", onClose);
-      resolve(true);
+    const done = () => {
+      stream.off("close", done);
+      stream.off("drain", done);
+      resolve();
     };
-    const onClose = () => {
-      stream.off("drain", onDrain);
-      resolve(false);
-    };
-    stream.once("drain", onDrain);
-    stream.once("close", onClose);
+    stream.on("drain", done);
+    stream.on("close", done);
   });
 }
 

@@ -3,10 +3,9 @@ import { constants } from "node:http2";
 import type { IncomingHttpHeaders, IncomingHttpStatusHeader, OutgoingHttpHeaders } from "node:http2";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { codeFromHttpStatus } from "@connectrpc/connect/protocol-grpc";
-import { NodeError, release, streamLeft } from "../../core/mod.ts";
+import { NodeError, release } from "../../core/mod.ts";
 import type { Deadlines, Expiring } from "../deadlines.ts";
 import { FRAME_HEADER_BYTES } from "../grpc-frame.ts";
-import { ANSWER_PIECE_BYTES, PIECE_BYTES } from "../pieces.ts";
 import { hasStatus, isOk, statusError } from "./answer-status.ts";
 import * as failures from "./failures.ts";
 import type { PeerStream } from "./connection.ts";
@@ -332,7 +331,6 @@ class UnaryCall implements Expiring, StreamEvents {
     signal?.removeEventListener("abort", this);
     const stream = this.#stream;
     if (stream === undefined) return;
-    if (this.#expected > PIECE_BYTES) streamLeft(ANSWER_PIECE_BYTES);
     stream[CALL] = OVER;
     if (stream.closed || stream.destroyed) return;
     // An answer that came whole ends its stream. Anything else is reset: the peer must not go on working or sending.

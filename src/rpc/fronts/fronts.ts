@@ -92,13 +92,13 @@ export class Fronts {
 
   #link(index: number): FrontLink {
     const { limits, connections, log, count } = this.#options;
-    const { maxConcurrentStreams, maxHeaderBytes, idleTimeoutMs, requestTimeoutMs, maxConnections } = limits;
+    const { maxConnections, ...ofListener } = limits;
     const place = index + 1;
     return new FrontLink({
       ...this.#options,
       routes: this.#routes,
       setup: {
-        limits: { maxConcurrentStreams, maxHeaderBytes, idleTimeoutMs, requestTimeoutMs },
+        limits: ofListener,
         maxConnections,
         connections: this.#options.connectionMemory,
         place,
