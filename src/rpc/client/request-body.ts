@@ -1,6 +1,6 @@
 import { Buffer } from "node:buffer";
 import type { ClientHttp2Stream } from "node:http2";
-import { releaseWhole } from "../../core/mod.ts";
+import { largeStreamOver, releaseWhole } from "../../core/mod.ts";
 import { FRAME_HEADER_BYTES } from "../grpc-frame.ts";
 
 /** What a call sends. */
@@ -85,7 +85,10 @@ export class StreamBody implements RequestBody {
   send(stream: ClientHttp2Stream): void {
     const frames = this.#frames[Symbol.asyncIterator]();
     // Not awaited: the source may be waiting for its own bytes.
-    stream.once("close", () => void frames.return?.().catch(ignore));
+    stream.once("close", () => {
+      frames.return?.().catch(ignore);
+      largeStreamOver();
+    });
     this.#write(frames, stream).catch(ignore);
   }
 

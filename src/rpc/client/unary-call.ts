@@ -3,7 +3,7 @@ import { constants } from "node:http2";
 import type { IncomingHttpHeaders, IncomingHttpStatusHeader, OutgoingHttpHeaders } from "node:http2";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { codeFromHttpStatus } from "@connectrpc/connect/protocol-grpc";
-import { NodeError, release } from "../../core/mod.ts";
+import { largeStreamOver, NodeError, release } from "../../core/mod.ts";
 import type { Deadlines, Expiring } from "../deadlines.ts";
 import { FRAME_HEADER_BYTES } from "../grpc-frame.ts";
 import { hasStatus, isOk, statusError } from "./answer-status.ts";
@@ -26,6 +26,8 @@ const { NGHTTP2_CANCEL, NGHTTP2_NO_ERROR, NGHTTP2_REFUSED_STREAM } = constants;
 const MAX_ATTEMPTS = 3;
 /** What an answer gets room for at once when its header announces as much. */
 const FRAME_ROOM_BYTES = 1 << 20; // 1 MiB
+/** From this size on an answer counts as a large one. */
+const LARGE_ANSWER_BYTES = 64 << 10; // 64 KiB
 const CONTENT_TYPE = /^application\/grpc(?:\+proto)?(?:;|$)/i;
 const NO_HEADERS: IncomingHttpHeaders = Object.freeze({});
 const CALL = Symbol("call");
@@ -331,6 +333,7 @@ class UnaryCall implements Expiring, StreamEvents {
     signal?.removeEventListener("abort", this);
     const stream = this.#stream;
     if (stream === undefined) return;
+    if (this.#expected > LARGE_ANSWER_BYTES) largeStreamOver();
     stream[CALL] = OVER;
     if (stream.closed || stream.destroyed) return;
     // An answer that came whole ends its stream. Anything else is reset: the peer must not go on working or sending.
