@@ -220,3 +220,18 @@ test("a slow reader with pauses gets a whole body", async (t) => {
   }
   assert.equal(hashOf(...chunks), hashOf(bytes));
 });
+
+test("a write of no bytes is done, and what is written after it goes out", async (t) => {
+  let isDone = false;
+  const { port } = await serveSessions(t, async (stream) => {
+    stream.respond();
+    await new Promise((resolve) => stream.write(Buffer.alloc(0), resolve));
+    isDone = true;
+    stream.write("a");
+    await wait(10);
+    stream.end("b");
+  });
+  const client = await connectNode(t, port);
+  const { body } = await answerOf(client.request());
+  assert.deepEqual([isDone, body.toString()], [true, "ab"]);
+});
