@@ -42,7 +42,7 @@ export async function serveSessions(t: TestScope, onStream: OnStream, settings: 
     for (const socket of sockets) socket.destroy();
     await new Promise((resolve) => server.close(resolve));
   });
-  return { port: (server.address() as AddressInfo).port, sessions, errors };
+  return { port: (server.address() as AddressInfo).port, sessions, sockets, errors };
 }
 
 /** A connection of node:http2 to that port. */
@@ -59,7 +59,9 @@ export type OnNodeStream = (stream: http2.ServerHttp2Stream, headers: http2.Inco
 /** A port of the loopback that node:http2 serves. */
 export async function serveNode(t: TestScope, onStream: OnNodeStream, settings: http2.Settings = {}) {
   const sessions: http2.ServerHttp2Session[] = [];
+  const sockets: net.Socket[] = [];
   const server = http2.createServer({ settings });
+  server.on("connection", (socket: net.Socket) => sockets.push(socket));
   server.on("session", (session) => {
     sessions.push(session);
     session.on("error", ignore);
@@ -72,9 +74,10 @@ export async function serveNode(t: TestScope, onStream: OnNodeStream, settings: 
   await once(server.listen(0, "127.0.0.1"), "listening");
   t.after(async () => {
     for (const session of sessions) session.destroy();
+    for (const socket of sockets) socket.destroy();
     await new Promise((resolve) => server.close(resolve));
   });
-  return { port: (server.address() as AddressInfo).port, sessions };
+  return { port: (server.address() as AddressInfo).port, sessions, sockets };
 }
 
 /** A {@link ClientSession} to a port of the loopback, which may not be there yet. */
