@@ -25,6 +25,7 @@ import {
   WINDOW_UPDATE,
   word,
 } from "./frames.ts";
+import { mutate, numbers } from "./mutations.ts";
 import { answerOf, connectNode, ignore, serveSessions, SETTINGS, settled, someBytes, until, wait } from "./harness.ts";
 
 const { NGHTTP2_CANCEL, NGHTTP2_FLOW_CONTROL_ERROR, NGHTTP2_NO_ERROR } = constants;
@@ -227,15 +228,6 @@ test("answers to a peer that reads nothing do not gather without bound", async (
   assert.ok(most < 4 << 20, `${most} bytes wait for a peer that does not read`);
 });
 
-/** Numbers that look random and are the same each time (Numerical Recipes' generator). */
-function numbers(seed: number): (below: number) => number {
-  let x = seed;
-  return (below) => {
-    x = Math.imul(x, 1664525) + 1013904223 | 0;
-    return (x >>> 8) % below;
-  };
-}
-
 const MUTATIONS = 300;
 
 /** What a client says that makes no mistake. */
@@ -248,26 +240,11 @@ const GOOD = [
   ...[headersOf(7, true), frame(GOAWAY, 0, 0, Buffer.alloc(8))],
 ];
 
-/** The same with a few things wrong. */
-function mutate(below: (most: number) => number): Buffer {
-  const frames = [...GOOD];
-  for (let i = below(3); i > 0; i--) {
-    const [at, to] = [below(frames.length), below(frames.length)];
-    const kind = below(3);
-    if (kind === 0) frames.splice(at, 1);
-    else if (kind === 1) frames.splice(to, 0, frames[at]!);
-    else [frames[at], frames[to]] = [frames[to]!, frames[at]!];
-  }
-  const bytes = Buffer.concat([PREFACE, ...frames]);
-  for (let i = below(4); i > 0; i--) bytes[PREFACE.length + below(bytes.length - PREFACE.length)] = below(256);
-  return below(4) === 0 ? bytes.subarray(0, below(bytes.length)) : bytes;
-}
-
 test("a conversation with anything wrong in it throws nothing, and ends with its connection", async (t) => {
   const server = await serveEcho(t);
   for (let seed = 1; seed <= MUTATIONS; seed++) {
     const below = numbers(seed);
-    const bytes = mutate(below);
+    const bytes = Buffer.concat([PREFACE, mutate(GOOD, below)]);
     const raw = await connectRaw(t, server.port);
     for (let at = 0; at < bytes.length;) {
       const length = 1 + below(bytes.length);
