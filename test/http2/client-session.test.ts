@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
-import { once } from "node:events";
+import { type EventEmitter, once } from "node:events";
 import http2, { constants } from "node:http2";
 import net, { type AddressInfo } from "node:net";
 import type { ClientStream } from "../../src/http2/client-stream.ts";
-import { test } from "../testing.ts";
+import { test, type TestScope } from "../testing.ts";
 import {
   answerOf,
   hashOf,
@@ -20,7 +20,7 @@ import {
 const { NGHTTP2_CANCEL, NGHTTP2_ENHANCE_YOUR_CALM, NGHTTP2_NO_ERROR } = constants;
 
 /** A port of the loopback that does with its connections what it is told. */
-async function serveSockets(t: { after(cleanup: () => unknown): void }, onSocket: (socket: net.Socket) => void) {
+async function serveSockets(t: TestScope, onSocket: (socket: net.Socket) => void) {
   const sockets: net.Socket[] = [];
   const server = net.createServer((socket) => {
     sockets.push(socket.on("error", ignore));
@@ -35,7 +35,7 @@ async function serveSockets(t: { after(cleanup: () => unknown): void }, onSocket
 }
 
 /** What a caller is told of a session until it is closed. */
-async function endOf(session: import("node:events").EventEmitter): Promise<NodeJS.ErrnoException | undefined> {
+async function endOf(session: EventEmitter): Promise<NodeJS.ErrnoException | undefined> {
   let error: NodeJS.ErrnoException | undefined;
   session.on("error", (given) => error = given);
   await new Promise((resolve) => session.once("close", resolve));
@@ -62,13 +62,11 @@ test("requests that are made before there is a connection go out once there is, 
 });
 
 test("a refused connection is the error of its session and of what was asked", async (t) => {
-  const port = await serveSockets(t, ignore);
-  const closed = net.createServer();
-  await once(closed.listen(0, "127.0.0.1"), "listening");
-  const { port: nobody } = closed.address() as AddressInfo;
-  await new Promise((resolve) => closed.close(resolve));
-  assert.notEqual(nobody, port);
-  const session = openClient(t, nobody);
+  const server = net.createServer();
+  await once(server.listen(0, "127.0.0.1"), "listening");
+  const { port } = server.address() as AddressInfo;
+  await new Promise((resolve) => server.close(resolve));
+  const session = openClient(t, port);
   const end = endOf(session);
   const { status, error } = await answerOf(session.request({}));
   assert.deepEqual([status, error?.code, (await end)?.code], [undefined, "ECONNREFUSED", "ECONNREFUSED"]);
