@@ -67,6 +67,7 @@ export class ClientSession extends Http2Session<ClientStream> {
   }
 
   override dismissed(code: number): void {
+    super.dismissed(code);
     this.later(() => {
       this.emit("goaway", code);
       if (code === NGHTTP2_NO_ERROR) this.close();

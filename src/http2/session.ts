@@ -18,8 +18,8 @@ const LAST_WRITE_MS = 10_000;
 const SHARED_BYTES = 2 << 10; // 2 KiB
 
 /**
- * What may wait in the socket beside bodies, in bytes. A peer that asks and does not read what has no body is not read any more either; that is far more
- * than bodies may have there, so that two ends which both send bodies go on reading.
+ * What may wait in the socket of a server beside bodies, in bytes. A client that asks and does not read answers without a body is not read any more
+ * either. Clients always read, so that two ends never wait for each other.
  */
 const MORE_UNSENT_BYTES = 1 << 20; // 1 MiB
 
@@ -63,13 +63,17 @@ export abstract class Http2Session<S extends Http2Stream> extends EventEmitter i
   #hasMore = false;
   #isAwaited = false;
   #isPaused = false;
+  /** The peer asked to leave. */
+  #isDismissed = false;
   readonly #maxUnsentBytes: number;
+  readonly #stopsReading: boolean;
 
   constructor(socket: Socket, settings: SessionSettings, isConnected: boolean) {
     super();
     this.socket = socket;
     this.isConnected = isConnected;
     this.#maxUnsentBytes = settings.maxUnsentBytes;
+    this.#stopsReading = settings.server !== undefined;
     this.connection = new EngineConnection(settings, this);
     socket.on("data", (chunk: Buffer) => this.#receive(chunk));
     // An error is the peer's doing; `close` follows.
@@ -85,7 +89,9 @@ export abstract class Http2Session<S extends Http2Stream> extends EventEmitter i
 
   settings(): void {}
 
-  dismissed(_code: number): void {}
+  dismissed(_code: number): void {
+    this.#isDismissed = true;
+  }
 
   /** Takes no new streams, and ends with the last one that is open. */
   close(): void {
@@ -266,7 +272,7 @@ export abstract class Http2Session<S extends Http2Stream> extends EventEmitter i
     if (this.destroyed) return;
     this.#write();
     if (!this.connection.isOpen || (this.closed && this.streams.size === 0)) {
-      this.#end(this.closed ? undefined : new ProtocolError());
+      this.#end(this.closed || this.#isDismissed ? undefined : new ProtocolError());
     }
   }
 
@@ -306,7 +312,7 @@ export abstract class Http2Session<S extends Http2Stream> extends EventEmitter i
     });
     this.socket.uncork();
     this.#blocks = [];
-    if (this.#unsent < this.#maxUnsentBytes + MORE_UNSENT_BYTES) return;
+    if (!this.#stopsReading || this.#unsent < this.#maxUnsentBytes + MORE_UNSENT_BYTES) return;
     this.#isPaused = true;
     this.socket.pause();
   }

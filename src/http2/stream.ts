@@ -263,12 +263,13 @@ export class StreamReset extends Error {
   readonly code = "ERR_HTTP2_STREAM_ERROR";
 
   constructor(id: number, code: number) {
-    super(`Stream ${id} was closed with the HTTP/2 code ${nameOf(code)}`);
+    super(`Stream ${id} was closed with the HTTP/2 code ${CODES[code] ?? code}`);
   }
 }
 
-/** The name of an HTTP/2 code. */
-export function nameOf(code: number): string {
-  return Object.entries(constants).find(([name, value]) => name.startsWith("NGHTTP2_") && value === code)?.[0] ??
-    String(code);
-}
+/** What HTTP/2 calls its codes (RFC 9113 §7). */
+const CODES = [
+  ...["NO_ERROR", "PROTOCOL_ERROR", "INTERNAL_ERROR", "FLOW_CONTROL_ERROR", "SETTINGS_TIMEOUT", "STREAM_CLOSED"],
+  ...["FRAME_SIZE_ERROR", "REFUSED_STREAM", "CANCEL", "COMPRESSION_ERROR", "CONNECT_ERROR", "ENHANCE_YOUR_CALM"],
+  ...["INADEQUATE_SECURITY", "HTTP_1_1_REQUIRED"],
+];

@@ -130,6 +130,15 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t stream, cons
   return 0;
 }
 
+/* Headers that are too large to be sent end their stream; nghttp2 does that for requests itself. */
+static int on_not_sent(nghttp2_session *session, const nghttp2_frame *frame, int error, void *user) {
+  (void)error, (void)user;
+  if (frame->hd.type == NGHTTP2_HEADERS && frame->headers.cat != NGHTTP2_HCAT_REQUEST) {
+    nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, frame->hd.stream_id, NGHTTP2_FRAME_SIZE_ERROR);
+  }
+  return 0;
+}
+
 static int on_close(nghttp2_session *session, int32_t stream, uint32_t code, void *user) {
   (void)session;
   js_closed((int32_t)user, stream, code);
@@ -173,6 +182,7 @@ static int prepare(void) {
   nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame);
   nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data);
   nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_close);
+  nghttp2_session_callbacks_set_on_frame_not_send_callback(callbacks, on_not_sent);
   nghttp2_session_callbacks_set_data_source_read_length_callback2(callbacks, on_length);
   nghttp2_session_callbacks_set_send_data_callback(callbacks, on_send);
   nghttp2_option_set_no_auto_window_update(options, 1);
