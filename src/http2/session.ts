@@ -4,7 +4,7 @@ import { constants } from "node:http2";
 import type { Socket } from "node:net";
 import { release } from "../core/mod.ts";
 import { type ConnectionEvents, type ConnectionSettings, EngineConnection } from "./engine.ts";
-import type { Http2Stream, StreamPort } from "./stream.ts";
+import type { Http2Stream, StreamPort, Write } from "./stream.ts";
 
 const { NGHTTP2_CANCEL, NGHTTP2_NO_ERROR } = constants;
 
@@ -30,6 +30,12 @@ export interface SessionSettings extends ConnectionSettings {
   readonly maxUnsentBytes: number;
 }
 
+/** Writes of a stream that are in the socket. */
+interface Sent {
+  readonly stream: Http2Stream;
+  readonly writes: readonly Write[];
+}
+
 /**
  * One end of an HTTP/2 connection, which joins what the engine has of it with its socket and its streams. It has the methods, properties and events of
  * node:http2's sessions that callers and servers use. The socket is its own from then on; it may have bytes put back.
@@ -49,10 +55,13 @@ export abstract class Http2Session<S extends Http2Stream> extends EventEmitter i
   #resets: (readonly [stream: number, code: number])[] = [];
   /** What the engine reads now. */
   #part: Uint8Array = NO_BYTES;
-  /** What it gives to be sent, and this in blocks that nobody else has. */
+  /** What it gives to be sent, and this in blocks. */
   readonly #out: Uint8Array[] = [];
   #blocks: Uint8Array[] = [];
   #outBytes = 0;
+  /** Writes whose own bytes are among the blocks. */
+  #untold: Sent[] = [];
+  readonly #isTls: boolean;
   /** What the socket has not taken yet. */
   #unsent = 0;
   /** Streams of which something goes out now, and those that had to leave it for want of room. */
@@ -72,6 +81,7 @@ export abstract class Http2Session<S extends Http2Stream> extends EventEmitter i
     super();
     this.socket = socket;
     this.isConnected = isConnected;
+    this.#isTls = "encrypted" in socket;
     this.#maxUnsentBytes = settings.maxUnsentBytes;
     this.#stopsReading = settings.server !== undefined;
     this.connection = new EngineConnection(settings, this);
@@ -261,7 +271,13 @@ export abstract class Http2Session<S extends Http2Stream> extends EventEmitter i
           this.destroy(new ProtocolError());
           return;
         }
-        for (const stream of this.#moving) stream.moved();
+        const isCopied = this.#block();
+        for (const stream of this.#moving) {
+          const writes = stream.takeSent();
+          if (isCopied) stream.told(writes);
+          else if (writes.length > 0) this.#untold.push({ stream, writes });
+          stream.moved();
+        }
         this.#moving.clear();
         this.#settle();
         this.#reset();
@@ -276,15 +292,24 @@ export abstract class Http2Session<S extends Http2Stream> extends EventEmitter i
     }
   }
 
-  /** Takes all frames from the engine, as bytes that nobody else has. Returns false when the connection cannot go on. */
+  /** Takes all frames from the engine. Returns false when the connection cannot go on. */
   #pull(): boolean {
     this.#busy = true;
     let frame: Uint8Array | undefined | false;
     while ((frame = this.connection.next())) this.#push(frame);
     this.#busy = false;
-    if (this.#out.length > 0) this.#blocks.push(this.#out.length === 1 ? this.#out[0]! : Buffer.concat(this.#out));
-    this.#out.length = 0;
     return frame !== false;
+  }
+
+  /** Makes blocks of them: one of their own bytes, or their bytes as they are if they are many. Returns whether they were copied. */
+  #block(): boolean {
+    const out = this.#out.splice(0);
+    const bytes = out.reduce((sum, { length }) => sum + length, 0);
+    // Over TLS each block would be encrypted by itself, frame headers too.
+    const copies = bytes <= JOINED_BYTES || this.#isTls;
+    if (!copies) this.#blocks.push(...out);
+    else if (out.length > 0) this.#blocks.push(Buffer.concat(out));
+    return copies;
   }
 
   #push(bytes: Uint8Array): void {
@@ -303,12 +328,14 @@ export abstract class Http2Session<S extends Http2Stream> extends EventEmitter i
     const bytes = this.#outBytes;
     if (bytes === 0) return;
     const blocks = this.#blocks.length > 1 && bytes <= JOINED_BYTES ? [Buffer.concat(this.#blocks)] : this.#blocks;
+    const untold = this.#untold;
+    this.#untold = [];
     this.#unsent += bytes;
     this.#outBytes = 0;
     this.socket.cork();
     blocks.forEach((block, i) => {
       if (i < blocks.length - 1) this.socket.write(block);
-      else this.socket.write(block, () => this.#sent(bytes));
+      else this.socket.write(block, () => this.#sent(bytes, untold));
     });
     this.socket.uncork();
     this.#blocks = [];
@@ -317,8 +344,9 @@ export abstract class Http2Session<S extends Http2Stream> extends EventEmitter i
     this.socket.pause();
   }
 
-  #sent(bytes: number): void {
+  #sent(bytes: number, untold: readonly Sent[]): void {
     this.#unsent -= bytes;
+    for (const { stream, writes } of untold) stream.told(writes);
     if (this.destroyed) return;
     if (this.#isPaused && this.#unsent < this.#maxUnsentBytes) {
       this.#isPaused = false;
@@ -350,6 +378,7 @@ export abstract class Http2Session<S extends Http2Stream> extends EventEmitter i
     const streams = [...this.streams.values()];
     this.streams.clear();
     for (const stream of streams) stream.gone(NGHTTP2_CANCEL, error);
+    for (const { stream, writes } of this.#untold.splice(0)) stream.told(writes);
     for (const onAnswer of this.#pings.splice(0)) onAnswer(error ?? new Error("The connection has ended"));
     if (this.#busy) this.later(() => this.connection.close());
     else this.connection.close();

@@ -18,7 +18,7 @@ export interface StreamPort {
 }
 
 /** A write that waits for room in the connection. */
-interface Write {
+export interface Write {
   readonly chunks: readonly Uint8Array[];
   readonly bytes: number;
   readonly done: (error?: Error | null) => void;
@@ -148,10 +148,19 @@ export class Http2Stream extends Duplex {
     }
   }
 
-  /** What was moved out is copied: its writers may go on. */
-  moved(): void {
+  /** The writes that were moved out whole since the last time. Their writers wait until they are {@link told}. */
+  takeSent(): Write[] {
     this.#skipEmpty();
-    while (this.#sent.length > 0) this.#tell(this.#sent.shift()!);
+    return this.#sent.splice(0);
+  }
+
+  /** Nobody needs the bytes of these writes any more: their writers may go on. */
+  told(writes: readonly Write[]): void {
+    for (const write of writes) this.#tell(write);
+  }
+
+  /** Something was moved out. */
+  moved(): void {
     if (!this.bodyIsOut) return;
     this.#endFinal();
     if (!this.waitsForTrailers || this.hasTrailers || this.#isAsked || this.destroyed) return;
