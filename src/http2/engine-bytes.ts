@@ -1,6 +1,7 @@
 // Compiled from engine/engine.c and nghttp2 1.68.1 by tools/build-http2.ts; do not edit.
 //
-// nghttp2 is (c) 2012, 2014, 2015, 2016 Tatsuhiro Tsujikawa and (c) 2012, 2014, 2015, 2016 nghttp2 contributors, under the MIT license.
+// Copyright (c) 2012, 2014, 2015, 2016 Tatsuhiro Tsujikawa, (c) 2012, 2014, 2015, 2016 nghttp2 contributors, and, for functions of wasi-libc,
+// (c) 2005-2019 Rich Felker and other contributors of musl: under the MIT License, whose terms are those in LICENSE at the top of this project.
 
 /** 109045 bytes of WebAssembly in base64. */
 export const ENGINE =
