@@ -4,11 +4,11 @@
  * libclang-rt-19-dev-wasm32.
  */
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import process from "node:process";
 import { fileURLToPath } from "node:url";
+import { writeOrCheck } from "./generated-file.ts";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const engine = join(root, "src/http2/engine");
@@ -76,17 +76,7 @@ ${lines.map((line) => `  "${line}"`).join(" +\n")};
 const scratch = mkdtempSync(join(tmpdir(), "velas-sphere-http2-"));
 try {
   const text = moduleText(compile(scratch));
-  const file = join(root, target);
-  const fresh = existsSync(file) && readFileSync(file, "utf8") === text;
-  if (!process.argv.includes("--check")) {
-    writeFileSync(file, text);
-    console.log(`Wrote ${target}.`);
-  } else if (fresh) {
-    console.log(`${target} is what src/http2/engine/ compiles to.`);
-  } else {
-    console.error(`${target} is not what src/http2/engine/ compiles to. Run: node tools/build-http2.ts`);
-    process.exitCode = 1;
-  }
+  writeOrCheck(target, text, { sources: "src/http2/engine/", tool: "tools/build-http2.ts" });
 } finally {
   rmSync(scratch, { recursive: true, force: true });
 }

@@ -3,12 +3,13 @@
  * that file is not what the sources compile to.
  */
 import { execFileSync } from "node:child_process";
-import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
+import { writeOrCheck } from "./generated-file.ts";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const asc = createRequire(import.meta.url).resolve("assemblyscript/bin/asc.js");
@@ -69,17 +70,7 @@ function moduleText(kernels: readonly (readonly [Kernel, Uint8Array])[]): string
 const scratch = mkdtempSync(join(tmpdir(), "velas-sphere-kernel-"));
 try {
   const text = moduleText(KERNELS.map((kernel) => [kernel, compile(kernel, scratch)] as const));
-  const file = join(root, target);
-  const fresh = existsSync(file) && readFileSync(file, "utf8") === text;
-  if (!process.argv.includes("--check")) {
-    writeFileSync(file, text);
-    console.log(`Wrote ${target}.`);
-  } else if (fresh) {
-    console.log(`${target} is what src/codec/kernel/ compiles to.`);
-  } else {
-    console.error(`${target} is not what src/codec/kernel/ compiles to. Run: node tools/build-kernel.ts`);
-    process.exitCode = 1;
-  }
+  writeOrCheck(target, text, { sources: "src/codec/kernel/", tool: "tools/build-kernel.ts" });
 } finally {
   rmSync(scratch, { recursive: true, force: true });
 }

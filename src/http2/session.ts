@@ -4,6 +4,8 @@ import { constants } from "node:http2";
 import type { Socket } from "node:net";
 import { release } from "../core/mod.ts";
 import { type ConnectionEvents, type ConnectionSettings, EngineConnection } from "./engine.ts";
+import { ownBytes } from "./own-bytes.ts";
+import { ProtocolError } from "./protocol-error.ts";
 import type { Http2Stream, StreamPort, Write } from "./stream.ts";
 
 const { NGHTTP2_CANCEL, NGHTTP2_NO_ERROR } = constants;
@@ -13,9 +15,6 @@ const JOINED_BYTES = 64 << 10; // 64 KiB
 
 /** How long what is left may take to go out at the end of a connection, in milliseconds. */
 const LAST_WRITE_MS = 10_000;
-
-/** Bytes of a body that are no more than this share memory with others. */
-const SHARED_BYTES = 2 << 10; // 2 KiB
 
 /**
  * What may wait in the socket of a server beside bodies, in bytes. A client that asks and does not read answers without a body is not read any more
@@ -136,7 +135,7 @@ export abstract class Http2Session<S extends Http2Stream> extends EventEmitter i
       this.connection.consume(id, length);
       return;
     }
-    const bytes = copyOf(this.#part.subarray(offset, offset + length));
+    const bytes = ownBytes(this.#part.subarray(offset, offset + length));
     this.later(() => stream.arrive(bytes));
   }
 
@@ -391,20 +390,3 @@ export abstract class Http2Session<S extends Http2Stream> extends EventEmitter i
 }
 
 function ignore(): void {}
-
-/** The same bytes in memory of their own, which their reader may give back; a few share theirs. */
-function copyOf(bytes: Uint8Array): Buffer {
-  if (bytes.length <= SHARED_BYTES) return Buffer.from(bytes);
-  const copy = Buffer.allocUnsafeSlow(bytes.length);
-  copy.set(bytes);
-  return copy;
-}
-
-/** The peer does not keep to HTTP/2. */
-export class ProtocolError extends Error {
-  readonly code = "ERR_HTTP2_ERROR";
-
-  constructor() {
-    super("Protocol error");
-  }
-}

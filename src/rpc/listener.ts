@@ -7,7 +7,7 @@ import { closeServer, isDeno, type Log, NodeError } from "../core/mod.ts";
 import { acceptSession } from "../http2/mod.ts";
 import type { Handler } from "./connect-handler.ts";
 import type { FastPath } from "./fast-path.ts";
-import { statusTrailers } from "./grpc-frame.ts";
+import { headerBytes, refuseHeaders } from "./header-limit.ts";
 import type { ConnectionCount } from "./connection-count.ts";
 import { IdleWatch } from "./idle-watch.ts";
 
@@ -355,37 +355,6 @@ function ignore(): void {}
 /** How long the first bytes of a connection may take, in milliseconds. */
 export function greetingMs({ requestTimeoutMs }: Pick<ListenerLimits, "requestTimeoutMs">): number {
   return Math.min(requestTimeoutMs, MAX_GREETING_MS);
-}
-
-/** The size of headers as HTTP/2 counts it (RFC 9113 §6.5.2). Node announces the limit, but does not enforce it. */
-function headerBytes(raw: readonly string[]): number {
-  let bytes = raw.length * 16;
-  for (let i = 0; i < raw.length; i++) bytes += raw[i]!.length;
-  return bytes;
-}
-
-function refuseHeaders(stream: http2.ServerHttp2Stream, headers: http2.IncomingHttpHeaders, limitBytes: number): void {
-  stream.on("error", ignore);
-  const isGrpc = headers["content-type"]?.startsWith("application/grpc") === true;
-  const error = new NodeError(
-    "input_too_large",
-    `The request has more than ${limitBytes} bytes of headers: send fewer`,
-    {
-      data: { limitBytes },
-    },
-  );
-  try {
-    stream.respond(
-      isGrpc
-        ? { ":status": 200, "content-type": "application/grpc+proto", ...statusTrailers(error) }
-        : { ":status": 431 },
-      { endStream: true },
-    );
-    stream.resume();
-    stream.close(http2.constants.NGHTTP2_NO_ERROR);
-  } catch {
-    stream.destroy();
-  }
 }
 
 /** Sends GOAWAY and lets the open streams end. */
