@@ -1,14 +1,9 @@
 import type { Http2Server, ServerHttp2Session } from "node:http2";
 import type { Socket } from "node:net";
-import { isDeno } from "../core/mod.ts";
 import { ServerSession, type ServerSettings } from "./server-session.ts";
 
-/** Hands a connection to a server that does not listen itself, which emits `session` and `stream` for it. The settings are for Deno; on Node the server has them. */
+/** Serves a connection for a server that does not listen itself, which emits `session` and `stream` for it as if it were its own. */
 export function acceptSession(server: Http2Server, socket: Socket, settings: ServerSettings): void {
-  if (!isDeno) {
-    server.emit("connection", socket);
-    return;
-  }
   let session;
   try {
     session = new ServerSession(socket, settings);

@@ -22,6 +22,12 @@ export interface ClientSettings {
   readonly connectionWindowBytes: number;
 }
 
+/** Options of {@link ClientSession.request}. */
+export interface RequestOptions {
+  /** Whether it has no body; what is not said is known by its method. */
+  readonly endStream?: boolean;
+}
+
 /** A connection that was opened to a server: node:http2's ClientHttp2Session. The socket may still be connecting. */
 export class ClientSession extends Http2Session<ClientStream> {
   readonly #origin: OutgoingHttpHeaders;
@@ -44,10 +50,10 @@ export class ClientSession extends Http2Session<ClientStream> {
   }
 
   /** Opens a stream. Throws a TypeError for headers that cannot be sent, and an Error when there can be no more streams. */
-  request(headers: OutgoingHttpHeaders): ClientStream {
+  request(headers: OutgoingHttpHeaders, options: RequestOptions = {}): ClientStream {
     if (this.closed || this.destroyed) throw new Error("The connection takes no more requests");
     const all = { [HTTP2_HEADER_METHOD]: "GET", [HTTP2_HEADER_PATH]: "/", ...this.#origin, ...headers };
-    const hasBody = !BODILESS.has(String(all[HTTP2_HEADER_METHOD]));
+    const hasBody = !(options.endStream ?? BODILESS.has(String(all[HTTP2_HEADER_METHOD])));
     const id = this.connection.request(textOf(all), hasBody);
     if (id < 0) throw new OutOfStreams();
     const stream = new ClientStream(id, { session: this, port: this, isPending: () => !this.isConnected });

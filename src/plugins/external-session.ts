@@ -2,14 +2,12 @@ import type { ClientHttp2Session, ClientHttp2Stream, OutgoingHttpHeaders } from 
 import { connect as connectSocket } from "node:net";
 import type { Socket } from "node:net";
 import { Code, ConnectError } from "@connectrpc/connect";
-import { isDeno, type TargetAddress } from "../core/mod.ts";
+import type { TargetAddress } from "../core/mod.ts";
 import { openSession } from "../http2/mod.ts";
-import { WriteAhead } from "./write-ahead.ts";
 
 // At 20 ms round trip the protocol's default of 64 KiB would allow 3 MiB/s.
 const STREAM_WINDOW_BYTES = 4 << 20;
 const CONNECTION_WINDOW_BYTES = 16 << 20;
-const SESSION_MEMORY_MB = 256; // what a connection may buffer; Node's default of 10 refuses calls with large messages
 const TCP_KEEP_ALIVE_MS = 15_000;
 
 /** Where a plugin listens: on a port, or on a Unix socket. */
@@ -41,7 +39,7 @@ export class ExternalSession {
     const session = await this.open();
     const stream = session.request({ ...headers, ":method": method, ":path": path });
     let answered = false;
-    if (!isDeno) readEarly(stream);
+    readEarly(stream);
     // Connect listens a little later; a stream that is destroyed before that would end the process.
     stream.on("error", () => {});
     stream.once("trailers", () => answered = true);
@@ -85,11 +83,9 @@ export class ExternalSession {
 
   #connect(): ClientHttp2Session {
     const place = this.#place;
-    const session = openSession(this.authority, {
+    const session = openSession(this.authority, dial(place), {
       streamWindowBytes: STREAM_WINDOW_BYTES,
       connectionWindowBytes: CONNECTION_WINDOW_BYTES,
-      maxSessionMemory: SESSION_MEMORY_MB,
-      createConnection: () => isDeno ? dial(place) : new WriteAhead(dial(place)),
     });
     this.#session = session;
     const established = new Promise<void>((resolve, reject) => {
@@ -138,7 +134,7 @@ function dial(place: ExternalPlace): Socket {
 }
 
 /**
- * Begins to iterate over the answer before it comes. Over {@link WriteAhead} a short answer comes whole, its end included, before Connect
+ * Begins to iterate over the answer before it comes. A short answer may come whole, its end included, before Connect
  * begins, and an iteration that begins after the end fails with "Premature close".
  */
 function readEarly(stream: ClientHttp2Stream): void {

@@ -21,7 +21,7 @@ export interface ListenerLimits {
   readonly idleTimeoutMs: number;
   /** How long a request, or the first bytes of a connection, may take to arrive, in milliseconds. */
   readonly requestTimeoutMs: number;
-  /** What answers may have waiting in one HTTP/2 connection for the system to take it, in bytes. Deno only: Node has its own bound. */
+  /** What answers may have waiting in one HTTP/2 connection for the system to take it, in bytes. */
   readonly maxUnreadBytes: number;
 }
 
@@ -43,9 +43,6 @@ export interface ListenerOptions {
 /** Flow-control windows: large enough to keep a 1 Gbit/s link of 20 ms busy. */
 export const STREAM_WINDOW_BYTES = 1 << 22; // 4 MiB
 export const CONNECTION_WINDOW_BYTES = 1 << 24; // 16 MiB
-
-/** What Node may hold for one connection, in megabytes; its default of 10 is less than one window of ours. */
-export const SESSION_MEMORY_MB = 128;
 
 /** What every HTTP/2 connection begins with (RFC 9113 §3.4); its first three bytes tell it from all methods of HTTP/1.1. */
 const PREFACE = Buffer.from("PRI");
@@ -285,21 +282,13 @@ export class Listener {
 
   #createHttp2(): http2.Http2Server {
     const { limits, fastPath, handler } = this.#options;
+    // It has no connections, and makes requests and answers of streams.
     const server = http2.createServer(
-      {
-        settings: {
-          initialWindowSize: STREAM_WINDOW_BYTES,
-          maxConcurrentStreams: limits.maxConcurrentStreams,
-          maxHeaderListSize: limits.maxHeaderBytes,
-          enablePush: false,
-        },
-        maxSessionMemory: SESSION_MEMORY_MB,
-      },
       ((request: http2.Http2ServerRequest, response: http2.Http2ServerResponse) => {
         // What node:http2 has there finds its socket in a session of its own.
-        if (isDeno) Object.defineProperty(request, "socket", { value: request.stream.session!.socket });
+        Object.defineProperty(request, "socket", { value: request.stream.session!.socket });
         handler(request, response as never);
-      }) as Parameters<typeof http2.createServer>[1],
+      }) as Parameters<typeof http2.createServer>[0],
     );
     // The listener that makes requests of streams was added for the handler. It is called for what the fast path does not take.
     const [compat] = server.listeners("stream") as [(...args: unknown[]) => void];
@@ -324,7 +313,6 @@ export class Listener {
       this.#sessions.delete(session);
       this.#idle.remove(session);
     });
-    session.setLocalWindowSize(CONNECTION_WINDOW_BYTES);
     session.on("stream", (stream) => {
       this.#count(session, 1);
       stream.on("close", () => this.#count(session, -1));

@@ -47,7 +47,6 @@ export const SPARSE_PING_MS = 310_000;
 // Measured at 20 ms round trip: 70-95 MiB/s instead of the 2 that the protocol's default of 64 KiB allows.
 const STREAM_WINDOW_BYTES = 4 << 20;
 const CONNECTION_WINDOW_BYTES = 16 << 20;
-const SESSION_MEMORY_MB = 256; // what one connection may buffer; Node's default of 10 refuses calls with large messages
 // A client has 2^30 stream ids; a connection is replaced long before they run out.
 const STREAMS_PER_CONNECTION = 1 << 28;
 const TCP_KEEP_ALIVE_MS = 15_000;
@@ -72,10 +71,10 @@ export class Connection {
   /** Set by whoever reads something of a stream; cleared by the keep-alive. */
   heard = false;
   readonly #address: TargetAddress;
+  readonly #socket: Socket;
   readonly #options: SessionOptions;
   readonly #tick: ReturnType<typeof setInterval>;
   readonly #handshake: ReturnType<typeof setTimeout>;
-  #socket: Socket | undefined;
   #linger: ReturnType<typeof setTimeout> | undefined;
   #pingTimer: ReturnType<typeof setTimeout> | undefined;
   #connected = false;
@@ -92,16 +91,12 @@ export class Connection {
     this.#options = options;
     this.#pingAfterMs = options.pingIntervalMs;
     this.#idleSince = options.clock.now();
-    this.session = openSession(`${address.tls ? "https" : "http"}://${address.authority}`, {
+    const socket = this.#socket = dial(address, options);
+    // The streams hear of a failed connection before the session tells why, so the socket is asked.
+    socket.once("error", (error) => this.#failure ??= this.#explain(error));
+    this.session = openSession(`${address.tls ? "https" : "http"}://${address.authority}`, socket, {
       streamWindowBytes: STREAM_WINDOW_BYTES,
       connectionWindowBytes: CONNECTION_WINDOW_BYTES,
-      maxSessionMemory: SESSION_MEMORY_MB,
-      createConnection: () => {
-        const socket = this.#socket = dial(address, options);
-        // The streams hear of a failed connection before the session tells why, so the socket is asked.
-        socket.once("error", (error) => this.#failure ??= this.#explain(error));
-        return socket;
-      },
     });
     this.session.once("connect", () => this.#connected = true);
     this.session.once("remoteSettings", () => {
@@ -196,7 +191,7 @@ export class Connection {
   /** A session that closes by itself waits for the peer to close the socket too, which a peer may never do. */
   #leave(): void {
     if (!this.#retired || this.openStreams > 0 || this.#linger !== undefined) return;
-    this.#linger = setTimeout(() => this.#socket?.destroy(), LINGER_MS);
+    this.#linger = setTimeout(() => this.#socket.destroy(), LINGER_MS);
     this.#linger.unref();
   }
 
@@ -204,7 +199,7 @@ export class Connection {
     this.#failure ??= failure;
     this.#retired = true;
     if (!this.session.destroyed) this.session.destroy(failure);
-    else this.#socket?.destroy();
+    else this.#socket.destroy();
   }
 
   #check(tickMs: number): void {

@@ -1,8 +1,8 @@
 import http2 from "node:http2";
 import type { ClientHttp2Session, ClientHttp2Stream, IncomingHttpHeaders, ServerHttp2Stream } from "node:http2";
 import net from "node:net";
-import { Duplex } from "node:stream";
-import { CONNECTION_WINDOW_BYTES, SESSION_MEMORY_MB, STREAM_WINDOW_BYTES } from "../listener.ts";
+import { openSession } from "../../http2/mod.ts";
+import { CONNECTION_WINDOW_BYTES, STREAM_WINDOW_BYTES } from "../listener.ts";
 import type { DoorKey } from "./protocol.ts";
 
 const { NGHTTP2_CANCEL, NGHTTP2_FLAG_END_STREAM, NGHTTP2_INTERNAL_ERROR, NGHTTP2_NO_ERROR, NGHTTP2_REFUSED_STREAM } =
@@ -14,38 +14,6 @@ function connectDoor({ path, token }: DoorKey, address: string): net.Socket {
   socket.on("error", ignore);
   socket.write(`${token}${address}\n`);
   return socket;
-}
-
-/**
- * A socket that is always read, whether what comes is wanted yet or not. A session of node:http2 reads nothing while a write of it waits, so this one
- * and that of the main thread would wait for each other for ever when both send more than a socket holds. What it keeps is bounded by the windows
- * of HTTP/2.
- */
-class EagerSocket extends Duplex {
-  readonly #socket: net.Socket;
-
-  constructor(socket: net.Socket) {
-    super();
-    this.#socket = socket;
-    socket.on("data", (chunk) => this.push(chunk));
-    socket.on("end", () => this.push(null));
-    socket.on("close", () => this.destroy());
-  }
-
-  override _read(): void {}
-
-  override _write(chunk: Uint8Array, _encoding: string, done: (error?: Error | null) => void): void {
-    this.#socket.write(chunk, done);
-  }
-
-  override _final(done: () => void): void {
-    this.#socket.end(done);
-  }
-
-  override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
-    this.#socket.destroy();
-    done(error);
-  }
 }
 
 /** Joins a connection of HTTP/1.1 with one to the main thread. */
@@ -91,13 +59,11 @@ export class InnerSession {
   #open(): ClientHttp2Session {
     const known = this.#session;
     if (known !== undefined && !known.closed && !known.destroyed) return known;
-    const session = http2.connect("http://localhost", {
-      createConnection: () => new EagerSocket(connectDoor(this.#door, this.#address)),
-      settings: { initialWindowSize: STREAM_WINDOW_BYTES, enablePush: false },
-      maxSessionMemory: SESSION_MEMORY_MB,
+    const session = openSession("http://localhost", connectDoor(this.#door, this.#address), {
+      streamWindowBytes: STREAM_WINDOW_BYTES,
+      connectionWindowBytes: CONNECTION_WINDOW_BYTES,
     });
     session.on("error", ignore);
-    session.once("connect", () => session.setLocalWindowSize(CONNECTION_WINDOW_BYTES));
     return this.#session = session;
   }
 }
