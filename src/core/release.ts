@@ -1,8 +1,8 @@
 import { isDeno } from "./runtime.ts";
 
 /**
- * Bytes that are fewer are left alone: `node:http2` hands out parts of one buffer, each at most a frame of 16 KiB, and whoever has one of them
- * does not know who has the others. On Deno each frame has a buffer of its own.
+ * Bytes that are fewer are left alone: a socket of Node reads into buffers of 64 KiB, and whoever has one part of such a buffer does not know who has
+ * the others. On Deno each read has a buffer of its own.
  */
 const LEAST_BYTES = isDeno ? 0 : 32 << 10; // 32 KiB
 

@@ -37,7 +37,7 @@ export class ServerSession extends Http2Session<ServerStream> {
     // What follows the headers of a stream that is gone already.
     if (!raw[0]?.startsWith(":")) return;
     const headers = headersOf(raw);
-    const stream = new ServerStream(id, { session: this, port: this, headers });
+    const stream = new ServerStream(id, { session: this, port: this, headers, ends });
     this.streams.set(id, stream);
     if (ends) stream.arriveEnd();
     this.later(() => this.emit("stream", stream, headers, Number(ends), raw));

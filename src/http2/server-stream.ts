@@ -24,15 +24,18 @@ export class ServerStream extends Http2Stream {
   readonly pending = false;
   sentHeaders: OutgoingHttpHeaders | undefined;
   sentTrailers: OutgoingHttpHeaders | undefined;
-  /** The answer has no body. */
-  endAfterHeaders = false;
+  /** The request has no body. */
+  readonly endAfterHeaders: boolean;
 
-  constructor(id: number, { session, port, headers }: {
+  constructor(id: number, { session, port, headers, ends }: {
     readonly session: object;
     readonly port: StreamPort;
     readonly headers: IncomingHttpHeaders;
+    /** Whether nothing follows the headers. */
+    readonly ends: boolean;
   }) {
     super(id, session, port);
+    this.endAfterHeaders = ends;
     this.headRequest = headers[HTTP2_HEADER_METHOD] === "HEAD";
   }
 
@@ -51,7 +54,6 @@ export class ServerStream extends Http2Stream {
     this.waitsForTrailers = options.waitForTrailers === true && hasBody;
     if (!this.port.respond(this.id, text, hasBody)) throw new Error(`Stream ${this.id} cannot be answered any more`);
     if (hasBody) return;
-    this.endAfterHeaders = true;
     this.bodyIsOut = true;
     this.end();
   }

@@ -27,8 +27,8 @@ export interface FastPathOptions extends WriteBodyOptions {
 }
 
 /**
- * The call of a stream until it has closed. node:http2 lets go of a stream only when the old generation is collected, and a collection of the
- * young one has to move all that hangs on it until then.
+ * The call of a stream until it has closed. V8 lets go of a stream only when it collects the old generation, and a collection of the young one has
+ * to move all that hangs on it until then.
  */
 const CALL = Symbol("call");
 type CallStream = ServerHttp2Stream & { [CALL]: FastCall | undefined };

@@ -9,8 +9,8 @@ import { drained, type WriteBodyOptions } from "./write-body.ts";
 const JOINED_BYTES = 16 << 10; // 16 KiB
 
 /**
- * The answer of a call that goes out message by message, no faster than its client reads. A peer may reset its stream at any moment, and
- * node:http2 then throws; a stream that is gone needs no answer.
+ * The answer of a call that goes out message by message, no faster than its client reads. A peer may reset its stream at any moment, which
+ * then throws; a stream that is gone needs no answer.
  */
 export class StreamAnswer {
   readonly #stream: ServerHttp2Stream;

@@ -71,7 +71,7 @@ const CHOSEN: readonly NavGroup[] = [
       { source: "decisions/fast-path.md", title: "Decision: fast path" },
       { source: "decisions/metering.md", title: "Decision: charges of metered modules" },
       { source: "decisions/openssl-on-deno.md", title: "Decision: OpenSSL on Deno" },
-      { source: "decisions/http2-on-deno.md", title: "Decision: HTTP/2 on Deno" },
+      { source: "decisions/http2.md", title: "Decision: HTTP/2" },
       { source: "decisions/plugin-host.md", title: "Decision: plugin host" },
       { source: "decisions/shard-store.md", title: "Decision: shard store" },
       { source: "decisions/shard-transport.md", title: "Decision: shard transport" },

@@ -95,7 +95,7 @@ export const rpc = z.strictObject({
     min: 2 ** 16,
     max: 2 ** 30,
     description:
-      "What the answers of one connection may have waiting for the system to take it before those who give them are held back, so that a caller that never reads costs no more. On Deno; Node has a bound of its own",
+      "What the answers of one connection may have waiting for the system to take it before those who give them are held back, so that a caller that never reads costs no more",
   }),
 });
 

@@ -142,7 +142,7 @@ export class Connection {
     return this.#idleSince;
   }
 
-  /** Opens a stream; throws what `node:http2` throws. */
+  /** Opens a stream. Throws for headers that cannot be sent, and on a connection that takes no more. */
   request(headers: OutgoingHttpHeaders, largeBytes: number): PeerStream {
     const stream = this.session.request(headers) as PeerStream;
     stream.connection = this;

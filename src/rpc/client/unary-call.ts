@@ -45,7 +45,7 @@ interface StreamEvents {
 }
 
 /**
- * Stands in for a call that is over. node:http2 lets go of a stream only when the old generation is collected, and a collection of the young one
+ * Stands in for a call that is over. V8 lets go of a stream only when it collects the old generation, and a collection of the young one
  * has to move all that hangs on it until then: the call, and what waits for it.
  */
 const OVER: StreamEvents = Object.freeze({ response() {}, data() {}, trailers() {}, end() {}, error() {}, close() {} });

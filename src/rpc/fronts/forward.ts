@@ -77,7 +77,7 @@ function join(outer: ServerHttp2Stream, inner: ClientHttp2Stream): void {
     if (!wasReset(outer)) inner.end();
   });
   outer.on("close", () => {
-    // Closed without an error while it still sends, node:http2 forgets the stream and not its data, and sends empty frames for ever.
+    // What was broken off must not look whole.
     const isDone = inner.readableEnded && inner.writableFinished;
     closeStream(inner, outer.rstCode || (isDone ? NGHTTP2_NO_ERROR : NGHTTP2_CANCEL));
   });
@@ -121,7 +121,7 @@ function closeStream(stream: ServerHttp2Stream | ClientHttp2Stream, code: number
   stream.close(code);
 }
 
-/** A caller may reset its stream at any moment, of which node:http2 tells who writes by throwing. */
+/** A caller may reset its stream at any moment, of which a stream tells who writes by throwing. */
 function attempt(stream: ServerHttp2Stream, work: () => void): void {
   if (stream.closed || stream.destroyed) return;
   try {

@@ -28,7 +28,7 @@ export interface FrontsOptions extends FastCallOptions {
 }
 
 /**
- * The fronts of the RPC ports: threads that take node:http2, nearly half of what a small call costs, away from the main thread. All listen on the same
+ * The fronts of the RPC ports: threads that take HTTP/2, nearly half of what a small call costs, away from the main thread. All listen on the same
  * ports, and the system gives each connection to one. A thread that crashes takes its connections with it and is replaced.
  */
 export class Fronts {
