@@ -4,6 +4,9 @@ import { Http2Stream, type StreamPort } from "./stream.ts";
 
 const { HTTP2_HEADER_STATUS } = constants;
 
+/** How long a caller may take to begin to read an answer that is there, in milliseconds. */
+const UNREAD_MS = 5000;
+
 /** A request as its caller has it: node:http2's ClientHttp2Stream. */
 export class ClientStream extends Http2Stream {
   readonly #isPending: () => boolean;
@@ -38,5 +41,9 @@ export class ClientStream extends Http2Stream {
       this.emit(status >= 200 ? "response" : status === 100 ? "continue" : "headers", headers, Number(ends), raw);
     }
     if (ends) this.arriveEnd();
+  }
+
+  protected override whenUnread(drop: () => void): void {
+    setTimeout(drop, UNREAD_MS).unref();
   }
 }

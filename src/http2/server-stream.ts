@@ -75,6 +75,10 @@ export class ServerStream extends Http2Stream {
     this.port.trailers(this.id, text);
   }
 
+  protected override whenUnread(drop: () => void): void {
+    setImmediate(drop);
+  }
+
   protected override askForTrailers(): void {
     if (!this.emit("wantTrailers")) this.sendTrailers({});
   }

@@ -28,7 +28,7 @@ export interface Write {
  * A request and its answer, at either end: what comes of one is read, what goes of the other is written. It has the methods, properties and events of
  * node:http2's streams that callers and servers use, and behaves as these do, but for server push and priorities, which it has not.
  */
-export class Http2Stream extends Duplex {
+export abstract class Http2Stream extends Duplex {
   readonly id: number;
   /** Its connection, as callers and servers know it. */
   readonly session: object;
@@ -67,10 +67,12 @@ export class Http2Stream extends Duplex {
   }
 
   static {
-    // Whether one of both ends closed it. TypeScript knows it as a property of Duplex, where it tells something else.
+    // Whether one of both ends closed it. TypeScript knows it as a property of Duplex, where it tells something else: who begins to read a stream that
+    // is closed takes it for broken off. So one that came whole is open until it was read.
     Object.defineProperty(Http2Stream.prototype, "closed", {
       get(this: Http2Stream) {
-        return this.#isClosed;
+        const isWhole = this.#isGone && this.rstCode === NGHTTP2_NO_ERROR;
+        return this.#isClosed && (!isWhole || this.readableEnded || this.destroyed);
       },
     });
   }
@@ -115,7 +117,7 @@ export class Http2Stream extends Duplex {
     if (this.destroyed) return;
     this.push(null);
     // A body that nobody begins to read is dropped, or it would never end.
-    if (this.readableFlowing === null) setImmediate(() => this.readableFlowing === null && this.resume());
+    if (this.readableFlowing === null) this.whenUnread(() => this.readableFlowing === null && this.resume());
     if (!this.readableEnded) this.once("end", this.#destroyWhenOver);
     if (!this.writableFinished) this.once("finish", this.#destroyWhenOver);
     this.#destroyWhenOver();
@@ -202,6 +204,9 @@ export class Http2Stream extends Duplex {
     const isFault = code !== NGHTTP2_NO_ERROR && code !== NGHTTP2_CANCEL;
     done(error ?? (isFault ? new StreamReset(this.id, code) : null));
   }
+
+  /** Calls back when whoever wants a body that came whole must have begun to read it. */
+  protected abstract whenUnread(drop: () => void): void;
 
   /** Throws when nothing can be sent on it. */
   protected checkOpen(): void {

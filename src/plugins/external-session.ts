@@ -39,7 +39,6 @@ export class ExternalSession {
     const session = await this.open();
     const stream = session.request({ ...headers, ":method": method, ":path": path });
     let answered = false;
-    readEarly(stream);
     // Connect listens a little later; a stream that is destroyed before that would end the process.
     stream.on("error", () => {});
     stream.once("trailers", () => answered = true);
@@ -131,24 +130,4 @@ function dial(place: ExternalPlace): Socket {
     keepAlive: true,
     keepAliveInitialDelay: TCP_KEEP_ALIVE_MS,
   });
-}
-
-/**
- * Begins to iterate over the answer before it comes. A short answer may come whole, its end included, before Connect
- * begins, and an iteration that begins after the end fails with "Premature close".
- */
-function readEarly(stream: ClientHttp2Stream): void {
-  const pieces = stream[Symbol.asyncIterator]();
-  let first: Promise<IteratorResult<unknown>> | undefined = pieces.next();
-  first.catch(() => {}); // whoever reads it sees the failure
-  const iterator = {
-    next() {
-      const next = first ?? pieces.next();
-      first = undefined;
-      return next;
-    },
-    return: () => pieces.return!(),
-    [Symbol.asyncIterator]: () => iterator,
-  };
-  stream[Symbol.asyncIterator] = () => iterator as ReturnType<typeof stream[typeof Symbol.asyncIterator]>;
 }
