@@ -6,8 +6,12 @@ const MIB = 2 ** 20;
 
 /** Garbage whose collection takes 50 ms, or as long as it says, and leaves 30 MiB. */
 function start() {
-  const state = { nowMs: 0, tookMs: 50, oldBytes: 30 * MIB, collected: 0 };
+  const state = { nowMs: 0, tookMs: 50, oldBytes: 30 * MIB, collected: 0, prepared: 0 };
   const garbage = new ConnectionGarbage({
+    prepare: () => {
+      state.prepared++;
+      state.nowMs += 1000;
+    },
     collect: () => {
       state.collected++;
       state.nowMs += state.tookMs;
@@ -82,6 +86,17 @@ test("a collection is followed by five times as long without one", () => {
   state.nowMs += 1;
   accept(25);
   assert.equal(state.collected, 2);
+});
+
+test("what is done before the first collection is done once, and does not count as its time", () => {
+  const { state, accept } = start();
+  accept(300, 20_000);
+  assert.deepEqual([state.prepared, state.collected], [0, 0]);
+  accept(1);
+  assert.deepEqual([state.prepared, state.collected], [1, 1]);
+  state.nowMs += 250;
+  accept(301, 20_000);
+  assert.deepEqual([state.prepared, state.collected], [1, 2]);
 });
 
 test("a single slow collection does not put off the next", () => {

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
 import { type EventEmitter, once } from "node:events";
 import http2, { constants } from "node:http2";
 import net, { type AddressInfo } from "node:net";
@@ -161,6 +162,24 @@ test("an answer has a status that is a number, headers and trailers, also when i
   assert.deepEqual([only.trailers, only.body.length, only.rstCode], [undefined, 0, NGHTTP2_NO_ERROR]);
   const both = await answerOf(session.request({ ":path": "/both" }));
   assert.deepEqual([both.status, both.trailers?.["grpc-status"], both.rstCode], [404, "6", NGHTTP2_NO_ERROR]);
+});
+
+test("an answer that came whole is there for who begins to read it later", async (t) => {
+  const { port } = await serveNode(t, (stream) => {
+    stream.on("wantTrailers", () => stream.sendTrailers({ "grpc-status": "0" }));
+    stream.respond({ ":status": 200 }, { waitForTrailers: true });
+    stream.end("whole");
+  });
+  const request = openClient(t, port).request({ ":method": "POST" });
+  request.end();
+  await once(request, "trailers");
+  await wait(50);
+  assert.deepEqual([request.closed, request.destroyed], [false, false]);
+  const read: Uint8Array[] = [];
+  for await (const bytes of request) read.push(bytes as Uint8Array);
+  assert.equal(Buffer.concat(read).toString(), "whole");
+  if (!request.destroyed) await once(request, "close");
+  assert.equal(request.closed, true);
 });
 
 test("requests beyond what the server takes wait for their turn", async (t) => {
