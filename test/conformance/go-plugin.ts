@@ -55,11 +55,15 @@ test("a Go plugin of the original protocol is found by auto, answers, fails, die
   });
   const many = Array.from({ length: 200 }, (_, i) => plugin.execute(call(bytes(`${i}`)), "run"));
   assert.deepEqual((await Promise.all(many)).map(({ output }) => text(output)), many.map((_, i) => `hello, ${i}`));
-  await stop(first.child);
-  await until(plugin, false);
-  const second = await start(first.address);
-  await until(plugin, true);
-  assert.equal(text((await plugin.execute(call(bytes("hello")), "run")).output), "world");
+  let { child } = first;
+  // Five times, since what goes wrong with the end of a connection does so only sometimes.
+  for (let i = 0; i < 5; i++) {
+    await stop(child);
+    await until(plugin, false);
+    ({ child } = await start(first.address));
+    await until(plugin, true);
+    assert.equal(text((await plugin.execute(call(bytes("hello")), "run")).output), "world");
+  }
   await plugin.close();
-  await stop(second.child);
+  await stop(child);
 });
