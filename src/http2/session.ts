@@ -2,7 +2,7 @@ import { Buffer } from "node:buffer";
 import { EventEmitter } from "node:events";
 import { constants } from "node:http2";
 import type { Socket } from "node:net";
-import { release } from "../core/mod.ts";
+import { isDeno, release } from "../core/mod.ts";
 import { type ConnectionEvents, type ConnectionSettings, EngineConnection } from "./engine.ts";
 import { ownBytes } from "./own-bytes.ts";
 import { ProtocolError } from "./protocol-error.ts";
@@ -54,6 +54,8 @@ export abstract class Http2Session<S extends Http2Stream> extends EventEmitter i
   #resets: (readonly [stream: number, code: number])[] = [];
   /** What the engine reads now. */
   #part: Uint8Array = NO_BYTES;
+  /** Whether a stream has the buffer of it. */
+  #isHandedOn = false;
   /** What it gives to be sent, and this in blocks. */
   readonly #out: Uint8Array[] = [];
   #blocks: Uint8Array[] = [];
@@ -135,7 +137,11 @@ export abstract class Http2Session<S extends Http2Stream> extends EventEmitter i
       this.connection.consume(id, length);
       return;
     }
-    const bytes = ownBytes(this.#part.subarray(offset, offset + length));
+    const view = this.#part.subarray(offset, offset + length);
+    // Nobody else has what came, so that its greater part goes on as it is.
+    const isMost = 2 * length >= view.buffer.byteLength;
+    if (isMost) this.#isHandedOn = true;
+    const bytes = isMost ? view as Buffer : ownBytes(view);
     this.later(() => stream.arrive(bytes));
   }
 
@@ -234,7 +240,8 @@ export abstract class Http2Session<S extends Http2Stream> extends EventEmitter i
     const goesOn = this.connection.receive(chunk, (part) => this.#part = part);
     this.#busy = false;
     this.#part = NO_BYTES;
-    release(chunk);
+    if (this.#isHandedOn) this.#isHandedOn = false;
+    else release(chunk);
     this.#settle();
     if (goesOn) this.#flush();
     else this.destroy(new ProtocolError());
@@ -304,8 +311,8 @@ export abstract class Http2Session<S extends Http2Stream> extends EventEmitter i
   #block(): boolean {
     const out = this.#out.splice(0);
     const bytes = out.reduce((sum, { length }) => sum + length, 0);
-    // Over TLS each block would be encrypted by itself, frame headers too.
-    const copies = bytes <= JOINED_BYTES || this.#isTls;
+    // Deno would encrypt each block by itself, frame headers too.
+    const copies = bytes <= JOINED_BYTES || (this.#isTls && isDeno);
     if (!copies) this.#blocks.push(...out);
     else if (out.length > 0) this.#blocks.push(Buffer.concat(out));
     return copies;
