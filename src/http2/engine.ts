@@ -1,5 +1,6 @@
 import { Buffer } from "node:buffer";
 import { ENGINE } from "./engine-bytes.ts";
+import { FrameWalk } from "./frame-walk.ts";
 
 /** What an engine tells of a connection. It does so while it receives or sends, when none of both may be called again. */
 export interface ConnectionEvents {
@@ -121,9 +122,9 @@ class Engine {
     this.#connections.delete(connection);
   }
 
-  /** Puts bytes where `receive` takes them. */
-  feed(bytes: Uint8Array): void {
-    this.#whole().set(bytes, this.#input);
+  /** Puts bytes where `receive` takes them, so far from the first. */
+  feed(bytes: Uint8Array, at: number): void {
+    this.#whole().set(bytes, this.#input + at);
   }
 
   bytes(at: number, length: number): Buffer {
@@ -160,8 +161,10 @@ let shared: Engine | undefined;
 export class EngineConnection {
   readonly #engine = shared ??= new Engine();
   readonly #connection: number;
+  readonly #frames: FrameWalk;
 
   constructor(settings: ConnectionSettings, events: ConnectionEvents) {
+    this.#frames = new FrameWalk(settings.server !== undefined);
     this.#connection = this.#engine.open(settings, events);
   }
 
@@ -171,7 +174,7 @@ export class EngineConnection {
     for (let at = 0; at < bytes.length; at += INPUT_BYTES) {
       const part = bytes.length <= INPUT_BYTES ? bytes : bytes.subarray(at, at + INPUT_BYTES);
       onPart(part);
-      this.#engine.feed(part);
+      this.#frames.over(part, (from, to) => this.#engine.feed(part.subarray(from, to), from));
       if (exports.receive(this.#connection, part.length) < 0) return false;
     }
     return true;
