@@ -9,14 +9,37 @@ import process from "node:process";
 import { parseArgs } from "node:util";
 import { runChaos } from "./chaos.ts";
 
-const { values: args } = parseArgs({
-  options: {
-    kills: { type: "string", default: "200" },
-    seed: { type: "string", default: String(Date.now() % 1_000_000) },
-    "max-minutes": { type: "string", default: "30" },
-    folder: { type: "string" },
-  },
-});
+const USAGE = `Usage: npm run chaos -- [options]
+
+Kills nodes of a swarm that stores files, and tells what was lost, wrong or left over.
+
+  --kills <n>        how many (default: 200)
+  --seed <n>         of what happens when (default: another each time)
+  --max-minutes <n>  no more kills are begun after so long (default: 30)
+  --folder <path>    keeps the data there, for a look`;
+
+function readArgs() {
+  try {
+    return parseArgs({
+      options: {
+        kills: { type: "string", default: "200" },
+        seed: { type: "string", default: String(Date.now() % 1_000_000) },
+        "max-minutes": { type: "string", default: "30" },
+        folder: { type: "string" },
+        help: { type: "boolean", default: false },
+      },
+    }).values;
+  } catch (error) {
+    console.error(`${(error as Error).message}\n\n${USAGE}`);
+    process.exit(2);
+  }
+}
+
+const args = readArgs();
+if (args.help) {
+  console.log(USAGE);
+  process.exit();
+}
 
 function count(name: "kills" | "seed" | "max-minutes"): number {
   const value = Number(args[name]);
