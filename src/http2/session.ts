@@ -128,9 +128,6 @@ export abstract class Http2Session<S extends Http2Stream> extends EventEmitter i
     this.flushSoon();
   }
 
-  /** The window is announced with the settings. */
-  setLocalWindowSize(): void {}
-
   data(id: number, offset: number, length: number): void {
     const stream = this.streams.get(id);
     if (stream === undefined) {
