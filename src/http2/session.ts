@@ -6,7 +6,7 @@ import { isDeno, release } from "../core/mod.ts";
 import { type ConnectionEvents, type ConnectionSettings, EngineConnection } from "./engine.ts";
 import { ownBytes } from "./own-bytes.ts";
 import { ProtocolError } from "./protocol-error.ts";
-import type { Http2Stream, StreamPort, Write } from "./stream.ts";
+import type { Http2Stream, StreamPort } from "./stream.ts";
 
 const { NGHTTP2_CANCEL, NGHTTP2_NO_ERROR } = constants;
 
@@ -27,12 +27,6 @@ const NO_BYTES = new Uint8Array();
 export interface SessionSettings extends ConnectionSettings {
   /** What may wait in the socket, in bytes. More is left with its streams, so that their writers wait. */
   readonly maxUnsentBytes: number;
-}
-
-/** Writes of a stream that are in the socket. */
-interface Sent {
-  readonly stream: Http2Stream;
-  readonly writes: readonly Write[];
 }
 
 /**
@@ -60,8 +54,9 @@ export abstract class Http2Session<S extends Http2Stream> extends EventEmitter i
   readonly #out: Uint8Array[] = [];
   #blocks: Uint8Array[] = [];
   #outBytes = 0;
-  /** Writes whose own bytes are among the blocks. */
-  #untold: Sent[] = [];
+  /** Tell those who wrote what is among the blocks, and those who wrote what the socket was given last. */
+  #untold: (() => void)[] = [];
+  #lastUntold: (() => void)[] = [];
   readonly #isTls: boolean;
   /** What the socket has not taken yet. */
   #unsent = 0;
@@ -218,6 +213,12 @@ export abstract class Http2Session<S extends Http2Stream> extends EventEmitter i
     this.flushSoon();
   }
 
+  onceOut(tell: () => void): void {
+    if (this.#outBytes > 0 && !this.destroyed) this.#untold.push(tell);
+    else if (this.#unsent > 0 && !this.socket.destroyed) this.#lastUntold.push(tell);
+    else tell();
+  }
+
   forget(stream: Http2Stream): void {
     this.#moving.delete(stream);
     if (this.streams.get(stream.id) !== stream) return;
@@ -278,7 +279,7 @@ export abstract class Http2Session<S extends Http2Stream> extends EventEmitter i
         for (const stream of this.#moving) {
           const writes = stream.takeSent();
           if (isCopied) stream.told(writes);
-          else if (writes.length > 0) this.#untold.push({ stream, writes });
+          else if (writes.length > 0) this.#untold.push(() => stream.told(writes));
           stream.moved();
         }
         this.#moving.clear();
@@ -331,7 +332,7 @@ export abstract class Http2Session<S extends Http2Stream> extends EventEmitter i
     const bytes = this.#outBytes;
     if (bytes === 0) return;
     const blocks = this.#blocks.length > 1 && bytes <= JOINED_BYTES ? [Buffer.concat(this.#blocks)] : this.#blocks;
-    const untold = this.#untold;
+    const untold = this.#lastUntold = this.#untold;
     this.#untold = [];
     this.#unsent += bytes;
     this.#outBytes = 0;
@@ -347,9 +348,9 @@ export abstract class Http2Session<S extends Http2Stream> extends EventEmitter i
     this.socket.pause();
   }
 
-  #sent(bytes: number, untold: readonly Sent[]): void {
+  #sent(bytes: number, untold: readonly (() => void)[]): void {
     this.#unsent -= bytes;
-    for (const { stream, writes } of untold) stream.told(writes);
+    for (const tell of untold) tell();
     if (this.destroyed) return;
     if (this.#isPaused && this.#unsent < this.#maxUnsentBytes) {
       this.#isPaused = false;
@@ -381,7 +382,7 @@ export abstract class Http2Session<S extends Http2Stream> extends EventEmitter i
     const streams = [...this.streams.values()];
     this.streams.clear();
     for (const stream of streams) stream.gone(NGHTTP2_CANCEL, error);
-    for (const { stream, writes } of this.#untold.splice(0)) stream.told(writes);
+    for (const tell of this.#untold.splice(0)) this.onceOut(tell);
     for (const onAnswer of this.#pings.splice(0)) onAnswer(error ?? new Error("The connection has ended"));
     if (this.#busy) this.later(() => this.connection.close());
     else this.connection.close();

@@ -13,6 +13,8 @@ export interface StreamPort {
   resume(stream: number): void;
   reset(stream: number, code: number): void;
   consume(stream: number, bytes: number): void;
+  /** Calls back when nobody needs the bytes any more that have gone out so far. */
+  onceOut(tell: () => void): void;
   /** The stream needs nothing any more. */
   forget(stream: Http2Stream): void;
 }
@@ -262,8 +264,10 @@ export abstract class Http2Stream extends Duplex {
   #dropWrites(): void {
     this.#unsent = 0;
     this.bodyIsOut = true;
-    const left = [...this.#sent.splice(0), ...this.#writes.splice(0)];
-    for (const write of left) this.#tell(write);
+    const begun = this.#chunk > 0 || this.#at > 0 ? this.#writes.splice(0, 1) : [];
+    const out = [...this.#sent.splice(0), ...begun];
+    if (out.length > 0) this.port.onceOut(() => this.told(out));
+    for (const write of this.#writes.splice(0)) this.#tell(write);
     this.#endFinal();
   }
 
