@@ -38,7 +38,7 @@ export class ClientStream extends Http2Stream {
     else {
       const status = Number(raw[1]);
       headers[HTTP2_HEADER_STATUS] = status;
-      this.emit(status >= 200 ? "response" : status === 100 ? "continue" : "headers", headers, Number(ends), raw);
+      this.emit(status >= 200 ? "response" : "headers", headers, Number(ends), raw);
     }
     if (ends) this.arriveEnd();
   }

@@ -97,7 +97,8 @@ function join(outer: ServerHttp2Stream, inner: ClientHttp2Stream): void {
       setImmediate(endUnread);
     });
     attempt(outer, () => outer.respond(headers, answered ? { endStream: true } : { waitForTrailers: true }));
-    if (!answered) inner.pipe(outer, { end: false });
+    if (answered) inner.resume();
+    else inner.pipe(outer, { end: false });
   });
   inner.on("end", () => {
     if (!wasReset(inner)) outer.end();
