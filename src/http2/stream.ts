@@ -82,7 +82,11 @@ export abstract class Http2Stream extends Duplex {
   /** Resets the stream: at once, or when what was written is out if the code is 0. */
   close(code: number = NGHTTP2_NO_ERROR, onClosed?: () => void): void {
     if (onClosed !== undefined) this.once("close", onClosed);
-    if (this.#isClosed) return;
+    if (this.#isClosed) {
+      // It came whole, and who reads it does not want the rest.
+      if (this.#isGone && code !== NGHTTP2_NO_ERROR) this.destroy();
+      return;
+    }
     const wasEnding = this.writableEnded;
     this.#markClosed(code);
     if (wasEnding && !this.writableFinished && code === NGHTTP2_NO_ERROR) {

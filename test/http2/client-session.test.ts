@@ -337,3 +337,28 @@ test("a session that is closed ends once its streams have, and its server is tol
   assert.equal((await goaway)[0], NGHTTP2_NO_ERROR);
   assert.equal(await end, undefined);
 });
+
+test("an answer that came whole and is cancelled before it was read is closed", async (t) => {
+  let sent = 0;
+  const { port } = await serveNode(t, (stream) => {
+    stream.on("close", () => sent++);
+    stream.resume();
+    stream.respond();
+    stream.end(someBytes(100_000));
+  });
+  const session = openClient(t, port);
+  const begin: readonly ((stream: ClientStream) => unknown)[] = [
+    ignore,
+    (stream) => stream.pause(),
+    (stream) => stream[Symbol.asyncIterator]().next(),
+  ];
+  for (const [i, each] of begin.entries()) {
+    const stream = session.request({});
+    each(stream);
+    await until(() => sent > i);
+    await new Promise((resolve) => session.ping(resolve));
+    stream.close(NGHTTP2_CANCEL);
+    await until(() => stream.destroyed);
+    assert.deepEqual([stream.closed, stream.rstCode], [true, NGHTTP2_NO_ERROR]);
+  }
+});
