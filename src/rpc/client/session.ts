@@ -14,8 +14,8 @@ const MOST_CONNECTIONS = 8;
  * peer sends GOAWAY, closed when idle. After a failed attempt further calls fail at once until a growing, jittered
  * wait is over, so that a peer that is down costs its callers no time.
  *
- * Large requests are spread over several connections. A session of `node:http2` reads nothing while a write of it waits, so two of them
- * that both send more than their systems buffer would wait for each other for ever: requests one way, answers the other.
+ * Large requests are spread over several connections. A peer that speaks HTTP/2 by `node:http2` reads nothing while a write of it waits, and what
+ * else goes over that connection waits with it. That it ends is this end's doing, which always reads.
  */
 export class PeerSession {
   readonly address: TargetAddress;
